@@ -1,0 +1,27 @@
+"""fastbp: backpropagation for feed-forward networks on CPUs, fast.
+
+The public names. Neither Numba nor scikit-learn is imported until something needs it.
+"""
+
+from .backends import BackendUnavailable
+from .backends import available as available_backends
+from .network import Gradient, History, Network, TrainingDiverged
+from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "BackendUnavailable",
+    "Gradient",
+    "History",
+    "Network",
+    "Optimizer",
+    "RMSprop",
+    "Rprop",
+    "SGD",
+    "TrainingDiverged",
+    "available_backends",
+]

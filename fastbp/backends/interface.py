@@ -1,0 +1,134 @@
+"""What a backend is: three functions over flat buffers.
+
+`Backend` below is the contract that ``numpy_.py`` (the reference), ``numba_`` and ``cython_``
+keep. All arguments have been checked and allocated by ``network.py``; a backend draws no
+random numbers, allocates nothing that lasts, raises nothing and keeps nothing between calls.
+It holds no lock: the compiled ones run without the GIL.
+
+Common arguments ("real" is the network's dtype, float32 or float64; m layers)
+
+plan : int64 array of shape (m + 1, layout.COLUMNS), IN
+    The network's layout, see layout.py.
+loss : int, IN
+    Code of the loss, see spec.py. It implies the output activation.
+parameters : real array of shape (layout.n_parameters,), IN; IN-OUT in train
+    Weights and biases in rows padded with zeros.
+X : real array of shape (n, n_0), C-contiguous, IN, may be read-only
+    Samples.
+labels : int64 array of shape (n,) or (0,), IN, may be read-only
+    Class numbers, or empty if `targets` are given.
+targets : real array of shape (n, n_m) or (0, n_m), C-contiguous, IN, may be read-only
+    Target values, or empty if `labels` are given.
+sample_weight : real array of shape (n,) or (0,), IN, may be read-only
+    Empty means 1 for every sample.
+block : int, IN
+    How many rows go through the network at a time (layout.block_rows). The result does
+    not depend on it.
+workspace : real array of shape (layout.workspace_size(block),), destroyed
+transposed : real array of shape (layout.n_transposed,), OUT
+    The transposed weights; the caller only provides the space.
+gradient : real array of shape (layout.n_parameters,), OUT
+    ∂(mean loss)/∂parameters, laid out like them. Its padding must be zero on entry.
+
+No array overlaps another one.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Real = NDArray[np.floating]
+Integers = NDArray[np.int64]
+
+
+class Backend(Protocol):
+    """The functions of a backend; `fastbp.backends.get` returns an object with these."""
+
+    name: str
+
+    def describe(self) -> str:
+        """What computes: library, version, CPU build."""
+
+    def predict(
+        self,
+        plan: Integers,
+        loss: int,
+        parameters: Real,
+        X: Real,
+        block: int,
+        workspace: Real,
+        out: Real,
+    ) -> None:
+        """Forward pass: out = σ_m(... σ_1(X W_1 + b_1) ...).
+
+        out : real array of shape (n, n_m), C-contiguous, OUT
+            Probabilities or values: what the loss's output activation returns.
+        """
+
+    def loss_and_gradient(
+        self,
+        plan: Integers,
+        loss: int,
+        parameters: Real,
+        X: Real,
+        labels: Integers,
+        targets: Real,
+        sample_weight: Real,
+        block: int,
+        workspace: Real,
+        transposed: Real,
+        gradient: Real,
+    ) -> float:
+        """The weighted mean loss Σ w e / Σ w of all rows, and its gradient.
+
+        Without an L2 penalty; if all weights are zero, loss and gradient are zero.
+        """
+
+    def train(
+        self,
+        plan: Integers,
+        loss: int,
+        parameters: Real,
+        X: Real,
+        labels: Integers,
+        targets: Real,
+        sample_weight: Real,
+        order: Integers,
+        epochs: int,
+        batch_size: int,
+        optimizer: int,
+        hyper: NDArray[np.float64],
+        l2: float,
+        counters: NDArray[np.float64],
+        state: Real,
+        block: int,
+        workspace: Real,
+        transposed: Real,
+        gradient: Real,
+        losses: NDArray[np.float64],
+        stop: NDArray[np.int64],
+    ) -> int:
+        """Train for a number of epochs; returns how many were finished.
+
+        Fewer than asked for means that `stop` was set or that a batch's loss was not
+        finite; then `parameters` are those before that batch (in the latter case,
+        ``losses[returned]`` holds the loss).
+
+        order : int64 array of shape (rows of orders, n) or (0, n), C-contiguous, IN
+            The rows in the order of training, one line an epoch; empty for 0, 1, ..., n - 1
+            in each. A batch is `batch_size` successive entries, the last may be smaller.
+        hyper : float64 array of shape (5,), IN
+            Hyper-parameters as ``Optimizer.hyper`` returns them.
+        l2 : float, IN
+            Adds l2 / 2 Σ W² (weights, not biases) to the loss of each batch.
+        counters : float64 array of shape (3,), IN-OUT
+            Steps done so far, β1^steps and β2^steps (0, 1, 1 at the start).
+        state : real array of shape (slots, layout.n_parameters), C-contiguous, IN-OUT
+            The optimiser's arrays, laid out like the parameters. Padding stays as it is.
+        losses : float64 array of shape (epochs,), OUT
+            Per epoch, Σ w e / Σ w over the batches' losses as they were before each step, plus
+            the mean of the penalty.
+        stop : int64 array of shape (1,), IN
+            Read before each step; training ends once it is not zero.
+        """

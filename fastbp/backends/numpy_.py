@@ -1,0 +1,352 @@
+"""The reference: backpropagation in plain NumPy, written to be obviously right.
+
+It defines what the compiled backends have to compute, equation by equation, in the notation
+of docs/mathematics.md, and makes no attempt at speed. See interface.py for the arguments.
+"""
+
+import math
+
+import numpy as np
+
+from .. import spec
+from ..layout import ACTIVATION, SIZE, views
+
+name = "numpy"
+
+
+def describe():
+    """What would compute, in a few words."""
+    return f"NumPy {np.__version__}, the reference"
+
+
+# Activations: each h = σ(s) with its derivative σ'(s) below it.
+
+
+def sigmoid(s):
+    """σ(s) = 1 / (1 + exp(-s)), without overflow for either sign."""
+    e = np.exp(-np.abs(s))
+    return np.where(s < 0, e, 1) / (1 + e)
+
+
+def sigmoid_derivative(s, h):
+    return h * (1 - h)
+
+
+def tanh(s):
+    return np.tanh(s)
+
+
+def tanh_derivative(s, h):
+    return 1 - h * h
+
+
+def relu(s):
+    return np.where(s <= 0, 0, s)
+
+
+def relu_derivative(s, h):
+    return np.where(h > 0, 1, 0)
+
+
+def leaky_relu(s):
+    return np.where(s <= 0, spec.LEAKY_SLOPE * s, s)
+
+
+def leaky_relu_derivative(s, h):
+    return np.where(h > 0, 1, spec.LEAKY_SLOPE)
+
+
+def elu(s):
+    """s for s > 0, exp(s) - 1 below."""
+    return np.where(s <= 0, np.expm1(np.minimum(s, 0)), s)
+
+
+def elu_derivative(s, h):
+    return np.where(h > 0, 1, h + 1)
+
+
+def softplus(s):
+    """log(1 + exp(s)), without overflow."""
+    return np.maximum(s, 0) + np.log1p(np.exp(-np.abs(s)))
+
+
+def softplus_derivative(s, h):
+    """σ(s) = 1 - exp(-h)."""
+    return -np.expm1(-h)
+
+
+def silu(s):
+    """s σ(s) with the logistic σ."""
+    return s * sigmoid(s)
+
+
+def silu_derivative(s, h):
+    p = sigmoid(s)
+    return p + h * (1 - p)
+
+
+def gelu(s):
+    """s Φ(s) with the normal distribution function Φ (the exact form, not the tanh one)."""
+    return s * _normal_cdf(s)
+
+
+def gelu_derivative(s, h):
+    return _normal_cdf(s) + s * np.exp(-s * s / 2) / math.sqrt(2 * math.pi)
+
+
+def _normal_cdf(s):
+    from scipy.special import ndtr  # SciPy comes with scikit-learn; loaded when needed
+
+    return ndtr(s)
+
+
+def _identity(s):
+    return s
+
+
+def _identity_derivative(s, h):
+    return np.ones_like(s)
+
+
+ACTIVATIONS = {
+    spec.IDENTITY: (_identity, _identity_derivative),
+    spec.SIGMOID: (sigmoid, sigmoid_derivative),
+    spec.TANH: (tanh, tanh_derivative),
+    spec.RELU: (relu, relu_derivative),
+    spec.LEAKY_RELU: (leaky_relu, leaky_relu_derivative),
+    spec.ELU: (elu, elu_derivative),
+    spec.SOFTPLUS: (softplus, softplus_derivative),
+    spec.SILU: (silu, silu_derivative),
+    spec.GELU: (gelu, gelu_derivative),
+}
+
+
+# Losses: output activation, each sample's loss e and its delta ∂e/∂s, from pre-activations s
+# and targets y of shape (n, n_m). Losses sum over the outputs.
+
+
+def log_loss(s, y):
+    """e = -y ln h - (1 - y) ln(1 - h) with h = σ(s), as max(s, 0) - s y + ln(1 + exp(-|s|))."""
+    e = np.maximum(s, 0) - s * y + np.log1p(np.exp(-np.abs(s)))
+    return e.sum(axis=1), sigmoid(s) - y
+
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def cross_entropy(s, y):
+    """e = -Σ y ln softmax(s) for targets that sum to 1."""
+    shifted = s - s.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return (y * (log_sum - shifted)).sum(axis=1), softmax(s) - y
+
+
+def squared_error(s, y):
+    """e = ½ (s - y)²."""
+    return ((s - y) ** 2).sum(axis=1) / 2, s - y
+
+
+def absolute_error(s, y):
+    """e = |s - y|; the derivative at 0 is taken as 0."""
+    return np.abs(s - y).sum(axis=1), np.sign(s - y)
+
+
+def huber(s, y):
+    """e = ½ d² for |d| ≤ δ, δ |d| - ½ δ² beyond; d = s - y, δ = 1."""
+    delta = spec.HUBER_DELTA
+    d = s - y
+    e = np.where(np.abs(d) <= delta, d * d / 2, delta * np.abs(d) - delta * delta / 2)
+    return e.sum(axis=1), np.clip(d, -delta, delta)
+
+
+def poisson(s, y):
+    """Half the Poisson deviance: e = h - y + y ln(y / h) with h = exp(s); y ln y is 0 at 0."""
+    h = np.exp(s)
+    y_log_y = y * np.log(np.where(y > 0, y, 1))
+    return (h - y * s + y_log_y - y).sum(axis=1), h - y
+
+
+LOSSES = {
+    spec.LOG_LOSS: (log_loss, sigmoid),
+    spec.CROSS_ENTROPY: (cross_entropy, softmax),
+    spec.SQUARED_ERROR: (squared_error, _identity),
+    spec.ABSOLUTE_ERROR: (absolute_error, _identity),
+    spec.HUBER: (huber, _identity),
+    spec.POISSON: (poisson, np.exp),
+}
+
+
+# Optimisers: see optimizers.py for the rules and their sources.
+
+
+def update(optimizer, hyper, counters, w, g, state, weight_decay):
+    """One step on one array of weights, in place; `state` lists the arrays of its slots."""
+    rate, a, b, epsilon, _ = (float(value) for value in hyper)
+    if optimizer == spec.SGD:
+        w -= rate * g
+    elif optimizer in (spec.MOMENTUM, spec.NESTEROV):
+        (v,) = state
+        v[...] = a * v - rate * g
+        w += a * v - rate * g if optimizer == spec.NESTEROV else v
+    elif optimizer == spec.RMSPROP:
+        (v,) = state
+        v[...] = a * v + (1 - a) * g * g
+        w -= rate * g / (np.sqrt(v) + epsilon)
+    elif optimizer == spec.ADAGRAD:
+        (v,) = state
+        v += g * g
+        w -= rate * g / (np.sqrt(v) + epsilon)
+    elif optimizer in (spec.ADAM, spec.ADAMW):
+        m, v = state
+        w *= 1 - rate * weight_decay
+        m[...] = a * m + (1 - a) * g
+        v[...] = b * v + (1 - b) * g * g
+        m_hat = m / (1 - counters[1])
+        v_hat = v / (1 - counters[2])
+        w -= rate * m_hat / (np.sqrt(v_hat) + epsilon)
+    elif optimizer == spec.RPROP:
+        _, eta_minus, eta_plus, smallest, largest = (float(value) for value in hyper)
+        previous, step = state
+        agreement = np.sign(g) * np.sign(previous)
+        factor = np.where(agreement > 0, eta_plus, np.where(agreement < 0, eta_minus, 1))
+        step[...] = np.clip(step * factor, smallest, largest)
+        g = np.where(agreement < 0, 0, g)
+        w -= np.sign(g) * step
+        previous[...] = g
+
+
+# The passes.
+
+
+def forward(plan, parameters, X):
+    """Pre-activations and activations of all layers: two lists, index 0 is the input."""
+    weights, biases = views(plan, parameters)
+    s, h = [None], [X]
+    for layer, W, b in zip(plan[1:], weights, biases, strict=True):
+        s.append(h[-1] @ W + b)
+        h.append(ACTIVATIONS[layer[ACTIVATION]][0](s[-1]).astype(X.dtype, copy=False))
+    return s, h
+
+
+def backward(plan, parameters, s, h, ds, gradient):
+    """From ∂e/∂s of the output layer to the gradient of all weights; overwrites `gradient`."""
+    weights, _ = views(plan, parameters)
+    dW, db = views(plan, gradient)
+    for i in range(len(weights), 0, -1):
+        dW[i - 1][...] = h[i - 1].T @ ds
+        db[i - 1][...] = ds.sum(axis=0)
+        if i > 1:
+            dh = ds @ weights[i - 1].T
+            derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]][1]
+            ds = dh * derivative(s[i - 1], h[i - 1]).astype(dh.dtype, copy=False)
+
+
+def predict(plan, loss, parameters, X, block, workspace, out):
+    with np.errstate(all="ignore"):
+        s, _ = forward(plan, parameters, X)
+        out[...] = LOSSES[loss][1](s[-1])
+
+
+def _dense(labels, targets, width, dtype):
+    """Targets of shape (n, n_m), from labels if those are given."""
+    return np.eye(width, dtype=dtype)[labels] if labels.size else targets
+
+
+def _weighted(labels_or_targets, sample_weight):
+    """Weights of the rows and their sum, in float64."""
+    n = len(labels_or_targets)
+    w = sample_weight.astype(np.float64) if sample_weight.size else np.ones(n)
+    return w, w.sum()
+
+
+def _gradient(plan, loss, parameters, X, y, w, gradient):
+    """Σ w e over the rows, and the gradient of Σ w e / Σ w."""
+    total = w.sum()
+    s, h = forward(plan, parameters, X)
+    e, ds = LOSSES[loss][0](s[-1], y)
+    share = w / total if total > 0 else np.zeros_like(w)
+    ds = (ds * share[:, None]).astype(X.dtype, copy=False)
+    backward(plan, parameters, s, h, ds, gradient)
+    return float((w * e).sum())
+
+
+def loss_and_gradient(
+    plan,
+    loss,
+    parameters,
+    X,
+    labels,
+    targets,
+    sample_weight,
+    block,
+    workspace,
+    transposed,
+    gradient,
+):
+    y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
+    w, total = _weighted(y, sample_weight)
+    with np.errstate(all="ignore"):
+        numerator = _gradient(plan, loss, parameters, X, y, w, gradient)
+    return numerator / total if total > 0 else 0.0
+
+
+def train(
+    plan,
+    loss,
+    parameters,
+    X,
+    labels,
+    targets,
+    sample_weight,
+    order,
+    epochs,
+    batch_size,
+    optimizer,
+    hyper,
+    l2,
+    counters,
+    state,
+    block,
+    workspace,
+    transposed,
+    gradient,
+    losses,
+    stop,
+):
+    n = len(X)
+    y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
+    w, _ = _weighted(y, sample_weight)
+    weights, biases = views(plan, parameters)
+    dW, db = views(plan, gradient)
+    slots = [views(plan, slot) for slot in state]
+    with np.errstate(all="ignore"):
+        for epoch in range(epochs):
+            numerator = denominator = penalty = 0.0
+            for start in range(0, n, batch_size):
+                if stop[0]:
+                    return epoch
+                rows = slice(start, start + batch_size)
+                if order.size:
+                    rows = order[epoch, rows]
+                batch = _gradient(plan, loss, parameters, X[rows], y[rows], w[rows], gradient)
+                if not math.isfinite(batch):
+                    losses[epoch] = batch
+                    return epoch
+                if l2 > 0:
+                    squares = sum(float((W.astype(np.float64) ** 2).sum()) for W in weights)
+                    penalty += l2 / 2 * squares * len(w[rows])
+                numerator += batch
+                denominator += float(w[rows].sum())
+                counters[0] += 1
+                counters[1] *= hyper[1]
+                counters[2] *= hyper[2]
+                for i in range(len(weights)):
+                    of_weights = [slot[0][i] for slot in slots]
+                    of_biases = [slot[1][i] for slot in slots]
+                    g = dW[i] + l2 * weights[i]
+                    update(optimizer, hyper, counters, weights[i], g, of_weights, hyper[4])
+                    update(optimizer, hyper, counters, biases[i], db[i], of_biases, 0.0)
+            losses[epoch] = (numerator / denominator if denominator > 0 else 0.0) + penalty / n
+    return epochs

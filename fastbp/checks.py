@@ -1,0 +1,182 @@
+"""Checks of what users pass in, before any compiled code sees it.
+
+Each function returns the value in the form that kernels take, or raises a TypeError (wrong
+kind of thing) or ValueError (wrong value) that says what was wrong and what was expected.
+Arrays that are already C-contiguous and of the right dtype are not copied.
+"""
+
+import math
+import operator
+
+import numpy as np
+
+
+def whole_number(name, value, lowest=1):
+    """`value` as an int of at least `lowest`."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a whole number, got {type(value).__name__}: {value!r}"
+        ) from None
+    if number < lowest:
+        raise ValueError(f"{name} must be at least {lowest}, got {number}")
+    return number
+
+
+def real_number(name, value, lowest=0.0):
+    """`value` as a finite float of at least `lowest`."""
+    if isinstance(value, (bool, np.bool_)) or not np.isscalar(value):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not (math.isfinite(number) and number >= lowest):
+        raise ValueError(f"{name} must be finite and at least {lowest:g}, got {value!r}")
+    return number
+
+
+def flag(name, value):
+    """`value` as a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def all_finite(array):
+    """Whether an array holds neither NaN nor infinities."""
+    flat = array.reshape(-1)
+    # One pass without a temporary; a finite array can overflow it, so a failure is looked into.
+    if math.isfinite(np.dot(flat, flat)):
+        return True
+    return all(np.isfinite(flat[i : i + 65536]).all() for i in range(0, flat.size, 65536))
+
+
+def _numbers(name, value):
+    """`value` as an ndarray of real numbers of any kind."""
+    if hasattr(value, "toarray") and not isinstance(value, np.ndarray):
+        raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} has masked entries; fill or drop them first")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be read as an array: {error}") from None
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} must hold numbers, got an array of Python objects") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _cast(name, array, dtype):
+    """C-contiguous, of `dtype`, and finite."""
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(array, dtype)
+    if not all_finite(result):
+        if all_finite(np.asarray(array, np.float64)):
+            raise ValueError(f"{name} has values too large for {dtype}")
+        raise ValueError(f"{name} has NaN or infinite values; all must be finite")
+    return result
+
+
+def samples(X, n_features, dtype, name="X"):
+    """X as an (n_samples, n_features) array of `dtype`."""
+    array = _numbers(name, X)
+    if array.ndim != 2:
+        hint = f"; for one sample pass {name}.reshape(1, -1)" if array.ndim == 1 else ""
+        raise ValueError(
+            f"{name} must be 2-D, of shape (n_samples, {n_features}), "
+            f"got shape {array.shape}{hint}"
+        )
+    if array.shape[1] != n_features:
+        raise ValueError(
+            f"{name} has {array.shape[1]} features, but the network's input layer has {n_features}"
+        )
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} has no rows; at least one sample is needed")
+    return _cast(name, array, dtype)
+
+
+def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
+    """Targets as the pair (labels, values) of which one is empty, see backends/interface.py."""
+    array = _numbers(name, y)
+    no_labels = np.empty(0, np.int64)
+    if array.ndim == 0 or len(array) != n_samples:
+        raise ValueError(
+            f"{name} must have one entry a sample: {n_samples} samples, "
+            f"but {name} has shape {array.shape}"
+        )
+    if array.ndim == 1 and loss_name == "cross_entropy":
+        return _labels(name, array, n_outputs), np.empty((0, n_outputs), dtype)
+    if array.ndim == 1 and n_outputs == 1:
+        array = array.reshape(-1, 1)
+    if array.shape != (n_samples, n_outputs):
+        expected = f"({n_samples}, {n_outputs})"
+        if loss_name == "cross_entropy":
+            expected = f"({n_samples},) (labels) or {expected} (one-hot or probabilities)"
+        elif n_outputs == 1:
+            expected = f"({n_samples},) or {expected}"
+        raise ValueError(f"{name} must have shape {expected} for this network, got {array.shape}")
+    values = _cast(name, array, dtype)
+    low, high = float(values.min()), float(values.max())
+    if low < loss.lowest or high > loss.highest:
+        raise ValueError(
+            f"{loss_name} takes targets in [{loss.lowest:g}, {loss.highest:g}], "
+            f"but {name} ranges from {low:g} to {high:g}"
+        )
+    if loss_name == "cross_entropy":
+        sums = values.sum(axis=1, dtype=np.float64)
+        worst = int(np.argmax(np.abs(sums - 1)))
+        if abs(sums[worst] - 1) > 1e-3:
+            raise ValueError(
+                f"rows of {name} must sum to 1 for cross_entropy, "
+                f"but row {worst} sums to {sums[worst]:g}"
+            )
+    return no_labels, values
+
+
+def _labels(name, array, n_classes):
+    """Class numbers as int64."""
+    if array.dtype.kind == "f":
+        if not all_finite(array):
+            raise ValueError(f"{name} has NaN or infinite values; labels must be whole numbers")
+        if not (array == np.rint(array)).all():
+            bad = array[array != np.rint(array)][0]
+            raise ValueError(f"labels in {name} must be whole numbers, got {bad:g}")
+    low, high = array.min(), array.max()
+    if low < 0 or high >= n_classes:
+        raise ValueError(
+            f"labels in {name} must be in 0..{n_classes - 1} "
+            f"(the output layer has {n_classes} units), but they range from {low} to {high}"
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
+def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight"):
+    """Sample weights as an (n_samples,) array of `dtype`, or an empty one for None."""
+    if sample_weight is None:
+        return np.empty(0, dtype)
+    array = _numbers(name, sample_weight)
+    if array.shape != (n_samples,):
+        raise ValueError(f"{name} must have shape ({n_samples},), got {array.shape}")
+    values = _cast(name, array, dtype)
+    if values.min() < 0:
+        raise ValueError(f"{name} must not be negative, but its smallest is {values.min():g}")
+    if values.max() == 0:
+        raise ValueError(f"{name} is zero for every sample; at least one must be positive")
+    return values
+
+
+def parameter(value, shape, dtype, name):
+    """Weights or biases of one layer as an array of `shape` and `dtype`."""
+    array = _numbers(name, value)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    return _cast(name, array, dtype)

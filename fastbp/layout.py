@@ -1,0 +1,153 @@
+"""Where everything lies: layer sizes -> one flat parameter buffer and one workspace.
+
+Layer i's weights are a matrix of n_{i-1} rows followed by one row of biases. A row holds
+n_i numbers and is padded with zeros to whole 64-byte vectors (its *stride*), which spares
+the kernels every remainder loop. The padding stays zero under every optimiser because its
+gradient is zero. The backward pass multiplies by the transposed weights, so a copy of them
+is kept, laid out likewise with n_i rows of the stride of layer i-1.
+
+The same facts go to the compiled kernels as a table of integers, the *plan*: one row a
+layer (row 0 is the input), the columns named below.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from . import spec
+
+VECTOR_BYTES = 64
+
+# Columns of the plan. Offsets count elements. H, S and DS count elements per row of the
+# block: the array of a block of R rows starts at R times that number.
+SIZE = 0  # n_i
+STRIDE = 1  # n_i rounded up to whole vectors
+WEIGHTS = 2  # start of layer i's weights in the parameter buffer
+TRANSPOSED = 3  # start of their transposed copy
+ACTIVATION = 4  # code of σ_i; the output layer's comes from the loss and is IDENTITY here
+H = 5  # activation h_i in the workspace
+S = 6  # pre-activation s_i; equal to H where h_i may overwrite s_i
+DS = 7  # ∂e/∂s_i
+COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes, offsets and strides of one network.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        n_0 (features), the hidden layers' widths, n_m (outputs).
+    activations : tuple of str
+        One name for each hidden layer, so ``len(sizes) - 2`` of them.
+    dtype : numpy.dtype
+        float32 or float64.
+    """
+
+    sizes: tuple
+    activations: tuple
+    dtype: np.dtype
+
+    @cached_property
+    def lanes(self):
+        """How many numbers a vector holds."""
+        return VECTOR_BYTES // self.dtype.itemsize
+
+    def padded(self, n):
+        """n rounded up to whole vectors."""
+        return -(-n // self.lanes) * self.lanes
+
+    @cached_property
+    def plan(self):
+        """The table for the kernels, int64 of shape (number of layers + 1, COLUMNS)."""
+        plan = np.zeros((len(self.sizes), COLUMNS), np.int64)
+        plan[:, SIZE] = self.sizes
+        plan[:, STRIDE] = [self.padded(n) for n in self.sizes]
+        parameters = transposed = 0
+        per_row = plan[0, STRIDE]  # the gathered input, h_0, comes first
+        for i in range(1, len(self.sizes)):
+            n_in, n_out = self.sizes[i - 1], self.sizes[i]
+            stride = plan[i, STRIDE]
+            plan[i, WEIGHTS] = parameters
+            parameters += (n_in + 1) * stride
+            plan[i, TRANSPOSED] = transposed
+            if i > 1:  # nothing is propagated back into the input
+                transposed += n_out * plan[i - 1, STRIDE]
+            plan[i, H] = plan[i, S] = per_row
+            per_row += stride
+            if i < len(self.sizes) - 1:
+                activation = spec.ACTIVATIONS[self.activations[i - 1]]
+                plan[i, ACTIVATION] = activation.code
+                if activation.uses_preactivation:
+                    plan[i, S] = per_row
+                    per_row += stride
+            plan[i, DS] = per_row
+            per_row += stride
+        plan.flags.writeable = False
+        return plan
+
+    @cached_property
+    def n_parameters(self):
+        """Length of the parameter buffer, padding included."""
+        return int(self.plan[-1, WEIGHTS] + (self.sizes[-2] + 1) * self.plan[-1, STRIDE])
+
+    @cached_property
+    def n_transposed(self):
+        """Length of the buffer of transposed weights."""
+        if len(self.sizes) == 2:
+            return 0
+        return int(self.plan[-1, TRANSPOSED] + self.sizes[-1] * self.plan[-2, STRIDE])
+
+    @cached_property
+    def flops_per_row(self):
+        """Operations a training step needs for one row: 4 n_0 n_1 and 6 n_{i-1} n_i later on.
+
+        Forward and weight gradient take 2 n_{i-1} n_i each, and so does the error passed
+        back, which the first layer does not need.
+        """
+        products = [a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)]
+        return 4 * products[0] + 6 * sum(products[1:])
+
+    def block_rows(self, rows):
+        """How many of `rows` rows to take through the network at a time.
+
+        A block's activations should stay in the cache, but every block passes over the
+        whole gradient once more; so the block may grow with the network.
+        """
+        per_row = self.workspace_size(1) * self.dtype.itemsize
+        budget = max(256 * 1024, 4 * self.n_parameters * self.dtype.itemsize)
+        fitting = max(budget // per_row, 1)
+        return int(rows if rows <= fitting else max(fitting // 8 * 8, 8))
+
+    def workspace_size(self, rows):
+        """Elements of workspace for a block of `rows` rows.
+
+        Behind the layers' arrays lie: three arrays of the outputs of the block without
+        padding (targets, pre-activations, losses), the rows' weights, and a row of zeros.
+        """
+        per_row = int(self.plan[-1, DS] + self.plan[-1, STRIDE])
+        outputs = self.padded(rows * self.sizes[-1])
+        widest = int(self.plan[:, STRIDE].max())
+        return rows * per_row + 3 * outputs + self.padded(rows) + widest
+
+    def zeros(self, size):
+        """A zeroed 1-D buffer that starts on a vector boundary."""
+        raw = np.zeros(size + self.lanes, self.dtype)
+        start = -raw.ctypes.data % VECTOR_BYTES // self.dtype.itemsize
+        return raw[start : start + size]
+
+
+def views(plan, buffer):
+    """Each layer's (weights, biases) as unpadded views of a flat parameter buffer.
+
+    Returns two lists with one array a layer, of shapes (n_{i-1}, n_i) and (n_i,).
+    """
+    weights, biases = [], []
+    for previous, layer in zip(plan, plan[1:], strict=False):
+        n_in, n_out, stride, start = previous[SIZE], layer[SIZE], layer[STRIDE], layer[WEIGHTS]
+        rows = buffer[start : start + (n_in + 1) * stride].reshape(n_in + 1, stride)
+        weights.append(rows[:n_in, :n_out])
+        biases.append(rows[n_in, :n_out])
+    return weights, biases

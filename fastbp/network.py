@@ -1,0 +1,578 @@
+"""Network: a feed-forward network and its training.
+
+The only place that validates, allocates, draws random numbers and calls a backend.
+"""
+
+import math
+import threading
+import warnings
+from collections.abc import MutableSequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from . import backends, checks, layout, spec
+from .optimizers import Adam, Optimizer
+
+# Shuffle orders for as many epochs as this many rows are drawn ahead and trained in one call.
+ORDERED_ROWS = 1 << 20
+# A call estimated to run longer than this many seconds runs in a thread of its own, so that
+# Ctrl-C can stop it. Estimated at a rate that any machine reaches.
+INLINE_SECONDS = 0.2
+FLOPS_PER_SECOND = 1e9
+
+
+@dataclass
+class History:
+    """What happened in a call of `Network.fit`.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss of each finished epoch, over its batches as they came, the L2
+        penalty included.
+    validation_loss : list of float
+        Mean loss on the validation data after each epoch, without penalty; empty if there
+        were none.
+    interrupted : bool
+        Whether Ctrl-C ended the training early.
+    """
+
+    loss: list = field(default_factory=list)
+    validation_loss: list = field(default_factory=list)
+    interrupted: bool = False
+
+
+class Gradient(NamedTuple):
+    """∂(mean loss)/∂(weights and biases), shaped like those of the network."""
+
+    weights: list
+    biases: list
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss or the weights became infinite or NaN.
+
+    Attributes
+    ----------
+    history : History
+        The epochs before.
+    epoch : int
+        The epoch in which it happened, counted from 1.
+    """
+
+    def __init__(self, epoch, what, history):
+        super().__init__(
+            f"training diverged in epoch {epoch}: {what}. The network keeps the weights it had "
+            "then. Try a smaller learning_rate, or scale X (and y) to about unit variance"
+        )
+        self.epoch = epoch
+        self.history = history
+
+
+class Parameters(MutableSequence):
+    """The weights (or biases) of all layers: a list of views of fixed length.
+
+    Reading an entry gives a writable view of the network's own numbers; assigning to one
+    checks shape and values and copies them in.
+    """
+
+    def __init__(self, name, arrays):
+        self._name, self._arrays = name, arrays
+
+    def __getitem__(self, i):
+        return self._arrays[i]
+
+    def __len__(self):
+        return len(self._arrays)
+
+    def __setitem__(self, i, value):
+        view = self._arrays[i]
+        if isinstance(i, slice):
+            raise TypeError(f"assign {self._name} layer by layer, not by slice")
+        view[...] = checks.parameter(value, view.shape, view.dtype, f"{self._name}[{i}]")
+
+    def __delitem__(self, i):
+        raise TypeError(f"{self._name} of a network cannot be deleted")
+
+    def insert(self, i, value):
+        raise TypeError(f"{self._name} of a network cannot be added to")
+
+    def __repr__(self):
+        return repr(self._arrays)
+
+
+class Network:
+    """A feed-forward network h_i = σ_i(h_{i-1} W_i + b_i), i = 1..m, trained by backpropagation.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int
+        Number of features, widths of the hidden layers (if any), number of outputs.
+        Without hidden layers this is linear regression (loss "squared_error") or logistic
+        regression ("log_loss", "cross_entropy").
+    activation : str or sequence of str, default="relu"
+        Function of the hidden layers, one for all or one each: identity, sigmoid, tanh,
+        relu, leaky_relu (slope 0.01), elu, softplus, silu, gelu (exact form).
+    loss : str
+        What to minimise. It brings its own output activation h = h_m of s = s_m; a sample's
+        loss e sums over its outputs, and the loss of several samples is their weighted
+        mean Σ w e / Σ w.
+
+        - "log_loss": sigmoid; e = -y ln h - (1 - y) ln(1 - h), y in [0, 1]. One output is
+          binary classification, several are multi-label.
+        - "cross_entropy": softmax; e = -Σ_j y_j ln h_j; y are labels 0..n_m - 1 or rows
+          that sum to 1.
+        - "squared_error": identity; e = ½ (h - y)².
+        - "absolute_error": identity; e = \|h - y\|.
+        - "huber": identity; e = ½ d² where d = h - y is at most 1 in size, \|d\| - ½ beyond.
+        - "poisson": exp; e = h - y + y ln(y / h), half the Poisson deviance, y ≥ 0.
+    dtype : {"float32", "float64"}, default="float32"
+        Precision of weights and computation.
+    seed : int or None, default=None
+        Seed of the initial weights and of the shuffling in `fit`. The same seed and calls
+        give the same result on the same backend. None draws a seed from the system.
+    backend : {"auto", "cython", "numba", "numpy"} or None, default=None
+        What computes. None stands for the environment variable FASTBP_BACKEND, else "auto":
+        Cython if it is built, else Numba.
+
+    Attributes
+    ----------
+    weights, biases : list of ndarray
+        Layer i's are entry i - 1, of shapes (n_{i-1}, n_i) and (n_i,): views that can be
+        written to. ``net.weights[i] = array`` checks shape and values.
+    backend : str
+        Name of the backend in use.
+
+    Notes
+    -----
+    Weights start uniform in ±√(6 / (n_{i-1} + n_i)) (Glorot and Bengio, AISTATS 2010) before
+    identity, sigmoid, tanh and output layers, and in ±√(6 / n_{i-1}) (He et al., ICCV 2015)
+    before relu and its relatives; biases start at zero.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> net = fastbp.Network([2, 8, 1], activation="tanh", loss="log_loss", seed=0)
+    >>> history = net.fit(X, [0, 1, 1, 0], optimizer=fastbp.Adam(0.05), epochs=200)
+    >>> net.predict(X).round().ravel()
+    array([0., 1., 1., 0.], dtype=float32)
+    """
+
+    def __init__(
+        self, layer_sizes, *, activation="relu", loss, dtype="float32", seed=None, backend=None
+    ):
+        sizes = _layer_sizes(layer_sizes)
+        self._loss = spec.choose("loss", loss, spec.LOSSES)
+        if loss == "cross_entropy" and sizes[-1] == 1:
+            raise ValueError(
+                "cross_entropy needs at least 2 outputs (a softmax of one unit is always 1); "
+                "for two classes use log_loss with 1 output, or 2 outputs"
+            )
+        self.loss = loss
+        self.layout = layout.Layout(
+            sizes, _hidden_activations(activation, len(sizes) - 2), _dtype(dtype)
+        )
+        self._random = np.random.default_rng(_seed(seed))
+        self._use(backend)
+        self._parameters = self.layout.zeros(self.layout.n_parameters)
+        for weights, bound in zip(self.weights, self._initial_bounds(), strict=True):
+            weights[...] = self._random.uniform(-bound, bound, weights.shape)
+
+    def _use(self, backend):
+        self._backend = backends.get(backend)
+        self.backend = self._backend.name
+
+    def _initial_bounds(self):
+        """The half-widths of the intervals from which initial weights are drawn."""
+        sizes = self.layout.sizes
+        rules = [spec.ACTIVATIONS[name].initialization for name in self.layout.activations]
+        for fan_in, fan_out, rule in zip(sizes, sizes[1:], [*rules, "glorot"], strict=False):
+            yield math.sqrt(6 / (fan_in if rule == "he" else fan_in + fan_out))
+
+    def __repr__(self):
+        hidden = f", activation={list(self.layout.activations)}" if self.layout.activations else ""
+        return (
+            f"Network({list(self.layout.sizes)}{hidden}, loss={self.loss!r}, "
+            f"dtype={self.layout.dtype.name!r}, backend={self.backend!r})"
+        )
+
+    def __getstate__(self):
+        return {key: value for key, value in self.__dict__.items() if key != "_backend"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._use(state["backend"])
+
+    @property
+    def weights(self):
+        return Parameters("weights", layout.views(self.layout.plan, self._parameters)[0])
+
+    @property
+    def biases(self):
+        return Parameters("biases", layout.views(self.layout.plan, self._parameters)[1])
+
+    def to_backend(self, backend):
+        """A copy of this network, weights and random state included, on another backend.
+
+        Parameters
+        ----------
+        backend : {"auto", "cython", "numba", "numpy"} or None
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+        """
+        import copy
+
+        other = copy.deepcopy(self)
+        other._use(backend)
+        return other
+
+    def predict(self, X):
+        """The network's output: probabilities or values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_m)
+            h_m, of the network's dtype.
+        """
+        X = checks.samples(X, self.layout.sizes[0], self.layout.dtype)
+        self._check_parameters()
+        out = np.empty((len(X), self.layout.sizes[-1]), self.layout.dtype)
+        block = self.layout.block_rows(len(X))
+        self._backend.predict(
+            self.layout.plan,
+            self._loss.code,
+            self._parameters,
+            X,
+            block,
+            self.layout.zeros(self.layout.workspace_size(block)),
+            out,
+        )
+        return out
+
+    def loss_and_gradient(self, X, y, sample_weight=None):
+        """The mean loss and its gradient with respect to weights and biases.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+        y : array-like of shape (n_samples,) or (n_samples, n_m)
+            Targets as the loss takes them, see `Network`.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights w ≥ 0, not all zero.
+
+        Returns
+        -------
+        loss : float
+            Σ w e / Σ w, without penalty.
+        gradient : Gradient
+            ``gradient.weights`` and ``gradient.biases``: lists of arrays shaped like those
+            of the network.
+        """
+        data = self._data(X, y, sample_weight)
+        gradient = self.layout.zeros(self.layout.n_parameters)
+        loss = self._loss_and_gradient(data, gradient)
+        return loss, Gradient(*layout.views(self.layout.plan, gradient))
+
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        optimizer=None,
+        epochs=20,
+        batch_size=32,
+        sample_weight=None,
+        l2=0.0,
+        validation_data=None,
+        shuffle=True,
+        progress=False,
+    ):
+        """Train on (X, y); the weights are changed in place.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+        y : array-like of shape (n_samples,) or (n_samples, n_m)
+            Targets as the loss takes them, see `Network`.
+        optimizer : Optimizer, default=Adam()
+            How to step, for example ``fastbp.SGD(0.1, momentum=0.9)``. Its state starts anew
+            with each call.
+        epochs : int, default=20
+            How often to go through the data.
+        batch_size : int or None, default=32
+            Samples a step; the last batch of an epoch may be smaller. None, or anything not
+            below n_samples, takes all at once.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights w ≥ 0, not all zero; a batch's loss is Σ w e / Σ w over the batch.
+        l2 : float, default=0.0
+            Adds l2 / 2 Σ W² over all weights, not biases, to the loss of every batch.
+        validation_data : (X, y) or (X, y, sample_weight), optional
+            Data on which to compute the loss after each epoch.
+        shuffle : bool, default=True
+            Draw a new order of the samples for each epoch.
+        progress : bool, default=False
+            Show a progress bar.
+
+        Returns
+        -------
+        History
+            Losses by epoch. After Ctrl-C: of the epochs finished by then, with
+            ``interrupted`` set and a warning; the network has the weights of the last step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments; the network is unchanged.
+        TrainingDiverged
+            If loss or weights stop being finite; the weights of that moment are kept.
+        """
+        data = self._data(X, y, sample_weight)
+        validation = None if validation_data is None else self._validation(validation_data)
+        optimizer = Adam() if optimizer is None else optimizer
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"optimizer must be one of fastbp's, such as fastbp.Adam(), got {optimizer!r}"
+            )
+        epochs = checks.whole_number("epochs", epochs)
+        n = len(data.X)
+        batch_size = n if batch_size is None else checks.whole_number("batch_size", batch_size)
+        batch_size = min(batch_size, n)
+        if optimizer.full_batch_only and batch_size < n:
+            raise ValueError(
+                f"{type(optimizer).__name__} works on the full batch only; pass batch_size=None"
+            )
+        l2 = checks.real_number("l2", l2)
+        # The order of a full batch does not matter.
+        shuffle = checks.flag("shuffle", shuffle) and batch_size < n
+        progress = checks.flag("progress", progress)
+        training = _Training(self, data, optimizer, batch_size, l2)
+
+        epochs_a_call = epochs
+        if validation is not None or progress:
+            epochs_a_call = 1
+        elif shuffle:
+            epochs_a_call = min(epochs, max(1, ORDERED_ROWS // n))
+
+        history = History()
+        with _progress_bar(epochs, progress) as bar:
+            while len(history.loss) < epochs:
+                count = min(epochs_a_call, epochs - len(history.loss))
+                order = np.empty((count if shuffle else 0, n), np.int64)
+                for line in order:
+                    line[...] = self._random.permutation(n)
+                training.run(order, count, history)
+                if history.interrupted:
+                    warnings.warn(
+                        f"training interrupted after {len(history.loss)} of {epochs} epochs",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
+                    break
+                if validation is not None:
+                    history.validation_loss.append(self._loss_and_gradient(validation))
+                bar.update(count)
+                bar.set_postfix(_latest(history), refresh=False)
+        if not checks.all_finite(self._parameters):
+            raise TrainingDiverged(len(history.loss), "the weights are not finite", history)
+        return history
+
+    def _check_parameters(self):
+        if not checks.all_finite(self._parameters):
+            raise ValueError("the network's weights or biases have NaN or infinite values")
+
+    def _data(self, X, y, sample_weight, name=""):
+        self._check_parameters()
+        sizes, dtype = self.layout.sizes, self.layout.dtype
+        X = checks.samples(X, sizes[0], dtype, f"{name}X")
+        labels, targets = checks.targets(
+            y, len(X), sizes[-1], self.loss, self._loss, dtype, f"{name}y"
+        )
+        weight = checks.weights_of_samples(sample_weight, len(X), dtype, f"{name}sample_weight")
+        return _Data(X, labels, targets, weight)
+
+    def _validation(self, validation_data):
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
+        X, y, *rest = validation_data
+        return self._data(X, y, rest[0] if rest else None, "validation ")
+
+    def _loss_and_gradient(self, data, gradient=None):
+        """The loss on checked data; fills `gradient` if there is one."""
+        if gradient is None:
+            gradient = np.empty(0, self.layout.dtype)
+        block = self.layout.block_rows(len(data.X))
+        return self._backend.loss_and_gradient(
+            self.layout.plan,
+            self._loss.code,
+            self._parameters,
+            *data,
+            block,
+            self.layout.zeros(self.layout.workspace_size(block)),
+            self.layout.zeros(self.layout.n_transposed),
+            gradient,
+        )
+
+
+class _Data(NamedTuple):
+    """Checked samples as the backends take them, see backends/interface.py."""
+
+    X: np.ndarray
+    labels: np.ndarray
+    targets: np.ndarray
+    sample_weight: np.ndarray
+
+
+class _Training:
+    """What one call of fit allocates, and its calls of the backend."""
+
+    def __init__(self, network, data, optimizer, batch_size, l2):
+        self.network, self.data = network, data
+        self.optimizer, self.batch_size, self.l2 = optimizer, batch_size, l2
+        plan = network.layout
+        self.hyper = np.array(optimizer.hyper(), np.float64)
+        self.counters = np.array([0.0, 1.0, 1.0])
+        self.state = plan.zeros(optimizer.slots * plan.n_parameters)
+        self.state = self.state.reshape(optimizer.slots, plan.n_parameters)
+        for slot, array in enumerate(self.state):
+            array[...] = optimizer.initial_state(slot)
+        self.block = plan.block_rows(batch_size)
+        self.workspace = plan.zeros(plan.workspace_size(self.block))
+        self.transposed = plan.zeros(plan.n_transposed)
+        self.gradient = plan.zeros(plan.n_parameters)
+        self.stop = np.zeros(1, np.int64)
+
+    def run(self, order, epochs, history):
+        """Train for some epochs and add them to the history."""
+        network = self.network
+        losses = np.zeros(epochs)
+
+        def call():
+            return network._backend.train(
+                network.layout.plan,
+                network._loss.code,
+                network._parameters,
+                *self.data,
+                order,
+                epochs,
+                self.batch_size,
+                self.optimizer.code,
+                self.hyper,
+                self.l2,
+                self.counters,
+                self.state,
+                self.block,
+                self.workspace,
+                self.transposed,
+                self.gradient,
+                losses,
+                self.stop,
+            )
+
+        seconds = network.layout.flops_per_row * len(self.data.X) * epochs / FLOPS_PER_SECOND
+        finished = _interruptible(call, self.stop) if seconds > INLINE_SECONDS else call()
+        history.loss.extend(losses[:finished].tolist())
+        history.interrupted = bool(self.stop[0])
+        if finished < epochs and not history.interrupted:
+            raise TrainingDiverged(
+                len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
+            )
+
+
+def _interruptible(call, stop):
+    """Run `call` in a thread, and set `stop` when Ctrl-C is pressed meanwhile.
+
+    Python handles signals between bytecodes of the main thread, so compiled code must not
+    run there if Ctrl-C is to be heard.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()  # never gets a KeyboardInterrupt
+    outcome = {}
+
+    def work():
+        try:
+            outcome["result"] = call()
+        except BaseException as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=work, name="fastbp-train")
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            stop[0] = 1
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["result"]
+
+
+def _progress_bar(epochs, shown):
+    from tqdm.auto import tqdm
+
+    return tqdm(total=epochs, unit="epoch", disable=not shown)
+
+
+def _latest(history):
+    """The newest figures, for the progress bar."""
+    latest = {"loss": f"{history.loss[-1]:.4g}"}
+    if history.validation_loss:
+        latest["validation_loss"] = f"{history.validation_loss[-1]:.4g}"
+    return latest
+
+
+def _layer_sizes(layer_sizes):
+    try:
+        sizes = list(layer_sizes)
+    except TypeError:
+        raise TypeError(f"layer_sizes must be a list of sizes, got {layer_sizes!r}") from None
+    if len(sizes) < 2:
+        raise ValueError(
+            f"layer_sizes needs at least the numbers of inputs and outputs, got {sizes!r}"
+        )
+    return tuple(checks.whole_number(f"layer_sizes[{i}]", size) for i, size in enumerate(sizes))
+
+
+def _hidden_activations(activation, n_hidden):
+    names = [activation] * n_hidden if isinstance(activation, str) else activation
+    if isinstance(activation, str):
+        spec.choose("activation", activation, spec.ACTIVATIONS)
+    try:
+        names = tuple(names)
+    except TypeError:
+        raise TypeError(
+            f"activation must be a name or one name per hidden layer, got {activation!r}"
+        ) from None
+    if len(names) != n_hidden:
+        raise ValueError(
+            f"activation lists {len(names)} names, but there are {n_hidden} hidden layers "
+            "(the output layer's activation comes with the loss)"
+        )
+    for name in names:
+        spec.choose("activation", name, spec.ACTIVATIONS)
+    return names
+
+
+def _dtype(dtype):
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (np.float32, np.float64) or not found.isnative:
+        raise ValueError(f'dtype must be "float32" or "float64", got {dtype!r}')
+    return found
+
+
+def _seed(seed):
+    if seed is None:
+        return None
+    return checks.whole_number("seed", seed, lowest=0)

@@ -1,0 +1,76 @@
+"""The vocabulary that the network and every backend share: names, codes and what they imply.
+
+Compiled kernels get integer codes and branch on them outside their inner loops. Adding an
+activation, a loss or an optimiser means a row here and a function of the same name in each
+backend.
+"""
+
+from dataclasses import dataclass
+
+# Codes of activations.
+IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU = range(9)
+# Codes of losses.
+LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON = range(6)
+# Codes of optimisers (their hyper-parameters are the dataclasses in optimizers.py).
+SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
+
+LEAKY_SLOPE = 0.01  # slope of leaky_relu below zero
+HUBER_DELTA = 1.0  # error at which huber goes from quadratic to linear
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One elementwise function h = σ(s) and what follows from its shape.
+
+    ``uses_preactivation`` tells whether the derivative needs s besides h; if it does not,
+    h overwrites s and the workspace holds one array less.
+    """
+
+    code: int
+    uses_preactivation: bool
+    initialization: str  # "glorot" or "he", see network.initial_weights
+
+
+ACTIVATIONS = {
+    "identity": Activation(IDENTITY, False, "glorot"),
+    "sigmoid": Activation(SIGMOID, False, "glorot"),
+    "tanh": Activation(TANH, False, "glorot"),
+    "relu": Activation(RELU, False, "he"),
+    "leaky_relu": Activation(LEAKY_RELU, False, "he"),
+    "elu": Activation(ELU, False, "he"),
+    "softplus": Activation(SOFTPLUS, False, "he"),
+    "silu": Activation(SILU, True, "he"),
+    "gelu": Activation(GELU, True, "he"),
+}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One loss with the output activation that belongs to it.
+
+    ``lowest`` and ``highest`` bound the targets for which the loss is defined.
+    """
+
+    code: int
+    output_activation: str
+    lowest: float = float("-inf")
+    highest: float = float("inf")
+
+
+LOSSES = {
+    "log_loss": Loss(LOG_LOSS, "sigmoid", 0.0, 1.0),
+    "cross_entropy": Loss(CROSS_ENTROPY, "softmax", 0.0, 1.0),
+    "squared_error": Loss(SQUARED_ERROR, "identity"),
+    "absolute_error": Loss(ABSOLUTE_ERROR, "identity"),
+    "huber": Loss(HUBER, "identity"),
+    "poisson": Loss(POISSON, "exp", 0.0),
+}
+
+
+def choose(kind, name, table):
+    """The row of `table` called `name`, or a ValueError that lists the known names."""
+    if not isinstance(name, str):
+        raise TypeError(f"{kind} must be a name (str), got {type(name).__name__}: {name!r}")
+    if name not in table:
+        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(table))}")
+    return table[name]
