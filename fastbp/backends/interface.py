@@ -83,6 +83,7 @@ class Backend(Protocol):
         """The weighted mean loss Σ w e / Σ w of all rows, and its gradient.
 
         Without an L2 penalty; if all weights are zero, loss and gradient are zero.
+        `gradient` and `transposed` may be empty: then only the loss is computed.
         """
 
     def train(

@@ -254,11 +254,9 @@ def _dense(labels, targets, width, dtype):
     return np.eye(width, dtype=dtype)[labels] if labels.size else targets
 
 
-def _weighted(labels_or_targets, sample_weight):
-    """Weights of the rows and their sum, in float64."""
-    n = len(labels_or_targets)
-    w = sample_weight.astype(np.float64) if sample_weight.size else np.ones(n)
-    return w, w.sum()
+def _weights(n, sample_weight):
+    """Weights of n rows in float64."""
+    return sample_weight.astype(np.float64) if sample_weight.size else np.ones(n)
 
 
 def _gradient(plan, loss, parameters, X, y, w, gradient):
@@ -268,7 +266,8 @@ def _gradient(plan, loss, parameters, X, y, w, gradient):
     e, ds = LOSSES[loss][0](s[-1], y)
     share = w / total if total > 0 else np.zeros_like(w)
     ds = (ds * share[:, None]).astype(X.dtype, copy=False)
-    backward(plan, parameters, s, h, ds, gradient)
+    if gradient.size:
+        backward(plan, parameters, s, h, ds, gradient)
     return float((w * e).sum())
 
 
@@ -286,7 +285,8 @@ def loss_and_gradient(
     gradient,
 ):
     y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
-    w, total = _weighted(y, sample_weight)
+    w = _weights(len(X), sample_weight)
+    total = w.sum()
     with np.errstate(all="ignore"):
         numerator = _gradient(plan, loss, parameters, X, y, w, gradient)
     return numerator / total if total > 0 else 0.0
@@ -317,7 +317,7 @@ def train(
 ):
     n = len(X)
     y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
-    w, _ = _weighted(y, sample_weight)
+    w = _weights(n, sample_weight)
     weights, biases = views(plan, parameters)
     dW, db = views(plan, gradient)
     slots = [views(plan, slot) for slot in state]

@@ -1,0 +1,118 @@
+"""The Numba backend: ``@njit`` kernels, compiled on first use and cached on disk.
+
+Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...), tile
+(matrix product), elementwise, losses, optimizers, train (the entry points).
+"""
+
+
+name = "numba"
+
+try:
+    import numba
+    from numba import types
+
+    from . import train as kernels
+    from ._jit import entry
+except ImportError as error:  # pragma: no cover - numba is a dependency
+    from .. import BackendUnavailable
+
+    raise BackendUnavailable(
+        f"the Numba backend cannot be loaded ({error}); install it with: pip install numba"
+    ) from error
+
+
+def describe():
+    """What would compute, in a few words."""
+    from llvmlite import binding
+
+    return f"Numba {numba.__version__} for {binding.get_host_cpu_name()}"
+
+
+def _signatures(make):
+    return {"float32": make(types.float32), "float64": make(types.float64)}
+
+
+def _read(dtype, ndim):
+    """An array that is only read; writable ones fit too."""
+    return types.Array(dtype, ndim, "C", readonly=True)
+
+
+def _written(dtype, ndim):
+    return types.Array(dtype, ndim, "C")
+
+
+def _data(real):
+    """plan, loss, parameters (written by train only) and the samples."""
+    return (
+        _read(types.int64, 2),
+        types.int64,
+        _written(real, 1),
+        _read(real, 2),
+        _read(types.int64, 1),
+        _read(real, 2),
+        _read(real, 1),
+    )
+
+
+_predict = entry(
+    kernels.predict,
+    _signatures(
+        lambda real: types.void(
+            _read(types.int64, 2),
+            types.int64,
+            _written(real, 1),
+            _read(real, 2),
+            types.int64,
+            _written(real, 1),
+            _written(real, 2),
+        )
+    ),
+)
+
+_loss_and_gradient = entry(
+    kernels.loss_and_gradient,
+    _signatures(
+        lambda real: types.float64(
+            *_data(real),
+            types.int64,
+            _written(real, 1),
+            _written(real, 1),
+            _written(real, 1),
+        )
+    ),
+)
+
+_train = entry(
+    kernels.train,
+    _signatures(
+        lambda real: types.int64(
+            *_data(real),
+            _read(types.int64, 2),
+            types.int64,
+            types.int64,
+            types.int64,
+            _read(types.float64, 1),
+            types.float64,
+            _written(types.float64, 1),
+            _written(real, 2),
+            types.int64,
+            _written(real, 1),
+            _written(real, 1),
+            _written(real, 1),
+            _written(types.float64, 1),
+            _read(types.int64, 1),
+        )
+    ),
+)
+
+
+def predict(plan, loss, parameters, X, block, workspace, out):
+    _predict(X.dtype)(plan, loss, parameters, X, block, workspace, out)
+
+
+def loss_and_gradient(plan, loss, parameters, X, *rest):
+    return _loss_and_gradient(X.dtype)(plan, loss, parameters, X, *rest)
+
+
+def train(plan, loss, parameters, X, *rest):
+    return _train(X.dtype)(plan, loss, parameters, X, *rest)

@@ -1,0 +1,105 @@
+"""Optimisers: one elementwise update of weights from gradients, which knows nothing of layers.
+
+Rules and sources are in ``fastbp/optimizers.py``. The twin of this file is
+``src_cython/optimizers.pxi``; the reference is ``numpy_.py``.
+"""
+
+import math
+
+from ... import spec
+from ._jit import inner
+from .simd import (
+    fma,
+    lanes,
+    load,
+    select_lt,
+    splat,
+    sqrt,
+    store,
+)
+
+
+@inner
+def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
+    """One step of w[:n] for gradients g[:n] and the state arrays `first` and `second`.
+
+    n is a whole number of vectors; `l2` and `decay` are those of these weights (0 for
+    biases); `counters` already counts this step.
+    """
+    rate = splat(w, hyper[0])
+    minus_rate = splat(w, -hyper[0])
+    penalty = splat(w, l2)
+    epsilon = splat(w, hyper[3])
+    if optimizer == spec.SGD:
+        for i in range(0, n, lanes(w)):
+            x = load(w, i)
+            store(w, i, fma(minus_rate, fma(penalty, x, load(g, i)), x))
+    elif optimizer == spec.MOMENTUM:
+        mu = splat(w, hyper[1])
+        for i in range(0, n, lanes(w)):
+            x = load(w, i)
+            v = fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i)))
+            store(first, i, v)
+            store(w, i, x + v)
+    elif optimizer == spec.NESTEROV:
+        mu = splat(w, hyper[1])
+        for i in range(0, n, lanes(w)):
+            x = load(w, i)
+            step = minus_rate * fma(penalty, x, load(g, i))
+            v = fma(mu, load(first, i), step)
+            store(first, i, v)
+            store(w, i, x + fma(mu, v, step))
+    elif optimizer == spec.RMSPROP:
+        keep, add = splat(w, hyper[1]), splat(w, 1.0 - hyper[1])
+        for i in range(0, n, lanes(w)):
+            x = load(w, i)
+            d = fma(penalty, x, load(g, i))
+            v = fma(keep, load(first, i), add * d * d)
+            store(first, i, v)
+            store(w, i, x - rate * d / (sqrt(v) + epsilon))
+    elif optimizer == spec.ADAGRAD:
+        for i in range(0, n, lanes(w)):
+            x = load(w, i)
+            d = fma(penalty, x, load(g, i))
+            v = fma(d, d, load(first, i))
+            store(first, i, v)
+            store(w, i, x - rate * d / (sqrt(v) + epsilon))
+    elif optimizer == spec.ADAM or optimizer == spec.ADAMW:
+        # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t).
+        correction = math.sqrt(1.0 - counters[2])
+        rate = splat(w, hyper[0] * correction / (1.0 - counters[1]))
+        epsilon = splat(w, hyper[3] * correction)
+        keep_1, add_1 = splat(w, hyper[1]), splat(w, 1.0 - hyper[1])
+        keep_2, add_2 = splat(w, hyper[2]), splat(w, 1.0 - hyper[2])
+        shrink = splat(w, 1.0 - hyper[0] * decay)
+        for i in range(0, n, lanes(w)):
+            x = load(w, i)
+            d = fma(penalty, x, load(g, i))
+            m = fma(keep_1, load(first, i), add_1 * d)
+            v = fma(keep_2, load(second, i), add_2 * d * d)
+            store(first, i, m)
+            store(second, i, v)
+            store(w, i, shrink * x - rate * m / (sqrt(v) + epsilon))
+    elif optimizer == spec.RPROP:
+        zero, one = splat(w, 0.0), splat(w, 1.0)
+        minus, plus = splat(w, hyper[1]), splat(w, hyper[2])
+        smallest, largest = splat(w, hyper[3]), splat(w, hyper[4])
+        for i in range(0, n, lanes(w)):
+            x = load(w, i)
+            d = fma(penalty, x, load(g, i))
+            # The product of the signs: that of the numbers could underflow.
+            agreement = sign(d) * sign(load(first, i))
+            factor = select_lt(zero, agreement, plus, select_lt(agreement, zero, minus, one))
+            step = load(second, i) * factor
+            step = select_lt(step, smallest, smallest, select_lt(largest, step, largest, step))
+            d = select_lt(agreement, zero, zero, d)
+            store(first, i, d)
+            store(second, i, step)
+            store(w, i, x - sign(d) * step)
+
+
+@inner
+def sign(v):
+    """-1, 0 or 1."""
+    zero = splat(v, 0.0)
+    return select_lt(v, zero, splat(v, -1.0), select_lt(zero, v, splat(v, 1.0), zero))

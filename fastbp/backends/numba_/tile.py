@@ -1,0 +1,157 @@
+"""The register tile: the one matrix product that all passes are made of.
+
+A tile computes `rows` x `vectors` vectors of C = init + A B in registers: for each k it
+loads a row of B once and multiplies it by `rows` numbers of A. Every element of C is one
+chain of fused multiply-adds over k = 0, 1, ..., whatever the tile's shape, so shapes can
+follow the processor without changing a bit of the result.
+
+The twin of this file is ``src_cython/tile.h``.
+"""
+
+from llvmlite import binding, ir
+from numba import config, types
+from numba.extending import intrinsic
+
+from ._jit import inner
+from .simd import Vector, lanes, offset
+
+if config.DISABLE_JIT:
+    import numpy as np
+
+    def _tile(rows, vectors):
+        def tile(A, row_step, k_step, B, ldb, init, ldi, C, ldc, K):
+            width = vectors * lanes(C)
+            for i in range(rows):
+                acc = init[i * ldi : i * ldi + width].copy()
+                for k in range(K):
+                    acc += A[i * row_step + k * k_step] * B[k * ldb : k * ldb + width]
+                C[i * ldc : i * ldc + width] = acc
+
+        return tile
+
+    # Which tiles there are makes no difference here; few keep it simple.
+    FEATURES = {}
+else:
+    from .simd import _Ir
+
+    FEATURES = binding.get_host_cpu_features()
+
+    def _tile(rows, vectors):
+        @intrinsic
+        def tile(typingctx, A, row_step, k_step, B, ldb, init, ldi, C, ldc, K):
+            n = types.intp
+            signature = types.void(A, n, n, B, n, init, n, C, n, n)
+            vector = Vector(C.dtype)
+
+            def codegen(context, builder, signature, args):
+                A, row_step, k_step, B, ldb, init, ldi, C, ldc, K = args
+                tool = _Ir(builder, vector)
+                zero, one = ir.IntType(64)(0), ir.IntType(64)(1)
+
+                def place(step, i, v):
+                    row = builder.mul(step, ir.IntType(64)(i))
+                    return builder.add(row, ir.IntType(64)(v * vector.count))
+
+                def grid(make):
+                    return [[make(i, v) for v in range(vectors)] for i in range(rows)]
+
+                start = grid(lambda i, v: tool.load(init, place(ldi, i, v)))
+                entry = builder.block
+                loop = builder.append_basic_block("k")
+                done = builder.append_basic_block("done")
+                builder.cbranch(builder.icmp_signed(">", K, zero), loop, done)
+
+                builder.position_at_end(loop)
+                k = builder.phi(ir.IntType(64))
+                k.add_incoming(zero, entry)
+                acc = grid(lambda i, v: builder.phi(tool.type))
+                row_of_B = builder.gep(B, [builder.mul(k, ldb)])
+                b = [tool.load(row_of_B, place(zero, 0, v)) for v in range(vectors)]
+                column_of_A = builder.gep(A, [builder.mul(k, k_step)])
+                new = []
+                for i in range(rows):
+                    address = builder.gep(column_of_A, [builder.mul(row_step, ir.IntType(64)(i))])
+                    a = tool.splat(builder.load(address, typ=tool.element))
+                    new.append([tool.call("fma", a, b[v], acc[i][v]) for v in range(vectors)])
+                following = builder.add(k, one)
+                k.add_incoming(following, loop)
+                builder.cbranch(builder.icmp_signed("<", following, K), loop, done)
+
+                builder.position_at_end(done)
+                for i in range(rows):
+                    for v in range(vectors):
+                        acc[i][v].add_incoming(start[i][v], entry)
+                        acc[i][v].add_incoming(new[i][v], loop)
+                        result = builder.phi(tool.type)
+                        result.add_incoming(start[i][v], entry)
+                        result.add_incoming(new[i][v], loop)
+                        start[i][v] = result  # phis come first in a block, stores below
+                grid(lambda i, v: tool.store(C, place(ldc, i, v), start[i][v]))
+                return context.get_dummy_value()
+
+            return signature, codegen
+
+        return tile
+
+
+def _panel(vectors, most_rows):
+    """The product for a panel of `vectors` vectors of columns, and any number of rows."""
+    tall, four, two, one = _tile(most_rows, vectors), _tile(4, vectors), _tile(2, vectors), None
+    one = _tile(1, vectors)
+
+    @inner
+    def panel(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, K):
+        i = 0
+        while i + most_rows <= M:
+            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+            tall(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
+            i += most_rows
+        if i + 4 <= M:
+            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+            four(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
+            i += 4
+        if i + 2 <= M:
+            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+            two(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
+            i += 2
+        if i < M:
+            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+            one(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
+
+    return panel
+
+
+# Accumulators, a row of B and a broadcast number of A should fill the registers: AVX-512 has
+# 32 of 64 bytes, AVX2 the equivalent of 8, NEON of 8.
+_WIDE = FEATURES.get("avx512f", False)
+if _WIDE:
+    _four_vectors, _two_vectors, _one_vector = _panel(4, 6), _panel(2, 8), _panel(1, 8)
+else:
+    _one_vector = _panel(1, 6)
+    _four_vectors = _two_vectors = _one_vector
+
+
+@inner
+def product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K):
+    """C = init + A B.
+
+    A is M x K with element (i, k) at ``A[i * row_step + k * k_step]``, so either order can
+    be read; B is K x J and C is M x J, rows `ldb` and `ldc` apart. J is a whole number of
+    vectors. Row i of init is at ``init[i * ldi]``: a bias or a row of zeros with ldi = 0, or
+    C itself to add to it.
+    """
+    width = lanes(C)
+    j = 0
+    if _WIDE:
+        while j + 4 * width <= J:
+            b, d, c = offset(B, j), offset(init, j), offset(C, j)
+            _four_vectors(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K)
+            j += 4 * width
+        if j + 2 * width <= J:
+            b, d, c = offset(B, j), offset(init, j), offset(C, j)
+            _two_vectors(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K)
+            j += 2 * width
+    while j < J:
+        b, d, c = offset(B, j), offset(init, j), offset(C, j)
+        _one_vector(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K)
+        j += width
