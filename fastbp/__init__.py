@@ -5,8 +5,9 @@ The public names. Neither Numba nor scikit-learn is imported until something nee
 
 from .backends import BackendUnavailable
 from .backends import available as available_backends
-from .network import Gradient, History, Network, TrainingDiverged
+from .network import Gradient, Network
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
+from .training import History, TrainingDiverged
 
 __version__ = "0.1.0"
 

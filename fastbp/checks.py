@@ -92,8 +92,7 @@ def samples(X, n_features, dtype, name="X"):
     if array.ndim != 2:
         hint = f"; for one sample pass {name}.reshape(1, -1)" if array.ndim == 1 else ""
         raise ValueError(
-            f"{name} must be 2-D, of shape (n_samples, {n_features}), "
-            f"got shape {array.shape}{hint}"
+            f"{name} must be 2-D, of shape (n_samples, {n_features}), got shape {array.shape}{hint}"
         )
     if array.shape[1] != n_features:
         raise ValueError(

@@ -124,13 +124,13 @@ class Layout:
     def workspace_size(self, rows):
         """Elements of workspace for a block of `rows` rows.
 
-        Behind the layers' arrays lie: three arrays of the outputs of the block without
-        padding (targets, pre-activations, losses), the rows' weights, and a row of zeros.
+        Behind the layers' arrays lie: targets and pre-activations of the block's outputs
+        without padding, the rows' shares of the batch, and a row of zeros.
         """
         per_row = int(self.plan[-1, DS] + self.plan[-1, STRIDE])
         outputs = self.padded(rows * self.sizes[-1])
         widest = int(self.plan[:, STRIDE].max())
-        return rows * per_row + 3 * outputs + self.padded(rows) + widest
+        return rows * per_row + 2 * outputs + self.padded(rows) + widest
 
     def zeros(self, size):
         """A zeroed 1-D buffer that starts on a vector boundary."""

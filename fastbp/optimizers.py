@@ -28,7 +28,9 @@ class Optimizer:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, bool) and field.type is not bool:
-                raise TypeError(f"{type(self).__name__}: {field.name} must be a number, got {value}")
+                raise TypeError(
+                    f"{type(self).__name__}: {field.name} must be a number, got {value}"
+                )
             if field.type is bool:
                 if not isinstance(value, bool):
                     raise TypeError(

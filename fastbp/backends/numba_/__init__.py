@@ -4,7 +4,6 @@ Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, 
 (matrix product), elementwise, losses, optimizers, train (the entry points).
 """
 
-
 name = "numba"
 
 try:

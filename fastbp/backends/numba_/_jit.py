@@ -10,6 +10,7 @@
   look at the file of the entry point.
 """
 
+import functools
 import hashlib
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from numba import config, njit
 inner = njit(nogil=True, error_model="numpy")
 
 
+@functools.cache
 def source_stamp():
     """A digest of all files that compiled kernels are made of."""
     here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), *(here.parents[1] / name for name in ("spec.py", "layout.py"))]
+    shared = [here.parents[1] / name for name in ("spec.py", "layout.py")]
+    files = [*sorted(here.glob("*.py")), *shared]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
@@ -29,26 +32,23 @@ def source_stamp():
 
 
 def entry(function, signatures):
-    """A function that compiles `function` for a precision when that is first needed.
+    """A function of a dtype that returns `function` compiled for it, at first use.
 
-    `signatures` maps "float32" and "float64" to Numba signatures.
+    `signatures` maps "float32" and "float64" to Numba signatures. Each gets a dispatcher of
+    its own, since one with a fixed signature accepts writable arrays for read-only ones
+    while a lazy one compiles the whole kernel again for every combination.
     """
     if config.DISABLE_JIT:
         return lambda dtype: function
-    dispatcher = njit(nogil=True, error_model="numpy", cache=True)(function)
-    _stamp_cache(dispatcher)
 
+    @functools.cache
     def compiled(dtype):
-        signature = signatures[dtype.name]
-        if dispatcher.overloads.get(signature.args) is None:
-            dispatcher.compile(signature)
+        dispatcher = njit(nogil=True, error_model="numpy")(function)
+        dispatcher.enable_caching()
+        cache_file = dispatcher._cache._cache_file
+        cache_file._source_stamp = (source_stamp(), cache_file._source_stamp)
+        dispatcher.compile(signatures[dtype.name])
+        dispatcher.disable_compile()
         return dispatcher
 
     return compiled
-
-
-def _stamp_cache(dispatcher):
-    """Make the dispatcher's disk cache depend on all kernel files."""
-    cache = dispatcher._cache
-    stamp = (source_stamp(), cache._cache_file._source_stamp)
-    cache._cache_file._source_stamp = stamp

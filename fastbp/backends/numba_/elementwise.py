@@ -5,9 +5,8 @@ The twin of this file is ``src_cython/elementwise.pxi``; the reference is ``nump
 
 from ... import spec
 from ._jit import inner
-from .simd import lanes, load, select_le, splat, store
+from .simd import absolute, lanes, load, select_le, select_lt, splat, store
 from .vmath import exp, expm1_nonpositive, gaussian, log1p_unit, normal_cdf, sigmoid, tanh
-from .simd import absolute, select_lt
 
 INV_SQRT_2PI = 0.3989422804014327
 

@@ -96,8 +96,8 @@ else:
 
 def _panel(vectors, most_rows):
     """The product for a panel of `vectors` vectors of columns, and any number of rows."""
-    tall, four, two, one = _tile(most_rows, vectors), _tile(4, vectors), _tile(2, vectors), None
-    one = _tile(1, vectors)
+    tall, four = _tile(most_rows, vectors), _tile(4, vectors)
+    two, one = _tile(2, vectors), _tile(1, vectors)
 
     @inner
     def panel(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, K):

@@ -1,0 +1,299 @@
+"""exp, log, tanh, sigmoid and the normal distribution on vectors, in explicit arithmetic.
+
+Every function maps a Vector on a Vector, lane by lane, with fused multiply-adds written out:
+the twin, ``src_cython/vmath.pxi``, has the same operations in the same order and gives the
+same bits. (The sign and payload of a NaN are not promised.) NaN stays NaN everywhere.
+
+The errors that the docstrings state are the largest that ``tests/test_vmath.py`` finds
+against mpmath, rounded up to the next half, in units in the last place (ulp) of the result; the
+test holds them. The polynomials come from ``tools/fit_polynomials.py``.
+"""
+
+import numpy as np
+
+from ._jit import inner
+from .simd import (
+    absolute,
+    copysign,
+    fma,
+    is_single,
+    log_exponent,
+    log_mantissa,
+    pow2,
+    select_le,
+    select_lt,
+    shifter,
+    splat,
+)
+
+# ln 2 = high + low; the high part has few bits, so that its small multiples are exact.
+LOG2_E = 1.4426950408889634
+LN2_HIGH_F4 = 0.693145752
+LN2_LOW_F4 = 1.42860677e-06
+LN2_HIGH_F8 = 0.6931471805601177
+LN2_LOW_F8 = -1.7239444525614835e-13
+TINY_F4 = 1.1754943508222875e-38
+TINY_F8 = 2.2250738585072014e-308
+
+INFINITY = np.inf
+NAN = np.nan
+
+
+@inner
+def linear(x, a, b):
+    """a x + b."""
+    return fma(x, splat(x, a), splat(x, b))
+
+
+@inner
+def horner(p, x, c):
+    """p x + c: one step of Horner's scheme."""
+    return fma(p, x, splat(x, c))
+
+
+@inner
+def multiply_add(x, s, y):
+    """x s + y for a scalar s."""
+    return fma(x, splat(x, s), y)
+
+
+@inner
+def at_least(x, low):
+    """The larger of x and low, or NaN."""
+    return select_lt(x, splat(x, low), splat(x, low), x)
+
+
+@inner
+def at_most(x, high):
+    """The smaller of x and high, or NaN."""
+    return select_lt(splat(x, high), x, splat(x, high), x)
+
+
+@inner
+def less_ln2(x, n):
+    """x - n ln 2 in two steps (Cody and Waite 1980), of which the first loses nothing."""
+    if is_single(x):
+        return multiply_add(n, -LN2_LOW_F4, multiply_add(n, -LN2_HIGH_F4, x))
+    return multiply_add(n, -LN2_LOW_F8, multiply_add(n, -LN2_HIGH_F8, x))
+
+
+@inner
+def exp_fraction(r):
+    """(e**r - 1 - r) / r**2 for |r| <= ln(2)/2."""
+    if is_single(r):
+        p = linear(r, 0.000198910799, 0.00139337312)
+        p = horner(p, r, 0.00833331048)
+        p = horner(p, r, 0.041666463)
+        p = horner(p, r, 0.166666672)
+        p = horner(p, r, 0.5)
+    else:
+        p = linear(r, 2.0914755325893202e-09, 2.5105312729622103e-08)
+        p = horner(p, r, 2.7557273478718582e-07)
+        p = horner(p, r, 2.7557255170000888e-06)
+        p = horner(p, r, 2.4801587325677461e-05)
+        p = horner(p, r, 0.00019841269875002279)
+        p = horner(p, r, 0.0013888888888883711)
+        p = horner(p, r, 0.0083333333333260838)
+        p = horner(p, r, 0.041666666666666671)
+        p = horner(p, r, 0.16666666666666671)
+        p = horner(p, r, 0.5)
+    return p
+
+
+@inner
+def exp_scaled(r, n):
+    """2**n e**r for |r| <= ln(2)/2, rounded only once where the result is subnormal."""
+    p = horner(exp_fraction(r), r, 1.0)
+    p = horner(p, r, 1.0)
+    # 2**n itself may be too large or too small a number; its two halves never are.
+    t = multiply_add(n, 0.5, shifter(n))
+    first = t - shifter(n)
+    second = (n - first) + shifter(n)
+    return (p * pow2(t)) * pow2(second)
+
+
+@inner
+def exp_bounded(x):
+    """x within bounds beyond which exp is 0 or infinite, so that n below stays small."""
+    if is_single(x):
+        return at_most(at_least(x, -104.0), 89.0)
+    return at_most(at_least(x, -746.0), 710.0)
+
+
+@inner
+def nearest(x):
+    """The whole number nearest to x / ln 2."""
+    return multiply_add(x, LOG2_E, shifter(x)) - shifter(x)
+
+
+@inner
+def exp(x):
+    """e**x = 2**n e**r with n = round(x / ln 2) and r = x - n ln 2.
+
+    Error below EXP ulp, subnormal results included; 0 and infinity beyond the range.
+    """
+    x = exp_bounded(x)
+    n = nearest(x)
+    return exp_scaled(less_ln2(x, n), n)
+
+
+@inner
+def gaussian(x):
+    """exp(-x**2 / 2), with what the rounding of x**2 loses put back into r. Error below GAU ulp."""
+    # 39**2 / 2 and 15**2 / 2 are beyond the range of exp too, and their squares do not overflow.
+    if is_single(x):
+        a = at_most(absolute(x), 15.0)
+    else:
+        a = at_most(absolute(x), 39.0)
+    h = a * (-0.5 * a)
+    lost = fma(a, 0.5 * a, h)  # x**2 / 2 + h, exactly
+    n = nearest(h)
+    return exp_scaled(less_ln2(h, n) - lost, n)
+
+
+@inner
+def expm1_nonpositive(x):
+    """e**x - 1 for x <= 0 as 2**n (e**r - 1) + (2**n - 1), where n = 0 near x = 0.
+
+    Error below EM1 ulp. The sign of a zero is not kept.
+    """
+    # Below, e**x is less than half an ulp of 1.
+    if is_single(x):
+        x = at_least(x, -18.0)
+    else:
+        x = at_least(x, -38.0)
+    t = multiply_add(x, LOG2_E, shifter(x))
+    n = t - shifter(x)
+    r = less_ln2(x, n)
+    p = fma(r * r, exp_fraction(r), r)
+    s = pow2(t)
+    return fma(s, p, s - 1.0)
+
+
+@inner
+def log_sum(n, f):
+    """n ln 2 + ln(1 + f) for whole n and 1/sqrt(2) <= 1 + f <= 3/2.
+
+    ln(1 + f) = 2 atanh(s) with s = f / (2 + f), written as f - s (f - z P(z)) with z = s**2, so
+    that the rounding of s matters little (as in Sun's fdlibm, e_log.c).
+    """
+    s = f / (2.0 + f)
+    z = s * s
+    if is_single(z):
+        p = linear(z, 0.237473443, 0.285327435)
+        p = horner(p, z, 0.400003105)
+        p = horner(p, z, 0.666666687)
+    else:
+        p = linear(z, 0.13604015707124079, 0.13210360485132619)
+        p = horner(p, z, 0.15388834677801916)
+        p = horner(p, z, 0.18181738454723026)
+        p = horner(p, z, 0.22222223037807243)
+        p = horner(p, z, 0.28571428567339191)
+        p = horner(p, z, 0.40000000000007802)
+        p = horner(p, z, 0.66666666666666663)
+    # n * LN2_HIGH is exact; `low` has what its sum with f loses.
+    if is_single(f):
+        high = LN2_HIGH_F4 * n
+        sum = high + f
+        low = multiply_add(n, LN2_LOW_F4, (high - sum) + f)
+    else:
+        high = LN2_HIGH_F8 * n
+        sum = high + f
+        low = multiply_add(n, LN2_LOW_F8, (high - sum) + f)
+    return sum + (low - s * (f - z * p))
+
+
+@inner
+def log1p_unit(u):
+    """ln(1 + u) for 0 <= u <= 1; above 1/2 as ln 2 + ln(1 + (u - 1) / 2). Error below L1P ulp."""
+    half = splat(u, 0.5)
+    n = select_le(u, half, splat(u, 0.0), splat(u, 1.0))
+    f = select_le(u, half, u, 0.5 * u - half)
+    return log_sum(n, f)
+
+
+@inner
+def log(x):
+    """ln x = n ln 2 + ln m with x = 2**n m and m near 1; error below LOG ulp.
+
+    Subnormal x included; -inf at 0, inf at inf, NaN below 0.
+    """
+    # Subnormal numbers become normal by a power of two, which n takes back.
+    zero = splat(x, 0.0)
+    if is_single(x):
+        normal = splat(x, TINY_F4)
+        scale = select_lt(x, normal, splat(x, 16777216.0), splat(x, 1.0))
+        shift = select_lt(x, normal, splat(x, 24.0), zero)
+    else:
+        normal = splat(x, TINY_F8)
+        scale = select_lt(x, normal, splat(x, 18014398509481984.0), splat(x, 1.0))
+        shift = select_lt(x, normal, splat(x, 54.0), zero)
+    scale = x * scale
+    y = log_sum(log_exponent(scale) - shift, log_mantissa(scale) - 1.0)
+    y = select_le(x, zero, select_lt(x, zero, splat(x, NAN), splat(x, -INFINITY)), y)
+    return select_lt(x, splat(x, INFINITY), y, x)
+
+
+@inner
+def tanh(x):
+    """tanh |x| = -m / (2 + m) with m = e**(-2|x|) - 1, and the sign of x. Error below TAN ulp."""
+    m = expm1_nonpositive(-2.0 * absolute(x))
+    return copysign(m / (2.0 + m), x)
+
+
+@inner
+def sigmoid(x):
+    """1 / (1 + e**-x), for x < 0 as e**x / (1 + e**x). Error below SIG ulp, subnormals included."""
+    one = splat(x, 1.0)
+    e = exp(-absolute(x))
+    return select_lt(x, splat(x, 0.0), e, one) / (one + e)
+
+
+@inner
+def normal_cdf(x, e):
+    """The normal distribution function at x, given e = gaussian(x).
+
+    For a = |x|, the tail is e P(w) / (a + k) with w = (a - k) / (a + k), in which P is smooth up
+    to infinity (Shepherd and Laframboise 1981, doi:10.1090/S0025-5718-1981-0595058-X); above 0 it
+    is one less the tail. Error below CDF ulp where e is a normal number; where e underflows, the
+    lower tail loses digits with it.
+    """
+    t = 1.0 / (absolute(x) + 3.0)
+    w = linear(t, -6.0, 1.0)  # = (a - k) / (a + k), and 1 at infinity
+    if is_single(w):
+        p = linear(w, 5.53559657e-05, 0.000133125912)
+        p = horner(p, w, -0.000244582654)
+        p = horner(p, w, -0.00103422208)
+        p = horner(p, w, 0.00102413574)
+        p = horner(p, w, 0.00696981326)
+        p = horner(p, w, -0.0104622934)
+        p = horner(p, w, -0.0472627468)
+        p = horner(p, w, 0.230017677)
+        p = horner(p, w, -0.509332001)
+        p = horner(p, w, 0.729083717)
+    else:
+        p = linear(w, -4.7827352050760878e-09, -1.3128833495564808e-08)
+        p = horner(p, w, 1.6554074304952042e-08)
+        p = horner(p, w, 9.484233093219298e-08)
+        p = horner(p, w, 5.6870121198212222e-08)
+        p = horner(p, w, -2.7323081569989074e-07)
+        p = horner(p, w, -6.074916493092873e-07)
+        p = horner(p, w, 8.3799053922293521e-09)
+        p = horner(p, w, 2.2657632291901507e-06)
+        p = horner(p, w, 3.6396974949906123e-06)
+        p = horner(p, w, -3.5216137073187027e-06)
+        p = horner(p, w, -2.06890074900378e-05)
+        p = horner(p, w, -1.3244941785222183e-05)
+        p = horner(p, w, 7.881264733216933e-05)
+        p = horner(p, w, 0.00015439426252600706)
+        p = horner(p, w, -0.0002565753441798825)
+        p = horner(p, w, -0.0010458285990832079)
+        p = horner(p, w, 0.0010275922590553227)
+        p = horner(p, w, 0.0069726212388846734)
+        p = horner(p, w, -0.01046286702331313)
+        p = horner(p, w, -0.047263025142921883)
+        p = horner(p, w, 0.23001771997460377)
+        p = horner(p, w, -0.50933198191748996)
+        p = horner(p, w, 0.72908369013337304)
+    tail = e * (t * p)
+    return select_lt(x, splat(x, 0.0), tail, 1.0 - tail)

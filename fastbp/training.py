@@ -1,0 +1,160 @@
+"""A run of training: what it allocates, its calls of the backend, and what comes out.
+
+`Network.fit` checks its arguments and drives a `Training`.
+"""
+
+import contextlib
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# A call estimated to run longer than this many seconds runs in a thread of its own, so that
+# Ctrl-C can stop it. Estimated at a rate that any machine reaches.
+INLINE_SECONDS = 0.2
+FLOPS_PER_SECOND = 1e9
+
+
+@dataclass
+class History:
+    """What happened in a call of `Network.fit`.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss of each finished epoch, over its batches as they came, the L2
+        penalty included.
+    validation_loss : list of float
+        Mean loss on the validation data after each epoch, without penalty; empty if there
+        were none.
+    interrupted : bool
+        Whether Ctrl-C ended the training early.
+    """
+
+    loss: list = field(default_factory=list)
+    validation_loss: list = field(default_factory=list)
+    interrupted: bool = False
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss or the weights became infinite or NaN.
+
+    Attributes
+    ----------
+    history : History
+        The epochs before.
+    epoch : int
+        The epoch in which it happened, counted from 1.
+    """
+
+    def __init__(self, epoch, what, history):
+        super().__init__(
+            f"training diverged in epoch {epoch}: {what}. The network keeps the weights it had "
+            "then. Try a smaller learning_rate, or scale X (and y) to about unit variance"
+        )
+        self.epoch = epoch
+        self.history = history
+
+
+class Training:
+    """What one call of fit allocates, and its calls of the backend."""
+
+    def __init__(self, network, data, optimizer, batch_size, l2):
+        self.network, self.data = network, data
+        self.optimizer, self.batch_size, self.l2 = optimizer, batch_size, l2
+        plan = network.layout
+        self.hyper = np.array(optimizer.hyper(), np.float64)
+        self.counters = np.array([0.0, 1.0, 1.0])
+        self.state = plan.zeros(optimizer.slots * plan.n_parameters)
+        self.state = self.state.reshape(optimizer.slots, plan.n_parameters)
+        for slot, array in enumerate(self.state):
+            array[...] = optimizer.initial_state(slot)
+        self.block = plan.block_rows(batch_size)
+        self.workspace = plan.zeros(plan.workspace_size(self.block))
+        self.transposed = plan.zeros(plan.n_transposed)
+        self.gradient = plan.zeros(plan.n_parameters)
+        self.stop = np.zeros(1, np.int64)
+
+    def run(self, order, epochs, history):
+        """Train for some epochs and add them to the history."""
+        network = self.network
+        losses = np.zeros(epochs)
+
+        def call():
+            return network._backend.train(
+                network.layout.plan,
+                network._loss.code,
+                network._parameters,
+                *self.data,
+                order,
+                epochs,
+                self.batch_size,
+                self.optimizer.code,
+                self.hyper,
+                self.l2,
+                self.counters,
+                self.state,
+                self.block,
+                self.workspace,
+                self.transposed,
+                self.gradient,
+                losses,
+                self.stop,
+            )
+
+        seconds = network.layout.flops_per_row * len(self.data.X) * epochs / FLOPS_PER_SECOND
+        finished = _interruptible(call, self.stop) if seconds > INLINE_SECONDS else call()
+        history.loss.extend(losses[:finished].tolist())
+        history.interrupted = bool(self.stop[0])
+        if finished < epochs and not history.interrupted:
+            raise TrainingDiverged(
+                len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
+            )
+
+
+def _interruptible(call, stop):
+    """Run `call` in a thread, and set `stop` when Ctrl-C is pressed meanwhile.
+
+    Python handles signals between bytecodes of the main thread, so compiled code must not
+    run there if Ctrl-C is to be heard.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()  # never gets a KeyboardInterrupt
+    outcome = {}
+
+    def work():
+        try:
+            outcome["result"] = call()
+        except BaseException as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=work, name="fastbp-train")
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            stop[0] = 1
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["result"]
+
+
+@contextlib.contextmanager
+def progress_bar(epochs, shown):
+    """A bar over all epochs, as a function of (new epochs, history); silent if not shown."""
+    if not shown:
+        yield lambda count, history: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=epochs, unit="epoch") as bar:
+
+        def show(count, history):
+            figures = {"loss": f"{history.loss[-1]:.4g}"}
+            if history.validation_loss:
+                figures["validation_loss"] = f"{history.validation_loss[-1]:.4g}"
+            bar.set_postfix(figures, refresh=False)
+            bar.update(count)
+
+        yield show
