@@ -5,6 +5,7 @@ The public names. Neither Numba nor scikit-learn is imported until something nee
 
 from .backends import BackendUnavailable
 from .backends import available as available_backends
+from .compare import Comparison, compare_backends
 from .network import Gradient, Network
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 from .training import History, TrainingDiverged
@@ -16,6 +17,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "BackendUnavailable",
+    "Comparison",
     "Gradient",
     "History",
     "Network",
@@ -25,4 +27,5 @@ __all__ = [
     "SGD",
     "TrainingDiverged",
     "available_backends",
+    "compare_backends",
 ]

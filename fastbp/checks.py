@@ -6,6 +6,7 @@ Arrays that are already C-contiguous and of the right dtype are not copied.
 """
 
 import math
+import numbers
 import operator
 
 import numpy as np
@@ -28,12 +29,9 @@ def whole_number(name, value, lowest=1):
 
 def real_number(name, value, lowest=0.0):
     """`value` as a finite float of at least `lowest`."""
-    if isinstance(value, (bool, np.bool_)) or not np.isscalar(value):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    number = float(value)
     if not (math.isfinite(number) and number >= lowest):
         raise ValueError(f"{name} must be finite and at least {lowest:g}, got {value!r}")
     return number

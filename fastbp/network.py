@@ -59,7 +59,7 @@ class Parameters(MutableSequence):
 
 
 class Network:
-    """A feed-forward network h_i = σ_i(h_{i-1} W_i + b_i), i = 1..m, trained by backpropagation.
+    r"""A feed-forward network h_i = σ_i(h_{i-1} W_i + b_i), i = 1..m, trained by backpropagation.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ of docs/mathematics.md, and makes no attempt at speed. See interface.py for the 
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -168,7 +169,7 @@ def poisson(s, y):
     return (h - y * s + y_log_y - y).sum(axis=1), h - y
 
 
-LOSSES = {
+LOSSES: dict[int, tuple[Callable, Callable]] = {
     spec.LOG_LOSS: (log_loss, sigmoid),
     spec.CROSS_ENTROPY: (cross_entropy, softmax),
     spec.SQUARED_ERROR: (squared_error, _identity),

@@ -344,7 +344,7 @@ else:
 
     @intrinsic
     def shifter(typingctx, v):
-        """1.5 * 2**mantissa_bits: adding it rounds |x| < 2**21 to a whole number in the low bits."""
+        """1.5 * 2**mantissa_bits: adding it rounds |x| < 2**21 to a whole number in the low bits"""
 
         def codegen(context, builder, signature, args):
             tool = _Ir(builder, v)

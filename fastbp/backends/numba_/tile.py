@@ -16,7 +16,6 @@ from ._jit import inner
 from .simd import Vector, lanes, offset
 
 if config.DISABLE_JIT:
-    import numpy as np
 
     def _tile(rows, vectors):
         def tile(A, row_step, k_step, B, ldb, init, ldi, C, ldc, K):

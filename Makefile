@@ -1,0 +1,40 @@
+# make demo   train on real data with both compiled backends and compare them
+# make test   everything that has to pass: style, types, tests, benches run once
+# make bench  the benchmarks, with PyTorch and scikit-learn beside fastbp
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test bench clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# Built once per change of what goes into the installation.
+SOURCES = pyproject.toml setup.py $(wildcard src_cython/*)
+
+$(VENV)/demo: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/test: $(BIN)/python $(SOURCES)
+	FASTBP_REQUIRE_CYTHON=1 $(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+demo: $(VENV)/demo
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m nojit --backend numba
+	$(BIN)/pytest bench --benchmark-disable
+
+bench: $(VENV)/test
+	$(BIN)/pytest bench
+
+clean:
+	rm -rf $(VENV) build *.egg-info fastbp/backends/*.so

@@ -1,0 +1,65 @@
+"""A training step: gather, forward, loss, backward, Adam."""
+
+import numpy as np
+import pytest
+from workloads import WORKLOADS
+
+import fastbp
+
+ROUNDS = 7
+
+
+def _epochs(workload, seconds_a_step):
+    """Epochs a round so that it lasts some 0.1 s."""
+    return max(1, round(0.1 / (workload.steps * seconds_a_step)))
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda w: w.name)
+def test_train_step(benchmark, record, workload, backend):
+    benchmark.group = f"train step, {workload.name}"
+    X, y = workload.data()
+    settings = dict(activation=workload.activation, loss=workload.loss, seed=0)
+    net = fastbp.Network(workload.layers, backend=backend, **settings)
+    # Compiles, and serves as the check: one epoch must end where the reference does.
+    net.fit(X, y, batch_size=workload.batch, epochs=1)
+    reference = fastbp.Network(workload.layers, backend="numpy", **settings)
+    reference.fit(X, y, batch_size=workload.batch, epochs=1)
+    error = float(np.abs(net.predict(X) - reference.predict(X)).max())
+    assert error < 1e-2
+
+    epochs = _epochs(workload, workload.flops / 50e9 + 1e-6)
+    if backend == "numpy":
+        epochs = max(1, epochs // 10)
+    benchmark.pedantic(
+        net.fit,
+        (X, y),
+        dict(batch_size=workload.batch, epochs=epochs),
+        rounds=ROUNDS,
+        warmup_rounds=1,
+    )
+    steps = epochs * workload.steps
+    record("train step", workload, backend, steps, workload.flops, error_of_outputs=error)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda w: w.name)
+def test_train_step_of_peer(benchmark, record, workload, peer):
+    benchmark.group = f"train step, {workload.name}"
+    X, y = workload.data()
+    epoch, outputs = peer(workload, X, y)
+
+    def loss():
+        return _loss(workload, outputs(X), y)
+
+    before = loss()
+    benchmark.pedantic(epoch, rounds=3, warmup_rounds=1)
+    assert loss() < before  # it does train
+    record("train step", workload, peer.label, workload.steps, workload.flops, loss=loss())
+
+
+def _loss(workload, h, y):
+    if workload.loss == "squared_error":
+        return float(((h - y) ** 2).mean())
+    h = np.clip(h, 1e-7, 1 - 1e-7)
+    if workload.loss == "log_loss":
+        return float(-np.where(y[:, None] == 1, np.log(h), np.log(1 - h)).mean())
+    return float(-np.log(h[np.arange(len(y)), y]).mean())

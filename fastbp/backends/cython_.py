@@ -1,0 +1,3 @@
+from . import BackendUnavailable
+
+raise BackendUnavailable("not built yet")
