@@ -10,8 +10,11 @@
   look at the file of the entry point.
 """
 
+import contextlib
 import functools
 import hashlib
+import sys
+import threading
 from pathlib import Path
 
 from numba import config, njit
@@ -47,8 +50,20 @@ def entry(function, signatures):
         dispatcher.enable_caching()
         cache_file = dispatcher._cache._cache_file
         cache_file._source_stamp = (source_stamp(), cache_file._source_stamp)
-        dispatcher.compile(signatures[dtype.name])
+        with _notice(f"fastbp: compiling Numba kernels for {dtype.name}; the result is cached"):
+            dispatcher.compile(signatures[dtype.name])
         dispatcher.disable_compile()
         return dispatcher
 
     return compiled
+
+
+@contextlib.contextmanager
+def _notice(text):
+    """Say what is going on, on standard error, if it takes more than two seconds."""
+    timer = threading.Timer(2.0, lambda: print(text, file=sys.stderr, flush=True))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
