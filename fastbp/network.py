@@ -13,7 +13,14 @@ import numpy as np
 
 from . import backends, checks, layout, spec
 from .optimizers import Adam, Optimizer
-from .training import History, Training, TrainingDiverged, progress_bar
+from .training import (
+    FLOPS_PER_SECOND,
+    INLINE_SECONDS,
+    History,
+    Training,
+    TrainingDiverged,
+    progress_bar,
+)
 
 # Shuffle orders for as many epochs as this many rows are drawn ahead and trained in one call.
 ORDERED_ROWS = 1 << 20
@@ -317,23 +324,25 @@ class Network:
             epochs_a_call = min(epochs, max(1, ORDERED_ROWS // n))
 
         history = History()
-        with progress_bar(epochs, progress) as show:
-            while len(history.loss) < epochs:
-                count = min(epochs_a_call, epochs - len(history.loss))
-                order = np.empty((count if shuffle else 0, n), np.int64)
-                for line in order:
-                    line[...] = self._random.permutation(n)
-                training.run(order, count, history)
-                if history.interrupted:
-                    warnings.warn(
-                        f"training interrupted after {len(history.loss)} of {epochs} epochs",
-                        RuntimeWarning,
-                        stacklevel=2,
-                    )
-                    break
-                if validation is not None:
-                    history.validation_loss.append(self._loss_and_gradient(validation))
-                show(count, history)
+        try:
+            with progress_bar(epochs, progress) as show:
+                while len(history.loss) < epochs and not history.interrupted:
+                    count = min(epochs_a_call, epochs - len(history.loss))
+                    order = np.empty((count if shuffle else 0, n), np.int64)
+                    for line in order:
+                        line[...] = self._random.permutation(n)
+                    training.run(order, count, history)
+                    if validation is not None and not history.interrupted:
+                        history.validation_loss.append(self._validation_loss(validation))
+                    show(history)
+        except KeyboardInterrupt:  # between two calls of the backend
+            history.interrupted = True
+        if history.interrupted:
+            warnings.warn(
+                f"training interrupted after {len(history.loss)} of {epochs} epochs",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         if not checks.all_finite(self._parameters):
             raise TrainingDiverged(len(history.loss), "the weights are not finite", history)
         return history
@@ -350,7 +359,7 @@ class Network:
             y, len(X), sizes[-1], self.loss, self._loss, dtype, f"{name}y"
         )
         weight = checks.weights_of_samples(sample_weight, len(X), dtype, f"{name}sample_weight")
-        return _Data(X, labels, targets, weight)
+        return Data(X, labels, targets, weight)
 
     def _validation(self, validation_data):
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
@@ -358,10 +367,21 @@ class Network:
         X, y, *rest = validation_data
         return self._data(X, y, rest[0] if rest else None, "validation ")
 
-    def _loss_and_gradient(self, data, gradient=None):
-        """The loss on checked data; fills `gradient` if there is one."""
-        if gradient is None:
-            gradient = np.empty(0, self.layout.dtype)
+    def _validation_loss(self, data):
+        """The loss on checked data, in slices short enough for Ctrl-C to come between."""
+        rows = max(1, int(INLINE_SECONDS * FLOPS_PER_SECOND / self.layout.flops_per_row))
+        nothing = np.empty(0, self.layout.dtype)
+        numerator = denominator = 0.0
+        for start in range(0, len(data.X), rows):
+            part = Data(*(array[start : start + rows] for array in data))
+            weight = part.sample_weight
+            total = float(weight.sum(dtype=np.float64)) if weight.size else float(len(part.X))
+            numerator += total * self._loss_and_gradient(part, nothing)
+            denominator += total
+        return numerator / denominator
+
+    def _loss_and_gradient(self, data, gradient):
+        """The loss on checked data; fills `gradient` unless that is empty."""
         block = self.layout.block_rows(len(data.X))
         return self._backend.loss_and_gradient(
             self.layout.plan,
@@ -375,7 +395,7 @@ class Network:
         )
 
 
-class _Data(NamedTuple):
+class Data(NamedTuple):
     """Checked samples as the backends take them, see backends/interface.py."""
 
     X: np.ndarray

@@ -121,18 +121,19 @@ def _interruptible(call, stop):
     if threading.current_thread() is not threading.main_thread():
         return call()  # never gets a KeyboardInterrupt
     outcome = {}
+    done = threading.Event()  # an interrupted Thread.join takes the thread for dead
 
     def work():
         try:
             outcome["result"] = call()
         except BaseException as error:
             outcome["error"] = error
+        done.set()
 
-    thread = threading.Thread(target=work, name="fastbp-train")
-    thread.start()
-    while thread.is_alive():
+    threading.Thread(target=work, name="fastbp-train").start()
+    while not done.is_set():
         try:
-            thread.join()
+            done.wait()
         except KeyboardInterrupt:
             stop[0] = 1
     if "error" in outcome:
@@ -142,19 +143,21 @@ def _interruptible(call, stop):
 
 @contextlib.contextmanager
 def progress_bar(epochs, shown):
-    """A bar over all epochs, as a function of (new epochs, history); silent if not shown."""
+    """A bar over all epochs, as a function of the history; silent if not shown."""
     if not shown:
-        yield lambda count, history: None
+        yield lambda history: None
         return
     from tqdm.auto import tqdm
 
     with tqdm(total=epochs, unit="epoch") as bar:
 
-        def show(count, history):
+        def show(history):
+            if not history.loss:
+                return
             figures = {"loss": f"{history.loss[-1]:.4g}"}
             if history.validation_loss:
                 figures["validation_loss"] = f"{history.validation_loss[-1]:.4g}"
             bar.set_postfix(figures, refresh=False)
-            bar.update(count)
+            bar.update(len(history.loss) - bar.n)
 
         yield show
