@@ -235,10 +235,12 @@ def compare_backends(
             shuffle=False,
         )
 
-    X, y = np.asarray(X), np.asarray(y)
-    n = len(X)
-    batch = n if batch_size is None else min(batch_size, n)
     reference = networks[REFERENCE]
+    # Converted once, so that the backends are timed and not the conversion.
+    X = checks.samples(X, reference.layout.sizes[0], reference.layout.dtype)
+    y = np.asarray(y)
+    n = len(X)
+    batch = n if batch_size is None else min(checks.whole_number("batch_size", batch_size), n)
     reference_gradient = _flat(reference.loss_and_gradient(X, y)[1])
     few = min(n, batch * COMPARED_STEPS)
     errors = {}
