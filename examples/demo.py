@@ -5,7 +5,7 @@ import time
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import MinMaxScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import fastbp
 
@@ -14,11 +14,10 @@ for name, answer in fastbp.available_backends().items():
     print(f"  {name:7} {answer}")
 
 
-def train(title, layers, loss, data, backend):
-    """Fit on the training part, scaled to [0, 1], and print the accuracy on the held-out part."""
+def train(title, layers, loss, data, scaler, backend):
+    """Fit on the scaled training part and print the accuracy on the held-out part."""
     X, X_test, y, y_test = data
-    scaler = MinMaxScaler().fit(X)
-    X, X_test = scaler.transform(X), scaler.transform(X_test)
+    X, X_test = scaler.fit_transform(X), scaler.transform(X_test)
     net = fastbp.Network(layers, activation="relu", loss=loss, seed=0, backend=backend)
     started = time.perf_counter()
     net.fit(X, y, optimizer=fastbp.Adam(3e-3), epochs=60, batch_size=32, l2=1e-3)
@@ -41,9 +40,9 @@ digits, cancer = split(load_digits), split(load_breast_cancer)
 print("\nTraining (the first fit with Numba includes compiling, some 20 s on a fresh machine)")
 for backend in ("cython", "numba"):
     if fastbp.available_backends()[backend].startswith("yes"):
-        accuracy = train("digits", [64, 64, 10], "cross_entropy", digits, backend)
+        accuracy = train("digits", [64, 64, 10], "cross_entropy", digits, MinMaxScaler(), backend)
         assert accuracy >= 0.97, "the digits should be learnt to 97 %"
-        train("breast cancer", [30, 32, 1], "log_loss", cancer, backend)
+        train("breast cancer", [30, 32, 1], "log_loss", cancer, StandardScaler(), backend)
 
 print("\nComparison (timing, and starting each backend in a fresh process)")
 X, _, y, _ = digits

@@ -6,6 +6,7 @@ share already in it), and up to two slots of state of the shape of w. All state 
 zero unless said otherwise.
 """
 
+import numbers
 from dataclasses import dataclass, fields
 
 from . import spec
@@ -27,22 +28,17 @@ class Optimizer:
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) and field.type is not bool:
-                raise TypeError(
-                    f"{type(self).__name__}: {field.name} must be a number, got {value}"
-                )
             if field.type is bool:
                 if not isinstance(value, bool):
                     raise TypeError(
                         f"{type(self).__name__}: {field.name} must be True or False, got {value!r}"
                     )
                 continue
-            try:
-                number = float(value)
-            except (TypeError, ValueError):
+            if isinstance(value, bool) or not isinstance(value, numbers.Real):
                 raise TypeError(
                     f"{type(self).__name__}: {field.name} must be a number, got {value!r}"
-                ) from None
+                )
+            number = float(value)
             low, high, low_allowed, high_allowed = _RANGES[field.name]
             inside = (low < number or (low_allowed and number == low)) and (
                 number < high or (high_allowed and number == high)

@@ -54,6 +54,10 @@ class TrainingDiverged(ArithmeticError):
         )
         self.epoch = epoch
         self.history = history
+        self._what = what
+
+    def __reduce__(self):  # BaseException would pass the message alone
+        return type(self), (self.epoch, self._what, self.history)
 
 
 class Training:

@@ -1,3 +1,71 @@
+"""The Cython backend: kernels compiled ahead of time for several processors.
+
+The best build that this processor runs is chosen at import; the environment variable FASTBP_CPU
+(baseline, avx2 or avx512) overrides that.
+"""
+
+import importlib
+import os
+
 from . import BackendUnavailable
 
-raise BackendUnavailable("not built yet")
+name = "cython"
+BUILDS = ("avx512", "avx2", "baseline")
+CPU_VARIABLE = "FASTBP_CPU"
+_HOW = (
+    "install a C compiler and install fastbp from source again "
+    "(pip install --force-reinstall --no-binary fastbp fastbp), or use Numba"
+)
+
+
+def _choose():
+    """The name of the build to load."""
+    try:
+        from ._cpu import supported
+    except ImportError as error:
+        raise BackendUnavailable(f"the Cython kernels are not built; {_HOW}") from error
+    wanted = os.environ.get(CPU_VARIABLE)
+    if not wanted:
+        return supported()[0]
+    if wanted not in BUILDS:
+        raise BackendUnavailable(
+            f"unknown CPU build {wanted!r} in the environment variable {CPU_VARIABLE}; "
+            f"known: {', '.join(BUILDS)}"
+        )
+    if wanted not in supported():
+        raise BackendUnavailable(
+            f"{CPU_VARIABLE}={wanted}, but this processor runs only: {', '.join(supported())}"
+        )
+    return wanted
+
+
+def _load(precision):
+    try:
+        return importlib.import_module(f"._kernels_{build}_{precision}", __package__)
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"the Cython kernels for {build} are not built ({error}); {_HOW}"
+        ) from error
+
+
+build = _choose()
+KERNELS = {"float32": _load("f4"), "float64": _load("f8")}
+
+
+def describe():
+    """What would compute, in a few words."""
+    if KERNELS["float32"].HAS_FMA:
+        return f"Cython kernels built for {build}"
+    return f"Cython kernels built for {build} (without FMA: last bits may differ from the others')"
+
+
+def predict(plan, loss, parameters, X, block, workspace, out):
+    KERNELS[X.dtype.name].predict(plan, loss, parameters, X, block, workspace, out)
+
+
+def loss_and_gradient(plan, loss, parameters, X, *rest):
+    return KERNELS[X.dtype.name].loss_and_gradient(plan, loss, parameters, X, *rest)
+
+
+def train(plan, loss, parameters, X, *rest):
+    return KERNELS[X.dtype.name].train(plan, loss, parameters, X, *rest)

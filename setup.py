@@ -1,0 +1,115 @@
+"""Builds the Cython kernels: one extension module per processor and precision.
+
+Environment variables: FASTBP_NO_CYTHON=1 skips the build, FASTBP_REQUIRE_CYTHON=1 turns a
+failed one into an error, FASTBP_CYTHON_DEBUG=1 builds with checks of every memory range.
+Everything else about the package is in pyproject.toml.
+"""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("FASTBP_CYTHON_DEBUG") == "1"
+REQUIRED = os.environ.get("FASTBP_REQUIRE_CYTHON") == "1"
+SKIPPED = os.environ.get("FASTBP_NO_CYTHON") == "1"
+
+COMPILE = [
+    "-O3",
+    "-ffp-contract=off",  # a fused multiply-add only where the source says so: same bits
+    "-fno-math-errno",  # sqrt is an instruction, not a call that may set errno
+    "-fno-trapping-math",  # nobody looks at exception flags, so selects may be branch-free
+    "-Wno-psabi",  # notes on passing vectors to functions, all of which are inlined
+    # Last, to win over CFLAGS: fast-math would delete the checks for NaN ...
+    "-fno-fast-math",
+]
+# ... and, at link time, switch denormals off for the whole process.
+LINK = ["-fno-fast-math"]
+
+BUILDS = {"baseline": []}
+if platform.machine().lower() in ("x86_64", "amd64"):
+    BUILDS["avx2"] = ["-mavx2", "-mfma"]
+    BUILDS["avx512"] = [
+        *("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"),
+        "-mprefer-vector-width=512",  # some processors' defaults would halve the registers
+    ]
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": DEBUG,
+    "freethreading_compatible": True,
+}
+
+
+def extensions():
+    """The modules to build, or none if that is not wanted or Cython is missing."""
+    if SKIPPED:
+        return []
+    try:
+        from Cython.Build import cythonize
+    except ImportError:
+        if REQUIRED:
+            raise
+        notice("Cython is not installed")
+        return []
+    generated = Path("build", "cython")
+    generated.mkdir(parents=True, exist_ok=True)
+    modules = [Extension("fastbp.backends._cpu", ["src_cython/_cpu.pyx"])]
+    for cpu, flags in BUILDS.items():
+        for precision in ("f4", "f8"):
+            name = f"_kernels_{cpu}_{precision}"
+            # A module of its own name for each, all with the same content.
+            source = generated / f"{name}.pyx"
+            text = '# cython: language_level=3\ninclude "kernels.pxi"\n'
+            if not source.exists() or source.read_text() != text:
+                source.write_text(text)
+            macros = [("FASTBP_DOUBLE", "1")] if precision == "f8" else []
+            macros += [("FASTBP_CHECK", "1")] if DEBUG else []
+            modules.append(
+                Extension(
+                    f"fastbp.backends.{name}",
+                    [str(source)],
+                    include_dirs=["src_cython"],
+                    define_macros=macros,
+                    extra_compile_args=[*flags, *COMPILE],
+                    extra_link_args=LINK,
+                    depends=[str(path) for path in Path("src_cython").glob("*.[ph]*")],
+                )
+            )
+    return cythonize(
+        modules,
+        build_dir=str(generated),
+        include_path=["src_cython"],
+        compiler_directives=DIRECTIVES,
+        force=True,  # Cython does not see that an included file has changed
+    )
+
+
+def notice(why):
+    print(
+        f"\nfastbp: the Cython kernels were not built: {why}.\n"
+        "fastbp works without them, on Numba. To have them, install a C compiler and install "
+        "fastbp again.\n",
+        file=sys.stderr,
+    )
+
+
+class OptionalBuild(build_ext):
+    """A build that may fail, unless FASTBP_REQUIRE_CYTHON=1."""
+
+    def build_extension(self, extension):
+        try:
+            super().build_extension(extension)
+        except Exception as error:
+            if REQUIRED:
+                raise
+            notice(f"{extension.name}: {error}")
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": OptionalBuild})

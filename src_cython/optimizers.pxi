@@ -1,0 +1,103 @@
+# Optimisers: one elementwise update of weights from gradients, which knows nothing of layers.
+#
+# Rules and sources are in fastbp/optimizers.py. The twin of
+# fastbp/backends/numba_/optimizers.py.
+
+cdef extern from "<math.h>" nogil:
+    double sqrt_double "sqrt"(double x)
+
+
+cdef inline vec sign(vec v) noexcept nogil:
+    """-1, 0 or 1."""
+    cdef vec zero = splat(0.0)
+    return select_lt(v, zero, splat(-1.0), select_lt(zero, v, splat(1.0), zero))
+
+
+cdef void update(
+    Py_ssize_t optimizer, const double *hyper, const double *counters, real *w, const real *g,
+    real *first, real *second, Py_ssize_t n, double l2, double decay
+) noexcept nogil:
+    """One step of w[:n] for gradients g[:n] and the state arrays `first` and `second`.
+
+    n is a whole number of vectors; `l2` and `decay` are those of these weights (0 for
+    biases); `counters` already counts this step.
+    """
+    cdef Py_ssize_t i
+    cdef vec x, d, v, m, step, mu, keep, add, keep_1, add_1, keep_2, add_2, shrink
+    cdef vec zero = splat(0.0), one = splat(1.0), minus, plus, smallest, largest
+    cdef vec agreement, factor
+    cdef vec rate = splat(<real>hyper[0])
+    cdef vec minus_rate = splat(<real>(-hyper[0]))
+    cdef vec penalty = splat(<real>l2)
+    cdef vec epsilon = splat(<real>hyper[3])
+    cdef double correction
+    check(w, n)
+    check(g, n)
+    if optimizer != SGD:
+        check(first, n)
+        check(second, n)
+    if optimizer == SGD:
+        for i from 0 <= i < n by FBP_LANES:
+            x = load(w, i)
+            store(w, i, fma(minus_rate, fma(penalty, x, load(g, i)), x))
+    elif optimizer == MOMENTUM:
+        mu = splat(<real>hyper[1])
+        for i from 0 <= i < n by FBP_LANES:
+            x = load(w, i)
+            v = fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i)))
+            store(first, i, v)
+            store(w, i, x + v)
+    elif optimizer == NESTEROV:
+        mu = splat(<real>hyper[1])
+        for i from 0 <= i < n by FBP_LANES:
+            x = load(w, i)
+            step = minus_rate * fma(penalty, x, load(g, i))
+            v = fma(mu, load(first, i), step)
+            store(first, i, v)
+            store(w, i, x + fma(mu, v, step))
+    elif optimizer == RMSPROP:
+        keep, add = splat(<real>hyper[1]), splat(<real>(1.0 - hyper[1]))
+        for i from 0 <= i < n by FBP_LANES:
+            x = load(w, i)
+            d = fma(penalty, x, load(g, i))
+            v = fma(keep, load(first, i), add * d * d)
+            store(first, i, v)
+            store(w, i, x - rate * d / (sqrt(v) + epsilon))
+    elif optimizer == ADAGRAD:
+        for i from 0 <= i < n by FBP_LANES:
+            x = load(w, i)
+            d = fma(penalty, x, load(g, i))
+            v = fma(d, d, load(first, i))
+            store(first, i, v)
+            store(w, i, x - rate * d / (sqrt(v) + epsilon))
+    elif optimizer == ADAM or optimizer == ADAMW:
+        # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t).
+        correction = sqrt_double(1.0 - counters[2])
+        rate = splat(<real>(hyper[0] * correction / (1.0 - counters[1])))
+        epsilon = splat(<real>(hyper[3] * correction))
+        keep_1, add_1 = splat(<real>hyper[1]), splat(<real>(1.0 - hyper[1]))
+        keep_2, add_2 = splat(<real>hyper[2]), splat(<real>(1.0 - hyper[2]))
+        shrink = splat(<real>(1.0 - hyper[0] * decay))
+        for i from 0 <= i < n by FBP_LANES:
+            x = load(w, i)
+            d = fma(penalty, x, load(g, i))
+            m = fma(keep_1, load(first, i), add_1 * d)
+            v = fma(keep_2, load(second, i), add_2 * d * d)
+            store(first, i, m)
+            store(second, i, v)
+            store(w, i, shrink * x - rate * m / (sqrt(v) + epsilon))
+    elif optimizer == RPROP:
+        minus, plus = splat(<real>hyper[1]), splat(<real>hyper[2])
+        smallest, largest = splat(<real>hyper[3]), splat(<real>hyper[4])
+        for i from 0 <= i < n by FBP_LANES:
+            x = load(w, i)
+            d = fma(penalty, x, load(g, i))
+            # The product of the signs: that of the numbers could underflow.
+            agreement = sign(d) * sign(load(first, i))
+            factor = select_lt(zero, agreement, plus, select_lt(agreement, zero, minus, one))
+            step = load(second, i) * factor
+            step = select_lt(step, smallest, smallest, select_lt(largest, step, largest, step))
+            d = select_lt(agreement, zero, zero, d)
+            store(first, i, d)
+            store(second, i, step)
+            store(w, i, x - sign(d) * step)

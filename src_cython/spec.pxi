@@ -1,0 +1,36 @@
+# The codes of fastbp/spec.py and the plan's columns of fastbp/layout.py. codes() below lets a
+# test hold them against each other.
+
+cdef enum:
+    IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU
+
+cdef enum:
+    LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON
+
+cdef enum:
+    SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP
+
+cdef enum:
+    SIZE, STRIDE, WEIGHTS, TRANSPOSED, ACTIVATION, H, S, DS, COLUMNS
+
+cdef extern from *:
+    """
+    static const double LEAKY_SLOPE = 0.01;
+    static const double HUBER_DELTA = 1.0;
+    """
+    const double LEAKY_SLOPE
+    const double HUBER_DELTA
+
+
+def codes():
+    """Every code of this file by name."""
+    return {
+        "IDENTITY": IDENTITY, "SIGMOID": SIGMOID, "TANH": TANH, "RELU": RELU,
+        "LEAKY_RELU": LEAKY_RELU, "ELU": ELU, "SOFTPLUS": SOFTPLUS, "SILU": SILU, "GELU": GELU,
+        "LOG_LOSS": LOG_LOSS, "CROSS_ENTROPY": CROSS_ENTROPY, "SQUARED_ERROR": SQUARED_ERROR,
+        "ABSOLUTE_ERROR": ABSOLUTE_ERROR, "HUBER": HUBER, "POISSON": POISSON,
+        "SGD": SGD, "MOMENTUM": MOMENTUM, "NESTEROV": NESTEROV, "RMSPROP": RMSPROP,
+        "ADAGRAD": ADAGRAD, "ADAM": ADAM, "ADAMW": ADAMW, "RPROP": RPROP,
+        "SIZE": SIZE, "STRIDE": STRIDE, "WEIGHTS": WEIGHTS, "TRANSPOSED": TRANSPOSED,
+        "ACTIVATION": ACTIVATION, "H": H, "S": S, "DS": DS, "COLUMNS": COLUMNS,
+    }

@@ -1,0 +1,12 @@
+# The names of tile.h and check.h.
+
+cdef extern from "check.h" nogil:
+    void forget "fbp_forget"()
+    void register "fbp_register"(const char *name, const void *p, Py_ssize_t count)
+    void check "fbp_check"(const void *p, Py_ssize_t count)
+
+cdef extern from "tile.h" nogil:
+    void product "fbp_product"(
+        const real *A, Py_ssize_t row_step, Py_ssize_t k_step, const real *B, Py_ssize_t ldb,
+        const real *init, Py_ssize_t ldi, real *C, Py_ssize_t ldc,
+        Py_ssize_t M, Py_ssize_t J, Py_ssize_t K)

@@ -1,0 +1,72 @@
+"""Which backends the tests run on: the table's, or those that --backend names."""
+
+import os
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import backends
+
+REFERENCE = "numpy"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--backend",
+        action="append",
+        help=f"test these backends only, one or a comma list (known: {', '.join(backends.BACKENDS)})",
+    )
+
+
+def _chosen(config):
+    given = config.getoption("--backend")
+    if not given:
+        return list(backends.BACKENDS)
+    names = [name for entry in given for name in entry.split(",")]
+    unknown = set(names) - set(backends.BACKENDS)
+    if unknown:
+        raise pytest.UsageError(f"--backend: unknown {', '.join(sorted(unknown))}")
+    return names
+
+
+def pytest_generate_tests(metafunc):
+    chosen = _chosen(metafunc.config)
+    compiled = [name for name in chosen if name != REFERENCE]
+    for fixture, names in (("backend", chosen), ("compiled", compiled)):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, names, indirect=True, scope="session")
+
+
+def _usable(name):
+    """The name of a backend; skips where it is not available, or fails if it has to be."""
+    try:
+        backends.get(name)
+    except fastbp.BackendUnavailable as error:
+        if name == "cython" and os.environ.get("FASTBP_REQUIRE_CYTHON") == "1":
+            pytest.fail(f"FASTBP_REQUIRE_CYTHON=1, but: {error}", pytrace=False)
+        pytest.skip(str(error))
+    return name
+
+
+@pytest.fixture(scope="session")
+def backend(request):
+    """The name of each backend in turn."""
+    return _usable(request.param)
+
+
+@pytest.fixture(scope="session")
+def compiled(request):
+    """The name of each compiled backend in turn."""
+    return _usable(request.param)
+
+
+@pytest.fixture(scope="session")
+def twins():
+    """The names of the two compiled backends, for tests that need both."""
+    return _usable("cython"), _usable("numba")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20191101)

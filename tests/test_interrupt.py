@@ -1,0 +1,85 @@
+"""Ctrl-C ends a fit soon and leaves a usable network and history."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import fastbp
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a single process on Windows"),
+]
+
+# Long after any call of a backend should have noticed.
+SECONDS = 2.0
+
+PROGRAM = """
+import json, sys, time, warnings
+import numpy as np
+import fastbp
+
+backend, way = sys.argv[1:]
+rng = np.random.default_rng(0)
+n = {"one call": 1000, "many calls": 50, "validation": 50}[way]
+X = rng.standard_normal((n, 8))
+y = X[:, :1] * 0.5
+net = fastbp.Network([8, 16, 1], loss="squared_error", seed=0, backend=backend)
+options = {"optimizer": fastbp.SGD(1e-4), "shuffle": way == "many calls"}
+if way == "validation":
+    options["validation_data"] = (X, y)
+net.fit(X, y, epochs=1, **options)  # compiles
+print("started", flush=True)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    history = net.fit(X, y, epochs=10**7, **options)
+ended = time.time()
+net.fit(X, y, epochs=1, **options)
+print(json.dumps({
+    "ended": ended,
+    "interrupted": history.interrupted,
+    "losses": len(history.loss),
+    "finite": bool(np.isfinite(history.loss).all() and np.isfinite(net.predict(X)).all()),
+    "validation": len(history.validation_loss),
+    "warnings": [str(w.message) for w in caught],
+}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("way", ["one call", "many calls", "validation"])
+def test_ctrl_c(backend, way):
+    root = str(Path(fastbp.__file__).parents[1])
+    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, backend, way],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    try:
+        line = process.stdout.readline()
+        assert line == "started\n", process.stderr.read()
+        time.sleep(0.7)
+        sent = time.time()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, err
+    comp = json.loads(out)
+    assert comp["ended"] - sent < SECONDS
+    assert comp["interrupted"] is True
+    assert 0 < comp["losses"] < 10**7
+    assert comp["finite"]
+    assert comp["validation"] in ((comp["losses"], comp["losses"] - 1) if way == "validation" else (0,))
+    assert comp["warnings"] == [
+        f"training interrupted after {comp['losses']} of 10000000 epochs"
+    ]
