@@ -48,8 +48,9 @@ def all_finite(array):
     """Whether an array holds neither NaN nor infinities."""
     flat = array.reshape(-1)
     # One pass without a temporary; a finite array can overflow it, so a failure is looked into.
-    if math.isfinite(np.dot(flat, flat)):
-        return True
+    with np.errstate(all="ignore"):
+        if math.isfinite(np.dot(flat, flat)):
+            return True
     return all(np.isfinite(flat[i : i + 65536]).all() for i in range(0, flat.size, 65536))
 
 

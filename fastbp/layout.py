@@ -132,6 +132,13 @@ class Layout:
         widest = int(self.plan[:, STRIDE].max())
         return rows * per_row + 2 * outputs + self.padded(rows) + widest
 
+    def clear_padding(self, parameters):
+        """Zero the padding of a parameter buffer, in place."""
+        for previous, layer in zip(self.plan, self.plan[1:], strict=False):
+            start, rows, stride = layer[WEIGHTS], previous[SIZE] + 1, layer[STRIDE]
+            of_layer = parameters[start : start + rows * stride].reshape(rows, stride)
+            of_layer[:, layer[SIZE] :] = 0
+
     def zeros(self, size):
         """A zeroed 1-D buffer that starts on a vector boundary."""
         raw = np.zeros(size + self.lanes, self.dtype)

@@ -337,6 +337,8 @@ class Network:
                     show(history)
         except KeyboardInterrupt:  # between two calls of the backend
             history.interrupted = True
+        finally:  # after an overflow, 0 * inf may have left NaN there
+            self.layout.clear_padding(self._parameters)
         if history.interrupted:
             warnings.warn(
                 f"training interrupted after {len(history.loss)} of {epochs} epochs",

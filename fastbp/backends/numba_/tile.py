@@ -13,7 +13,7 @@ from numba import config, types
 from numba.extending import intrinsic
 
 from ._jit import inner
-from .simd import Vector, lanes, offset
+from .simd import lanes, offset
 
 if config.DISABLE_JIT:
 
@@ -31,7 +31,7 @@ if config.DISABLE_JIT:
     # Which tiles there are makes no difference here; few keep it simple.
     FEATURES = {}
 else:
-    from .simd import _Ir
+    from .simd import Vector, _Ir
 
     FEATURES = binding.get_host_cpu_features()
 
