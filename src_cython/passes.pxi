@@ -130,9 +130,9 @@ cdef void forward(
 
 
 cdef double output_deltas(
-    Net *net, Data *data, Py_ssize_t start, Py_ssize_t rows, double total
+    Net *net, Data *data, Py_ssize_t start, Py_ssize_t rows, double total, double numerator
 ) noexcept nogil:
-    """Σ w e over some rows; their ∂e/∂s_m, times w over the batch's `total`, goes to ds_m."""
+    """Add w e of some rows to `numerator`; their ∂e/∂s_m, times w / `total`, goes to ds_m."""
     cdef const int64_t *here = net.plan + net.m * COLUMNS
     cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], i, r, j, row
     cdef real *s = net.workspace + net.block * here[S]
@@ -141,7 +141,7 @@ cdef double output_deltas(
     cdef real *packed = scratch(net, 1)
     cdef real *shares = scratch(net, 2)
     cdef real *target
-    cdef double weight, e, numerator = 0.0
+    cdef double weight, e
     check(d, rows * stride)
     check(s, rows * stride)
     check(shares, rows)

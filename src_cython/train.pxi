@@ -122,7 +122,7 @@ cdef double run_loss_and_gradient(
         rows = min(net.block, n_samples - start)
         h = gather(net, data, start, rows, &stride)
         forward(net, h, stride, rows)
-        numerator += output_deltas(net, data, start, rows, total)
+        numerator = output_deltas(net, data, start, rows, total, numerator)
         if gradient != NULL:
             backward(net, transposed, rows)
             accumulate(net, h, stride, rows, gradient, start > 0)
@@ -154,7 +154,7 @@ cdef Py_ssize_t run_train(
             while True:
                 rows = min(net.block, end - start)
                 forward(net, h, stride, rows)
-                batch_loss += output_deltas(net, data, start, rows, total)
+                batch_loss = output_deltas(net, data, start, rows, total, batch_loss)
                 backward(net, transposed, rows)
                 if start + rows == end:
                     break

@@ -129,8 +129,8 @@ def forward(net, h, stride_in, rows):
 
 
 @inner
-def output_deltas(net, data, start, rows, total):
-    """Σ w e over some rows; their ∂e/∂s_m, times w over the batch's `total`, goes to ds_m."""
+def output_deltas(net, data, start, rows, total, numerator):
+    """Add w e of some rows to `numerator`; their ∂e/∂s_m, times w / `total`, goes to ds_m."""
     here = offset(net.plan, net.m * COLUMNS)
     n, stride = here[SIZE], here[STRIDE]
     s, d = offset(net.workspace, net.block * here[S]), offset(net.workspace, net.block * here[DS])
@@ -144,7 +144,6 @@ def output_deltas(net, data, start, rows, total):
             weight = 1.0 * data.weight[row_of(data, start + r)]
         shares[r] = weight / total if total > 0.0 else 0.0
 
-    numerator = 0.0
     if net.loss == spec.CROSS_ENTROPY:
         for r in range(rows):
             row = row_of(data, start + r)

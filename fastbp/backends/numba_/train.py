@@ -154,7 +154,7 @@ def loss_and_gradient(
         rows = min(block, X.shape[0] - start)
         h, stride = gather(net, data, start, rows)
         forward(net, h, stride, rows)
-        numerator += output_deltas(net, data, start, rows, total)
+        numerator = output_deltas(net, data, start, rows, total, numerator)
         if wanted:
             backward(net, pointer(transposed), rows)
             accumulate(net, h, stride, rows, pointer(gradient), start > 0)
@@ -206,7 +206,7 @@ def train(
             while True:
                 rows = min(block, end - start)
                 forward(net, h, stride, rows)
-                batch_loss += output_deltas(net, data, start, rows, total)
+                batch_loss = output_deltas(net, data, start, rows, total, batch_loss)
                 backward(net, WT, rows)
                 if start + rows == end:
                     break
