@@ -4,6 +4,7 @@ import importlib.util
 import os
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 import fastbp
 from fastbp.backends import BACKENDS
@@ -24,6 +25,7 @@ def pytest_configure(config):
     # One thread everywhere: the kernels are compared, not the schedulers.
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    threadpool_limits(1)
 
 
 def pytest_generate_tests(metafunc):

@@ -53,7 +53,7 @@ class Workload:
 
 
 WORKLOADS = [
-    Workload((2, 8, 1), 1, 2048, loss="log_loss"),
+    Workload((2, 8, 1), 1, 4096, loss="log_loss"),
     Workload((30, 32, 1), 32, 8192, loss="log_loss"),
     Workload((64, 64, 10), 32, 8192),
     Workload((64, 128, 64, 10), 128, 8192),
