@@ -1,11 +1,12 @@
 # make demo   train on real data with both compiled backends and compare them
 # make test   everything that has to pass: style, types, tests, benches run once
+# make debug  the tests on Cython kernels that check every memory range
 # make bench  the benchmarks, with PyTorch and scikit-learn beside fastbp
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test bench clean
+.PHONY: demo test debug bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +33,13 @@ test: $(VENV)/test
 	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m nojit --backend numba
 	$(BIN)/pytest bench --benchmark-disable
+
+BUILD_IN_PLACE = FASTBP_REQUIRE_CYTHON=1 $(BIN)/python setup.py --quiet build_ext --inplace --force
+
+debug: $(VENV)/test
+	$(BIN)/python -m pip install --quiet setuptools cython
+	FASTBP_CYTHON_DEBUG=1 $(BUILD_IN_PLACE)
+	$(BIN)/pytest --backend cython; status=$$?; $(BUILD_IN_PLACE); exit $$status
 
 bench: $(VENV)/test
 	$(BIN)/pytest bench

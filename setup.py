@@ -101,7 +101,11 @@ def notice(why):
 
 
 class OptionalBuild(build_ext):
-    """A build that may fail, unless FASTBP_REQUIRE_CYTHON=1."""
+    """A build on all cores that may fail, unless FASTBP_REQUIRE_CYTHON=1."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or True
 
     def build_extension(self, extension):
         try:

@@ -7,6 +7,7 @@
 #define FASTBP_CHECK_H
 
 #if defined(FASTBP_CHECK)
+#define FBP_CHECKED 1
 
 #include <stddef.h>
 #include <stdio.h>
@@ -53,6 +54,7 @@ static inline void fbp_check_bytes(
     fbp_check_bytes(__func__, #p, p, (ptrdiff_t)(count) * (ptrdiff_t)sizeof *(p))
 
 #else
+#define FBP_CHECKED 0
 
 #define fbp_forget() ((void)0)
 #define fbp_register(name, p, count) ((void)(name))

@@ -15,6 +15,7 @@ include "passes.pxi"
 include "train.pxi"
 
 HAS_FMA = bool(FBP_HAS_FMA)
+CHECKED = bool(FBP_CHECKED)
 
 
 cdef Net net_of(

@@ -1,6 +1,7 @@
 # The names of tile.h and check.h.
 
 cdef extern from "check.h" nogil:
+    const int FBP_CHECKED  # 1 in the debug build
     void forget "fbp_forget"()
     void register "fbp_register"(const char *name, const void *p, Py_ssize_t count)
     void check "fbp_check"(const void *p, Py_ssize_t count)

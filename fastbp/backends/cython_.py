@@ -54,9 +54,12 @@ KERNELS = {"float32": _load("f4"), "float64": _load("f8")}
 
 def describe():
     """What would compute, in a few words."""
-    if KERNELS["float32"].HAS_FMA:
-        return f"Cython kernels built for {build}"
-    return f"Cython kernels built for {build} (without FMA: last bits may differ from the others')"
+    text = f"Cython kernels built for {build}"
+    if not KERNELS["float32"].HAS_FMA:
+        text += " (without FMA: last bits may differ from the others')"
+    if KERNELS["float32"].CHECKED:
+        text += " (debug build: every memory range is checked)"
+    return text
 
 
 def predict(plan, loss, parameters, X, block, workspace, out):
