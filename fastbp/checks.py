@@ -27,13 +27,13 @@ def whole_number(name, value, lowest=1):
     return number
 
 
-def real_number(name, value, lowest=0.0):
-    """`value` as a finite float of at least `lowest`."""
+def real_number(name, value, lowest=0.0, highest=1e30):
+    """`value` as a float in [lowest, highest]; 1e30 is still finite in float32."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     number = float(value)
-    if not (math.isfinite(number) and number >= lowest):
-        raise ValueError(f"{name} must be finite and at least {lowest:g}, got {value!r}")
+    if not lowest <= number <= highest:  # true for NaN, too
+        raise ValueError(f"{name} must be in [{lowest:g}, {highest:g}], got {value!r}")
     return number
 
 
@@ -66,6 +66,8 @@ def _numbers(name, value):
         raise ValueError(f"{name} cannot be read as an array: {error}") from None
     if array.dtype.kind == "O":
         try:
+            if any(isinstance(entry, (str, bytes)) for entry in array.flat):
+                raise TypeError  # astype would read "1" as a number
             array = array.astype(np.float64)
         except (TypeError, ValueError):
             raise TypeError(f"{name} must hold numbers, got an array of Python objects") from None

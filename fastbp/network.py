@@ -299,7 +299,7 @@ class Network:
         data = self._data(X, y, sample_weight)
         validation = None if validation_data is None else self._validation(validation_data)
         optimizer = Adam() if optimizer is None else optimizer
-        if not isinstance(optimizer, Optimizer):
+        if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:
             raise TypeError(
                 f"optimizer must be one of fastbp's, such as fastbp.Adam(), got {optimizer!r}"
             )
@@ -440,10 +440,10 @@ def _hidden_activations(activation, n_hidden):
 
 def _dtype(dtype):
     try:
-        found = np.dtype(dtype)
+        found = None if dtype is None else np.dtype(dtype)  # NumPy takes None for float64
     except TypeError:
         found = None
-    if found not in (np.float32, np.float64) or not found.isnative:
+    if found not in (np.float32, np.float64):  # other byte orders are not equal to these
         raise ValueError(f'dtype must be "float32" or "float64", got {dtype!r}')
     return found
 

@@ -15,7 +15,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--backend",
         action="append",
-        help=f"test these backends only, one or a comma list (known: {', '.join(backends.BACKENDS)})",
+        help=f"test these only, one or a comma list; known: {', '.join(backends.BACKENDS)}",
     )
 
 
@@ -65,6 +65,12 @@ def compiled(request):
 def twins():
     """The names of the two compiled backends, for tests that need both."""
     return _usable("cython"), _usable("numba")
+
+
+@pytest.fixture(scope="session")
+def cython():
+    """The Cython backend's name, for tests of its builds."""
+    return _usable("cython")
 
 
 @pytest.fixture

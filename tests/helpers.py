@@ -28,9 +28,7 @@ OPTIMIZERS = {
     "adagrad": fastbp.Adagrad(0.02, epsilon=1e-3),
     "adam": fastbp.Adam(0.005, beta_1=0.8, beta_2=0.95, epsilon=1e-3),
     "adamw": fastbp.AdamW(0.005, beta_1=0.7, beta_2=0.9, epsilon=1e-3, weight_decay=0.3),
-    "rprop": fastbp.Rprop(
-        0.004, eta_minus=0.4, eta_plus=1.3, smallest_step=0.002, largest_step=0.006
-    ),
+    "rprop": fastbp.Rprop(0.05, eta_minus=0.4, eta_plus=1.3, smallest_step=0.01, largest_step=0.1),
 }
 
 

@@ -44,9 +44,7 @@ def trained(backend, data, net=None, **options):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_seed_repeats(backend, data, dtype):
     def run(seed):
-        net = fastbp.Network(
-            SIZES, loss="squared_error", dtype=dtype, seed=seed, backend=backend
-        )
+        net = fastbp.Network(SIZES, loss="squared_error", dtype=dtype, seed=seed, backend=backend)
         history = net.fit(*data, epochs=3, batch_size=5)
         return parameters(net), history.loss
 
@@ -69,7 +67,10 @@ def test_without_a_seed_networks_differ():
 
 @pytest.mark.parametrize(
     "activation, bounds",
-    [("tanh", [(6 / 500) ** 0.5, (6 / 220) ** 0.5]), ("relu", [(6 / 300) ** 0.5, (6 / 220) ** 0.5])],
+    [
+        ("tanh", [(6 / 500) ** 0.5, (6 / 220) ** 0.5]),
+        ("relu", [(6 / 300) ** 0.5, (6 / 220) ** 0.5]),
+    ],
 )
 def test_initial_weights(activation, bounds):
     """Uniform in the interval that the docstring of Network states."""
@@ -353,7 +354,9 @@ def test_results_belong_to_the_caller(backend, data):
 
 
 @pytest.mark.parametrize(
-    "duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"]
+    "duplicate",
+    [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))],
+    ids=["copy", "pickle"],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_copies(backend, data, duplicate, dtype):

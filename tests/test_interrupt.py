@@ -79,7 +79,7 @@ def test_ctrl_c(backend, way):
     assert comp["interrupted"] is True
     assert 0 < comp["losses"] < 10**7
     assert comp["finite"]
-    assert comp["validation"] in ((comp["losses"], comp["losses"] - 1) if way == "validation" else (0,))
-    assert comp["warnings"] == [
-        f"training interrupted after {comp['losses']} of 10000000 epochs"
-    ]
+    assert comp["validation"] in (
+        (comp["losses"], comp["losses"] - 1) if way == "validation" else (0,)
+    )
+    assert comp["warnings"] == [f"training interrupted after {comp['losses']} of 10000000 epochs"]

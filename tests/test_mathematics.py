@@ -13,6 +13,8 @@ from helpers import error, make_data, make_network
 
 import fastbp
 
+pytestmark = pytest.mark.nojit
+
 SIZES = (3, 4, 3, 2)
 N = 5
 

@@ -1,0 +1,306 @@
+"""The house rules: who imports whom, what loads when, and that twins match.
+
+The other tests say what the code computes; these hold what keeps it in order.
+"""
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastbp
+from fastbp import backends, layout, optimizers, spec
+from fastbp.backends import interface, numpy_
+
+PACKAGE = Path(fastbp.__file__).parent
+
+# Module -> what it may import of fastbp. Modules not listed may import any of these, but none
+# of these may import them, except fastbp/__init__.py.
+ARROWS = {
+    "spec": set(),
+    "layout": {"spec"},
+    "checks": set(),
+    "optimizers": {"spec"},
+    "training": {"spec", "layout", "checks", "optimizers"},
+    "backends": {"spec"},
+    "network": {"spec", "layout", "checks", "optimizers", "training", "backends"},
+}
+A_BACKEND = {"spec", "layout"}
+
+
+def imported(path):
+    """Dotted names of the fastbp modules that a file imports, at any depth of its code."""
+    parts = ["fastbp", *path.relative_to(PACKAGE).with_suffix("").parts]
+    package = parts[:-1]
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names if alias.name.startswith("fastbp")}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = [*base, *(node.module.split(".") if node.module else [])]
+            if base[:1] == ["fastbp"]:
+                names |= {".".join([*base, alias.name]) for alias in node.names}
+    return {name.removeprefix("fastbp").removeprefix(".") for name in names}
+
+
+def files(folder, pattern="*.py"):
+    found = sorted(folder.glob(pattern))
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("name", ARROWS)
+def test_import_arrows(name):
+    path = PACKAGE / (f"{name}.py" if name != "backends" else "backends/__init__.py")
+    rooms = {module.split(".")[0] for module in imported(path)} - {name}
+    assert rooms <= ARROWS[name]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        p
+        for p in files(PACKAGE / "backends", "**/*.py")
+        if p.parent.name + p.name != "backends__init__.py"
+    ],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_import_arrows_of_backends(path):
+    """A backend imports the vocabulary, its own siblings, and BackendUnavailable."""
+    inside = path.relative_to(PACKAGE / "backends").parts[0].removesuffix(".py")
+    for name in imported(path):
+        room, *rest = name.split(".")
+        if room == "backends":
+            compiled = inside == "cython_" and rest[0].startswith("_")
+            assert rest[0] in (inside, "BackendUnavailable") or compiled, name
+        else:
+            assert room in A_BACKEND, name
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import fastbp", "import fastbp; fastbp.Network([2, 1], loss='huber', backend='numpy')"],
+)
+def test_import_is_light(statement):
+    heavy = {"numba", "llvmlite", "sklearn", "scipy", "joblib", "tqdm", "matplotlib", "torch"}
+    code = f"{statement}\nimport sys\nprint(*sorted(set(sys.modules) & {heavy}))"
+    paths = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stdout + done.stderr
+
+
+# Docstrings.
+
+PUBLIC = {name: getattr(fastbp, name) for name in fastbp.__all__}
+# Made by the library, or a base class: their docstrings list attributes, if anything.
+NOT_MADE_BY_USERS = {
+    name
+    for name, item in PUBLIC.items()
+    if inspect.isclass(item) and issubclass(item, BaseException)
+} | {"Comparison", "Gradient", "History", "Optimizer"}
+
+
+def public_functions():
+    """(name, callable, docstring) of the public functions, classes and methods."""
+    for name, item in PUBLIC.items():
+        if name not in NOT_MADE_BY_USERS:
+            yield name, item, item.__doc__
+        # An optimiser's methods are for the library; its class says all to a user.
+        if inspect.isclass(item) and not issubclass(item, fastbp.Optimizer):
+            for key, method in vars(item).items():
+                if inspect.isfunction(method) and not key.startswith("_"):
+                    yield f"{name}.{key}", method, inspect.getdoc(method)
+    for name in ("get", "available"):
+        yield f"backends.{name}", getattr(backends, name), getattr(backends, name).__doc__
+
+
+FUNCTIONS = list(public_functions())
+
+
+def section(text, title):
+    """Name -> what follows the colon, of a numpydoc section."""
+    lines = inspect.cleandoc(text).splitlines()
+    entries = {}
+    for i in range(len(lines) - 1):
+        if lines[i] == title and re.fullmatch("-+", lines[i + 1]):
+            for j in range(i + 2, len(lines)):
+                if j + 1 < len(lines) and re.fullmatch("-{3,}", lines[j + 1]):
+                    break
+                if lines[j] and not lines[j].startswith(" "):
+                    names, _, kind = lines[j].partition(" : ")
+                    entries |= {name.strip(" *"): kind for name in names.split(",")}
+    return entries
+
+
+def arguments(item):
+    return [name for name in inspect.signature(item).parameters if name != "self"]
+
+
+@pytest.mark.parametrize("item", PUBLIC.values(), ids=PUBLIC)
+def test_public_names_have_docstrings(item):
+    text = inspect.cleandoc(item.__doc__)
+    assert not text.startswith(f"{item.__name__}(")  # which is what a dataclass writes itself
+    assert text.splitlines()[0].endswith(".")
+
+
+@pytest.mark.parametrize("name, item, text", FUNCTIONS, ids=[f[0] for f in FUNCTIONS])
+def test_documented_parameters_are_the_signature(name, item, text):
+    documented = list(section(text, "Parameters"))
+    assert sorted(documented) == sorted(arguments(item))
+
+
+@pytest.mark.parametrize("name", ["Comparison", "History"])
+def test_documented_attributes_are_the_fields(name):
+    item = PUBLIC[name]
+    fields = [field.name for field in dataclasses.fields(item)]
+    assert list(section(item.__doc__, "Attributes")) == fields
+
+
+def optimizer_classes():
+    return [
+        item
+        for item in vars(optimizers).values()
+        if inspect.isclass(item) and issubclass(item, optimizers.Optimizer)
+    ]
+
+
+@pytest.mark.parametrize("item", optimizer_classes()[1:])
+def test_documented_defaults_of_optimizers(item):
+    text = inspect.cleandoc(item.__doc__)
+    documented = {}
+    for line in text.splitlines():
+        if " : " in line and "default=" in line:
+            names, _, kind = line.partition(" : ")
+            values = kind.partition("default=")[2].split(", ")
+            documented |= dict(zip(names.split(", "), map(ast.literal_eval, values), strict=True))
+    assert documented == {f.name: f.default for f in dataclasses.fields(item)}
+
+
+def test_documented_choices_are_the_tables():
+    text = inspect.cleandoc(fastbp.Network.__doc__)
+    of_activation = text.partition("activation :")[2].partition("loss :")[0]
+    for name in spec.ACTIVATIONS:
+        assert re.search(rf"\b{name}\b", of_activation), name
+    assert set(re.findall(r'^ *- "(\w+)":', text, re.M)) == set(spec.LOSSES)
+    assert set(re.findall(r'"(\w+)"', section(text, "Parameters")["backend"])) == {
+        "auto",
+        *backends.BACKENDS,
+    }
+
+
+# The vocabulary, and the backends' twins of it.
+
+
+@pytest.mark.parametrize("table", [spec.ACTIVATIONS, spec.LOSSES])
+def test_codes_count_from_zero(table):
+    assert [row.code for row in table.values()] == list(range(len(table)))
+
+
+def test_codes_carry_the_names_of_their_rows():
+    for table in (spec.ACTIVATIONS, spec.LOSSES):
+        for name, row in table.items():
+            assert getattr(spec, name.upper()) == row.code
+
+
+def test_optimizers_cover_their_codes():
+    sgd = [fastbp.SGD(), fastbp.SGD(momentum=0.5), fastbp.SGD(momentum=0.5, nesterov=True)]
+    others = [item() for item in optimizer_classes() if item not in (fastbp.SGD, fastbp.Optimizer)]
+    codes = [optimizer.code for optimizer in [*sgd, *others]]
+    assert sorted(codes) == list(range(spec.RPROP + 1))
+    for optimizer in [*sgd, *others]:
+        assert len(optimizer.hyper()) == 5
+        assert optimizer.hyper()[0] == optimizer.learning_rate
+        assert fastbp.__all__.count(type(optimizer).__name__) == 1
+
+
+def test_reference_has_a_pair_of_functions_for_each_activation():
+    assert set(numpy_.ACTIVATIONS) == {row.code for row in spec.ACTIVATIONS.values()}
+    for name, row in spec.ACTIVATIONS.items():
+        functions = [function.__name__.strip("_") for function in numpy_.ACTIVATIONS[row.code]]
+        assert functions == [name, f"{name}_derivative"]
+
+
+def test_reference_has_functions_for_each_loss():
+    assert set(numpy_.LOSSES) == {row.code for row in spec.LOSSES.values()}
+    for name, row in spec.LOSSES.items():
+        functions = [function.__name__.strip("_") for function in numpy_.LOSSES[row.code]]
+        assert functions == [name, row.output_activation]
+
+
+def cython_modules():
+    try:
+        return list(backends.get("cython").KERNELS.values())
+    except fastbp.BackendUnavailable as error:
+        if os.environ.get("FASTBP_REQUIRE_CYTHON") == "1":
+            raise
+        pytest.skip(str(error))
+
+
+def test_cython_has_the_same_codes():
+    """Each build was compiled with the numbers of spec.py and layout.py."""
+    for module in cython_modules():
+        codes = module.codes()
+        assert codes
+        for name, value in codes.items():
+            owner = spec if hasattr(spec, name) else layout
+            assert getattr(owner, name) == value, name
+        for owner in (spec, layout):
+            numbers = {k for k, v in vars(owner).items() if k.isupper() and type(v) is int}
+            assert numbers - {"VECTOR_BYTES"} <= set(codes)
+
+
+INTERFACE = {
+    name: [p for p in inspect.signature(function).parameters if p != "self"]
+    for name, function in vars(interface.Backend).items()
+    if inspect.isfunction(function) and not name.startswith("_")
+}
+
+
+@pytest.mark.parametrize("function", INTERFACE)
+def test_backends_have_the_functions_of_the_interface(backend, function):
+    """With the same names of arguments, as far as they are named, in the module or its kernels."""
+    module = backends.get(backend)
+    assert module.name == backend
+    expected = INTERFACE[function]
+    places = [module]
+    if backend == "numba":
+        places.append(importlib.import_module("fastbp.backends.numba_.train"))
+    if backend == "cython":
+        places += cython_modules()
+    for place in places:
+        if place is not module and function == "describe":
+            continue
+        named = inspect.signature(getattr(place, function)).parameters.values()
+        rest = [p for p in named if p.kind is p.VAR_POSITIONAL]
+        names = [p.name for p in named if p not in rest]
+        assert names == (expected[: len(names)] if rest else expected), place
+
+
+def test_functions_of_the_interface():
+    assert set(INTERFACE) == {"describe", "predict", "loss_and_gradient", "train"}
+
+
+def test_available_backends(backend):
+    answers = fastbp.available_backends()
+    assert list(answers) == list(backends.BACKENDS)
+    assert answers[backend].startswith("yes: ")
+
+
+def test_no_file_is_too_long():
+    """Files that one can hold in one's head."""
+    lengths = {p.name: len(p.read_text("utf-8").splitlines()) for p in files(PACKAGE, "**/*.py")}
+    assert {name for name, length in lengths.items() if length > 500} == set()
