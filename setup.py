@@ -17,17 +17,20 @@ DEBUG = os.environ.get("FASTBP_CYTHON_DEBUG") == "1"
 REQUIRED = os.environ.get("FASTBP_REQUIRE_CYTHON") == "1"
 SKIPPED = os.environ.get("FASTBP_NO_CYTHON") == "1"
 
+# All of these stand behind the user's CFLAGS and win over them.
 COMPILE = [
+    # Fast-math would delete the checks for NaN ... (First: it undoes some of the next ones.)
+    "-fno-fast-math",
     "-O3",
     "-ffp-contract=off",  # a fused multiply-add only where the source says so: same bits
     "-fno-math-errno",  # sqrt is an instruction, not a call that may set errno
     "-fno-trapping-math",  # nobody looks at exception flags, so selects may be branch-free
     "-Wno-psabi",  # notes on passing vectors to functions, all of which are inlined
-    # Last, to win over CFLAGS: fast-math would delete the checks for NaN ...
-    "-fno-fast-math",
 ]
-# ... and, at link time, switch denormals off for the whole process.
-LINK = ["-fno-fast-math"]
+# ... and, at link time, switch denormals off for the whole process, as -Ofast does too.
+LINK = ["-O3", "-fno-fast-math", "-fno-unsafe-math-optimizations"]
+# Else GCC leaves exp and the like as calls, with AVX2's vectors passed through memory.
+INLINE = ("CYTHON_INLINE", "inline __attribute__((always_inline))")
 
 BUILDS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
@@ -60,7 +63,14 @@ def extensions():
         return []
     generated = Path("build", "cython")
     generated.mkdir(parents=True, exist_ok=True)
-    modules = [Extension("fastbp.backends._cpu", ["src_cython/_cpu.pyx"])]
+    modules = [
+        Extension(
+            "fastbp.backends._cpu",
+            ["src_cython/_cpu.pyx"],
+            extra_compile_args=COMPILE,
+            extra_link_args=LINK,
+        )
+    ]
     for cpu, flags in BUILDS.items():
         for precision in ("f4", "f8"):
             name = f"_kernels_{cpu}_{precision}"
@@ -69,7 +79,8 @@ def extensions():
             text = '# cython: language_level=3\ninclude "kernels.pxi"\n'
             if not source.exists() or source.read_text() != text:
                 source.write_text(text)
-            macros = [("FASTBP_DOUBLE", "1")] if precision == "f8" else []
+            macros = [INLINE]
+            macros += [("FASTBP_DOUBLE", "1")] if precision == "f8" else []
             macros += [("FASTBP_CHECK", "1")] if DEBUG else []
             modules.append(
                 Extension(
@@ -114,6 +125,7 @@ class OptionalBuild(build_ext):
             if REQUIRED:
                 raise
             notice(f"{extension.name}: {error}")
+            extension.optional = True  # or an in-place build stops when it copies the modules
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": OptionalBuild})
