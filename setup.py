@@ -93,13 +93,19 @@ def extensions():
                     depends=[str(path) for path in Path("src_cython").glob("*.[ph]*")],
                 )
             )
-    return cythonize(
-        modules,
-        build_dir=str(generated),
-        include_path=["src_cython"],
-        compiler_directives=DIRECTIVES,
-        force=True,  # Cython does not see that an included file has changed
-    )
+    try:
+        return cythonize(
+            modules,
+            build_dir=str(generated),
+            include_path=["src_cython"],
+            compiler_directives=DIRECTIVES,
+            force=True,  # Cython does not see that an included file has changed
+        )
+    except Exception as error:
+        if REQUIRED:
+            raise
+        notice(f"Cython failed: {error}")
+        return []
 
 
 def notice(why):

@@ -9,9 +9,7 @@ import numpy as np
 
 
 def scikit_learn(workload, X, y):
-    """MLPClassifier / MLPRegressor, partial_fit batch by batch."""
-    import warnings
-
+    """MLPClassifier / MLPRegressor; partial_fit is one epoch of mini-batches."""
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
     classify = workload.loss != "squared_error"
@@ -24,17 +22,11 @@ def scikit_learn(workload, X, y):
         random_state=0,
     )
     model = (MLPClassifier if classify else MLPRegressor)(**settings)
-    first = {"classes": np.unique(y)} if classify else {}
-    model.partial_fit(X[: workload.batch], y[: workload.batch], **first)
-    random = np.random.default_rng(0)
+    labels = {"classes": np.unique(y)} if classify else {}
+    model.partial_fit(X[: workload.batch], y[: workload.batch], **labels)
 
     def epoch():
-        order = random.permutation(len(X))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for start in range(0, len(X), workload.batch):
-                rows = order[start : start + workload.batch]
-                model.partial_fit(X[rows], y[rows])
+        model.partial_fit(X, y)
 
     def outputs(X):
         if not classify:

@@ -82,7 +82,7 @@ class Training:
     def run(self, order, epochs, history):
         """Train for some epochs and add them to the history."""
         network = self.network
-        losses = np.zeros(epochs)
+        losses = np.full(epochs, np.nan)
 
         def call():
             return network._backend.train(
@@ -107,7 +107,11 @@ class Training:
             )
 
         seconds = network.layout.flops_per_row * len(self.data.X) * epochs / FLOPS_PER_SECOND
-        finished = _interruptible(call, self.stop) if seconds > INLINE_SECONDS else call()
+        try:
+            finished = _interruptible(call, self.stop) if seconds > INLINE_SECONDS else call()
+        except KeyboardInterrupt:  # heard when an inline call came back
+            self.stop[0] = 1
+            finished = np.count_nonzero(np.isfinite(losses))
         history.loss.extend(losses[:finished].tolist())
         history.interrupted = bool(self.stop[0])
         if finished < epochs and not history.interrupted:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import make_data, make_network
 
 import fastbp
 
@@ -17,13 +18,14 @@ pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a single process on Windows"),
 ]
 
-# Long after any call of a backend should have noticed.
-SECONDS = 2.0
+# Generous, for a machine that is busy; without the interruption a fit takes hours.
+SECONDS = 5.0
 
 PROGRAM = """
 import json, sys, time, warnings
 import numpy as np
 import fastbp
+from helpers import make_data, make_network
 
 backend, way = sys.argv[1:]
 rng = np.random.default_rng(0)
@@ -83,3 +85,20 @@ def test_ctrl_c(backend, way):
         (comp["losses"], comp["losses"] - 1) if way == "validation" else (0,)
     )
     assert comp["warnings"] == [f"training interrupted after {comp['losses']} of 10000000 epochs"]
+
+
+def test_epochs_of_an_inline_call_are_kept(backend, monkeypatch):
+    """A short call runs on the main thread; Ctrl-C is heard once it has come back."""
+    net = make_network([2, 1], "log_loss", backend)
+    X, y = make_data("log_loss", 8, 2, 1)
+    train = net._backend.train
+
+    def interrupted(*args):
+        train(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(net._backend, "train", interrupted)
+    with pytest.warns(RuntimeWarning, match="interrupted after 3 of 3 epochs"):
+        history = net.fit(X, y, epochs=3)
+    assert history.interrupted
+    assert len(history.loss) == 3

@@ -75,6 +75,6 @@ def available():
     for name in BACKENDS:
         try:
             answers[name] = f"yes: {get(name).describe()}"
-        except BackendUnavailable as error:
+        except (BackendUnavailable, ValueError) as error:  # ValueError: a wrong FASTBP_CPU
             answers[name] = f"no: {error}"
     return answers

@@ -28,7 +28,7 @@ def _choose():
     if not wanted:
         return supported()[0]
     if wanted not in BUILDS:
-        raise BackendUnavailable(
+        raise ValueError(
             f"unknown CPU build {wanted!r} in the environment variable {CPU_VARIABLE}; "
             f"known: {', '.join(BUILDS)}"
         )
