@@ -25,7 +25,6 @@ PROGRAM = """
 import json, sys, time, warnings
 import numpy as np
 import fastbp
-from helpers import make_data, make_network
 
 backend, way = sys.argv[1:]
 rng = np.random.default_rng(0)
