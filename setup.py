@@ -25,6 +25,7 @@ COMPILE = [
     "-ffp-contract=off",  # a fused multiply-add only where the source says so: same bits
     "-fno-math-errno",  # sqrt is an instruction, not a call that may set errno
     "-fno-trapping-math",  # nobody looks at exception flags, so selects may be branch-free
+    "-g0",  # Python's own flags ask for debug information, ten times the size of the code
     "-Wno-psabi",  # notes on passing vectors to functions, all of which are inlined
 ]
 # ... and, at link time, switch denormals off for the whole process, as -Ofast does too.

@@ -50,9 +50,11 @@ def entry(function, signatures):
     @functools.cache
     def compiled(dtype):
         dispatcher = njit(nogil=True, error_model="numpy")(function)
-        dispatcher.enable_caching()
-        cache_file = dispatcher._cache._cache_file
-        cache_file._source_stamp = (source_stamp(), cache_file._source_stamp)
+        # Without a place to write (no home folder, say), every process compiles anew.
+        with contextlib.suppress(RuntimeError):
+            dispatcher.enable_caching()
+            cache_file = dispatcher._cache._cache_file
+            cache_file._source_stamp = (source_stamp(), cache_file._source_stamp)
         with _notice(f"fastbp: compiling Numba kernels for {dtype.name}; the result is cached"):
             dispatcher.compile(signatures[dtype.name])
         dispatcher.disable_compile()
