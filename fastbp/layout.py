@@ -125,12 +125,13 @@ class Layout:
         """Elements of workspace for a block of `rows` rows.
 
         Behind the layers' arrays lie: targets and pre-activations of the block's outputs
-        without padding, the rows' shares of the batch, and a row of zeros.
+        without padding, the rows' shares of the batch, a vector that holds the input of
+        the biases (1), and a row of zeros.
         """
         per_row = int(self.plan[-1, DS] + self.plan[-1, STRIDE])
         outputs = self.padded(rows * self.sizes[-1])
         widest = int(self.plan[:, STRIDE].max())
-        return rows * per_row + 2 * outputs + self.padded(rows) + widest
+        return rows * per_row + 2 * outputs + self.padded(rows) + self.lanes + widest
 
     def clear_padding(self, parameters):
         """Zero the padding of a parameter buffer, in place."""

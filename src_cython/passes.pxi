@@ -37,18 +37,25 @@ cdef inline real *scratch(Net *net, Py_ssize_t arrays_of_outputs) noexcept nogil
     return net.workspace + start + arrays_of_outputs * outputs
 
 
-cdef inline real *zero_row(Net *net) noexcept nogil:
-    """The row of zeros at the end of the workspace."""
+cdef inline real *unit(Net *net) noexcept nogil:
+    """The unit that is always 1, whose weights are the biases."""
     return scratch(net, 2) + padded(net.block)
 
 
-cdef void clear(Net *net) noexcept nogil:
-    """Zero the row of zeros."""
+cdef inline real *zero_row(Net *net) noexcept nogil:
+    """The row of zeros at the end of the workspace."""
+    return unit(net) + FBP_LANES
+
+
+cdef void set_constants(Net *net) noexcept nogil:
+    """Write the one and the zeros."""
     cdef real *zeros = zero_row(net)
     cdef Py_ssize_t i, j, widest = 0
     for i in range(net.m + 1):
         widest = max(widest, net.plan[i * COLUMNS + STRIDE])
+    check(unit(net), FBP_LANES)
     check(zeros, widest)
+    store(unit(net), 0, splat(1.0))
     for j from 0 <= j < widest by FBP_LANES:
         store(zeros, j, splat(0.0))
 
@@ -221,18 +228,16 @@ cdef void weight_gradient(
     """
     cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
     cdef const int64_t *here = net.plan + i * COLUMNS
-    cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE], j, r, ldi
+    cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE], ldi = 0
     cdef Py_ssize_t of_weights = min(last, n_in) - first
     cdef const real *d = net.workspace + net.block * here[DS]
     cdef real *G = gradient + here[WEIGHTS]
     cdef real *target
-    cdef const real *init
-    cdef vec total
+    cdef const real *init = zero_row(net)
     if i > 1:
         h, stride_in = net.workspace + net.block * above[H], above[STRIDE]
     if of_weights > 0:
         target = G + first * stride
-        init, ldi = zero_row(net), 0
         if adding:
             init, ldi = target, stride
         product(
@@ -240,12 +245,9 @@ cdef void weight_gradient(
         )
     if last > n_in:
         target = G + n_in * stride
-        check(target, stride)
-        for j from 0 <= j < stride by FBP_LANES:
-            total = load(target, j) if adding else splat(0.0)
-            for r in range(rows):
-                total = total + load(d, r * stride + j)
-            store(target, j, total)
+        if adding:
+            init = target
+        product(unit(net), 0, 0, d, stride, init, 0, target, stride, 1, stride, rows)
 
 
 cdef void accumulate(

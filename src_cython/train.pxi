@@ -115,7 +115,7 @@ cdef double run_loss_and_gradient(
     cdef double total = weight_total(data, 0, n_samples), numerator = 0.0
     cdef Py_ssize_t start, rows, stride
     cdef const real *h
-    clear(net)
+    set_constants(net)
     if gradient != NULL:
         transpose(net, transposed)
     for start from 0 <= start < n_samples by net.block:
@@ -137,7 +137,7 @@ cdef Py_ssize_t run_train(
     cdef double numerator, denominator, penalty, total, batch_loss
     cdef const real *h
     cdef const int64_t *order = data.order
-    clear(net)
+    set_constants(net)
     transpose(net, transposed)
     for epoch in range(epochs):
         if order != NULL:

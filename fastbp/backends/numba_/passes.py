@@ -12,7 +12,7 @@ from ...layout import ACTIVATION, COLUMNS, DS, SIZE, STRIDE, TRANSPOSED, WEIGHTS
 from ._jit import inner
 from .elementwise import activate, multiply_by_derivative
 from .losses import cross_entropy, pointwise
-from .simd import lanes, load, offset, pointer, splat, store
+from .simd import lanes, offset, pointer, splat, store
 from .tile import product
 
 # The network and the memory to run it in; m is the number of layers.
@@ -54,17 +54,24 @@ def scratch(net, arrays_of_outputs):
 
 
 @inner
-def zero_row(net):
-    """The row of zeros at the end of the workspace."""
+def unit(net):
+    """The unit that is always 1, whose weights are the biases."""
     return offset(scratch(net, 2), padded(net.workspace, net.block))
 
 
 @inner
-def clear(net):
-    """Zero the row of zeros."""
-    zeros, widest = zero_row(net), 0
+def zero_row(net):
+    """The row of zeros at the end of the workspace."""
+    return offset(unit(net), lanes(net.workspace))
+
+
+@inner
+def set_constants(net):
+    """Write the one and the zeros."""
+    one, zeros, widest = unit(net), zero_row(net), 0
     for i in range(net.m + 1):
         widest = max(widest, net.plan[i * COLUMNS + STRIDE])
+    store(one, 0, splat(one, 1.0))
     for j in range(0, widest, lanes(zeros)):
         store(zeros, j, splat(zeros, 0.0))
 
@@ -205,10 +212,10 @@ def weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last):
         h, stride_in = offset(net.workspace, net.block * above[H]), above[STRIDE]
     d = offset(net.workspace, net.block * here[DS])
     G = offset(gradient, here[WEIGHTS])
+    init, ldi = zero_row(net), 0
     of_weights = min(last, n_in) - first
     if of_weights > 0:
         target = offset(G, first * stride)
-        init, ldi = zero_row(net), 0
         if adding:
             init, ldi = target, stride
         source = offset(h, first)
@@ -217,11 +224,9 @@ def weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last):
         )
     if last > n_in:
         target = offset(G, n_in * stride)
-        for j in range(0, stride, lanes(d)):
-            total = load(target, j) if adding else splat(d, 0.0)
-            for r in range(rows):
-                total = total + load(d, r * stride + j)
-            store(target, j, total)
+        if adding:
+            init = target
+        product(unit(net), 0, 0, d, stride, init, 0, target, stride, 1, stride, rows)
 
 
 @inner

@@ -18,12 +18,12 @@ from .passes import (
     Net,
     accumulate,
     backward,
-    clear,
     data_of,
     forward,
     gather,
     output_deltas,
     row_of,
+    set_constants,
     transpose,
     transpose_rows,
     weight_gradient,
@@ -145,7 +145,7 @@ def loss_and_gradient(
     )
     data = data_of(X, labels, targets, sample_weight, pointer(labels), 0)
     wanted = gradient.size > 0
-    clear(net)
+    set_constants(net)
     if wanted:
         transpose(net, pointer(transposed))
     total = weight_total(data, 0, X.shape[0])
@@ -189,7 +189,7 @@ def train(
     )
     WT, G = pointer(transposed), pointer(gradient)
     n = X.shape[0]
-    clear(net)
+    set_constants(net)
     transpose(net, WT)
     for epoch in range(epochs):
         here = epoch * n if order.size > 0 else 0
