@@ -42,7 +42,7 @@ class TrainingDiverged(ArithmeticError):
     Attributes
     ----------
     history : History
-        The epochs before.
+        The finished epochs; the last of them is `epoch` if only its last step went wrong.
     epoch : int
         The epoch in which it happened, counted from 1.
     """
