@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import backends, checks, layout, spec
+from . import backends, checks, layout, spec, teams
 from .optimizers import Adam, Optimizer
 from .training import (
     FLOPS_PER_SECOND,
@@ -255,6 +255,7 @@ class Network:
         l2=0.0,
         validation_data=None,
         shuffle=True,
+        threads=None,
         progress=False,
     ):
         """Train on (X, y); the weights are changed in place.
@@ -280,6 +281,10 @@ class Network:
             Data on which to compute the loss after each epoch.
         shuffle : bool, default=True
             Draw a new order of the samples for each epoch.
+        threads : int, optional
+            Threads to train with; the result does not depend on it, to the last bit. By
+            default as many as a step has work for and as are free, often one. The NumPy
+            backend has one.
         progress : bool, default=False
             Show a progress bar.
 
@@ -315,7 +320,12 @@ class Network:
         # The order of a full batch does not matter.
         shuffle = checks.flag("shuffle", shuffle) and batch_size < n
         progress = checks.flag("progress", progress)
-        training = Training(self, data, optimizer, batch_size, l2)
+        if threads is not None:
+            threads = checks.whole_number("threads", threads)
+        elif self.backend != "numpy":
+            threads = teams.automatic(self.layout.flops_per_row * batch_size)
+        threads = 1 if self.backend == "numpy" else threads
+        training = Training(self, data, optimizer, batch_size, l2, threads)
 
         epochs_a_call = epochs
         if validation is not None or progress:

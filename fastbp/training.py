@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from . import teams
+from .backends.interface import TEAM_SIZE
+
 # A call estimated to run longer than this many seconds runs in a thread of its own, so that
 # Ctrl-C can stop it. Estimated at a rate that any machine reaches.
 INLINE_SECONDS = 0.2
@@ -63,12 +66,13 @@ class TrainingDiverged(ArithmeticError):
 class Training:
     """What one call of fit allocates, and its calls of the backend."""
 
-    def __init__(self, network, data, optimizer, batch_size, l2):
+    def __init__(self, network, data, optimizer, batch_size, l2, threads):
         self.network, self.data = network, data
         self.optimizer, self.batch_size, self.l2 = optimizer, batch_size, l2
         plan = network.layout
         self.hyper = np.array(optimizer.hyper(), np.float64)
-        self.counters = np.array([0.0, 1.0, 1.0])
+        self.threads = threads
+        self.counters = np.tile([0.0, 1.0, 1.0], (threads, 1))
         self.state = plan.zeros(optimizer.slots * plan.n_parameters)
         self.state = self.state.reshape(optimizer.slots, plan.n_parameters)
         for slot, array in enumerate(self.state):
@@ -84,7 +88,9 @@ class Training:
         network = self.network
         losses = np.full(epochs, np.nan)
 
-        def call():
+        team = np.zeros(TEAM_SIZE, np.int64)
+
+        def member(rank):
             return network._backend.train(
                 network.layout.plan,
                 network._loss.code,
@@ -104,11 +110,17 @@ class Training:
                 self.gradient,
                 losses,
                 self.stop,
+                team,
+                rank,
             )
+
+        def call():
+            return teams.run(member, self.threads)
 
         seconds = network.layout.flops_per_row * len(self.data.X) * epochs / FLOPS_PER_SECOND
         try:
-            finished = _interruptible(call, self.stop) if seconds > INLINE_SECONDS else call()
+            inline = seconds <= INLINE_SECONDS and self.threads == 1
+            finished = call() if inline else _interruptible(call, self.stop)
         except KeyboardInterrupt:  # heard when an inline call came back
             self.stop[0] = 1
             finished = np.count_nonzero(np.isfinite(losses))
@@ -129,19 +141,24 @@ def _interruptible(call, stop):
     if threading.current_thread() is not threading.main_thread():
         return call()  # never gets a KeyboardInterrupt
     outcome = {}
+    begun = threading.Lock()
     done = threading.Event()  # an interrupted Thread.join takes the thread for dead
 
     def work():
+        if not begun.acquire(blocking=False):
+            return  # Ctrl-C came while the first thread was started, and made it look missing
         try:
             outcome["result"] = call()
         except BaseException as error:
             outcome["error"] = error
         done.set()
 
-    threading.Thread(target=work, name="fastbp-train").start()
-    while not done.is_set():
+    while True:
         try:
+            if not begun.locked():
+                threading.Thread(target=work, name="fastbp-train").start()
             done.wait()
+            break
         except KeyboardInterrupt:
             stop[0] = 1
     if "error" in outcome:

@@ -26,7 +26,10 @@ cdef Net net_of(
     forget()
     register("parameters", &parameters[0], parameters.shape[0])
     register("workspace", &workspace[0], workspace.shape[0])
-    return Net(&plan[0, 0], plan.shape[0] - 1, loss, &parameters[0], block, &workspace[0])
+    return Net(
+        &plan[0, 0], plan.shape[0] - 1, loss, &parameters[0], block, &workspace[0],
+        NULL, 1, 0, 0, 0,
+    )
 
 
 cdef Data data_of(
@@ -63,12 +66,12 @@ def predict(
     Py_ssize_t block, real[::1] workspace, real[:, ::1] out
 ):
     cdef Net net = net_of(plan, loss, parameters, block, workspace)
-    cdef const real *rows = samples(X)
+    cdef Data data = Data(samples(X), NULL, NULL, NULL, NULL)
     cdef real *result = &out[0, 0] if out.shape[0] else NULL
-    register("X", rows, X.shape[0] * X.shape[1])
+    register("X", data.X, X.shape[0] * X.shape[1])
     register("out", result, out.shape[0] * out.shape[1])
     with nogil:
-        run_predict(&net, rows, X.shape[0], result)
+        run_predict(&net, &data, X.shape[0], result)
 
 
 def loss_and_gradient(
@@ -90,11 +93,12 @@ def train(
     const int64_t[:, ::1] plan, Py_ssize_t loss, real[::1] parameters, const real[:, ::1] X,
     const int64_t[::1] labels, const real[:, ::1] targets, const real[::1] sample_weight,
     const int64_t[:, ::1] order, Py_ssize_t epochs, Py_ssize_t batch_size, Py_ssize_t optimizer,
-    const double[::1] hyper, double l2, double[::1] counters, real[:, ::1] state,
+    const double[::1] hyper, double l2, double[:, ::1] counters, real[:, ::1] state,
     Py_ssize_t block, real[::1] workspace, real[::1] transposed, real[::1] gradient,
-    double[::1] losses, const int64_t[::1] stop
+    double[::1] losses, const int64_t[::1] stop, int64_t[::1] team, Py_ssize_t rank
 ):
     cdef Net net = net_of(plan, loss, parameters, block, workspace)
+    net.team, net.threads, net.rank = &team[0], counters.shape[0], rank
     cdef Data data = data_of(X, labels, targets, sample_weight, order)
     cdef real *WT = written("transposed", transposed)
     cdef real *G = written("gradient", gradient)
@@ -104,7 +108,7 @@ def train(
     cdef Py_ssize_t finished
     register("state", first_state, state.shape[0] * state.shape[1])
     cdef Stepping how = Stepping(
-        optimizer, &hyper[0], l2, &counters[0], first_state, second_state
+        optimizer, &hyper[0], l2, &counters[rank, 0], first_state, second_state
     )
     with nogil:
         finished = run_train(

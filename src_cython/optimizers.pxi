@@ -62,14 +62,14 @@ cdef void update(
             d = fma(penalty, x, load(g, i))
             v = fma(keep, load(first, i), add * d * d)
             store(first, i, v)
-            store(w, i, x - rate * d / (sqrt(v) + epsilon))
+            store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == ADAGRAD:
         for i from 0 <= i < n by FBP_LANES:
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
             v = fma(d, d, load(first, i))
             store(first, i, v)
-            store(w, i, x - rate * d / (sqrt(v) + epsilon))
+            store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == ADAM or optimizer == ADAMW:
         # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t).
         correction = sqrt_double(1.0 - counters[2])
@@ -85,7 +85,7 @@ cdef void update(
             v = fma(keep_2, load(second, i), add_2 * d * d)
             store(first, i, m)
             store(second, i, v)
-            store(w, i, shrink * x - rate * m / (sqrt(v) + epsilon))
+            store(w, i, shrink * x - rate * m * reciprocal(sqrt(v) + epsilon))
     elif optimizer == RPROP:
         minus, plus = splat(<real>hyper[1]), splat(<real>hyper[2])
         smallest, largest = splat(<real>hyper[3]), splat(<real>hyper[4])

@@ -315,7 +315,10 @@ def train(
     gradient,
     losses,
     stop,
+    team,
+    rank,
 ):
+    (counters,) = counters  # this backend has no teams
     n = len(X)
     y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
     w = _weights(n, sample_weight)

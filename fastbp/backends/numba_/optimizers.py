@@ -17,6 +17,7 @@ from .simd import (
     sqrt,
     store,
 )
+from .vmath import reciprocal
 
 
 @inner
@@ -56,14 +57,14 @@ def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
             d = fma(penalty, x, load(g, i))
             v = fma(keep, load(first, i), add * d * d)
             store(first, i, v)
-            store(w, i, x - rate * d / (sqrt(v) + epsilon))
+            store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == spec.ADAGRAD:
         for i in range(0, n, lanes(w)):
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
             v = fma(d, d, load(first, i))
             store(first, i, v)
-            store(w, i, x - rate * d / (sqrt(v) + epsilon))
+            store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == spec.ADAM or optimizer == spec.ADAMW:
         # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t).
         correction = math.sqrt(1.0 - counters[2])
@@ -79,7 +80,7 @@ def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
             v = fma(keep_2, load(second, i), add_2 * d * d)
             store(first, i, m)
             store(second, i, v)
-            store(w, i, shrink * x - rate * m / (sqrt(v) + epsilon))
+            store(w, i, shrink * x - rate * m * reciprocal(sqrt(v) + epsilon))
     elif optimizer == spec.RPROP:
         zero, one = splat(w, 0.0), splat(w, 1.0)
         minus, plus = splat(w, hyper[1]), splat(w, hyper[2])
