@@ -28,9 +28,10 @@ ARROWS = {
     "layout": {"spec"},
     "checks": set(),
     "optimizers": {"spec"},
-    "training": {"spec", "layout", "checks", "optimizers"},
+    "teams": set(),
+    "training": {"spec", "layout", "checks", "optimizers", "teams", "backends"},
     "backends": {"spec"},
-    "network": {"spec", "layout", "checks", "optimizers", "training", "backends"},
+    "network": {"spec", "layout", "checks", "optimizers", "teams", "training", "backends"},
 }
 A_BACKEND = {"spec", "layout"}
 

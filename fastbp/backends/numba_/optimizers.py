@@ -9,6 +9,7 @@ import math
 from ... import spec
 from ._jit import inner
 from .simd import (
+    absolute,
     fma,
     lanes,
     load,
@@ -18,6 +19,16 @@ from .simd import (
     store,
 )
 from .vmath import reciprocal
+
+
+@inner
+def settled(v):
+    """v, but 0 where it is smaller than spec.SMALLEST.
+
+    What decays (the moments of a weight whose gradient stays 0, say) ends as a denormal number
+    otherwise, with which some processors compute a hundred times slower.
+    """
+    return select_lt(absolute(v), splat(v, spec.SMALLEST), splat(v, 0.0), v)
 
 
 @inner
@@ -39,7 +50,7 @@ def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
         mu = splat(w, hyper[1])
         for i in range(0, n, lanes(w)):
             x = load(w, i)
-            v = fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i)))
+            v = settled(fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i))))
             store(first, i, v)
             store(w, i, x + v)
     elif optimizer == spec.NESTEROV:
@@ -47,7 +58,7 @@ def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
         for i in range(0, n, lanes(w)):
             x = load(w, i)
             step = minus_rate * fma(penalty, x, load(g, i))
-            v = fma(mu, load(first, i), step)
+            v = settled(fma(mu, load(first, i), step))
             store(first, i, v)
             store(w, i, x + fma(mu, v, step))
     elif optimizer == spec.RMSPROP:
@@ -55,7 +66,7 @@ def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
         for i in range(0, n, lanes(w)):
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
-            v = fma(keep, load(first, i), add * d * d)
+            v = settled(fma(keep, load(first, i), add * d * d))
             store(first, i, v)
             store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == spec.ADAGRAD:
@@ -76,8 +87,8 @@ def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
         for i in range(0, n, lanes(w)):
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
-            m = fma(keep_1, load(first, i), add_1 * d)
-            v = fma(keep_2, load(second, i), add_2 * d * d)
+            m = settled(fma(keep_1, load(first, i), add_1 * d))
+            v = settled(fma(keep_2, load(second, i), add_2 * d * d))
             store(first, i, m)
             store(second, i, v)
             store(w, i, shrink * x - rate * m * reciprocal(sqrt(v) + epsilon))
