@@ -45,7 +45,7 @@ class Worker:
         self._process = None
 
     def _start(self):
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), json.dumps(self.settings)],
             stdin=subprocess.PIPE,

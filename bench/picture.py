@@ -43,76 +43,109 @@ def draw(results, path):
 def _times(axes, rows):
     places = np.arange(len(rows))[::-1]
     names = list(dict.fromkeys(name for row in rows for name in row["contenders"]))
-    axes.hlines(places, 0, 1, transform=axes.get_yaxis_transform(), color="#e8e8e8", zorder=0)
-    for name in names:
+    for place in places[::2]:
+        axes.axhspan(place - 0.5, place + 0.5, color="#f3f3f3", lw=0, zorder=0)
+    # Side by side within a row, so that equal times do not hide one another.
+    for name, shift in zip(names, np.linspace(0.3, -0.3, len(names)), strict=True):
         points = [
-            (row["contenders"][name]["median"] * 1e6, place)
+            (row["contenders"][name]["median"] * 1e6, place + shift)
             for row, place in zip(rows, places, strict=True)
             if "median" in row["contenders"].get(name, {})
         ]
         color, marker = STYLES[name]
-        axes.plot(
-            *zip(*points, strict=True), marker, color=color, label=name, ms=8
-        ) if points else 0
+        x, y = np.reshape(points, (-1, 2)).T
+        axes.plot(x, y, marker, color=color, label=name, ms=7)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.set_xlabel("median time of a training step, µs (less is better)")
-    labels = [f"{row['name']}   [{i}]" for i, row in enumerate(rows, 1)]
-    axes.set_yticks(places, labels)
-    axes.grid(axis="x", which="major", color="#e8e8e8")
+    axes.set_yticks(places, [f"{row['name']}  ({i})" for i, row in enumerate(rows, 1)])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-0.5, len(rows) - 0.5)
+    axes.grid(axis="x", color="#d8d8d8")
     axes.set_axisbelow(True)
     axes.set_title("Time of a training step")
 
 
 def _roofline(axes, rows, peak, dtype):
     """Rates against intensity, under the roofs that were measured."""
+    from matplotlib.patheffects import withStroke
+
     top = peak[dtype] / 1e9
     intensities = [row["flops"] / row["bytes"] for row in rows]
-    x = np.geomspace(min(0.3, min(intensities) / 2), max(intensities) * 4, 200)
-    for name, style in (("memory", "-"), ("cache", "--")):
-        roof = np.minimum(x * peak[name] / 1e9, top)
-        label = f"{name}, {peak[name] / 1e9:.0f} GB/s"
-        axes.plot(x, roof, style, color="#555555", lw=1.5)
-        i = np.searchsorted(x, 1.3 * x[0])
+    x = np.geomspace(min(0.2, min(intensities) / 2), max(100, 2 * max(intensities)), 500)
+    lowest = top
+    _roofs(axes, x, peak, top)
+    for i, (row, intensity) in enumerate(zip(rows, intensities, strict=True), 1):
+        ours, theirs = rivals(row["contenders"])
+        rates = {rival: row["flops"] / rival[1] / 1e9 for rival in (theirs, ours) if rival}
+        lowest = min([lowest, *rates.values()])
+        axes.plot([intensity] * len(rates), list(rates.values()), color="#999999", lw=1, zorder=1)
+        for rival, rate in rates.items():
+            color, marker = STYLES[rival[0]]
+            # The hollow ones are larger, to be seen around a filled one in the same place.
+            look = dict(mfc="none", ms=11, mew=1.5) if rival is theirs else dict(ms=7)
+            axes.plot(intensity, rate, marker, color=color, zorder=2, **look)
+        if ours:
+            # On the side where no peer is.
+            side = -1 if theirs and theirs[1] < ours[1] else 1
+            text = axes.annotate(
+                str(i),
+                (intensity, rates[ours]),
+                xytext=(0, side * 12),
+                textcoords="offset points",
+                ha="center",
+                va="center_baseline",
+                weight="bold",
+            )
+            text.set_path_effects([withStroke(linewidth=3, foreground="white")])
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(x[0], x[-1])
+    axes.set_ylim(lowest / 2, top * 1.8)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xlabel("arithmetic intensity, FLOP a byte of batch, parameters and optimiser's state")
+    axes.set_ylabel("achieved GFLOP/s (more is better)")
+    _share_axis(axes, top, lowest / 2)
+    axes.grid(color="#e8e8e8")
+    axes.set_axisbelow(True)
+    axes.set_title("Roofline: best backend of fastbp (filled), best peer (hollow)")
+
+
+def _roofs(axes, x, peak, top):
+    """The slopes of cache and memory under the flat peak, labelled beside the lines."""
+    ink = "#555555"
+    sides = {  # where there is no other line
+        "cache": dict(ha="right", va="bottom", xytext=(-4, 2)),
+        "memory": dict(ha="left", va="top", xytext=(4, -2)),
+    }
+    for (name, side), style in zip(sides.items(), ("--", "-"), strict=True):
+        bandwidth = peak[name] / 1e9
+        axes.plot(x, np.minimum(x * bandwidth, top), style, color=ink, lw=1.5, zorder=1)
+        height = 0.15 * top if name == "cache" else 0.01 * top
         axes.annotate(
-            label, (x[i], roof[i]), xytext=(4, 6), textcoords="offset points", color="#555555"
+            f"{name}, {bandwidth:.0f} GB/s",
+            (max(height / bandwidth, 2 * x[0]), max(height, 2 * x[0] * bandwidth)),
+            textcoords="offset points",
+            color=ink,
+            **side,
         )
     axes.annotate(
         f"FMA peak, {top:.0f} GFLOP/s",
         (x[-1], top),
-        xytext=(-4, 5),
+        xytext=(-5, 4),
         textcoords="offset points",
         ha="right",
-        color="#555555",
+        color=ink,
     )
-    for i, (row, intensity) in enumerate(zip(rows, intensities, strict=True), 1):
-        ours, theirs = rivals(row["contenders"])
-        rates = [row["flops"] / r[1] / 1e9 for r in (theirs, ours) if r]
-        axes.plot([intensity] * len(rates), rates, color="#bbbbbb", lw=1, zorder=1)
-        for rival, hollow in ((theirs, True), (ours, False)):
-            if rival is None:
-                continue
-            color, marker = STYLES[rival[0]]
-            face = "white" if hollow else color
-            rate = row["flops"] / rival[1] / 1e9
-            axes.plot(intensity, rate, marker, color=color, mfc=face, ms=8, zorder=2)
-            if not hollow:
-                axes.annotate(
-                    f"[{i}]", (intensity, rate), xytext=(7, -3), textcoords="offset points"
-                )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("arithmetic intensity, FLOP a byte that a step has to move from memory")
-    axes.set_ylabel("achieved GFLOP/s (more is better)")
-    share = axes.secondary_yaxis(
-        "right", functions=(lambda g: g / top * 100, lambda s: s / 100 * top)
-    )
-    share.set_ylabel("share of the FMA peak")
-    shares = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
-    low, high = axes.get_ylim()
-    axes.set_ylim(low / 1.3, top * 1.6)
-    shares = [s for s in shares if low <= s / 100 * top <= high * 2]
-    share.set_yticks(shares, [f"{s:g} %" for s in shares])
-    share.minorticks_off()
-    axes.grid(which="major", color="#e8e8e8")
-    axes.set_axisbelow(True)
-    axes.set_title("Roofline: best backend of fastbp (filled) and best peer (hollow)")
+
+
+def _share_axis(axes, top, lowest):
+    """The rates once more on the right, as a share of the peak."""
+    functions = (lambda rate: rate / top * 100, lambda share: share / 100 * top)
+    axis = axes.secondary_yaxis("right", functions=functions)
+    axis.set_ylabel("share of the FMA peak")
+    shares = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 50, 70, 100]
+    shares = [share for share in shares if share / 100 * top > lowest]
+    axis.set_yticks(shares, [f"{share:g} %" for share in shares])
+    axis.minorticks_off()
