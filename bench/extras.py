@@ -17,7 +17,7 @@ def prediction(workers, rounds, seconds):
     for samples in (1, 10_000):
         workload = dataclasses.replace(SMALL, samples=samples)
         figures = interleaved(workers, workload, "predict", rounds, seconds)
-        rows.append({"name": f"64-64-10, {samples} rows", "contenders": figures})
+        rows.append({"name": f"64-64-10, rows: {samples}", "contenders": figures})
     return rows
 
 

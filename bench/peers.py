@@ -81,6 +81,9 @@ def torch_compile(workload, X, y, threads=1):
     from torch.func import functional_call, grad
 
     model, criterion, output, inputs, targets = _torch_parts(workload, X, y, threads)
+    # Else it takes the next workload's step for one more variant of this one, of which it
+    # compiles eight.
+    torch.compiler.reset()
     parameters = {name: p.detach() for name, p in model.named_parameters()}
     first = {name: torch.zeros_like(p) for name, p in parameters.items()}
     second = {name: torch.zeros_like(p) for name, p in parameters.items()}

@@ -1,5 +1,7 @@
 """The tables that the runner prints."""
 
+import statistics
+
 FASTBP = ("cython", "numba", "numpy")
 
 
@@ -14,6 +16,15 @@ def rivals(figures):
     compiled = [name for name in figures if name in FASTBP and name != "numpy"]
     peers = [name for name in figures if name not in FASTBP]
     return best(figures, compiled or ["numpy"]), best(figures, peers)
+
+
+def ratio(figures):
+    """The best peer's time over that of fastbp's best backend, round beside round; or None."""
+    ours, theirs = rivals(figures)
+    if not ours or not theirs:
+        return None
+    pairs = zip(figures[theirs[0]]["rounds"], figures[ours[0]]["rounds"], strict=True)
+    return statistics.median(theirs / ours for theirs, ours in pairs)
 
 
 def training_table(rows, peak):
@@ -34,9 +45,9 @@ def training_table(rows, peak):
     lines = [["µs a step", *names, "peer/fastbp", "GFLOP/s", "of peak"]]
     for row in rows:
         figures = row["contenders"]
-        ours, theirs = rivals(figures)
+        ours, _ = rivals(figures)
         line = [row["name"], *(time_cell(figures.get(name)) for name in names)]
-        line.append(f"{theirs[1] / ours[1]:.2f}" if ours and theirs else "")
+        line.append(ratio_cell(figures))
         rate = row["flops"] / ours[1] if ours else None
         line += [f"{rate / 1e9:.1f}", f"{rate / peak:.0%}"] if rate else ["", ""]
         lines.append(line)
@@ -49,10 +60,8 @@ def times_table(title, rows):
     lines = [[title, *names, "peer/fastbp"]]
     for row in rows:
         figures = row["contenders"]
-        ours, theirs = rivals(figures)
-        ratio = f"{theirs[1] / ours[1]:.2f}" if ours and theirs else ""
         cells = [time_cell(figures.get(name), row.get("per", 1)) for name in names]
-        lines.append([row["name"], *cells, ratio])
+        lines.append([row["name"], *cells, ratio_cell(figures)])
     return aligned(lines)
 
 
@@ -77,6 +86,11 @@ def time_cell(figures, per=1):
     median = figures["median"]
     spread = (figures["upper quartile"] - figures["lower quartile"]) / 2 / median
     return f"{microseconds(median / per)} ±{spread:.0%}"
+
+
+def ratio_cell(figures):
+    value = ratio(figures)
+    return "" if value is None else f"{value:.2f}"
 
 
 def microseconds(seconds):

@@ -162,8 +162,10 @@ def _print_training(results):
         f"FMA peak {peak / 1e9:.0f} GFLOP/s, memory {results['peak']['memory'] / 1e9:.1f} GB/s\n"
     )
     print(report.training_table(rows, peak))
-    print("\nMedian of the rounds ± half the distance of the quartiles. peer/fastbp: best against")
-    print("best. Rate and share of the peak: of fastbp's best backend.\n")
+    print(
+        "\nMedian of the rounds ± half the distance of the quartiles. peer/fastbp: the best peer's"
+    )
+    print("time over that of fastbp's best backend, whose rate and share of the peak follow.\n")
     print(report.checks_table(rows))
     print("\nfastbp: largest difference of outputs from the NumPy reference after an epoch from")
     print("the same seed. Peers: training loss before -> after.")

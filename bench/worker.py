@@ -176,9 +176,10 @@ def main():
         command = json.loads(line)
         try:
             answer = getattr(service, command.pop("do"))(**command)
+        except Skip as reason:
+            answer = {"error": str(reason)}
         except Exception as error:
-            if not isinstance(error, Skip):
-                traceback.print_exc()
+            traceback.print_exc()
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
             answer = {"error": f"{type(error).__name__}: {text}"}
         print(json.dumps(answer), file=answers)
