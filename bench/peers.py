@@ -87,7 +87,7 @@ def torch_compile(workload, X, y, threads=1):
     parameters = {name: p.detach() for name, p in model.named_parameters()}
     first = {name: torch.zeros_like(p) for name, p in parameters.items()}
     second = {name: torch.zeros_like(p) for name, p in parameters.items()}
-    count = torch.zeros((), dtype=inputs.dtype)
+    count = torch.zeros(1, dtype=inputs.dtype)  # a float64 without dimensions stays as it is
 
     def loss_of(parameters, inputs, targets):
         return criterion(functional_call(model, parameters, (inputs,)), targets)

@@ -29,13 +29,16 @@ import numpy as np  # noqa: E402
 from peers import PEERS  # noqa: E402
 from workloads import Workload  # noqa: E402
 
+# More than rounding makes of an epoch.
+LARGEST_DIFFERENCE = 1e-2
+
 
 class Skip(Exception):
     """A contender cannot do a job, and why."""
 
 
 def fastbp_backend(workload, X, y, threads, backend):
-    """(train, predict, update, check): the functions that jobs time, and the check of them."""
+    """(train, predict, update, checks): the functions that jobs time, and checks by kind of job."""
     import fastbp
 
     settings = dict(activation=workload.activation, loss=workload.loss, dtype=X.dtype, seed=0)
@@ -72,7 +75,7 @@ def _difference(outputs, reference):
 
 
 def peer(workload, X, y, threads, name):
-    """(train, predict, update, check) of another library."""
+    """The same of another library; its losses are its check."""
     epoch, outputs = PEERS[name][0](workload, X, y, threads)
 
     def train(epochs):
@@ -85,14 +88,7 @@ def peer(workload, X, y, threads, name):
 class Job:
     """What is timed: training, prediction or one update, of one contender.
 
-    Attributes
-    ----------
-    seconds : function of a number of repeats
-        Runs as often, returns the seconds that took.
-    units : int
-        Steps (or calls) a repeat.
-    check : function
-        The correctness figure, for after the last round.
+    A repeat is an epoch of `units` steps, or one call.
     """
 
     def __init__(self, contender, threads, kind, workload, dtype):
@@ -117,6 +113,7 @@ class Job:
         self._repeat = repeat
 
     def seconds(self, repeats):
+        """Seconds that so many repeats take."""
         started = time.perf_counter()
         self._repeat(repeats)
         return time.perf_counter() - started
@@ -130,9 +127,17 @@ class Job:
         return max(1, round(repeats * seconds / taken))
 
     def check(self):
+        """The correctness figures; raises Skip where they say that the times are worth nothing."""
+        figures = dict(self._check)
         if self._losses:
-            self._check["loss after"] = self._losses()
-        return self._check
+            before, after = figures["loss before"], self._losses()
+            figures["loss after"] = after
+            if not after < before:
+                raise Skip(f"it does not train: the loss went from {before:.3g} to {after:.3g}")
+        difference = figures.get("largest difference from NumPy", 0.0)
+        if not difference < LARGEST_DIFFERENCE:
+            raise Skip(f"wrong outputs: they differ from the NumPy reference's by {difference:.3g}")
+        return figures
 
 
 class Service:

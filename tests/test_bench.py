@@ -179,6 +179,29 @@ def test_a_worker_survives_what_it_cannot_do():
         assert "error" not in interleaved({"numpy": worker}, tiny, rounds=1)["numpy"]
 
 
+@pytest.mark.parametrize("last", [0.6, float("nan")])
+def test_times_of_a_peer_that_does_not_learn_do_not_count(last, monkeypatch):
+    import peers
+    import worker
+    from workloads import Workload
+
+    state = {"output": 0.5}
+
+    def lazy(workload, X, y, threads):
+        def epoch():
+            state["output"] = last
+
+        return epoch, lambda X: y[:, None] * 0 + state["output"]
+
+    monkeypatch.setitem(peers.PEERS, "lazy", (lazy, "lazy"))
+    data = dict(layers=[2, 1], batch=1, samples=4, loss="squared_error")
+    monkeypatch.setattr(Workload, "mean_loss", lambda self, h, y: float(h.mean()))
+    job = worker.Job("lazy", 1, "train", data, "float32")
+    assert job.seconds(1) > 0
+    with pytest.raises(worker.Skip, match="does not train"):
+        job.check()
+
+
 def test_tables(rows):
     import report
 
