@@ -5,20 +5,24 @@
 - No ``fastmath``: it would delete the checks for NaN and reorder sums, and with them the
   promise that results repeat to the bit. Fused multiply-adds are written out instead.
 - The entry points have explicit signatures, one per precision, in which arrays that are
-  only read may be read-only. They are compiled when first called and cached on disk. The
-  cache's stamp covers every file that kernels are made of, because Numba by itself would only
-  look at the file of the entry point.
+  only read may be read-only. They are compiled when first called and cached on disk, see
+  `Cache`.
 """
 
 import contextlib
 import functools
 import hashlib
+import pickle
 import sys
 import threading
+import uuid
 from pathlib import Path
 
+import numba
 import numpy as np
 from numba import config, njit
+from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
 
 inner = njit(nogil=True, error_model="numpy")
 
@@ -33,6 +37,49 @@ def source_stamp():
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+class Cache(FunctionCache):
+    """Numba's cache with one file per kernel: a digest and, behind it, the compiled code.
+
+    The digest is of the code and of all that it was made from. Numba's own cache looks at the
+    file of the entry point only, stops at damaged files, and keeps an index apart from the
+    code, so that processes which write together, or die in between, may leave an index that
+    names the wrong code.
+    """
+
+    def load_overload(self, sig, target_context):
+        target_context.refresh()
+        path, made_from = self._place(sig, target_context.codegen())
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        size = hashlib.sha256().digest_size
+        digest, code = content[:size], content[size:]
+        if digest != hashlib.sha256(made_from + code).digest():
+            return None
+        return self._impl.rebuild(target_context, pickle.loads(code))
+
+    def save_overload(self, sig, data):
+        if not self._impl.check_cachable(data):
+            return
+        path, made_from = self._place(sig, data.codegen)
+        code = dumps(self._impl.reduce(data))
+        temporary = path.with_suffix(f".{uuid.uuid4().hex}")
+        with contextlib.suppress(OSError):  # a full disk, say: the next process compiles anew
+            try:
+                temporary.write_bytes(hashlib.sha256(made_from + code).digest() + code)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def _place(self, sig, codegen):
+        """The file for a signature on this processor, and what its content depends on."""
+        key = self._index_key(sig, codegen)
+        name = hashlib.sha256(repr(key[:2]).encode()).hexdigest()[:16]
+        path = Path(self.cache_path, f"{self._impl.filename_base}.{name}.nbc")
+        return path, repr((key, numba.__version__, source_stamp())).encode()
 
 
 def entry(function, signatures):
@@ -52,9 +99,7 @@ def entry(function, signatures):
         dispatcher = njit(nogil=True, error_model="numpy")(function)
         # Without a place to write (no home folder, say), every process compiles anew.
         with contextlib.suppress(RuntimeError):
-            dispatcher.enable_caching()
-            cache_file = dispatcher._cache._cache_file
-            cache_file._source_stamp = (source_stamp(), cache_file._source_stamp)
+            dispatcher._cache = Cache(function)
         with _notice(f"fastbp: compiling Numba kernels for {dtype.name}; the result is cached"):
             dispatcher.compile(signatures[dtype.name])
         dispatcher.disable_compile()

@@ -1,0 +1,208 @@
+"""Numba's cache on disk: shared by processes, refreshed with the sources, never in the way.
+
+Each test runs a copy of the package in processes of its own. They only predict in float32,
+which is the quickest kernel to compile.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import fastbp
+
+pytest.importorskip("numba")
+
+PACKAGE = Path(fastbp.__file__).parent
+SECONDS = 120
+
+PROGRAM = """
+import json, sys
+import numpy as np
+import fastbp
+from fastbp.backends import numba_
+
+if "full disk" in sys.argv:  # no file may grow beyond some bytes
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+net = fastbp.Network([3, 4, 2], activation="relu", loss="huber", seed=0, backend="numba")
+prediction = net.predict(np.linspace(-1, 1, 15).reshape(5, 3))
+stats = numba_._predict(np.dtype("float32")).stats
+print(json.dumps({
+    "prediction": prediction.tobytes().hex(),
+    "compiled": sum(stats.cache_misses.values()),
+    "loaded": sum(stats.cache_hits.values()),
+}))
+"""
+
+
+def copy_package(folder):
+    """A copy of the package without what was compiled; the folder to import it from."""
+    shutil.copytree(
+        PACKAGE, folder / "fastbp", ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+    )
+    return folder
+
+
+def start(root, *words, **variables):
+    """Start PROGRAM on the package in a folder, with these environment variables."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "FASTBP_"))}
+    env |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        env=env | {k: str(v) for k, v in variables.items()},
+    )
+
+
+def finish(process):
+    try:
+        out, err = process.communicate(timeout=SECONDS)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+@dataclass
+class Filled:
+    """A copy of the package with a cache that two processes filled at once."""
+
+    root: Path
+    cache: Path
+    answers: list
+
+    def run(self):
+        return finish(start(self.root, NUMBA_CACHE_DIR=self.cache))
+
+    def files(self):
+        """Path -> content and time of each file in the cache."""
+        found = {p: p for p in self.cache.rglob("*") if p.is_file()}
+        return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in found}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    root = copy_package(tmp_path_factory.mktemp("package"))
+    cache = tmp_path_factory.mktemp("cache")
+    together = [start(root, NUMBA_CACHE_DIR=cache) for _ in range(2)]
+    return Filled(root, cache, [finish(process) for process in together])
+
+
+def test_processes_that_fill_the_cache_together(filled):
+    one, other = filled.answers
+    assert one["prediction"] == other["prediction"]
+    assert one["compiled"] == 1  # or this tests nothing
+    before = filled.files()
+    third = filled.run()
+    assert third == {"prediction": one["prediction"], "compiled": 0, "loaded": 1}
+    assert before
+    assert filled.files() == before
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[: len(content) // 2],
+    "garbage": lambda content: b"\x80\x05garbage" * 50,
+    "a changed byte": lambda content: content[:-500] + b"?" + content[-499:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_files_are_replaced(filled, damage):
+    """Each of the cache's files in turn: compiled anew, and in order again afterwards."""
+    for path, (content, _) in filled.files().items():
+        path.write_bytes(DAMAGES[damage](content))
+        expected = filled.answers[0]["prediction"]
+        assert filled.run() == {"prediction": expected, "compiled": 1, "loaded": 0}
+        assert filled.run() == {"prediction": expected, "compiled": 0, "loaded": 1}
+
+
+def no_in_tree_cache(root):
+    """Take away the package's own place for the cache, also from root, who may write anywhere."""
+    (root / "fastbp" / "backends" / "numba_" / "__pycache__").write_text("in the way")
+    return root
+
+
+def test_read_only_install(filled, tmp_path):
+    """The cache is in the user's folder then."""
+    root, home = no_in_tree_cache(copy_package(tmp_path / "package")), tmp_path / "home"
+    places = {"HOME": home, "XDG_CACHE_HOME": home / "cache", "LOCALAPPDATA": home}
+    first, second = (finish(start(root, **places)) for _ in range(2))
+    expected = filled.answers[0]["prediction"]
+    assert first == {"prediction": expected, "compiled": 1, "loaded": 0}
+    assert second == {"prediction": expected, "compiled": 0, "loaded": 1}
+    assert [p for p in home.rglob("*") if p.is_file()]
+
+
+def test_nowhere_to_write(filled, tmp_path):
+    """A read-only install without a home folder compiles in every process."""
+    root = no_in_tree_cache(copy_package(tmp_path / "package"))
+    nowhere = root / "fastbp" / "__init__.py" / "x"
+    places = {name: nowhere for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
+    comp = finish(start(root, **places))
+    assert comp["prediction"] == filled.answers[0]["prediction"]
+    assert comp["loaded"] == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limit on the size of files")
+def test_full_disk(filled, tmp_path):
+    """What cannot be written is left out, and leaves nothing behind that harms."""
+    comp = finish(start(filled.root, "full disk", NUMBA_CACHE_DIR=tmp_path))
+    assert comp == {"prediction": filled.answers[0]["prediction"], "compiled": 1, "loaded": 0}
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def test_the_cache_follows_the_sources(filled):
+    """A change of an inner function, in another file than the entry point, is seen."""
+    path = filled.root / "fastbp" / "backends" / "numba_" / "elementwise.py"
+    original = path.read_text("utf-8")
+    path.write_text(original + "\n\n@inner\ndef relu(s):\n    return splat(s, 7.0)\n", "utf-8")
+    try:
+        comp = filled.run()
+        assert comp["compiled"] == 1
+        assert comp["prediction"] != filled.answers[0]["prediction"]
+        assert filled.run() == {"prediction": comp["prediction"], "compiled": 0, "loaded": 1}
+    finally:
+        path.write_text(original, "utf-8")
+
+
+STAMP = """
+import runpy, sys
+from pathlib import Path
+
+here, *files = map(Path, sys.argv[1:])
+stamps = []
+for file in [here / "_jit.py", *files]:  # the first one as it is
+    original = file.read_bytes()
+    if stamps:
+        file.write_bytes(original + b"#")
+    stamps.append(runpy.run_path(str(here / "_jit.py"))["source_stamp"]())
+    file.write_bytes(original)
+print(*stamps)
+"""
+
+
+def test_the_stamp_covers_every_file(tmp_path):
+    root = copy_package(tmp_path) / "fastbp"
+    here = root / "backends" / "numba_"
+    files = [*sorted(here.rglob("*.py")), root / "spec.py", root / "layout.py"]
+    assert len(files) > 5
+    done = subprocess.run(
+        [sys.executable, "-c", STAMP, here, *files],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    stamps = done.stdout.split()
+    assert len(set(stamps)) == len(stamps) == 1 + len(files)

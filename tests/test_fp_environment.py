@@ -1,0 +1,173 @@
+"""The floating-point environment of the process stays as it was: denormals and rounding.
+
+A library that was linked with -ffast-math switches denormals off for everyone at its import.
+"""
+
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import fastbp
+
+PACKAGE = Path(fastbp.__file__).parent
+ROOT = PACKAGE.parent
+SECONDS = 300
+
+PROGRAM = """
+import ctypes, hashlib, json, platform, sys
+import numpy as np
+
+libm = ctypes.CDLL(None)
+
+
+def control():
+    # The control bits of MXCSR (not its record of past exceptions), where its place is known.
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return None
+    environment = (ctypes.c_uint32 * 64)()
+    assert libm.fegetenv(environment) == 0
+    return environment[7] & 0xFFC0
+
+
+def state():
+    libm.ldexp.restype, libm.ldexp.argtypes = ctypes.c_double, (ctypes.c_double, ctypes.c_int)
+    tiny = {np.float32: 1e-38, np.float64: 1e-307}
+    return {
+        "rounding": libm.fegetround() if hasattr(libm, "fegetround") else None,
+        "control": control(),
+        "scalars": [float(dtype(t) / dtype(100)) for dtype, t in tiny.items()],
+        "vectors": [float((np.full(64, t, dtype) / dtype(100)).sum()) for dtype, t in tiny.items()],
+        "python": 1e-307 / 100,
+        "inputs": float(np.float64(5e-324) * 2.0**60),
+        "libm": libm.ldexp(1.0, -1060),
+    }
+
+
+backend, dtypes = sys.argv[1], sys.argv[2:]
+before = state()
+import fastbp
+after_import = state()
+digest = hashlib.sha256()
+for dtype in dtypes:
+    rng = np.random.default_rng(0)
+    X, y = rng.uniform(-1, 1, (100, 5)), rng.uniform(-1, 1, (100, 2))
+    net = fastbp.Network(
+        [5, 33, 7, 2], activation="tanh", loss="huber", seed=0, dtype=dtype, backend=backend
+    )
+    net.fit(X, y, epochs=5, batch_size=16)  # in the main thread
+    net.fit(X, y, epochs=1000, batch_size=16)  # in a thread of its own
+    digest.update(net.predict(X).tobytes() + net.loss_and_gradient(X, y)[1].weights[0].tobytes())
+print(json.dumps({
+    "before": before, "after import": after_import, "after": state(), "bits": digest.hexdigest(),
+    "from": fastbp.__file__,
+}))
+"""
+
+
+def run(backend, *dtypes, root=ROOT, **variables):
+    """What PROGRAM says with the package in a folder."""
+    paths = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, backend, *dtypes],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": paths} | variables,
+    )
+    assert done.returncode == 0, done.stderr
+    comp = json.loads(done.stdout)
+    assert Path(comp["from"]).parents[1] == root
+    return comp
+
+
+def assert_unchanged(comp):
+    before = comp["before"]
+    # Else something else in the process had switched denormals off, and this tests nothing.
+    assert all([*before["scalars"], *before["vectors"], before["python"], before["inputs"]])
+    assert comp["after import"] == before
+    assert comp["after"] == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no libm by itself on Windows")
+def test_nothing_changes(backend):
+    assert_unchanged(run(backend, "float32", "float64"))
+
+
+# setup.py with all modules left out but those named.
+BUILD = """
+import runpy, sys
+import Cython.Build
+
+names = sys.argv[1:]
+cythonize = Cython.Build.cythonize
+
+
+def some(modules, **options):
+    chosen = [module for module in modules if module.name.split(".")[-1] in names]
+    assert len(chosen) == len(names)
+    return cythonize(chosen, **options)
+
+
+Cython.Build.cythonize = some
+sys.argv = ["setup.py", "--quiet", "build_ext", "--inplace"]
+runpy.run_path("setup.py", run_name="__main__")
+"""
+
+
+def need_a_compiler():
+    for name in ("Cython", "setuptools"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC")
+    if not compiler or not shutil.which(shlex.split(compiler)[0]):
+        pytest.skip("no C compiler")
+
+
+def built_with(flags, modules, folder):
+    """A copy of the project in which some modules were built with these CFLAGS."""
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "src_cython", folder / "src_cython")
+    shutil.copytree(PACKAGE, folder / "fastbp", ignore=shutil.ignore_patterns("__pycache__"))
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    files = [folder / "fastbp" / "backends" / f"{name}{suffix}" for name in modules]
+    for file in files:
+        file.unlink()
+    env = {k: v for k, v in os.environ.items() if not k.startswith("FASTBP_")}
+    env |= {"CFLAGS": flags, "FASTBP_REQUIRE_CYTHON": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, *modules],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd=folder,
+        env=env,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(file.exists() for file in files)
+    return folder
+
+
+@pytest.mark.skipif(os.name == "nt", reason="compilers of Windows take no such flags")
+def test_fast_math_in_the_environment(cython, tmp_path):
+    """CFLAGS with fast-math neither reach the process nor the results."""
+    need_a_compiler()
+    if not (ROOT / "setup.py").exists():
+        pytest.skip("the sources are not here")
+    from fastbp.backends import _cpu
+
+    cpu = _cpu.supported()[0]
+    expected = run(cython, "float32", FASTBP_CPU=cpu)
+    root = built_with("-ffast-math -Ofast", ["_cpu", f"_kernels_{cpu}_f4"], tmp_path)
+    comp = run(cython, "float32", root=root, FASTBP_CPU=cpu)
+    assert_unchanged(comp)
+    assert comp["bits"] == expected["bits"]
