@@ -1,7 +1,7 @@
 # make demo   train on real data with both compiled backends and compare them
 # make test   everything that has to pass: style, types, tests, benches run once
 # make debug  the tests on Cython kernels that check every memory range
-# make bench  the benchmarks, with PyTorch and scikit-learn beside fastbp
+# make bench  the benchmarks, with scikit-learn, PyTorch and JAX beside fastbp
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -43,7 +43,7 @@ debug: $(VENV)/test
 	$(BIN)/pytest --backend cython; status=$$?; $(BUILD_IN_PLACE); exit $$status
 
 bench: $(VENV)/test
-	$(BIN)/pytest bench
+	$(BIN)/python -m fastbp bench
 
 clean:
 	rm -rf $(VENV) build *.egg-info fastbp/backends/*.so

@@ -18,6 +18,8 @@ class Workload:
         Samples an epoch.
     activation, loss : str
         As for `fastbp.Network`.
+    optimizer : str
+        "adam" or "sgd" (without momentum), learning rate 1e-3.
     """
 
     layers: tuple
@@ -25,6 +27,7 @@ class Workload:
     samples: int
     activation: str = "relu"
     loss: str = "cross_entropy"
+    optimizer: str = "adam"
 
     @property
     def name(self):
@@ -41,6 +44,16 @@ class Workload:
         products = [a * b for a, b in zip(self.layers, self.layers[1:], strict=False)]
         return self.batch * (4 * products[0] + 6 * sum(products[1:]))
 
+    def least_bytes(self, itemsize):
+        """Bytes that a training step has to move if nothing stays in a cache between steps.
+
+        The batch is read; parameters and the optimiser's slots are read and written.
+        """
+        pairs = zip(self.layers, self.layers[1:], strict=False)
+        parameters = sum((n_in + 1) * n_out for n_in, n_out in pairs)
+        slots = {"adam": 2, "sgd": 0}[self.optimizer]
+        return itemsize * (self.batch * self.layers[0] + 2 * (1 + slots) * parameters)
+
     def data(self, dtype="float32"):
         """Random samples and targets: (X, y)."""
         random = np.random.default_rng(0)
@@ -51,6 +64,15 @@ class Workload:
             return X, random.integers(0, 2, self.samples).astype(dtype)
         return X, random.normal(size=(self.samples, self.layers[-1])).astype(dtype)
 
+    def mean_loss(self, h, y):
+        """The loss of outputs h, comparable between libraries."""
+        if self.loss == "squared_error":
+            return float(((h - y) ** 2).mean())
+        h = np.clip(h, 1e-7, 1 - 1e-7)
+        if self.loss == "log_loss":
+            return float(-np.where(y[:, None] == 1, np.log(h), np.log(1 - h)).mean())
+        return float(-np.log(h[np.arange(len(y)), y]).mean())
+
 
 WORKLOADS = [
     Workload((2, 8, 1), 1, 4096, loss="log_loss"),
@@ -59,5 +81,6 @@ WORKLOADS = [
     Workload((64, 128, 64, 10), 128, 8192),
     Workload((784, 128, 10), 128, 8192),
     Workload((784, 512, 512, 10), 256, 2048),
+    Workload((2048, 2048, 10), 256, 512),
     Workload((4, 32, 16, 4), 10000, 10000, "tanh", "squared_error"),
 ]

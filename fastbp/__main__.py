@@ -1,7 +1,10 @@
 """The command line: ``python -m fastbp``."""
 
 import argparse
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -26,8 +29,17 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_compare(commands)
     commands.add_parser("backends", help="say which backends can be used here, and if not, why")
-    options = parser.parse_args(arguments)
+    commands.add_parser(
+        "bench",
+        add_help=False,
+        help="time fastbp against other libraries (from a copy of the repository)",
+    )
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command != "bench":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
+        if options.command == "bench":
+            return _bench(rest)
         return {"compare": _compare, "backends": _backends}[options.command](options)
     except (TypeError, ValueError, ImportError, ArithmeticError, OSError) as error:
         print(f"fastbp: {error}", file=sys.stderr)
@@ -107,6 +119,24 @@ def _backends(options):
     for name, answer in available_backends().items():
         print(f"{name:8} {answer}")
     return 0
+
+
+def _bench(arguments):
+    """Hand over to bench/run.py, which is part of the repository but not of the package."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package, Path.cwd()):
+        script = folder / "bench" / "run.py"
+        if script.is_file():
+            break
+    else:
+        raise FileNotFoundError(
+            "there is no bench/run.py beside the package or in the current folder; run this in "
+            "a copy of fastbp's repository"
+        )
+    # What is measured is this very package, installed or not.
+    paths = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}).returncode
 
 
 if __name__ == "__main__":

@@ -89,6 +89,16 @@ def _cast(name, array, dtype):
 
 def samples(X, n_features, dtype, name="X"):
     """X as an (n_samples, n_features) array of `dtype`."""
+    if (
+        type(X) is np.ndarray
+        and X.dtype == dtype
+        and X.ndim == 2
+        and X.shape[1] == n_features
+        and X.size
+        and X.flags.c_contiguous
+        and all_finite(X)
+    ):
+        return X  # which is what all of the following would find, more slowly
     array = _numbers(name, X)
     if array.ndim != 2:
         hint = f"; for one sample pass {name}.reshape(1, -1)" if array.ndim == 1 else ""
@@ -106,7 +116,7 @@ def samples(X, n_features, dtype, name="X"):
 
 def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
     """Targets as the pair (labels, values) of which one is empty, see backends/interface.py."""
-    array = _numbers(name, y)
+    array = y if type(y) is np.ndarray and y.dtype.kind in "fiub" else _numbers(name, y)
     no_labels = np.empty(0, np.int64)
     if array.ndim == 0 or len(array) != n_samples:
         raise ValueError(

@@ -1,10 +1,16 @@
 """Where everything lies: layer sizes -> one flat parameter buffer and one workspace.
 
 Layer i's weights are a matrix of n_{i-1} rows followed by one row of biases. A row holds
-n_i numbers and is padded with zeros to whole 64-byte vectors (its *stride*), which spares
-the kernels every remainder loop. The padding stays zero under every optimiser because its
-gradient is zero. The backward pass multiplies by the transposed weights, so a copy of them
-is kept, laid out likewise with n_i rows of the stride of layer i-1.
+n_i numbers and is padded with zeros to whole 64-byte vectors, which spares the kernels every
+remainder loop. The padding stays zero under every optimiser because its gradient is zero. The
+distance between rows is the *stride*: the padded length, and one vector more where the rows
+would otherwise compete for the same few sets of the processor's cache. The backward pass
+multiplies by the transposed weights, so a copy of them is kept, laid out likewise with n_i rows
+of the stride of layer i-1.
+
+A single output would waste all but one lane of every vector, so it is laid out lying down: its
+weights are one padded row, a vector with the bias behind it, and its pre-activations and deltas
+are vectors over the samples (stride 1). It needs no transposed copy.
 
 The same facts go to the compiled kernels as a table of integers, the *plan*: one row a
 layer (row 0 is the input), the columns named below.
@@ -18,11 +24,13 @@ import numpy as np
 from . import spec
 
 VECTOR_BYTES = 64
+# Rows whose distance is a multiple of this would share few sets of the first-level cache.
+CONFLICT_BYTES = 1024
 
 # Columns of the plan. Offsets count elements. H, S and DS count elements per row of the
 # block: the array of a block of R rows starts at R times that number.
 SIZE = 0  # n_i
-STRIDE = 1  # n_i rounded up to whole vectors
+STRIDE = 1  # distance between rows, at least n_i rounded up to whole vectors; 1 if n_m = 1
 WEIGHTS = 2  # start of layer i's weights in the parameter buffer
 TRANSPOSED = 3  # start of their transposed copy
 ACTIVATION = 4  # code of σ_i; the output layer's comes from the loss and is IDENTITY here
@@ -59,22 +67,43 @@ class Layout:
         """n rounded up to whole vectors."""
         return -(-n // self.lanes) * self.lanes
 
+    def stride(self, n):
+        """The distance between rows of n numbers."""
+        length = self.padded(n)
+        return length + self.lanes * (length * self.dtype.itemsize % CONFLICT_BYTES == 0)
+
+    @cached_property
+    def single(self):
+        """Whether the output layer is laid out lying down."""
+        return self.sizes[-1] == 1
+
+    def parameters_of(self, i):
+        """Elements of the parameter buffer that layer i takes."""
+        n_in = self.sizes[i - 1]
+        if self.single and i == len(self.sizes) - 1:
+            return self.padded(n_in) + self.lanes
+        return (n_in + 1) * self.stride(self.sizes[i])
+
+    def transposed_of(self, i):
+        """Elements of the transposed copy that layer i takes."""
+        if i == 1 or (self.single and i == len(self.sizes) - 1):
+            return 0  # nothing is passed back into the input
+        return self.sizes[i] * self.stride(self.sizes[i - 1])
+
     @cached_property
     def plan(self):
         """The table for the kernels, int64 of shape (number of layers + 1, COLUMNS)."""
         plan = np.zeros((len(self.sizes), COLUMNS), np.int64)
         plan[:, SIZE] = self.sizes
-        plan[:, STRIDE] = [self.padded(n) for n in self.sizes]
+        plan[:, STRIDE] = [self.stride(n) for n in self.sizes]
         parameters = transposed = 0
         per_row = plan[0, STRIDE]  # the gathered input, h_0, comes first
         for i in range(1, len(self.sizes)):
-            n_in, n_out = self.sizes[i - 1], self.sizes[i]
             stride = plan[i, STRIDE]
             plan[i, WEIGHTS] = parameters
-            parameters += (n_in + 1) * stride
+            parameters += self.parameters_of(i)
             plan[i, TRANSPOSED] = transposed
-            if i > 1:  # nothing is propagated back into the input
-                transposed += n_out * plan[i - 1, STRIDE]
+            transposed += self.transposed_of(i)
             plan[i, H] = plan[i, S] = per_row
             per_row += stride
             if i < len(self.sizes) - 1:
@@ -85,20 +114,20 @@ class Layout:
                     per_row += stride
             plan[i, DS] = per_row
             per_row += stride
+        if self.single:
+            plan[-1, STRIDE] = 1
         plan.flags.writeable = False
         return plan
 
     @cached_property
     def n_parameters(self):
         """Length of the parameter buffer, padding included."""
-        return int(self.plan[-1, WEIGHTS] + (self.sizes[-2] + 1) * self.plan[-1, STRIDE])
+        return sum(self.parameters_of(i) for i in range(1, len(self.sizes)))
 
     @cached_property
     def n_transposed(self):
         """Length of the buffer of transposed weights."""
-        if len(self.sizes) == 2:
-            return 0
-        return int(self.plan[-1, TRANSPOSED] + self.sizes[-1] * self.plan[-2, STRIDE])
+        return sum(self.transposed_of(i) for i in range(1, len(self.sizes)))
 
     @cached_property
     def flops_per_row(self):
@@ -119,26 +148,27 @@ class Layout:
         per_row = self.workspace_size(1) * self.dtype.itemsize
         budget = max(256 * 1024, 4 * self.n_parameters * self.dtype.itemsize)
         fitting = max(budget // per_row, 1)
-        return int(rows if rows <= fitting else max(fitting // 8 * 8, 8))
+        return int(rows if rows <= fitting else max(fitting // 16 * 16, 16))
 
     def workspace_size(self, rows):
         """Elements of workspace for a block of `rows` rows.
 
-        Behind the layers' arrays lie: targets and pre-activations of the block's outputs
-        without padding, the rows' shares of the batch, a vector that holds the input of
-        the biases (1), and a row of zeros.
+        Behind the layers' arrays lie: the block's targets, laid out like the outputs; four
+        numbers for each row, for the loss; a vector that begins with the input of the biases
+        (1); and a row of zeros.
         """
-        per_row = int(self.plan[-1, DS] + self.plan[-1, STRIDE])
-        outputs = self.padded(rows * self.sizes[-1])
-        widest = int(self.plan[:, STRIDE].max())
-        return rows * per_row + 2 * outputs + self.padded(rows) + self.lanes + widest
+        outputs = self.stride(self.sizes[-1])
+        per_row = int(self.plan[-1, DS]) + 2 * outputs
+        widest = max(self.stride(n) for n in self.sizes)
+        return rows * per_row + 4 * self.padded(rows) + self.lanes + widest
 
     def clear_padding(self, parameters):
         """Zero the padding of a parameter buffer, in place."""
-        for previous, layer in zip(self.plan, self.plan[1:], strict=False):
-            start, rows, stride = layer[WEIGHTS], previous[SIZE] + 1, layer[STRIDE]
-            of_layer = parameters[start : start + rows * stride].reshape(rows, stride)
-            of_layer[:, layer[SIZE] :] = 0
+        used = np.zeros(self.n_parameters, self.dtype)
+        for arrays in views(self.plan, used):
+            for array in arrays:
+                array[...] = 1
+        parameters[used == 0] = 0
 
     def zeros(self, size):
         """A zeroed 1-D buffer that starts on a vector boundary."""
@@ -153,8 +183,14 @@ def views(plan, buffer):
     Returns two lists with one array a layer, of shapes (n_{i-1}, n_i) and (n_i,).
     """
     weights, biases = [], []
+    lanes = VECTOR_BYTES // buffer.dtype.itemsize
     for previous, layer in zip(plan, plan[1:], strict=False):
         n_in, n_out, stride, start = previous[SIZE], layer[SIZE], layer[STRIDE], layer[WEIGHTS]
+        if stride == 1:
+            bias = start + -(-n_in // lanes) * lanes
+            weights.append(buffer[start : start + n_in].reshape(n_in, 1))
+            biases.append(buffer[bias : bias + 1])
+            continue
         rows = buffer[start : start + (n_in + 1) * stride].reshape(n_in + 1, stride)
         weights.append(rows[:n_in, :n_out])
         biases.append(rows[n_in, :n_out])

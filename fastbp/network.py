@@ -6,12 +6,13 @@ The only place that validates, allocates, draws random numbers and calls a backe
 import copy
 import math
 import warnings
+from collections import deque
 from collections.abc import MutableSequence
 from typing import NamedTuple
 
 import numpy as np
 
-from . import backends, checks, layout, spec
+from . import backends, checks, layout, spec, teams
 from .optimizers import Adam, Optimizer
 from .training import (
     FLOPS_PER_SECOND,
@@ -24,6 +25,8 @@ from .training import (
 
 # Shuffle orders for as many epochs as this many rows are drawn ahead and trained in one call.
 ORDERED_ROWS = 1 << 20
+# Predictions of at most this many rows keep their workspace for the next one.
+FEW_ROWS = 16
 
 
 class Gradient(NamedTuple):
@@ -139,6 +142,7 @@ class Network:
         )
         self._random = np.random.default_rng(_seed(seed))
         self._use(backend)
+        self._forget()
         self._parameters = self.layout.zeros(self.layout.n_parameters)
         for weights, bound in zip(self.weights, self._initial_bounds(), strict=True):
             weights[...] = self._random.uniform(-bound, bound, weights.shape)
@@ -161,12 +165,19 @@ class Network:
             f"dtype={self.layout.dtype.name!r}, backend={self.backend!r})"
         )
 
+    def _forget(self):
+        """Set up what is kept between calls to save time: workspaces and the online training."""
+        self._workspaces: deque = deque(maxlen=8)
+        self._online: Training | None = None
+
     def __getstate__(self):
-        return {key: value for key, value in self.__dict__.items() if key != "_backend"}
+        left_out = ("_backend", "_workspaces", "_online")
+        return {key: value for key, value in self.__dict__.items() if key not in left_out}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._use(state["backend"])
+        self._forget()
 
     @property
     def weights(self):
@@ -204,19 +215,23 @@ class Network:
         ndarray of shape (n_samples, n_m)
             h_m, of the network's dtype.
         """
-        X = checks.samples(X, self.layout.sizes[0], self.layout.dtype)
+        layout = self.layout
+        X = checks.samples(X, layout.sizes[0], layout.dtype)
         self._check_parameters()
-        out = np.empty((len(X), self.layout.sizes[-1]), self.layout.dtype)
-        block = self.layout.block_rows(len(X))
+        out = np.empty((len(X), layout.sizes[-1]), layout.dtype)
+        few = len(X) <= FEW_ROWS
+        # Several threads may predict at once; each takes a workspace that no other one has.
+        if few and self._workspaces:
+            workspace = self._workspaces.pop()
+            block = FEW_ROWS
+        else:
+            block = FEW_ROWS if few else layout.block_rows(len(X))
+            workspace = layout.zeros(layout.workspace_size(block))
         self._backend.predict(
-            self.layout.plan,
-            self._loss.code,
-            self._parameters,
-            X,
-            block,
-            self.layout.zeros(self.layout.workspace_size(block)),
-            out,
+            layout.plan, self._loss.code, self._parameters, X, block, workspace, out
         )
+        if few:
+            self._workspaces.append(workspace)
         return out
 
     def loss_and_gradient(self, X, y, sample_weight=None):
@@ -255,6 +270,7 @@ class Network:
         l2=0.0,
         validation_data=None,
         shuffle=True,
+        threads=None,
         progress=False,
     ):
         """Train on (X, y); the weights are changed in place.
@@ -280,6 +296,10 @@ class Network:
             Data on which to compute the loss after each epoch.
         shuffle : bool, default=True
             Draw a new order of the samples for each epoch.
+        threads : int, optional
+            Threads to train with; the result does not depend on it, to the last bit. By
+            default as many as a step has work for and as are free, often one. The NumPy
+            backend has one.
         progress : bool, default=False
             Show a progress bar.
 
@@ -298,11 +318,7 @@ class Network:
         """
         data = self._data(X, y, sample_weight)
         validation = None if validation_data is None else self._validation(validation_data)
-        optimizer = Adam() if optimizer is None else optimizer
-        if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:
-            raise TypeError(
-                f"optimizer must be one of fastbp's, such as fastbp.Adam(), got {optimizer!r}"
-            )
+        optimizer = _optimizer(optimizer)
         epochs = checks.whole_number("epochs", epochs)
         n = len(data.X)
         batch_size = n if batch_size is None else checks.whole_number("batch_size", batch_size)
@@ -315,7 +331,12 @@ class Network:
         # The order of a full batch does not matter.
         shuffle = checks.flag("shuffle", shuffle) and batch_size < n
         progress = checks.flag("progress", progress)
-        training = Training(self, data, optimizer, batch_size, l2)
+        if threads is not None:
+            threads = checks.whole_number("threads", threads)
+        elif self.backend != "numpy":
+            threads = teams.automatic(self.layout.flops_per_row * batch_size)
+        threads = 1 if self.backend == "numpy" else threads
+        training = Training(self, data, optimizer, batch_size, l2, threads)
 
         epochs_a_call = epochs
         if validation is not None or progress:
@@ -348,6 +369,42 @@ class Network:
         if not checks.all_finite(self._parameters):
             raise TrainingDiverged(len(history.loss), "the weights are not finite", history)
         return history
+
+    def fit_step(self, X, y, *, optimizer=None, sample_weight=None):
+        """One step of training on one batch, for data that arrives bit by bit.
+
+        The optimiser's state is kept from call to call, until another optimiser is passed; `fit`
+        does not touch it. A copy of the network (copy, pickle, `to_backend`) begins anew.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+            The batch, often a single row.
+        y : array-like of shape (n_samples,) or (n_samples, n_m)
+            Targets as the loss takes them, see `Network`.
+        optimizer : Optimizer, optional
+            How to step; by default as in the last call, Adam() in the first.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights w ≥ 0, not all zero.
+
+        Returns
+        -------
+        float
+            The batch's loss before the step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments; the network is unchanged.
+        TrainingDiverged
+            If the loss or the weights are not finite.
+        """
+        data = self._data(X, y, sample_weight)
+        online = self._online
+        if online is None or (optimizer is not None and optimizer != online.optimizer):
+            online = Training(self, data, _optimizer(optimizer), len(data.X), 0.0, 1)
+            self._online = online
+        return online.step(data)
 
     def _check_parameters(self):
         if not checks.all_finite(self._parameters):
@@ -404,6 +461,16 @@ class Data(NamedTuple):
     labels: np.ndarray
     targets: np.ndarray
     sample_weight: np.ndarray
+
+
+def _optimizer(optimizer):
+    if optimizer is None:
+        return Adam()
+    if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:
+        raise TypeError(
+            f"optimizer must be one of fastbp's, such as fastbp.Adam(), got {optimizer!r}"
+        )
+    return optimizer
 
 
 def _layer_sizes(layer_sizes):

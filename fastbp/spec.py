@@ -16,6 +16,8 @@ SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
 
 LEAKY_SLOPE = 0.01  # slope of leaky_relu below zero
 HUBER_DELTA = 1.0  # error at which huber goes from quadratic to linear
+# Moments of optimisers that are smaller than this are set to 0.
+SMALLEST = 2.0**-100
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from . import teams
+from .backends.interface import TEAM_SIZE
+from .checks import all_finite
+
 # A call estimated to run longer than this many seconds runs in a thread of its own, so that
 # Ctrl-C can stop it. Estimated at a rate that any machine reaches.
 INLINE_SECONDS = 0.2
 FLOPS_PER_SECOND = 1e9
+
+NATURAL_ORDER = np.empty((0, 0), np.int64)
 
 
 @dataclass
@@ -63,52 +69,59 @@ class TrainingDiverged(ArithmeticError):
 class Training:
     """What one call of fit allocates, and its calls of the backend."""
 
-    def __init__(self, network, data, optimizer, batch_size, l2):
+    def __init__(self, network, data, optimizer, batch_size, l2, threads):
         self.network, self.data = network, data
-        self.optimizer, self.batch_size, self.l2 = optimizer, batch_size, l2
+        self.optimizer, self.l2 = optimizer, l2
         plan = network.layout
         self.hyper = np.array(optimizer.hyper(), np.float64)
-        self.counters = np.array([0.0, 1.0, 1.0])
+        self.threads = threads
+        self.counters = np.tile([0.0, 1.0, 1.0], (threads, 1))
         self.state = plan.zeros(optimizer.slots * plan.n_parameters)
         self.state = self.state.reshape(optimizer.slots, plan.n_parameters)
         for slot, array in enumerate(self.state):
             array[...] = optimizer.initial_state(slot)
-        self.block = plan.block_rows(batch_size)
-        self.workspace = plan.zeros(plan.workspace_size(self.block))
+        self._make_room(batch_size)
         self.transposed = plan.zeros(plan.n_transposed)
         self.gradient = plan.zeros(plan.n_parameters)
         self.stop = np.zeros(1, np.int64)
+        self._one_loss = np.zeros(1)
+        self._team = np.zeros(TEAM_SIZE, np.int64)
+
+    def _make_room(self, batch_size):
+        """A workspace for batches of that size."""
+        layout = self.network.layout
+        self.batch_size = batch_size
+        self.block = layout.block_rows(batch_size)
+        self.workspace = layout.zeros(layout.workspace_size(self.block))
+
+    def step(self, data):
+        """One step on a batch of its own; returns its loss."""
+        if len(data.X) != self.batch_size:
+            self._make_room(len(data.X))
+        self.data = data
+        losses, team = self._one_loss, self._team
+        if not self._train(NATURAL_ORDER, 1, losses, team, 0):
+            raise TrainingDiverged(1, f"the loss of a batch is {losses[0]:g}", History())
+        if not all_finite(self.network._parameters):
+            self.network.layout.clear_padding(self.network._parameters)
+            raise TrainingDiverged(1, "the weights are not finite", History())
+        return float(losses[0])
 
     def run(self, order, epochs, history):
         """Train for some epochs and add them to the history."""
         network = self.network
         losses = np.full(epochs, np.nan)
+        team = np.zeros(TEAM_SIZE, np.int64)
 
         def call():
-            return network._backend.train(
-                network.layout.plan,
-                network._loss.code,
-                network._parameters,
-                *self.data,
-                order,
-                epochs,
-                self.batch_size,
-                self.optimizer.code,
-                self.hyper,
-                self.l2,
-                self.counters,
-                self.state,
-                self.block,
-                self.workspace,
-                self.transposed,
-                self.gradient,
-                losses,
-                self.stop,
+            return teams.run(
+                lambda rank: self._train(order, epochs, losses, team, rank), self.threads
             )
 
         seconds = network.layout.flops_per_row * len(self.data.X) * epochs / FLOPS_PER_SECOND
         try:
-            finished = _interruptible(call, self.stop) if seconds > INLINE_SECONDS else call()
+            inline = seconds <= INLINE_SECONDS and self.threads == 1
+            finished = call() if inline else _interruptible(call, self.stop)
         except KeyboardInterrupt:  # heard when an inline call came back
             self.stop[0] = 1
             finished = np.count_nonzero(np.isfinite(losses))
@@ -118,6 +131,32 @@ class Training:
             raise TrainingDiverged(
                 len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
             )
+
+    def _train(self, order, epochs, losses, team, rank):
+        """Call the backend as one thread of a team."""
+        network = self.network
+        return network._backend.train(
+            network.layout.plan,
+            network._loss.code,
+            network._parameters,
+            *self.data,
+            order,
+            epochs,
+            self.batch_size,
+            self.optimizer.code,
+            self.hyper,
+            self.l2,
+            self.counters,
+            self.state,
+            self.block,
+            self.workspace,
+            self.transposed,
+            self.gradient,
+            losses,
+            self.stop,
+            team,
+            rank,
+        )
 
 
 def _interruptible(call, stop):
@@ -129,19 +168,24 @@ def _interruptible(call, stop):
     if threading.current_thread() is not threading.main_thread():
         return call()  # never gets a KeyboardInterrupt
     outcome = {}
+    begun = threading.Lock()
     done = threading.Event()  # an interrupted Thread.join takes the thread for dead
 
     def work():
+        if not begun.acquire(blocking=False):
+            return  # Ctrl-C came while the first thread was started, and made it look missing
         try:
             outcome["result"] = call()
         except BaseException as error:
             outcome["error"] = error
         done.set()
 
-    threading.Thread(target=work, name="fastbp-train").start()
-    while not done.is_set():
+    while True:
         try:
+            if not begun.locked():
+                threading.Thread(target=work, name="fastbp-train").start()
             done.wait()
+            break
         except KeyboardInterrupt:
             stop[0] = 1
     if "error" in outcome:

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FBP_MOST_BUFFERS 16
+#define FBP_MOST_BUFFERS 32
 
 /* Each thread has its own, since several may train at a time. */
 static _Thread_local struct { const char *start, *end, *name; } fbp_buffers[FBP_MOST_BUFFERS];

@@ -18,96 +18,113 @@ HAS_FMA = bool(FBP_HAS_FMA)
 CHECKED = bool(FBP_CHECKED)
 
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+
+# An array's numbers; NULL if there are none.
+cdef struct Array:
+    void *start
+    Py_ssize_t bytes
+
+
+cdef Array memory(const char *name, object array) except *:
+    """Where an array lies, which is C-contiguous, of the right dtype, and kept by the caller.
+
+    Typed memoryviews would check that once more, which takes longer than to predict a row.
+    """
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    cdef Array found
+    found.start, found.bytes = view.buf, view.len
+    if not view.len:
+        found.start = NULL
+    PyBuffer_Release(&view)
+    register(name, <char *>found.start, found.bytes)
+    return found
+
+
 cdef Net net_of(
-    const int64_t[:, ::1] plan, Py_ssize_t loss, real[::1] parameters, Py_ssize_t block,
-    real[::1] workspace
-):
+    object plan, Py_ssize_t loss, object parameters, Py_ssize_t block, object workspace
+) except *:
     """The Net, the first arrays to register."""
     forget()
-    register("parameters", &parameters[0], parameters.shape[0])
-    register("workspace", &workspace[0], workspace.shape[0])
-    return Net(&plan[0, 0], plan.shape[0] - 1, loss, &parameters[0], block, &workspace[0])
+    cdef Array table = memory("plan", plan)
+    return Net(
+        <const int64_t *>table.start,
+        table.bytes // (COLUMNS * sizeof(int64_t)) - 1,
+        loss,
+        <real *>memory("parameters", parameters).start,
+        block,
+        <real *>memory("workspace", workspace).start,
+        NULL, 1, 0, 0, 0,
+    )
 
 
 cdef Data data_of(
-    const real[:, ::1] X, const int64_t[::1] labels, const real[:, ::1] targets,
-    const real[::1] sample_weight, const int64_t[:, ::1] order
-):
-    """The Data; `order` may be None."""
-    cdef Data data = Data(samples(X), NULL, samples(targets), NULL, NULL)
-    if labels.shape[0]:
-        data.labels = &labels[0]
-    if sample_weight.shape[0]:
-        data.weight = &sample_weight[0]
-    if order is not None and order.shape[0]:
-        data.order = &order[0, 0]
-        register("order", data.order, order.shape[0] * order.shape[1])
-    register("X", data.X, X.shape[0] * X.shape[1])
-    register("targets", data.targets, targets.shape[0] * targets.shape[1])
-    return data
+    object X, object labels, object targets, object sample_weight, object order
+) except *:
+    """The Data; arrays without elements become NULL."""
+    return Data(
+        <const real *>memory("X", X).start,
+        <const int64_t *>memory("labels", labels).start,
+        <const real *>memory("targets", targets).start,
+        <const real *>memory("sample_weight", sample_weight).start,
+        <const int64_t *>memory("order", order).start,
+    )
 
 
-cdef const real *samples(const real[:, ::1] rows):
-    return &rows[0, 0] if rows.shape[0] else NULL
-
-
-cdef real *written(const char *name, real[::1] array):
-    if not array.shape[0]:
-        return NULL
-    register(name, &array[0], array.shape[0])
-    return &array[0]
-
-
-def predict(
-    const int64_t[:, ::1] plan, Py_ssize_t loss, real[::1] parameters, const real[:, ::1] X,
-    Py_ssize_t block, real[::1] workspace, real[:, ::1] out
-):
+def predict(plan, Py_ssize_t loss, parameters, X, Py_ssize_t block, workspace, out):
     cdef Net net = net_of(plan, loss, parameters, block, workspace)
-    cdef const real *rows = samples(X)
-    cdef real *result = &out[0, 0] if out.shape[0] else NULL
-    register("X", rows, X.shape[0] * X.shape[1])
-    register("out", result, out.shape[0] * out.shape[1])
+    cdef Array samples = memory("X", X)
+    cdef Data data = Data(<const real *>samples.start, NULL, NULL, NULL, NULL)
+    cdef real *result = <real *>memory("out", out).start
+    cdef Py_ssize_t n = samples.bytes // (net.plan[SIZE] * sizeof(real))
     with nogil:
-        run_predict(&net, rows, X.shape[0], result)
+        run_predict(&net, &data, n, result)
 
 
 def loss_and_gradient(
-    const int64_t[:, ::1] plan, Py_ssize_t loss, real[::1] parameters, const real[:, ::1] X,
-    const int64_t[::1] labels, const real[:, ::1] targets, const real[::1] sample_weight,
-    Py_ssize_t block, real[::1] workspace, real[::1] transposed, real[::1] gradient
+    plan, Py_ssize_t loss, parameters, X, labels, targets, sample_weight, Py_ssize_t block,
+    workspace, transposed, gradient
 ):
     cdef Net net = net_of(plan, loss, parameters, block, workspace)
-    cdef Data data = data_of(X, labels, targets, sample_weight, None)
-    cdef real *WT = written("transposed", transposed)
-    cdef real *G = written("gradient", gradient)
+    cdef Data data = data_of(X, labels, targets, sample_weight, labels[:0])
+    cdef real *WT = <real *>memory("transposed", transposed).start
+    cdef real *G = <real *>memory("gradient", gradient).start
+    cdef Py_ssize_t n = X.shape[0]
     cdef double mean
     with nogil:
-        mean = run_loss_and_gradient(&net, &data, X.shape[0], WT, G)
+        mean = run_loss_and_gradient(&net, &data, n, WT, G)
     return mean
 
 
 def train(
-    const int64_t[:, ::1] plan, Py_ssize_t loss, real[::1] parameters, const real[:, ::1] X,
-    const int64_t[::1] labels, const real[:, ::1] targets, const real[::1] sample_weight,
-    const int64_t[:, ::1] order, Py_ssize_t epochs, Py_ssize_t batch_size, Py_ssize_t optimizer,
-    const double[::1] hyper, double l2, double[::1] counters, real[:, ::1] state,
-    Py_ssize_t block, real[::1] workspace, real[::1] transposed, real[::1] gradient,
-    double[::1] losses, const int64_t[::1] stop
+    plan, Py_ssize_t loss, parameters, X, labels, targets, sample_weight, order,
+    Py_ssize_t epochs, Py_ssize_t batch_size, Py_ssize_t optimizer, hyper, double l2, counters,
+    state, Py_ssize_t block, workspace, transposed, gradient, losses, stop, team, Py_ssize_t rank
 ):
     cdef Net net = net_of(plan, loss, parameters, block, workspace)
     cdef Data data = data_of(X, labels, targets, sample_weight, order)
-    cdef real *WT = written("transposed", transposed)
-    cdef real *G = written("gradient", gradient)
+    cdef real *WT = <real *>memory("transposed", transposed).start
+    cdef real *G = <real *>memory("gradient", gradient).start
+    cdef Array of_threads = memory("counters", counters)
+    cdef Array slots = memory("state", state)
+    cdef Py_ssize_t slot = memory("parameters", parameters).bytes
     # An optimiser with fewer slots does not look at the others.
-    cdef real *first_state = &state[0, 0] if state.shape[0] > 0 else &parameters[0]
-    cdef real *second_state = &state[1, 0] if state.shape[0] > 1 else first_state
-    cdef Py_ssize_t finished
-    register("state", first_state, state.shape[0] * state.shape[1])
+    cdef real *first_state = <real *>slots.start if slots.start != NULL else net.parameters
+    cdef real *second_state = first_state
+    if slots.bytes > slot:
+        second_state = <real *>(<char *>slots.start + slot)
+    net.team, net.rank = <int64_t *>memory("team", team).start, rank
+    net.threads = of_threads.bytes // (3 * sizeof(double))
     cdef Stepping how = Stepping(
-        optimizer, &hyper[0], l2, &counters[0], first_state, second_state
+        optimizer, <const double *>memory("hyper", hyper).start, l2,
+        <double *>of_threads.start + 3 * rank, first_state, second_state,
     )
+    cdef double *epoch_losses = <double *>memory("losses", losses).start
+    cdef const int64_t *stopped = <const int64_t *>memory("stop", stop).start
+    cdef Py_ssize_t n = X.shape[0], finished
     with nogil:
         finished = run_train(
-            &net, &data, X.shape[0], epochs, batch_size, &how, WT, G, &losses[0], &stop[0]
+            &net, &data, n, epochs, batch_size, &how, WT, G, epoch_losses, stopped
         )
     return finished

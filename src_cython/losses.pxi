@@ -1,6 +1,6 @@
 # Losses with their output activations: a sample's loss e and its delta ∂e/∂s.
 #
-# All but cross_entropy treat each output by itself and work on outputs without padding.
+# All but cross_entropy treat each output by itself; what they make of padding is not used.
 # The twin of fastbp/backends/numba_/losses.py.
 
 cdef void pointwise(Py_ssize_t loss, real *s, real *y, Py_ssize_t n) noexcept nogil:
@@ -44,64 +44,72 @@ cdef void pointwise(Py_ssize_t loss, real *s, real *y, Py_ssize_t n) noexcept no
             store(s, i, h - t)
 
 
-cdef inline vec row_max(const real *s, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
+cdef inline vec row_max(const real *s, Py_ssize_t n) noexcept nogil:
     """The largest of the first n numbers of a padded row, in every lane."""
     cdef Py_ssize_t j
     cdef vec v, top = splat(-INFINITY)
-    for j from 0 <= j < stride by FBP_LANES:
+    for j from 0 <= j < n by FBP_LANES:
         v = keep_first(load(s, j), n - j, -INFINITY)
         top = select_lt(top, v, v, top)
     return splat(max_lanes(top))
 
 
-cdef inline void softmax(real *s, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
-    """h = exp(s - max) / Σ exp(s - max) for one padded row, in place."""
-    cdef Py_ssize_t j
-    cdef vec v, inverse, total = splat(0.0), top = row_max(s, n, stride)
-    for j from 0 <= j < stride by FBP_LANES:
-        v = keep_first(exp(load(s, j) - top), n - j, 0.0)
-        store(s, j, v)
-        total = total + v
-    inverse = splat(1.0) / splat(sum_lanes(total))
-    for j from 0 <= j < stride by FBP_LANES:
-        store(s, j, load(s, j) * inverse)
-
-
-cdef inline real cross_entropy(
-    real *s, real *d, Py_ssize_t n, Py_ssize_t stride, real share
+cdef void exp_rows(
+    const real *s, real *h, real *top, real *total, Py_ssize_t rows, Py_ssize_t n,
+    Py_ssize_t stride
 ) noexcept nogil:
-    """One padded row: targets in d become share * delta; returns the row's loss.
+    """h = exp(s - max s), and the rows' maxima and sums."""
+    cdef Py_ssize_t r, j
+    cdef vec v, largest, sum
+    check(s, rows * stride)
+    check(h, rows * stride)
+    check(top, rows)
+    check(total, rows)
+    for r in range(rows):
+        largest = row_max(s + r * stride, n)
+        sum = splat(0.0)
+        for j from 0 <= j < n by FBP_LANES:
+            v = keep_first(exp(load(s, r * stride + j) - largest), n - j, 0.0)
+            store(h, r * stride + j, v)
+            sum = sum + v
+        top[r] = lane(largest, 0)
+        total[r] = sum_lanes(sum)
 
-    e = Σ y (ln Σ exp(s - max) - (s - max)); s is destroyed.
+
+cdef void cross_entropy(
+    real *losses, const real *targets, real *total, const real *shares, Py_ssize_t rows
+) noexcept nogil:
+    """Turn Σ y (max - s), Σ y and Σ exp(s - max) into losses, and the last into share / sum.
+
+    e = Σ y (ln Σ exp(s - max) - (s - max)), h = exp(s - max) / Σ exp(s - max).
     """
-    cdef Py_ssize_t j
-    cdef vec t, shifted, v, all_exp, inverse, scale
-    cdef vec top = row_max(s, n, stride)
-    cdef vec total = splat(0.0)
-    cdef vec targets = splat(0.0)  # Σ y, 1 up to rounding
-    cdef vec dot = splat(0.0)  # Σ y (s - max)
-    check(s, stride)
-    check(d, stride)
-    for j from 0 <= j < stride by FBP_LANES:
-        t = load(d, j)
-        shifted = load(s, j) - top
-        v = keep_first(exp(shifted), n - j, 0.0)
-        store(s, j, v)
-        total = total + v
-        targets = targets + t
-        dot = fma(t, shifted, dot)
-    all_exp = splat(sum_lanes(total))
-    inverse = splat(share) / all_exp
-    scale = splat(share)
-    for j from 0 <= j < stride by FBP_LANES:
-        store(d, j, fma(load(s, j), inverse, -(scale * load(d, j))))
-    return lane(splat(sum_lanes(targets)) * log(all_exp) - splat(sum_lanes(dot)), 0)
+    cdef Py_ssize_t r
+    cdef vec sum
+    check(losses, rows)
+    check(total, rows)
+    for r from 0 <= r < rows by FBP_LANES:
+        sum = load(total, r)
+        store(losses, r, fma(load(targets, r), log(sum), load(losses, r)))
+        store(total, r, load(shares, r) / sum)
 
 
-cdef inline void output_activation(
-    Py_ssize_t loss, real *s, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride
+cdef void scale_rows(
+    real *h, const real *factor, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride
 ) noexcept nogil:
-    """Turn padded rows of pre-activations into the network's output, in place."""
+    """Multiply each row by its factor; n is the rows' length."""
+    cdef Py_ssize_t r, j
+    cdef vec f
+    for r in range(rows):
+        f = splat(factor[r])
+        for j from 0 <= j < n by FBP_LANES:
+            store(h, r * stride + j, load(h, r * stride + j) * f)
+
+
+cdef void output_activation(
+    Py_ssize_t loss, real *s, real *top, real *total, Py_ssize_t rows, Py_ssize_t n,
+    Py_ssize_t stride
+) noexcept nogil:
+    """Turn rows of pre-activations into the network's output; `top` and `total` are scratch."""
     cdef Py_ssize_t i, r
     if loss == LOG_LOSS:
         for i from 0 <= i < rows * stride by FBP_LANES:
@@ -110,5 +118,7 @@ cdef inline void output_activation(
         for i from 0 <= i < rows * stride by FBP_LANES:
             store(s, i, exp(load(s, i)))
     elif loss == CROSS_ENTROPY:
-        for r in range(rows):
-            softmax(s + r * stride, n, stride)
+        exp_rows(s, s, top, total, rows, n, stride)
+        for r from 0 <= r < rows by FBP_LANES:
+            store(total, r, splat(1.0) / load(total, r))
+        scale_rows(s, total, rows, n, stride)

@@ -6,14 +6,25 @@
 
 from libc.stdint cimport int64_t
 
-# The network and the memory to run it in; m is the number of layers.
+# The network, the memory to run it in, the team of threads that does, and the rows of a block
+# that are this thread's own.
 cdef struct Net:
     const int64_t *plan
-    Py_ssize_t m
+    Py_ssize_t m  # number of layers
     Py_ssize_t loss
     real *parameters
     Py_ssize_t block
     real *workspace
+    int64_t *team  # what its members share, see team.h
+    Py_ssize_t threads
+    Py_ssize_t rank
+    Py_ssize_t first
+    Py_ssize_t rows
+
+# What a thread does is shared out in units of as many rows; whole vectors, so that none writes
+# to a vector of another one.
+cdef enum:
+    UNIT = 16
 
 # The samples. Labels, weights and an order that are not there are NULL.
 cdef struct Data:
@@ -29,17 +40,52 @@ cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
     return (n + FBP_LANES - 1) // FBP_LANES * FBP_LANES
 
 
-cdef inline real *scratch(Net *net, Py_ssize_t arrays_of_outputs) noexcept nogil:
-    """Start of the workspace behind the layers' arrays and some arrays of outputs."""
+cdef inline Py_ssize_t share_start(Net *net, Py_ssize_t n, Py_ssize_t rank) noexcept nogil:
+    """Where the share of thread `rank` in n rows starts, and that of the one before it ends."""
+    return min(n, (n + UNIT - 1) // UNIT * rank // net.threads * UNIT)
+
+
+cdef void take_rows(Net *net, Py_ssize_t rows) noexcept nogil:
+    """Make a share of the `rows` of a block this thread's own."""
+    net.first = share_start(net, rows, net.rank)
+    net.rows = share_start(net, rows, net.rank + 1) - net.first
+
+
+cdef inline real *of_block(Net *net, Py_ssize_t i, Py_ssize_t column) noexcept nogil:
+    """Layer i's H, S or DS of the block."""
+    return net.workspace + net.block * net.plan[i * COLUMNS + column]
+
+
+cdef inline real *of_own(Net *net, Py_ssize_t i, Py_ssize_t column) noexcept nogil:
+    """Layer i's H, S or DS of the block, from the first own row on."""
+    return of_block(net, i, column) + net.first * net.plan[i * COLUMNS + STRIDE]
+
+
+cdef inline bint single_output(Net *net, Py_ssize_t i) noexcept nogil:
+    """Whether layer i is an output layer of one unit, which is laid out lying down."""
+    return net.plan[i * COLUMNS + STRIDE] == 1
+
+
+cdef inline real *target_rows(Net *net) noexcept nogil:
+    """The block's targets, laid out like the outputs."""
     cdef const int64_t *last = net.plan + net.m * COLUMNS
-    cdef Py_ssize_t outputs = padded(net.block * last[SIZE])
-    cdef Py_ssize_t start = net.block * (last[DS] + last[STRIDE])
-    return net.workspace + start + arrays_of_outputs * outputs
+    return net.workspace + net.block * (last[DS] + max(last[STRIDE], FBP_LANES))
+
+
+# What these arrays hold: w e, w / Σ w, and for softmax max s and Σ exp(s - max).
+cdef enum:
+    LOSSES, SHARES, TOPS, TOTALS
+
+
+cdef inline real *per_row(Net *net, Py_ssize_t which) noexcept nogil:
+    """One of four arrays with a number for each row of the block."""
+    cdef Py_ssize_t outputs = max(net.plan[net.m * COLUMNS + STRIDE], FBP_LANES)
+    return target_rows(net) + net.block * outputs + which * padded(net.block)
 
 
 cdef inline real *unit(Net *net) noexcept nogil:
-    """The unit that is always 1, whose weights are the biases."""
-    return scratch(net, 2) + padded(net.block)
+    """The unit that is always 1, whose weights are the biases, in a vector of zeros."""
+    return per_row(net, 4)
 
 
 cdef inline real *zero_row(Net *net) noexcept nogil:
@@ -52,10 +98,10 @@ cdef void set_constants(Net *net) noexcept nogil:
     cdef real *zeros = zero_row(net)
     cdef Py_ssize_t i, j, widest = 0
     for i in range(net.m + 1):
-        widest = max(widest, net.plan[i * COLUMNS + STRIDE])
+        widest = max(widest, padded(net.plan[i * COLUMNS + SIZE]))
     check(unit(net), FBP_LANES)
     check(zeros, widest)
-    store(unit(net), 0, splat(1.0))
+    store(unit(net), 0, keep_first(splat(1.0), 1, 0.0))
     for j from 0 <= j < widest by FBP_LANES:
         store(zeros, j, splat(0.0))
 
@@ -63,7 +109,10 @@ cdef void set_constants(Net *net) noexcept nogil:
 cdef void transpose_rows(
     Net *net, Py_ssize_t i, real *transposed, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil:
-    """Copy the weight rows first..last - 1 of layer i into columns of the transposed copy."""
+    """Copy the weight rows first..last - 1 of layer i into columns of the transposed copy.
+
+    `first` is a whole number of vectors.
+    """
     cdef const int64_t *here = net.plan + i * COLUMNS
     cdef Py_ssize_t n_out = here[SIZE], stride = here[STRIDE]
     cdef Py_ssize_t stride_in = net.plan[(i - 1) * COLUMNS + STRIDE]
@@ -72,17 +121,25 @@ cdef void transpose_rows(
     cdef Py_ssize_t j, k
     if last > first:
         check(W + first * stride, (last - first) * stride)
-        check(WT, (n_out - 1) * stride_in + last)
-    for j in range(n_out):
-        for k in range(first, last):
-            WT[j * stride_in + k] = W[k * stride + j]
+        check(WT, (n_out - 1) * stride_in + padded(last))
+    for k from first <= k < last by FBP_LANES:
+        for j from 0 <= j < n_out by FBP_LANES:
+            transpose_block(
+                W + k * stride + j, stride, min(last - k, FBP_LANES),
+                WT + j * stride_in + k, stride_in, min(n_out - j, FBP_LANES),
+            )
 
 
 cdef void transpose(Net *net, real *transposed) noexcept nogil:
-    """Copy all weights that deltas are passed back through."""
-    cdef Py_ssize_t i
+    """Copy all weights that deltas are passed back through, this thread's share of rows."""
+    cdef Py_ssize_t i, n_in
     for i in range(2, net.m + 1):
-        transpose_rows(net, i, transposed, 0, net.plan[(i - 1) * COLUMNS + SIZE])
+        if not single_output(net, i):
+            n_in = net.plan[(i - 1) * COLUMNS + SIZE]
+            transpose_rows(
+                net, i, transposed,
+                share_start(net, n_in, net.rank), share_start(net, n_in, net.rank + 1),
+            )
 
 
 cdef inline Py_ssize_t row_of(Data *data, Py_ssize_t i) noexcept nogil:
@@ -90,130 +147,185 @@ cdef inline Py_ssize_t row_of(Data *data, Py_ssize_t i) noexcept nogil:
     return data.order[i] if data.order != NULL else i
 
 
-cdef const real *gather(
-    Net *net, Data *data, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t *stride
-) noexcept nogil:
-    """The samples start..start + rows - 1 of the order, and the stride between them.
+# How many rows before its turn a sample is fetched into the cache.
+cdef enum:
+    AHEAD = 4
 
-    They are copied into the workspace as padded rows, or in natural order used in place.
+
+cdef const real *gather(
+    Net *net, Data *data, Py_ssize_t start, Py_ssize_t *stride
+) noexcept nogil:
+    """The block's samples, from number `start` of the order on, and the stride between them.
+
+    They are copied into the workspace as padded rows (own rows only), or in natural order used
+    in place; but the weights of a single output are multiplied by whole vectors.
     """
     cdef Py_ssize_t n_in = net.plan[SIZE], r, j
+    cdef Py_ssize_t last = start + net.first + net.rows
     cdef const real *source
     cdef real *target
-    if data.order == NULL:
+    if data.order == NULL and not single_output(net, 1):
         stride[0] = n_in
-        check(data.X + start * n_in, rows * n_in)
+        check(data.X + start * n_in, (net.first + net.rows) * n_in)
         return data.X + start * n_in
     stride[0] = net.plan[STRIDE]
-    check(net.workspace, rows * stride[0])
-    for r in range(rows):
-        source = data.X + row_of(data, start + r) * n_in
-        target = net.workspace + r * stride[0]
+    target = net.workspace + net.first * stride[0]
+    check(target, net.rows * stride[0])
+    for r in range(start + net.first, last):
+        source = data.X + row_of(data, r) * n_in
         check(source, n_in)
+        if r + AHEAD < last:
+            for j from 0 <= j < n_in by FBP_LANES:
+                prefetch(data.X, row_of(data, r + AHEAD) * n_in + j)
         for j in range(n_in):
             target[j] = source[j]
+        target += stride[0]
     return net.workspace
 
 
-cdef void forward(
-    Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows
-) noexcept nogil:
-    """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m; the output is left at s_m."""
-    cdef Py_ssize_t i, stride, n_in = net.plan[SIZE]
+cdef inline real dot(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
+    """Σ a b over rows padded to whole vectors."""
+    cdef Py_ssize_t j
+    cdef vec total = splat(0.0)
+    for j from 0 <= j < n by FBP_LANES:
+        total = fma(load(a, j), load(b, j), total)
+    return sum_lanes(total)
+
+
+cdef void forward(Net *net, const real *h, Py_ssize_t stride_in) noexcept nogil:
+    """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m; the output is left at s_m.
+
+    `h` and `stride_in` are those of the block's input.
+    """
+    cdef Py_ssize_t i, r, stride, n_in = net.plan[SIZE]
     cdef const int64_t *here
     cdef const real *W
-    cdef const real *bias
     cdef real *s
+    h += net.first * stride_in
     for i in range(1, net.m + 1):
         here = net.plan + i * COLUMNS
         stride = here[STRIDE]
         W = net.parameters + here[WEIGHTS]
-        bias = W + n_in * stride
-        s = net.workspace + net.block * here[S]
-        product(h, stride_in, 1, W, stride, bias, 0, s, stride, rows, stride, n_in)
-        h = net.workspace + net.block * here[H]
-        activate(here[ACTIVATION], s, <real *>h, rows * stride)
+        s = of_own(net, i, S)
+        if single_output(net, i):
+            check(h, (net.rows - 1) * stride_in + padded(n_in))
+            check(s, net.rows)
+            for r in range(net.rows):
+                s[r] = dot(h + r * stride_in, W, n_in) + W[padded(n_in)]
+            return
+        product(
+            h, stride_in, 1, W, stride, W + n_in * stride, 0, s, stride, net.rows,
+            padded(here[SIZE]), n_in,
+        )
+        h = of_own(net, i, H)
+        activate(here[ACTIVATION], s, <real *>h, net.rows * stride)
         n_in, stride_in = here[SIZE], stride
 
 
-cdef double output_deltas(
-    Net *net, Data *data, Py_ssize_t start, Py_ssize_t rows, double total, double numerator
+cdef void output_deltas(
+    Net *net, Data *data, Py_ssize_t start, double total
 ) noexcept nogil:
-    """Add w e of some rows to `numerator`; their ∂e/∂s_m, times w / `total`, goes to ds_m."""
+    """For own rows, w e to the block's losses and ∂e/∂s_m w / `total` to ds_m.
+
+    `start` is where the block starts in the order.
+    """
     cdef const int64_t *here = net.plan + net.m * COLUMNS
-    cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], i, r, j, row
-    cdef real *s = net.workspace + net.block * here[S]
-    cdef real *d = net.workspace + net.block * here[DS]
-    cdef real *y = scratch(net, 0)
-    cdef real *packed = scratch(net, 1)
-    cdef real *shares = scratch(net, 2)
-    cdef real *target
-    cdef double weight, e
+    cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], rows = net.rows, r, j, row
+    cdef real *s = of_own(net, net.m, S)
+    cdef real *d = of_own(net, net.m, DS)
+    cdef real *y = target_rows(net) + net.first * stride
+    cdef real *losses = per_row(net, LOSSES) + net.first
+    cdef real *shares = per_row(net, SHARES) + net.first
+    cdef real *tops = per_row(net, TOPS) + net.first
+    cdef real *totals = per_row(net, TOTALS) + net.first
+    cdef double share = 1.0 / total if total > 0.0 else 0.0
+    cdef real of_targets, e, t
+    start += net.first
     check(d, rows * stride)
     check(s, rows * stride)
-    check(shares, rows)
-    for i from 0 <= i < rows * stride by FBP_LANES:
-        store(d, i, splat(0.0))
+    check(y, rows * stride)
+    check(losses, rows)
     for r in range(rows):
-        weight = data.weight[row_of(data, start + r)] if data.weight != NULL else 1.0
-        shares[r] = <real>(weight / total) if total > 0.0 else <real>0.0
+        shares[r] = <real>share
+    if data.weight != NULL:
+        for r in range(rows):
+            shares[r] = <real>(data.weight[row_of(data, start + r)] * share)
 
     if net.loss == CROSS_ENTROPY:
+        exp_rows(s, d, tops, totals, rows, n, stride)
         for r in range(rows):
             row = row_of(data, start + r)
-            target = d + r * stride
             if data.labels != NULL:
-                target[data.labels[row]] = 1.0
-            else:
-                for j in range(n):
-                    target[j] = data.targets[row * n + j]
-            e = cross_entropy(s + r * stride, target, n, stride, shares[r])
-            if data.weight != NULL:
-                e = e * data.weight[row]
-            numerator += e
-        return numerator
+                y[r] = 1.0
+                losses[r] = tops[r] - s[r * stride + data.labels[row]]
+                continue
+            e, of_targets = 0.0, 0.0
+            for j in range(n):
+                t = data.targets[row * n + j]
+                of_targets += t
+                e += t * (tops[r] - s[r * stride + j])
+            losses[r], y[r] = e, of_targets
+        cross_entropy(losses, y, totals, shares, rows)
+        scale_rows(d, totals, rows, n, stride)
+        for r in range(rows):
+            row = row_of(data, start + r)
+            if data.labels != NULL:
+                d[r * stride + data.labels[row]] -= shares[r]
+                continue
+            for j in range(n):
+                d[r * stride + j] -= shares[r] * data.targets[row * n + j]
+    else:
+        for r in range(rows):
+            row = row_of(data, start + r)
+            for j in range(n):
+                y[r * stride + j] = data.targets[row * n + j]
+        pointwise(net.loss, s, y, padded(rows * stride))
+        if stride == 1:
+            for r from 0 <= r < rows by FBP_LANES:
+                store(d, r, load(s, r) * load(shares, r))
+                store(losses, r, load(y, r))
+        else:
+            sum_outputs(s, y, d, losses, shares, rows, n, stride)
 
+    if data.weight != NULL:
+        for r in range(rows):
+            losses[r] *= data.weight[row_of(data, start + r)]
+
+
+cdef void sum_outputs(
+    const real *delta, const real *e, real *d, real *losses, const real *shares,
+    Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride
+) noexcept nogil:
+    """d = share * delta, and the rows' sums of e; padding is left out."""
+    cdef Py_ssize_t r, j
+    cdef vec sum, share
     for r in range(rows):
-        row = row_of(data, start + r)
-        for j in range(n):
-            y[r * n + j] = data.targets[row * n + j]
-            packed[r * n + j] = s[r * stride + j]
-    pointwise(net.loss, packed, y, padded(rows * n))
-    for r in range(rows):
-        e = 0.0
-        for j in range(n):
-            d[r * stride + j] = packed[r * n + j] * shares[r]
-            e += y[r * n + j]
-        if data.weight != NULL:
-            e *= data.weight[row_of(data, start + r)]
-        numerator += e
-    return numerator
+        sum, share = splat(0.0), splat(shares[r])
+        for j from 0 <= j < n by FBP_LANES:
+            store(d, r * stride + j, keep_first(load(delta, r * stride + j) * share, n - j, 0.0))
+            sum = sum + keep_first(load(e, r * stride + j), n - j, 0.0)
+        losses[r] = sum_lanes(sum)
 
 
-cdef void backward(Net *net, const real *transposed, Py_ssize_t rows) noexcept nogil:
-    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) for i = m..2."""
-    cdef Py_ssize_t i, stride, stride_in
+cdef void backward(Net *net, const real *transposed) noexcept nogil:
+    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) for i = m..2, own rows."""
+    cdef Py_ssize_t i, n_in, stride, stride_in
     cdef const int64_t *above
     cdef const int64_t *here
     cdef const real *WT
-    cdef real *d
-    cdef real *d_in
     for i in range(net.m, 1, -1):
         above, here = net.plan + (i - 1) * COLUMNS, net.plan + i * COLUMNS
-        stride, stride_in = here[STRIDE], above[STRIDE]
-        d = net.workspace + net.block * here[DS]
-        d_in = net.workspace + net.block * above[DS]
+        n_in, stride, stride_in = above[SIZE], here[STRIDE], above[STRIDE]
         WT = transposed + here[TRANSPOSED]
+        if single_output(net, i):
+            WT = net.parameters + here[WEIGHTS]
         product(
-            d, stride, 1, WT, stride_in, zero_row(net), 0, d_in, stride_in, rows, stride_in,
-            here[SIZE],
+            of_own(net, i, DS), stride, 1, WT, stride_in, zero_row(net), 0,
+            of_own(net, i - 1, DS), stride_in, net.rows, padded(n_in), here[SIZE],
         )
         multiply_by_derivative(
-            above[ACTIVATION],
-            net.workspace + net.block * above[S],
-            net.workspace + net.block * above[H],
-            d_in,
-            rows * stride_in,
+            above[ACTIVATION], of_own(net, i - 1, S), of_own(net, i - 1, H),
+            of_own(net, i - 1, DS), net.rows * stride_in,
         )
 
 
@@ -223,39 +335,66 @@ cdef void weight_gradient(
 ) noexcept nogil:
     """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1, of which row n_{i-1} is ∇b_i.
 
-    `h` and `stride_in` are those of the network's input. `adding` continues the sums of
-    earlier rows of the batch.
+    The sums run over the block's `rows`, not only own ones. `h` and `stride_in` are those of
+    the network's input. `adding` continues the sums of earlier blocks of the batch.
     """
     cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
     cdef const int64_t *here = net.plan + i * COLUMNS
-    cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE], ldi = 0
+    cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE], J = padded(here[SIZE]), ldi = 0
     cdef Py_ssize_t of_weights = min(last, n_in) - first
-    cdef const real *d = net.workspace + net.block * here[DS]
+    cdef const real *d = of_block(net, i, DS)
     cdef real *G = gradient + here[WEIGHTS]
-    cdef real *target
+    cdef real *target = G + first * stride
     cdef const real *init = zero_row(net)
     if i > 1:
-        h, stride_in = net.workspace + net.block * above[H], above[STRIDE]
+        h, stride_in = of_block(net, i - 1, H), above[STRIDE]
+    if single_output(net, i):
+        single_gradient(h, stride_in, d, rows, G, n_in, unit(net), init, adding)
+        return
     if of_weights > 0:
-        target = G + first * stride
         if adding:
             init, ldi = target, stride
         product(
-            h + first, 1, stride_in, d, stride, init, ldi, target, stride, of_weights, stride, rows
+            h + first, 1, stride_in, d, stride, init, ldi, target, stride, of_weights, J, rows
         )
     if last > n_in:
         target = G + n_in * stride
         if adding:
             init = target
-        product(unit(net), 0, 0, d, stride, init, 0, target, stride, 1, stride, rows)
+        product(unit(net), 0, 0, d, stride, init, 0, target, stride, 1, J, rows)
+
+
+cdef void single_gradient(
+    const real *h, Py_ssize_t stride_in, const real *d, Py_ssize_t rows, real *G,
+    Py_ssize_t n_in, const real *one, const real *zeros, bint adding
+) noexcept nogil:
+    """The gradient of a single output: a row of weights and a vector with the bias."""
+    cdef Py_ssize_t width = padded(n_in), last = width - FBP_LANES
+    cdef const real *init = G if adding else <real *>zeros
+    product(d, 0, 1, h, stride_in, init, 0, G, 0, 1, width, rows)
+    # h of padding need not be zero: sigmoid(0) is not.
+    store(G, last, keep_first(load(G, last), n_in - last, 0.0))
+    init = G + width if adding else <real *>zeros
+    product(d, 0, 1, one, 0, init, 0, G + width, 0, 1, FBP_LANES, rows)
 
 
 cdef void accumulate(
     Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, real *gradient,
     bint adding
 ) noexcept nogil:
-    """The gradient of all layers from a block's rows."""
-    cdef Py_ssize_t i, last
+    """The gradient of all layers from a block's rows, this thread's share of weight rows."""
+    cdef Py_ssize_t i, first, last
     for i in range(net.m, 0, -1):
-        last = net.plan[(i - 1) * COLUMNS + SIZE] + 1
-        weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, last)
+        weight_rows(net, i, &first, &last)
+        if first < last:
+            weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
+
+
+cdef void weight_rows(
+    Net *net, Py_ssize_t i, Py_ssize_t *first, Py_ssize_t *last
+) noexcept nogil:
+    """This thread's share of layer i's weight rows and the row of biases: first..last - 1."""
+    cdef Py_ssize_t n = net.plan[(i - 1) * COLUMNS + SIZE] + 1
+    first[0], last[0] = share_start(net, n, net.rank), share_start(net, n, net.rank + 1)
+    if single_output(net, i):  # is not divided
+        first[0], last[0] = 0, n if net.rank == 0 else 0

@@ -38,6 +38,7 @@ typedef int64_t fbp_int;
 #define FBP_BIAS 1023
 #define FBP_SHIFTER 0x1.8p52
 #define FBP_ROOT_HALF_BITS INT64_C(0x3fe6a09e667f3bcd)
+#define FBP_RECIPROCAL_BITS INT64_C(0x7fde623822fc16e6)
 #else
 typedef float real;
 typedef int32_t fbp_int;
@@ -46,6 +47,7 @@ typedef int32_t fbp_int;
 #define FBP_BIAS 127
 #define FBP_SHIFTER 0x1.8p23f
 #define FBP_ROOT_HALF_BITS INT32_C(0x3f3504f3)
+#define FBP_RECIPROCAL_BITS INT32_C(0x7ef311c7)
 #endif
 
 #define FBP_LANES ((ptrdiff_t)(64 / sizeof(real)))
@@ -72,10 +74,12 @@ typedef fbp_int ivec __attribute__((vector_size(64)));
 typedef __m512 fbp_part;
 #define FBP_OP(name) _mm512_##name##_ps
 #define FBP_COMPARE(a, b, how) _mm512_cmp_ps_mask(a, b, how)
+#define FBP_PERMUTE(a, index, b) (vec)_mm512_permutex2var_ps(a, (__m512i)(index), b)
 #else
 typedef __m512d fbp_part;
 #define FBP_OP(name) _mm512_##name##_pd
 #define FBP_COMPARE(a, b, how) _mm512_cmp_pd_mask(a, b, how)
+#define FBP_PERMUTE(a, index, b) (vec)_mm512_permutex2var_pd(a, (__m512i)(index), b)
 #endif
 #define FBP_PART_FMA(a, b, c) FBP_OP(fmadd)(a, b, c)
 #define FBP_PART_SQRT(a) FBP_OP(sqrt)(a)
@@ -298,5 +302,15 @@ FBP_INLINE vec fbp_log_mantissa(vec v)
     ivec bits = ((ivec)v - FBP_ROOT_HALF_BITS) & (((fbp_int)1 << FBP_MANTISSA_BITS) - 1);
     return (vec)(bits + FBP_ROOT_HALF_BITS);
 }
+
+/* An estimate of 1 / v for normal v > 0, within 6 %: the exponent is negated, and so, roughly,
+ * is the mantissa. */
+FBP_INLINE vec fbp_reciprocal_estimate(vec v)
+{
+    return (vec)(FBP_RECIPROCAL_BITS - (ivec)v);
+}
+
+/* Ask for the cache line at p + i, which will be read before long. */
+FBP_INLINE void fbp_prefetch(const real *p, ptrdiff_t i) { __builtin_prefetch(p + i, 0, 3); }
 
 #endif

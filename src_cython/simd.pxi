@@ -28,3 +28,5 @@ cdef extern from "simd.h" nogil:
     vec pow2 "fbp_pow2"(vec t)
     vec log_exponent "fbp_log_exponent"(vec v)
     vec log_mantissa "fbp_log_mantissa"(vec v)
+    vec reciprocal_estimate "fbp_reciprocal_estimate"(vec v)
+    void prefetch "fbp_prefetch"(const real *p, Py_ssize_t i)

@@ -17,9 +17,11 @@ cdef extern from *:
     """
     static const double LEAKY_SLOPE = 0.01;
     static const double HUBER_DELTA = 1.0;
+    static const double SMALLEST = 0x1p-100;
     """
     const double LEAKY_SLOPE
     const double HUBER_DELTA
+    const double SMALLEST
 
 
 def codes():

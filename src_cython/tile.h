@@ -1,4 +1,4 @@
-/* The register tile: the one matrix product that all passes are made of.
+/* The register tile: the one matrix product that all passes are made of; and transposing.
  *
  * A tile computes `rows` x `parts` registers of C = init + A B: for each k it loads a row of B
  * once and multiplies it by `rows` numbers of A. Every element of C is one chain of fused
@@ -17,8 +17,8 @@
 
 /* Accumulators are an array only in the source: with constant bounds and every loop over
  * them unrolled, they are registers. */
-#define FBP_UNROLL _Pragma("GCC unroll 8")
-#define FBP_MOST_ROWS 8
+#define FBP_UNROLL _Pragma("GCC unroll 16")
+#define FBP_MOST_ROWS 16
 
 FBP_INLINE void fbp_tile(
     const int rows, const int parts, const real *A, ptrdiff_t row_step, ptrdiff_t k_step,
@@ -53,6 +53,7 @@ static __attribute__((noinline)) void NAME(                                     
 {                                                                                              \
     ptrdiff_t i = 0;                                                                           \
     while (i + MOST_ROWS <= M) FBP_ROWS(MOST_ROWS, VECTORS)                                    \
+    if (MOST_ROWS > 8 && i + 8 <= M) FBP_ROWS(8, VECTORS)                                      \
     if (MOST_ROWS > 4 && i + 4 <= M) FBP_ROWS(4, VECTORS)                                      \
     if (MOST_ROWS > 2 && i + 2 <= M) FBP_ROWS(2, VECTORS)                                      \
     if (i < M) FBP_ROWS(1, VECTORS)                                                            \
@@ -69,7 +70,7 @@ static __attribute__((noinline)) void NAME(                                     
 #if FBP_PARTS == 1
 FBP_PANEL(fbp_four_vectors, 4, 6)
 FBP_PANEL(fbp_two_vectors, 2, 8)
-FBP_PANEL(fbp_one_vector, 1, 8)
+FBP_PANEL(fbp_one_vector, 1, 16)
 #elif FBP_PARTS == 2 || defined(__aarch64__)
 FBP_PANEL(fbp_one_vector, 1, 6)
 #else
@@ -102,6 +103,45 @@ static inline void fbp_product(
 #endif
     for (; j < J; j += FBP_LANES)
         fbp_one_vector(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K);
+}
+
+/* Transpose a block: to[j * ldt + k] = from[k * ldf + j] for j < columns and k < FBP_LANES,
+ * where rows k >= `rows` of `from` count as zeros. Neither count exceeds FBP_LANES. */
+FBP_INLINE void fbp_transpose_block(
+    const real *from, ptrdiff_t ldf, ptrdiff_t rows, real *to, ptrdiff_t ldt, ptrdiff_t columns)
+{
+#if FBP_PARTS == 1
+    /* Swap off-diagonal blocks of half the size, then of a quarter, ...: 64 shuffles for 16. */
+    vec v[FBP_LANES];
+#pragma GCC unroll 16
+    for (int k = 0; k < FBP_LANES; k++)
+        v[k] = k < rows ? fbp_load(from, k * ldf) : fbp_splat(0);
+#define FBP_SWAP(D)                                                                            \
+    _Pragma("GCC unroll 16") for (int k = 0; k < FBP_LANES; k++) if (!(k & D)) {               \
+        ivec low, high;                                                                        \
+        _Pragma("GCC unroll 16") for (int j = 0; j < FBP_LANES; j++) {                         \
+            low[j] = j & D ? FBP_LANES + j - D : j;                                            \
+            high[j] = j & D ? FBP_LANES + j : j + D;                                           \
+        }                                                                                      \
+        const vec a = v[k], b = v[k + D];                                                      \
+        v[k] = FBP_PERMUTE(a, low, b);                                                         \
+        v[k + D] = FBP_PERMUTE(a, high, b);                                                    \
+    }
+#if FBP_SINGLE
+    FBP_SWAP(8)
+#endif
+    FBP_SWAP(4)
+    FBP_SWAP(2)
+    FBP_SWAP(1)
+#undef FBP_SWAP
+#pragma GCC unroll 16
+    for (int j = 0; j < FBP_LANES; j++)
+        if (j < columns) fbp_store(to, j * ldt, v[j]);
+#else
+    for (ptrdiff_t j = 0; j < columns; j++)
+        for (ptrdiff_t k = 0; k < FBP_LANES; k++)
+            to[j * ldt + k] = k < rows ? from[k * ldf + j] : 0;
+#endif
 }
 
 #endif

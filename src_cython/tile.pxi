@@ -1,4 +1,4 @@
-# The names of tile.h and check.h.
+# The names of tile.h, team.h and check.h.
 
 cdef extern from "check.h" nogil:
     const int FBP_CHECKED  # 1 in the debug build
@@ -11,3 +11,13 @@ cdef extern from "tile.h" nogil:
         const real *A, Py_ssize_t row_step, Py_ssize_t k_step, const real *B, Py_ssize_t ldb,
         const real *init, Py_ssize_t ldi, real *C, Py_ssize_t ldc,
         Py_ssize_t M, Py_ssize_t J, Py_ssize_t K)
+    void transpose_block "fbp_transpose_block"(
+        const real *from_, Py_ssize_t ldf, Py_ssize_t rows,
+        real *to, Py_ssize_t ldt, Py_ssize_t columns)
+
+from libc.stdint cimport int64_t
+
+cdef extern from "team.h" nogil:
+    enum:
+        STOPPED "FBP_STOPPED"
+    void barrier "fbp_barrier"(int64_t *team, Py_ssize_t threads)

@@ -4,13 +4,16 @@
 # all layers, loss and output delta, deltas back through all layers. Then, a few weight rows at
 # a time while they are hot: gradient over the rows, optimiser, transposed copy.
 #
+# Each thread of a team takes a share of the rows first and a share of the weight rows then, with
+# a barrier after each. Nothing is summed across threads, so their number changes no bit.
+#
 # See fastbp/backends/interface.py for the arguments. The twin of
 # fastbp/backends/numba_/train.py.
 
 # Weight rows whose gradient is computed, applied and transposed before the next ones; a
-# multiple of the tiles' heights.
+# multiple of the tiles' heights and of a vector.
 cdef enum:
-    CHUNK = 24
+    CHUNK = 48
 
 from libc.math cimport isfinite
 
@@ -45,21 +48,56 @@ cdef double weight_total(Data *data, Py_ssize_t start, Py_ssize_t rows) noexcept
 cdef double sum_of_squares(Net *net) noexcept nogil:
     """Σ W² over all weights, biases left out."""
     cdef double total = 0.0
-    cdef Py_ssize_t i, k, j, stride
+    cdef Py_ssize_t i, k, j, stride, rows, n
     cdef const int64_t *here
     cdef const real *W
     cdef vec w, squares
     for i in range(1, net.m + 1):
         here = net.plan + i * COLUMNS
         W = net.parameters + here[WEIGHTS]
-        stride = here[STRIDE]
-        for k in range(net.plan[(i - 1) * COLUMNS + SIZE]):
+        rows, n, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[SIZE], here[STRIDE]
+        if single_output(net, i):
+            rows, n = 1, rows
+        for k in range(rows):
             squares = splat(0.0)
-            for j from 0 <= j < stride by FBP_LANES:
+            for j from 0 <= j < n by FBP_LANES:
                 w = load(W, k * stride + j)
                 squares = fma(w, w, squares)
             total += sum_lanes(squares)
     return total
+
+
+cdef struct Losses:
+    # Running sums of the batch's losses by row number modulo 4; four, since one addition
+    # after another would be slow, and always by row, so that blocks make no difference.
+    double part[4]
+
+
+cdef void add_losses(Losses *sums, const real *losses, Py_ssize_t rows) noexcept nogil:
+    """Add those of a block; all blocks but the last are a multiple of 4 rows."""
+    cdef Py_ssize_t r, whole = rows // 4 * 4
+    for r from 0 <= r < whole by 4:
+        sums.part[0] += losses[r]
+        sums.part[1] += losses[r + 1]
+        sums.part[2] += losses[r + 2]
+        sums.part[3] += losses[r + 3]
+    for r in range(whole, rows):
+        sums.part[r - whole] += losses[r]
+
+
+cdef double total_of(Losses *sums) noexcept nogil:
+    return (sums.part[0] + sums.part[1]) + (sums.part[2] + sums.part[3])
+
+
+cdef void apply(
+    Net *net, Stepping *how, const real *gradient, Py_ssize_t at, Py_ssize_t n, bint biases
+) noexcept nogil:
+    """Step the parameters at..at + n - 1, weights or biases."""
+    update(
+        how.optimizer, how.hyper, how.counters, net.parameters + at, gradient + at,
+        how.first + at, how.second + at, n,
+        0.0 if biases else how.l2, 0.0 if biases else how.hyper[4],
+    )
 
 
 cdef void step(
@@ -67,43 +105,48 @@ cdef void step(
     real *transposed, real *gradient, Stepping *how
 ) noexcept nogil:
     """Finish the batch's gradient with its last block and apply it, a few weight rows at a time."""
-    cdef Py_ssize_t i, n_in, stride, start, first, last, of_weights, at
+    cdef Py_ssize_t i, n_in, stride, start, first, last, end, of_weights
     cdef const int64_t *here
     for i in range(net.m, 0, -1):
         here = net.plan + i * COLUMNS
         n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
-        for first from 0 <= first < n_in + 1 by CHUNK:
-            last = min(first + CHUNK, n_in + 1)
+        weight_rows(net, i, &first, &end)
+        if first == end:
+            continue
+        if single_output(net, i):
+            weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
+            apply(net, how, gradient, start, padded(n_in), False)
+            apply(net, how, gradient, start + padded(n_in), FBP_LANES, True)
+            continue
+        while first < end:
+            last = min(first + CHUNK, end)
             weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
             of_weights = min(last, n_in) - first
-            at = start + first * stride
-            update(
-                how.optimizer, how.hyper, how.counters, net.parameters + at, gradient + at,
-                how.first + at, how.second + at, of_weights * stride, how.l2, how.hyper[4],
-            )
+            apply(net, how, gradient, start + first * stride, of_weights * stride, False)
             if last > n_in:
-                at = start + n_in * stride
-                update(
-                    how.optimizer, how.hyper, how.counters, net.parameters + at, gradient + at,
-                    how.first + at, how.second + at, stride, 0.0, 0.0,
-                )
+                apply(net, how, gradient, start + n_in * stride, stride, True)
             if i > 1:
                 transpose_rows(net, i, transposed, first, first + of_weights)
+            first = last
 
 
 cdef void run_predict(
-    Net *net, const real *X, Py_ssize_t n_samples, real *out
+    Net *net, Data *data, Py_ssize_t n_samples, real *out
 ) noexcept nogil:
-    cdef Py_ssize_t n_in = net.plan[SIZE], start, rows, r, j
+    cdef Py_ssize_t start, r, j, stride_in
     cdef const int64_t *here = net.plan + net.m * COLUMNS
     cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE]
-    cdef real *s = net.workspace + net.block * here[S]
+    cdef real *s = of_own(net, net.m, S)
+    cdef const real *h
+    check(out, n_samples * n)
     for start from 0 <= start < n_samples by net.block:
-        rows = min(net.block, n_samples - start)
-        forward(net, X + start * n_in, n_in, rows)
-        output_activation(net.loss, s, rows, n, stride)
-        check(out + start * n, rows * n)
-        for r in range(rows):
+        take_rows(net, min(net.block, n_samples - start))
+        h = gather(net, data, start, &stride_in)
+        forward(net, h, stride_in)
+        output_activation(
+            net.loss, s, per_row(net, TOPS), per_row(net, TOTALS), net.rows, n, stride
+        )
+        for r in range(net.rows):
             for j in range(n):
                 out[(start + r) * n + j] = s[r * stride + j]
 
@@ -112,65 +155,80 @@ cdef double run_loss_and_gradient(
     Net *net, Data *data, Py_ssize_t n_samples, real *transposed, real *gradient
 ) noexcept nogil:
     """The mean loss; fills `gradient` unless that is NULL."""
-    cdef double total = weight_total(data, 0, n_samples), numerator = 0.0
-    cdef Py_ssize_t start, rows, stride
+    cdef double total = weight_total(data, 0, n_samples)
+    cdef Losses sums = Losses([0.0, 0.0, 0.0, 0.0])
+    cdef Py_ssize_t start, stride
     cdef const real *h
     set_constants(net)
     if gradient != NULL:
         transpose(net, transposed)
     for start from 0 <= start < n_samples by net.block:
-        rows = min(net.block, n_samples - start)
-        h = gather(net, data, start, rows, &stride)
-        forward(net, h, stride, rows)
-        numerator = output_deltas(net, data, start, rows, total, numerator)
+        take_rows(net, min(net.block, n_samples - start))
+        h = gather(net, data, start, &stride)
+        forward(net, h, stride)
+        output_deltas(net, data, start, total)
+        add_losses(&sums, per_row(net, LOSSES), net.rows)
         if gradient != NULL:
-            backward(net, transposed, rows)
-            accumulate(net, h, stride, rows, gradient, start > 0)
-    return numerator / total if total > 0.0 else 0.0
+            backward(net, transposed)
+            accumulate(net, h, stride, net.rows, gradient, start > 0)
+    return total_of(&sums) / total if total > 0.0 else 0.0
 
 
 cdef Py_ssize_t run_train(
     Net *net, Data *data, Py_ssize_t n, Py_ssize_t epochs, Py_ssize_t batch_size,
     Stepping *how, real *transposed, real *gradient, double *losses, const int64_t *stop
 ) noexcept nogil:
-    cdef Py_ssize_t epoch, batch, in_batch, start, end, rows, stride
+    cdef Py_ssize_t epoch, batch, rows, start, end, stride
     cdef double numerator, denominator, penalty, total, batch_loss
+    cdef bint leading = net.rank == 0
+    cdef Losses sums
     cdef const real *h
     cdef const int64_t *order = data.order
-    set_constants(net)
+    if leading:
+        set_constants(net)
+        net.team[STOPPED] = read_once(stop)
     transpose(net, transposed)
+    barrier(net.team, net.threads)
     for epoch in range(epochs):
         if order != NULL:
             data.order = order + epoch * n
         numerator = denominator = penalty = 0.0
         for batch from 0 <= batch < n by batch_size:
-            if read_once(stop) != 0:
+            if net.team[STOPPED] != 0:
                 return epoch
-            in_batch = min(batch_size, n - batch)
-            total = weight_total(data, batch, in_batch)
-            batch_loss = 0.0
-            start, end = batch, batch + in_batch
-            h = gather(net, data, start, min(net.block, end - start), &stride)
+            start, end = batch, min(batch + batch_size, n)
+            total = weight_total(data, batch, end - batch)
+            if leading and how.l2 > 0.0:
+                penalty += 0.5 * how.l2 * sum_of_squares(net) * (end - batch)
+            sums = Losses([0.0, 0.0, 0.0, 0.0])
             while True:
                 rows = min(net.block, end - start)
-                forward(net, h, stride, rows)
-                batch_loss = output_deltas(net, data, start, rows, total, batch_loss)
-                backward(net, transposed, rows)
+                take_rows(net, rows)
+                h = gather(net, data, start, &stride)
+                forward(net, h, stride)
+                output_deltas(net, data, start, total)
+                backward(net, transposed)
+                barrier(net.team, net.threads)
+                add_losses(&sums, per_row(net, LOSSES), rows)
                 if start + rows == end:
                     break
                 accumulate(net, h, stride, rows, gradient, start > batch)
+                barrier(net.team, net.threads)
                 start += rows
-                h = gather(net, data, start, min(net.block, end - start), &stride)
+            batch_loss = total_of(&sums)
             if not isfinite(batch_loss):
-                losses[epoch] = batch_loss
+                if leading:
+                    losses[epoch] = batch_loss
                 return epoch
-            if how.l2 > 0.0:
-                penalty += 0.5 * how.l2 * sum_of_squares(net) * in_batch
             numerator += batch_loss
             denominator += total
             how.counters[0] += 1.0
             how.counters[1] *= how.hyper[1]
             how.counters[2] *= how.hyper[2]
-            step(net, h, stride, end - start, start > batch, transposed, gradient, how)
-        losses[epoch] = (numerator / denominator if denominator > 0.0 else 0.0) + penalty / n
+            step(net, h, stride, rows, start > batch, transposed, gradient, how)
+            if leading:
+                net.team[STOPPED] = read_once(stop)
+            barrier(net.team, net.threads)
+        if leading:
+            losses[epoch] = (numerator / denominator if denominator > 0.0 else 0.0) + penalty / n
     return epochs

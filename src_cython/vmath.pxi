@@ -59,6 +59,18 @@ cdef inline vec less_ln2(vec x, vec n) noexcept nogil:
     return multiply_add(n, -LN2_LOW_F8, multiply_add(n, -LN2_HIGH_F8, x))
 
 
+cdef inline vec reciprocal(vec v) noexcept nogil:
+    """1 / v for v in [2**-126, 2**125]: an estimate, and steps that cube or square its error."""
+    cdef vec r = reciprocal_estimate(v)
+    cdef vec e = fma(-v, r, splat(1.0))
+    r = fma(r, fma(e, e, e), r)
+    e = fma(-v, r, splat(1.0))
+    if not FBP_SINGLE:
+        r = fma(r, fma(e, e, e), r)
+        e = fma(-v, r, splat(1.0))
+    return fma(r, e, r)
+
+
 cdef inline vec exp_fraction(vec r) noexcept nogil:
     """(e**r - 1 - r) / r**2 for |r| <= ln(2)/2."""
     cdef vec p

@@ -28,9 +28,10 @@ ARROWS = {
     "layout": {"spec"},
     "checks": set(),
     "optimizers": {"spec"},
-    "training": {"spec", "layout", "checks", "optimizers"},
+    "teams": set(),
+    "training": {"spec", "layout", "checks", "optimizers", "teams", "backends"},
     "backends": {"spec"},
-    "network": {"spec", "layout", "checks", "optimizers", "training", "backends"},
+    "network": {"spec", "layout", "checks", "optimizers", "teams", "training", "backends"},
 }
 A_BACKEND = {"spec", "layout"}
 
@@ -260,7 +261,7 @@ def test_cython_has_the_same_codes():
             assert getattr(owner, name) == value, name
         for owner in (spec, layout):
             numbers = {k for k, v in vars(owner).items() if k.isupper() and type(v) is int}
-            assert numbers - {"VECTOR_BYTES"} <= set(codes)
+            assert numbers - {"VECTOR_BYTES", "CONFLICT_BYTES"} <= set(codes)
 
 
 INTERFACE = {

@@ -22,8 +22,8 @@ targets : real array of shape (n, n_m) or (0, n_m), C-contiguous, IN, may be rea
 sample_weight : real array of shape (n,) or (0,), IN, may be read-only
     Empty means 1 for every sample.
 block : int, IN
-    How many rows go through the network at a time (layout.block_rows). The result does
-    not depend on it.
+    How many rows go through the network at a time (layout.block_rows): the whole batch, or a
+    multiple of 16. The result does not depend on it.
 workspace : real array of shape (layout.workspace_size(block),), destroyed
 transposed : real array of shape (layout.n_transposed,), OUT
     The transposed weights; the caller only provides the space.
@@ -37,6 +37,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+TEAM_SIZE = 24
 
 Real = NDArray[np.floating]
 Integers = NDArray[np.int64]
@@ -109,6 +111,8 @@ class Backend(Protocol):
         gradient: Real,
         losses: NDArray[np.float64],
         stop: NDArray[np.int64],
+        team: NDArray[np.int64],
+        rank: int,
     ) -> int:
         """Train for a number of epochs; returns how many were finished.
 
@@ -123,8 +127,8 @@ class Backend(Protocol):
             Hyper-parameters as ``Optimizer.hyper`` returns them.
         l2 : float, IN
             Adds l2 / 2 Σ W² (weights, not biases) to the loss of each batch.
-        counters : float64 array of shape (3,), IN-OUT
-            Steps done so far, β1^steps and β2^steps (0, 1, 1 at the start).
+        counters : float64 array of shape (threads, 3), C-contiguous, IN-OUT
+            Steps done so far, β1^steps and β2^steps (0, 1, 1 at the start), for each thread.
         state : real array of shape (slots, layout.n_parameters), C-contiguous, IN-OUT
             The optimiser's arrays, laid out like the parameters. Padding stays as it is.
         losses : float64 array of shape (epochs,), OUT
@@ -132,4 +136,11 @@ class Backend(Protocol):
             the mean of the penalty.
         stop : int64 array of shape (1,), IN
             Read before each step; training ends once it is not zero.
+        team : int64 array of shape (TEAM_SIZE,), destroyed
+            What the threads of a team share, zero at first. To train with several threads, as
+            many call this function at the same time with the same arrays (all of them, `team`
+            included) and with ranks 0, 1, ...; they all return the same. The result does not
+            depend on their number. NumPy's backend has teams of one only.
+        rank : int, IN
+            The number of this thread in the team.
         """

@@ -182,6 +182,11 @@ LOSSES: dict[int, tuple[Callable, Callable]] = {
 # Optimisers: see optimizers.py for the rules and their sources.
 
 
+def settled(v):
+    """v, but 0 where it is smaller than spec.SMALLEST: too little to matter."""
+    return np.where(np.abs(v) < spec.SMALLEST, 0, v)
+
+
 def update(optimizer, hyper, counters, w, g, state, weight_decay):
     """One step on one array of weights, in place; `state` lists the arrays of its slots."""
     rate, a, b, epsilon, _ = (float(value) for value in hyper)
@@ -189,11 +194,11 @@ def update(optimizer, hyper, counters, w, g, state, weight_decay):
         w -= rate * g
     elif optimizer in (spec.MOMENTUM, spec.NESTEROV):
         (v,) = state
-        v[...] = a * v - rate * g
+        v[...] = settled(a * v - rate * g)
         w += a * v - rate * g if optimizer == spec.NESTEROV else v
     elif optimizer == spec.RMSPROP:
         (v,) = state
-        v[...] = a * v + (1 - a) * g * g
+        v[...] = settled(a * v + (1 - a) * g * g)
         w -= rate * g / (np.sqrt(v) + epsilon)
     elif optimizer == spec.ADAGRAD:
         (v,) = state
@@ -202,8 +207,8 @@ def update(optimizer, hyper, counters, w, g, state, weight_decay):
     elif optimizer in (spec.ADAM, spec.ADAMW):
         m, v = state
         w *= 1 - rate * weight_decay
-        m[...] = a * m + (1 - a) * g
-        v[...] = b * v + (1 - b) * g * g
+        m[...] = settled(a * m + (1 - a) * g)
+        v[...] = settled(b * v + (1 - b) * g * g)
         m_hat = m / (1 - counters[1])
         v_hat = v / (1 - counters[2])
         w -= rate * m_hat / (np.sqrt(v_hat) + epsilon)
@@ -315,7 +320,10 @@ def train(
     gradient,
     losses,
     stop,
+    team,
+    rank,
 ):
+    (counters,) = counters  # this backend has no teams
     n = len(X)
     y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
     w = _weights(n, sample_weight)

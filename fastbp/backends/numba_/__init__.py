@@ -1,7 +1,7 @@
 """The Numba backend: ``@njit`` kernels, compiled on first use and cached on disk.
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...), tile
-(matrix product), elementwise, losses, optimizers, train (the entry points).
+(matrix product), team (threads), elementwise, losses, optimizers, passes, train (the entry points).
 """
 
 name = "numba"
@@ -92,7 +92,7 @@ _train = entry(
             types.int64,
             _read(types.float64, 1),
             types.float64,
-            _written(types.float64, 1),
+            _written(types.float64, 2),
             _written(real, 2),
             types.int64,
             _written(real, 1),
@@ -100,6 +100,8 @@ _train = entry(
             _written(real, 1),
             _written(types.float64, 1),
             _read(types.int64, 1),
+            _written(types.int64, 1),
+            types.int64,
         )
     ),
 )

@@ -1,6 +1,6 @@
 """Losses with their output activations: a sample's loss e and its delta ∂e/∂s.
 
-All but cross_entropy treat each output by itself and work on outputs without padding.
+All but cross_entropy treat each output by itself; what they make of padding is not used.
 The twin of this file is ``src_cython/losses.pxi``; the reference is ``numpy_.py``.
 """
 
@@ -66,59 +66,53 @@ def pointwise(loss, s, y, n):
 
 
 @inner
-def row_max(s, n, stride):
+def row_max(s, n):
     """The largest of the first n numbers of a padded row, in every lane."""
     top = splat(s, -np.inf)
-    for j in range(0, stride, lanes(s)):
+    for j in range(0, n, lanes(s)):
         v = keep_first(load(s, j), n - j, -np.inf)
         top = select_lt(top, v, v, top)
     return splat(s, max_lanes(top))
 
 
 @inner
-def softmax(s, n, stride):
-    """h = exp(s - max) / Σ exp(s - max) for one padded row, in place."""
-    top = row_max(s, n, stride)
-    total = splat(s, 0.0)
-    for j in range(0, stride, lanes(s)):
-        v = keep_first(exp(load(s, j) - top), n - j, 0.0)
-        store(s, j, v)
-        total = total + v
-    inverse = 1.0 / splat(s, sum_lanes(total))
-    for j in range(0, stride, lanes(s)):
-        store(s, j, load(s, j) * inverse)
+def exp_rows(s, h, top, total, rows, n, stride):
+    """h = exp(s - max s), and the rows' maxima and sums."""
+    for r in range(rows):
+        largest = row_max(offset(s, r * stride), n)
+        sum_of_row = splat(s, 0.0)
+        for j in range(0, n, lanes(s)):
+            v = keep_first(exp(load(s, r * stride + j) - largest), n - j, 0.0)
+            store(h, r * stride + j, v)
+            sum_of_row = sum_of_row + v
+        top[r] = lane(largest, 0)
+        total[r] = sum_lanes(sum_of_row)
 
 
 @inner
-def cross_entropy(s, d, n, stride, share):
-    """One padded row: targets in d become share * delta; returns the row's loss.
+def cross_entropy(losses, targets, total, shares, rows):
+    """Turn Σ y (max - s), Σ y and Σ exp(s - max) into losses, and the last into share / sum.
 
-    e = Σ y (ln Σ exp(s - max) - (s - max)); s is destroyed.
+    e = Σ y (ln Σ exp(s - max) - (s - max)), h = exp(s - max) / Σ exp(s - max).
     """
-    top = row_max(s, n, stride)
-    total = splat(s, 0.0)
-    targets = splat(s, 0.0)  # Σ y, 1 up to rounding
-    dot = splat(s, 0.0)  # Σ y (s - max)
-    for j in range(0, stride, lanes(s)):
-        t = load(d, j)
-        shifted = load(s, j) - top
-        v = keep_first(exp(shifted), n - j, 0.0)
-        store(s, j, v)
-        total = total + v
-        targets = targets + t
-        dot = fma(t, shifted, dot)
-    all_exp = splat(s, sum_lanes(total))
-    inverse = splat(s, share) / all_exp
-    scale = splat(s, share)
-    for j in range(0, stride, lanes(s)):
-        store(d, j, fma(load(s, j), inverse, -(scale * load(d, j))))
-    loss = splat(s, sum_lanes(targets)) * log(all_exp) - splat(s, sum_lanes(dot))
-    return lane(loss, 0)
+    for r in range(0, rows, lanes(losses)):
+        sums = load(total, r)
+        store(losses, r, fma(load(targets, r), log(sums), load(losses, r)))
+        store(total, r, load(shares, r) / sums)
 
 
 @inner
-def output_activation(loss, s, rows, n, stride):
-    """Turn padded rows of pre-activations into the network's output, in place."""
+def scale_rows(h, factor, rows, n, stride):
+    """Multiply each row by its factor; n is the rows' length."""
+    for r in range(rows):
+        f = splat(h, factor[r])
+        for j in range(0, n, lanes(h)):
+            store(h, r * stride + j, load(h, r * stride + j) * f)
+
+
+@inner
+def output_activation(loss, s, top, total, rows, n, stride):
+    """Turn rows of pre-activations into the network's output; `top` and `total` are scratch."""
     if loss == spec.LOG_LOSS:
         for i in range(0, rows * stride, lanes(s)):
             store(s, i, sigmoid(load(s, i)))
@@ -126,5 +120,7 @@ def output_activation(loss, s, rows, n, stride):
         for i in range(0, rows * stride, lanes(s)):
             store(s, i, exp(load(s, i)))
     elif loss == spec.CROSS_ENTROPY:
-        for r in range(rows):
-            softmax(offset(s, r * stride), n, stride)
+        exp_rows(s, s, top, total, rows, n, stride)
+        for r in range(0, rows, lanes(s)):
+            store(total, r, 1.0 / load(total, r))
+        scale_rows(s, total, rows, n, stride)

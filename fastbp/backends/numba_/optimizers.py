@@ -9,6 +9,7 @@ import math
 from ... import spec
 from ._jit import inner
 from .simd import (
+    absolute,
     fma,
     lanes,
     load,
@@ -17,6 +18,17 @@ from .simd import (
     sqrt,
     store,
 )
+from .vmath import reciprocal
+
+
+@inner
+def settled(v):
+    """v, but 0 where it is smaller than spec.SMALLEST.
+
+    What decays (the moments of a weight whose gradient stays 0, say) ends as a denormal number
+    otherwise, with which some processors compute a hundred times slower.
+    """
+    return select_lt(absolute(v), splat(v, spec.SMALLEST), splat(v, 0.0), v)
 
 
 @inner
@@ -38,7 +50,7 @@ def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
         mu = splat(w, hyper[1])
         for i in range(0, n, lanes(w)):
             x = load(w, i)
-            v = fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i)))
+            v = settled(fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i))))
             store(first, i, v)
             store(w, i, x + v)
     elif optimizer == spec.NESTEROV:
@@ -46,7 +58,7 @@ def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
         for i in range(0, n, lanes(w)):
             x = load(w, i)
             step = minus_rate * fma(penalty, x, load(g, i))
-            v = fma(mu, load(first, i), step)
+            v = settled(fma(mu, load(first, i), step))
             store(first, i, v)
             store(w, i, x + fma(mu, v, step))
     elif optimizer == spec.RMSPROP:
@@ -54,16 +66,16 @@ def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
         for i in range(0, n, lanes(w)):
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
-            v = fma(keep, load(first, i), add * d * d)
+            v = settled(fma(keep, load(first, i), add * d * d))
             store(first, i, v)
-            store(w, i, x - rate * d / (sqrt(v) + epsilon))
+            store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == spec.ADAGRAD:
         for i in range(0, n, lanes(w)):
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
             v = fma(d, d, load(first, i))
             store(first, i, v)
-            store(w, i, x - rate * d / (sqrt(v) + epsilon))
+            store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == spec.ADAM or optimizer == spec.ADAMW:
         # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t).
         correction = math.sqrt(1.0 - counters[2])
@@ -75,11 +87,11 @@ def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
         for i in range(0, n, lanes(w)):
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
-            m = fma(keep_1, load(first, i), add_1 * d)
-            v = fma(keep_2, load(second, i), add_2 * d * d)
+            m = settled(fma(keep_1, load(first, i), add_1 * d))
+            v = settled(fma(keep_2, load(second, i), add_2 * d * d))
             store(first, i, m)
             store(second, i, v)
-            store(w, i, shrink * x - rate * m / (sqrt(v) + epsilon))
+            store(w, i, shrink * x - rate * m * reciprocal(sqrt(v) + epsilon))
     elif optimizer == spec.RPROP:
         zero, one = splat(w, 0.0), splat(w, 1.0)
         minus, plus = splat(w, hyper[1]), splat(w, hyper[2])

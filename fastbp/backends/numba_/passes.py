@@ -11,14 +11,61 @@ from ... import spec
 from ...layout import ACTIVATION, COLUMNS, DS, SIZE, STRIDE, TRANSPOSED, WEIGHTS, H, S
 from ._jit import inner
 from .elementwise import activate, multiply_by_derivative
-from .losses import cross_entropy, pointwise
-from .simd import lanes, offset, pointer, splat, store
-from .tile import product
+from .losses import cross_entropy, exp_rows, pointwise, scale_rows
+from .simd import (
+    fma,
+    keep_first,
+    lane,
+    lanes,
+    load,
+    offset,
+    pointer,
+    prefetch,
+    splat,
+    store,
+    sum_lanes,
+)
+from .tile import product, transpose_block
 
-# The network and the memory to run it in; m is the number of layers.
-Net = namedtuple("Net", "plan m loss parameters block workspace")
+# The network (m layers), the memory to run it in, the team of threads that does (what its
+# members share, see team.py), and the rows of a block that are this thread's own.
+Net = namedtuple("Net", "plan m loss parameters block workspace team threads rank first rows")
 # The samples. Without labels, weights or an order, those pointers are not read.
 Data = namedtuple("Data", "X labels targets weight order has_labels weighted ordered")
+
+# What the four arrays of `per_row` hold: w e, w / Σ w, and for softmax max s and Σ exp(s - max).
+LOSSES, SHARES, TOPS, TOTALS = range(4)
+# What a thread does is shared out in units of as many rows; whole vectors, so that none writes
+# to a vector of another one.
+UNIT = 16
+# How many rows before its turn a sample is fetched into the cache.
+AHEAD = 4
+
+
+@inner
+def share_start(net, n, rank):
+    """Where the share of thread `rank` in n rows starts, and that of the one before it ends."""
+    return min(n, (n + UNIT - 1) // UNIT * rank // net.threads * UNIT)
+
+
+@inner
+def take_rows(net, rows):
+    """The Net in which a share of the `rows` of a block is this thread's own."""
+    first = share_start(net, rows, net.rank)
+    own = share_start(net, rows, net.rank + 1) - first
+    return Net(
+        net.plan,
+        net.m,
+        net.loss,
+        net.parameters,
+        net.block,
+        net.workspace,
+        net.team,
+        net.threads,
+        net.rank,
+        first,
+        own,
+    )
 
 
 @inner
@@ -45,18 +92,43 @@ def padded(like, n):
 
 
 @inner
-def scratch(net, arrays_of_outputs):
-    """Start of the workspace behind the layers' arrays and some arrays of outputs."""
+def of_block(net, i, column):
+    """Layer i's H, S or DS of the block."""
+    return offset(net.workspace, net.block * net.plan[i * COLUMNS + column])
+
+
+@inner
+def of_own(net, i, column):
+    """Layer i's H, S or DS of the block, from the first own row on."""
+    return offset(of_block(net, i, column), net.first * net.plan[i * COLUMNS + STRIDE])
+
+
+@inner
+def single_output(net, i):
+    """Whether layer i is an output layer of one unit, which is laid out lying down."""
+    return net.plan[i * COLUMNS + STRIDE] == 1
+
+
+@inner
+def target_rows(net):
+    """The block's targets, laid out like the outputs."""
     last = offset(net.plan, net.m * COLUMNS)
-    outputs = padded(net.workspace, net.block * last[SIZE])
-    start = net.block * (last[DS] + last[STRIDE])
-    return offset(net.workspace, start + arrays_of_outputs * outputs)
+    outputs = max(last[STRIDE], lanes(net.workspace))
+    return offset(net.workspace, net.block * (last[DS] + outputs))
+
+
+@inner
+def per_row(net, which):
+    """One of four arrays with a number for each row of the block."""
+    outputs = max(net.plan[net.m * COLUMNS + STRIDE], lanes(net.workspace))
+    rows = padded(net.workspace, net.block)
+    return offset(target_rows(net), net.block * outputs + which * rows)
 
 
 @inner
 def unit(net):
-    """The unit that is always 1, whose weights are the biases."""
-    return offset(scratch(net, 2), padded(net.workspace, net.block))
+    """The unit that is always 1, whose weights are the biases, in a vector of zeros."""
+    return per_row(net, 4)
 
 
 @inner
@@ -70,30 +142,44 @@ def set_constants(net):
     """Write the one and the zeros."""
     one, zeros, widest = unit(net), zero_row(net), 0
     for i in range(net.m + 1):
-        widest = max(widest, net.plan[i * COLUMNS + STRIDE])
-    store(one, 0, splat(one, 1.0))
+        widest = max(widest, padded(zeros, net.plan[i * COLUMNS + SIZE]))
+    store(one, 0, keep_first(splat(one, 1.0), 1, 0.0))
     for j in range(0, widest, lanes(zeros)):
         store(zeros, j, splat(zeros, 0.0))
 
 
 @inner
 def transpose_rows(net, i, transposed, first, last):
-    """Copy the weight rows first..last - 1 of layer i into columns of the transposed copy."""
+    """Copy the weight rows first..last - 1 of layer i into columns of the transposed copy.
+
+    `first` is a whole number of vectors.
+    """
     here = offset(net.plan, i * COLUMNS)
     n_out, stride = here[SIZE], here[STRIDE]
     stride_in = net.plan[(i - 1) * COLUMNS + STRIDE]
     W = offset(net.parameters, here[WEIGHTS])
     WT = offset(transposed, here[TRANSPOSED])
-    for j in range(n_out):
-        for k in range(first, last):
-            WT[j * stride_in + k] = W[k * stride + j]
+    width = lanes(W)
+    for k in range(first, last, width):
+        for j in range(0, n_out, width):
+            transpose_block(
+                offset(W, k * stride + j),
+                stride,
+                min(last - k, width),
+                offset(WT, j * stride_in + k),
+                stride_in,
+                min(n_out - j, width),
+            )
 
 
 @inner
 def transpose(net, transposed):
-    """Copy all weights that deltas are passed back through."""
+    """Copy all weights that deltas are passed back through, this thread's share of rows."""
     for i in range(2, net.m + 1):
-        transpose_rows(net, i, transposed, 0, net.plan[(i - 1) * COLUMNS + SIZE])
+        if not single_output(net, i):
+            n_in = net.plan[(i - 1) * COLUMNS + SIZE]
+            first, last = share_start(net, n_in, net.rank), share_start(net, n_in, net.rank + 1)
+            transpose_rows(net, i, transposed, first, last)
 
 
 @inner
@@ -103,135 +189,210 @@ def row_of(data, i):
 
 
 @inner
-def gather(net, data, start, rows):
-    """The samples start..start + rows - 1 of the order, and the stride between them.
+def gather(net, data, start):
+    """The block's samples, from number `start` of the order on, and the stride between them.
 
-    They are copied into the workspace as padded rows, or in natural order used in place.
+    They are copied into the workspace as padded rows (own rows only), or in natural order used
+    in place; but the weights of a single output are multiplied by whole vectors.
     """
     n_in = net.plan[SIZE]
     h, stride = offset(data.X, start * n_in), n_in
-    if data.ordered:
+    if data.ordered or single_output(net, 1):
         h, stride = offset(net.workspace, 0), net.plan[STRIDE]
-        for r in range(rows):
-            source, target = offset(data.X, row_of(data, start + r) * n_in), offset(h, r * stride)
+        target, last = offset(h, net.first * stride), start + net.first + net.rows
+        for r in range(start + net.first, last):
+            source = offset(data.X, row_of(data, r) * n_in)
+            if r + AHEAD < last:
+                for j in range(0, n_in, lanes(target)):
+                    prefetch(data.X, row_of(data, r + AHEAD) * n_in + j)
             for j in range(n_in):
                 target[j] = source[j]
+            target = offset(target, stride)
     return h, stride
 
 
 @inner
-def forward(net, h, stride_in, rows):
-    """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m; the output is left at s_m."""
+def dot(a, b, n):
+    """Σ a b over rows padded to whole vectors."""
+    total = splat(a, 0.0)
+    for j in range(0, n, lanes(a)):
+        total = fma(load(a, j), load(b, j), total)
+    return sum_lanes(total)
+
+
+@inner
+def forward(net, h, stride_in):
+    """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m; the output is left at s_m.
+
+    `h` and `stride_in` are those of the block's input.
+    """
     n_in = net.plan[SIZE]
+    h = offset(h, net.first * stride_in)
     for i in range(1, net.m + 1):
         here = offset(net.plan, i * COLUMNS)
         stride = here[STRIDE]
         W = offset(net.parameters, here[WEIGHTS])
-        bias = offset(W, n_in * stride)
-        s = offset(net.workspace, net.block * here[S])
-        product(h, stride_in, 1, W, stride, bias, 0, s, stride, rows, stride, n_in)
-        h = offset(net.workspace, net.block * here[H])
-        activate(here[ACTIVATION], s, h, rows * stride)
+        s = of_own(net, i, S)
+        if single_output(net, i):
+            for r in range(net.rows):
+                s[r] = dot(offset(h, r * stride_in), W, n_in) + W[padded(W, n_in)]
+            return
+        bias, J = offset(W, n_in * stride), padded(W, here[SIZE])
+        product(h, stride_in, 1, W, stride, bias, 0, s, stride, net.rows, J, n_in)
+        h = of_own(net, i, H)
+        activate(here[ACTIVATION], s, h, net.rows * stride)
         n_in, stride_in = here[SIZE], stride
 
 
 @inner
-def output_deltas(net, data, start, rows, total, numerator):
-    """Add w e of some rows to `numerator`; their ∂e/∂s_m, times w / `total`, goes to ds_m."""
+def output_deltas(net, data, start, total):
+    """For own rows, w e to the block's losses and ∂e/∂s_m w / `total` to ds_m.
+
+    `start` is where the block starts in the order.
+    """
     here = offset(net.plan, net.m * COLUMNS)
-    n, stride = here[SIZE], here[STRIDE]
-    s, d = offset(net.workspace, net.block * here[S]), offset(net.workspace, net.block * here[DS])
-    y, packed, shares = scratch(net, 0), scratch(net, 1), scratch(net, 2)
-    zero = splat(d, 0.0)
-    for i in range(0, rows * stride, lanes(d)):
-        store(d, i, zero)
+    n, stride, rows = here[SIZE], here[STRIDE], net.rows
+    s, d = of_own(net, net.m, S), of_own(net, net.m, DS)
+    y = offset(target_rows(net), net.first * stride)
+    losses, shares = (
+        offset(per_row(net, LOSSES), net.first),
+        offset(per_row(net, SHARES), net.first),
+    )
+    tops, totals = offset(per_row(net, TOPS), net.first), offset(per_row(net, TOTALS), net.first)
+    share = 1.0 / total if total > 0.0 else 0.0
+    start += net.first
     for r in range(rows):
-        weight = 1.0
-        if data.weighted:
-            weight = 1.0 * data.weight[row_of(data, start + r)]
-        shares[r] = weight / total if total > 0.0 else 0.0
+        shares[r] = share
+    if data.weighted:
+        for r in range(rows):
+            shares[r] = data.weight[row_of(data, start + r)] * share
 
     if net.loss == spec.CROSS_ENTROPY:
+        exp_rows(s, d, tops, totals, rows, n, stride)
         for r in range(rows):
             row = row_of(data, start + r)
-            target = offset(d, r * stride)
             if data.has_labels:
-                target[data.labels[row]] = 1.0
-            else:
-                for j in range(n):
-                    target[j] = data.targets[row * n + j]
-            e = cross_entropy(offset(s, r * stride), target, n, stride, shares[r])
-            numerator += e * (data.weight[row] if data.weighted else 1.0)
-        return numerator
+                y[r] = 1.0
+                losses[r] = tops[r] - s[r * stride + data.labels[row]]
+                continue
+            e = of_targets = lane(splat(s, 0.0), 0)
+            for j in range(n):
+                t = data.targets[row * n + j]
+                of_targets += t
+                e += t * (tops[r] - s[r * stride + j])
+            losses[r], y[r] = e, of_targets
+        cross_entropy(losses, y, totals, shares, rows)
+        scale_rows(d, totals, rows, n, stride)
+        for r in range(rows):
+            row = row_of(data, start + r)
+            if data.has_labels:
+                d[r * stride + data.labels[row]] -= shares[r]
+                continue
+            for j in range(n):
+                d[r * stride + j] -= shares[r] * data.targets[row * n + j]
+    else:
+        for r in range(rows):
+            row = row_of(data, start + r)
+            for j in range(n):
+                y[r * stride + j] = data.targets[row * n + j]
+        pointwise(net.loss, s, y, padded(s, rows * stride))
+        if stride == 1:
+            for r in range(0, rows, lanes(s)):
+                store(d, r, load(s, r) * load(shares, r))
+                store(losses, r, load(y, r))
+        else:
+            sum_outputs(s, y, d, losses, shares, rows, n, stride)
 
-    for r in range(rows):
-        row = row_of(data, start + r)
-        for j in range(n):
-            y[r * n + j] = data.targets[row * n + j]
-            packed[r * n + j] = s[r * stride + j]
-    pointwise(net.loss, packed, y, padded(y, rows * n))
-    for r in range(rows):
-        e = 0.0
-        for j in range(n):
-            d[r * stride + j] = packed[r * n + j] * shares[r]
-            e += y[r * n + j]
-        if data.weighted:
-            e *= data.weight[row_of(data, start + r)]
-        numerator += e
-    return numerator
+    if data.weighted:
+        for r in range(rows):
+            losses[r] *= data.weight[row_of(data, start + r)]
 
 
 @inner
-def backward(net, transposed, rows):
-    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) for i = m..2."""
+def sum_outputs(delta, e, d, losses, shares, rows, n, stride):
+    """d = share * delta, and the rows' sums of e; padding is left out."""
+    for r in range(rows):
+        total, share = splat(d, 0.0), splat(d, shares[r])
+        for j in range(0, n, lanes(d)):
+            scaled = load(delta, r * stride + j) * share
+            store(d, r * stride + j, keep_first(scaled, n - j, 0.0))
+            total = total + keep_first(load(e, r * stride + j), n - j, 0.0)
+        losses[r] = sum_lanes(total)
+
+
+@inner
+def backward(net, transposed):
+    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) for i = m..2, own rows."""
     for i in range(net.m, 1, -1):
         above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
         stride, stride_in = here[STRIDE], above[STRIDE]
-        d, d_in = (
-            offset(net.workspace, net.block * here[DS]),
-            offset(net.workspace, net.block * above[DS]),
-        )
         WT = offset(transposed, here[TRANSPOSED])
-        zeros = zero_row(net)
-        product(d, stride, 1, WT, stride_in, zeros, 0, d_in, stride_in, rows, stride_in, here[SIZE])
-        s = offset(net.workspace, net.block * above[S])
-        h = offset(net.workspace, net.block * above[H])
-        multiply_by_derivative(above[ACTIVATION], s, h, d_in, rows * stride_in)
+        if single_output(net, i):
+            WT = offset(net.parameters, here[WEIGHTS])
+        d, d_in = of_own(net, i, DS), of_own(net, i - 1, DS)
+        zeros, J = zero_row(net), padded(d, above[SIZE])
+        product(d, stride, 1, WT, stride_in, zeros, 0, d_in, stride_in, net.rows, J, here[SIZE])
+        s, h = of_own(net, i - 1, S), of_own(net, i - 1, H)
+        multiply_by_derivative(above[ACTIVATION], s, h, d_in, net.rows * stride_in)
 
 
 @inner
 def weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last):
     """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1, of which row n_{i-1} is ∇b_i.
 
-    `h` and `stride_in` are those of the network's input. `adding` continues the sums of
-    earlier rows of the batch.
+    The sums run over the block's `rows`, not only own ones. `h` and `stride_in` are those of
+    the network's input. `adding` continues the sums of earlier blocks of the batch.
     """
     above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
-    n_in, stride = above[SIZE], here[STRIDE]
+    n_in, stride, J = above[SIZE], here[STRIDE], padded(gradient, here[SIZE])
     if i > 1:
-        h, stride_in = offset(net.workspace, net.block * above[H]), above[STRIDE]
-    d = offset(net.workspace, net.block * here[DS])
+        h, stride_in = of_block(net, i - 1, H), above[STRIDE]
+    d = of_block(net, i, DS)
     G = offset(gradient, here[WEIGHTS])
     init, ldi = zero_row(net), 0
+    if single_output(net, i):
+        single_gradient(h, stride_in, d, rows, G, n_in, unit(net), init, adding)
+        return
     of_weights = min(last, n_in) - first
     if of_weights > 0:
         target = offset(G, first * stride)
         if adding:
             init, ldi = target, stride
         source = offset(h, first)
-        product(
-            source, 1, stride_in, d, stride, init, ldi, target, stride, of_weights, stride, rows
-        )
+        product(source, 1, stride_in, d, stride, init, ldi, target, stride, of_weights, J, rows)
     if last > n_in:
         target = offset(G, n_in * stride)
         if adding:
             init = target
-        product(unit(net), 0, 0, d, stride, init, 0, target, stride, 1, stride, rows)
+        product(unit(net), 0, 0, d, stride, init, 0, target, stride, 1, J, rows)
+
+
+@inner
+def single_gradient(h, stride_in, d, rows, G, n_in, one, zeros, adding):
+    """The gradient of a single output: a row of weights and a vector with the bias."""
+    width = padded(G, n_in)
+    last, bias = width - lanes(G), offset(G, width)
+    init = G if adding else zeros
+    product(d, 0, 1, h, stride_in, init, 0, G, 0, 1, width, rows)
+    # h of padding need not be zero: sigmoid(0) is not.
+    store(G, last, keep_first(load(G, last), n_in - last, 0.0))
+    init = bias if adding else zeros
+    product(d, 0, 1, one, 0, init, 0, bias, 0, 1, lanes(G), rows)
 
 
 @inner
 def accumulate(net, h, stride_in, rows, gradient, adding):
-    """The gradient of all layers from a block's rows."""
+    """The gradient of all layers from a block's rows, this thread's share of weight rows."""
     for i in range(net.m, 0, -1):
-        last = net.plan[(i - 1) * COLUMNS + SIZE] + 1
-        weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, last)
+        first, last = weight_rows(net, i)
+        if first < last:
+            weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
+
+
+@inner
+def weight_rows(net, i):
+    """This thread's share of layer i's weight rows and the row of biases: first..last - 1."""
+    n = net.plan[(i - 1) * COLUMNS + SIZE] + 1
+    if single_output(net, i):  # is not divided
+        return 0, n if net.rank == 0 else 0
+    return share_start(net, n, net.rank), share_start(net, n, net.rank + 1)

@@ -22,6 +22,8 @@ from numba.core.datamodel import PrimitiveModel
 from numba.extending import intrinsic, overload, register_model
 
 VECTOR_BYTES = 64
+# What bit patterns are subtracted from to estimate 1 / v, by the size of a number.
+RECIPROCAL_BITS = {4: 0x7EF311C7, 8: 0x7FDE623822FC16E6}
 
 if config.DISABLE_JIT:
     # Plain Python stand-ins with the meaning of the intrinsics below.
@@ -101,6 +103,15 @@ if config.DISABLE_JIT:
         bits, root = _integer_view(v), _integer_view(np.sqrt(np.full(1, 0.5, v.dtype)))
         mask = (1 << np.finfo(v.dtype).nmant) - 1
         return (((bits - root) & mask) + root).view(v.dtype)
+
+    def reciprocal_estimate(v):
+        magic = RECIPROCAL_BITS[v.dtype.itemsize]
+        return (v.dtype.type(0).view(_integer_view(v).dtype) + magic - _integer_view(v)).view(
+            v.dtype
+        )
+
+    def prefetch(p, i):
+        pass
 
 else:
 
@@ -394,6 +405,34 @@ else:
             return builder.bitcast(builder.add(bits, tool.ints(tool.root_half_bits)), tool.type)
 
         return v(v), codegen
+
+    @intrinsic
+    def reciprocal_estimate(typingctx, v):
+        """An estimate of 1 / v for normal v > 0, within 6 %: the exponent is negated, and so,
+        roughly, is the mantissa."""
+
+        def codegen(context, builder, signature, args):
+            tool = _Ir(builder, v)
+            magic = tool.ints(RECIPROCAL_BITS[4 if tool.single else 8])
+            return builder.bitcast(
+                builder.sub(magic, builder.bitcast(args[0], tool.integers)), tool.type
+            )
+
+        return v(v), codegen
+
+    @intrinsic
+    def prefetch(typingctx, p, i):
+        """Ask for the cache line at p + i, which will be read before long."""
+
+        def codegen(context, builder, signature, args):
+            byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            address = builder.bitcast(builder.gep(args[0], [args[1]]), byte)
+            builder.call(function, [address, number(0), number(3), number(1)])
+            return context.get_dummy_value()
+
+        return types.void(p, types.intp), codegen
 
     def _define_operator(symbol, instruction):
         @intrinsic

@@ -1,4 +1,4 @@
-"""The register tile: the one matrix product that all passes are made of.
+"""The register tile: the one matrix product that all passes are made of; and transposing.
 
 A tile computes `rows` x `vectors` vectors of C = init + A B in registers: for each k it
 loads a row of B once and multiplies it by `rows` numbers of A. Every element of C is one
@@ -27,6 +27,12 @@ if config.DISABLE_JIT:
                 C[i * ldc : i * ldc + width] = acc
 
         return tile
+
+    def transpose_block(source, ldf, rows, target, ldt, columns):
+        width = lanes(source)
+        for j in range(columns):
+            for k in range(width):
+                target[j * ldt + k] = source[k * ldf + j] if k < rows else 0
 
     # Which tiles there are makes no difference here; few keep it simple.
     FEATURES = {}
@@ -92,10 +98,48 @@ else:
 
         return tile
 
+    @intrinsic
+    def transpose_block(typingctx, source, ldf, rows, target, ldt, columns):
+        """target[j * ldt + k] = source[k * ldf + j] for j < columns and k < lanes.
+
+        Rows k >= `rows` of `source` count as zeros. Neither count exceeds the lanes.
+        """
+        vector, n = Vector(source.dtype), types.intp
+
+        def codegen(context, builder, signature, args):
+            source, ldf, rows, target, ldt, columns = args
+            tool, count, number = _Ir(builder, vector), vector.count, ir.IntType(64)
+            zero = ir.Constant(tool.type, [0.0] * count)
+            final = builder.sub(rows, number(1))
+            v = []
+            for k in range(count):
+                there = builder.icmp_signed("<", number(k), rows)
+                row = builder.select(there, number(k), final)
+                loaded = tool.load(source, builder.mul(row, ldf))
+                v.append(builder.select(there, loaded, zero))
+            # Swap off-diagonal blocks of half the size, then of a quarter, ...
+            index = ir.VectorType(ir.IntType(32), count)
+            distance = count // 2
+            while distance:
+                low = [count + j - distance if j & distance else j for j in range(count)]
+                high = [count + j if j & distance else j + distance for j in range(count)]
+                for k in range(count):
+                    if not k & distance:
+                        a, b = v[k], v[k + distance]
+                        v[k] = builder.shuffle_vector(a, b, ir.Constant(index, low))
+                        v[k + distance] = builder.shuffle_vector(a, b, ir.Constant(index, high))
+                distance //= 2
+            for j in range(count):
+                with builder.if_then(builder.icmp_signed("<", number(j), columns)):
+                    tool.store(target, builder.mul(number(j), ldt), v[j])
+            return context.get_dummy_value()
+
+        return types.void(source, n, n, target, n, n), codegen
+
 
 def _panel(vectors, most_rows):
     """The product for a panel of `vectors` vectors of columns, and any number of rows."""
-    tall, four = _tile(most_rows, vectors), _tile(4, vectors)
+    tall, eight, four = _tile(most_rows, vectors), _tile(8, vectors), _tile(4, vectors)
     two, one = _tile(2, vectors), _tile(1, vectors)
 
     @inner
@@ -105,6 +149,10 @@ def _panel(vectors, most_rows):
             a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
             tall(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
             i += most_rows
+        if most_rows > 8 and i + 8 <= M:
+            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+            eight(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
+            i += 8
         if i + 4 <= M:
             a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
             four(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
@@ -124,7 +172,7 @@ def _panel(vectors, most_rows):
 # 32 of 64 bytes, AVX2 the equivalent of 8, NEON of 8.
 _WIDE = FEATURES.get("avx512f", False)
 if _WIDE:
-    _four_vectors, _two_vectors, _one_vector = _panel(4, 6), _panel(2, 8), _panel(1, 8)
+    _four_vectors, _two_vectors, _one_vector = _panel(4, 6), _panel(2, 8), _panel(1, 16)
 else:
     _one_vector = _panel(1, 6)
     _four_vectors = _two_vectors = _one_vector

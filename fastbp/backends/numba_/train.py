@@ -4,35 +4,53 @@ A step takes the rows of a batch through the network in blocks. Per block: forwa
 all layers, loss and output delta, deltas back through all layers. Then, a few weight rows at
 a time while they are hot: gradient over the rows, optimiser, transposed copy.
 
+Each thread of a team takes a share of the rows first and a share of the weight rows then, with
+a barrier after each. Nothing is summed across threads, so their number changes no bit.
+
 See ``backends/interface.py`` for the arguments. The twin of this file is
 ``src_cython/train.pxi``.
 """
 
 import math
+from collections import namedtuple
 
 from ...layout import COLUMNS, SIZE, STRIDE, WEIGHTS, S
 from ._jit import inner
 from .losses import output_activation
 from .optimizers import update
 from .passes import (
+    LOSSES,
+    TOPS,
+    TOTALS,
+    Data,
     Net,
     accumulate,
     backward,
     data_of,
     forward,
     gather,
+    of_own,
     output_deltas,
+    padded,
+    per_row,
     row_of,
     set_constants,
+    single_output,
+    take_rows,
     transpose,
     transpose_rows,
     weight_gradient,
+    weight_rows,
 )
 from .simd import fma, lanes, load, offset, pointer, splat, sum_lanes
+from .team import STOPPED, barrier
 
 # Weight rows whose gradient is computed, applied and transposed before the next ones; a
-# multiple of the tiles' heights.
-CHUNK = 24
+# multiple of the tiles' heights and of a vector.
+CHUNK = 48
+
+# The optimiser and its arrays.
+Stepping = namedtuple("Stepping", "optimizer hyper l2 counters first second")
 
 
 @inner
@@ -53,76 +71,113 @@ def sum_of_squares(net):
     for i in range(1, net.m + 1):
         here = offset(net.plan, i * COLUMNS)
         W = offset(net.parameters, here[WEIGHTS])
-        stride = here[STRIDE]
-        for k in range(net.plan[(i - 1) * COLUMNS + SIZE]):
+        rows, n, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[SIZE], here[STRIDE]
+        if single_output(net, i):
+            rows, n = 1, rows
+        for k in range(rows):
             squares = splat(W, 0.0)
-            for j in range(0, stride, lanes(W)):
+            for j in range(0, n, lanes(W)):
                 w = load(W, k * stride + j)
                 squares = fma(w, w, squares)
             total += sum_lanes(squares)
     return total
 
 
+# Running sums of the batch's losses by row number modulo 4: four, since one addition after
+# another would be slow, and always by row, so that blocks make no difference.
+NO_LOSSES = (0.0, 0.0, 0.0, 0.0)
+
+
 @inner
-def step(
-    net, h, stride_in, rows, adding, transposed, gradient, optimizer, hyper, l2, counters, state
-):
+def add_losses(sums, losses, rows):
+    """Add those of a block; all blocks but the last are a multiple of 4 rows."""
+    a, b, c, d = sums
+    whole = rows // 4 * 4
+    for r in range(0, whole, 4):
+        a += losses[r]
+        b += losses[r + 1]
+        c += losses[r + 2]
+        d += losses[r + 3]
+    if rows - whole > 0:
+        a += losses[whole]
+    if rows - whole > 1:
+        b += losses[whole + 1]
+    if rows - whole > 2:
+        c += losses[whole + 2]
+    return a, b, c, d
+
+
+@inner
+def total_of(sums):
+    return (sums[0] + sums[1]) + (sums[2] + sums[3])
+
+
+@inner
+def apply(net, how, gradient, at, n, biases):
+    """Step the parameters at..at + n - 1, weights or biases."""
+    update(
+        how.optimizer,
+        how.hyper,
+        how.counters,
+        offset(net.parameters, at),
+        offset(gradient, at),
+        offset(how.first, at),
+        offset(how.second, at),
+        n,
+        0.0 if biases else how.l2,
+        0.0 if biases else how.hyper[4],
+    )
+
+
+@inner
+def step(net, h, stride_in, rows, adding, transposed, gradient, how):
     """Finish the batch's gradient with its last block and apply it, a few weight rows at a time."""
-    slots = state.shape[0]
-    size = state.shape[1]
-    first_state = pointer(state)
-    second_state = offset(first_state, size if slots > 1 else 0)
     for i in range(net.m, 0, -1):
         here = offset(net.plan, i * COLUMNS)
         n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
-        for first in range(0, n_in + 1, CHUNK):
-            last = min(first + CHUNK, n_in + 1)
+        own, end = weight_rows(net, i)
+        if own == end:
+            continue
+        if single_output(net, i):
+            weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
+            width = padded(gradient, n_in)
+            apply(net, how, gradient, start, width, False)
+            apply(net, how, gradient, start + width, lanes(gradient), True)
+            continue
+        for first in range(own, end, CHUNK):
+            last = min(first + CHUNK, end)
             weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
             of_weights = min(last, n_in) - first
-            at = start + first * stride
-            update(
-                optimizer,
-                hyper,
-                counters,
-                offset(net.parameters, at),
-                offset(gradient, at),
-                offset(first_state, at),
-                offset(second_state, at),
-                of_weights * stride,
-                l2,
-                hyper[4],
-            )
+            apply(net, how, gradient, start + first * stride, of_weights * stride, False)
             if last > n_in:
-                at = start + n_in * stride
-                update(
-                    optimizer,
-                    hyper,
-                    counters,
-                    offset(net.parameters, at),
-                    offset(gradient, at),
-                    offset(first_state, at),
-                    offset(second_state, at),
-                    stride,
-                    0.0,
-                    0.0,
-                )
+                apply(net, how, gradient, start + n_in * stride, stride, True)
             if i > 1:
                 transpose_rows(net, i, transposed, first, first + of_weights)
 
 
+@inner
+def alone(plan, loss, parameters, block, workspace):
+    """The Net for a single thread."""
+    m, nothing = plan.shape[0] - 1, pointer(plan)
+    return Net(
+        pointer(plan), m, loss, pointer(parameters), block, pointer(workspace), nothing, 1, 0, 0, 0
+    )
+
+
 def predict(plan, loss, parameters, X, block, workspace, out):
     plan_of, m = pointer(plan), plan.shape[0] - 1
-    net = Net(plan_of, m, loss, pointer(parameters), block, pointer(workspace))
-    samples, result = pointer(X), pointer(out)
-    n_in = plan_of[SIZE]
-    here = offset(plan_of, m * COLUMNS)
-    n, stride = here[SIZE], here[STRIDE]
+    net = alone(plan, loss, parameters, block, workspace)
+    samples, none = pointer(X), pointer(plan)
+    data = Data(samples, none, samples, samples, none, False, False, False)
+    result = pointer(out)
+    n, stride = plan_of[m * COLUMNS + SIZE], plan_of[m * COLUMNS + STRIDE]
     for start in range(0, X.shape[0], block):
-        rows = min(block, X.shape[0] - start)
-        forward(net, offset(samples, start * n_in), n_in, rows)
-        s = offset(net.workspace, block * here[S])
-        output_activation(loss, s, rows, n, stride)
-        for r in range(rows):
+        net = take_rows(net, min(block, X.shape[0] - start))
+        h, stride_in = gather(net, data, start)
+        forward(net, h, stride_in)
+        s, tops, totals = of_own(net, m, S), per_row(net, TOPS), per_row(net, TOTALS)
+        output_activation(loss, s, tops, totals, net.rows, n, stride)
+        for r in range(net.rows):
             for j in range(n):
                 result[(start + r) * n + j] = s[r * stride + j]
 
@@ -140,25 +195,24 @@ def loss_and_gradient(
     transposed,
     gradient,
 ):
-    net = Net(
-        pointer(plan), plan.shape[0] - 1, loss, pointer(parameters), block, pointer(workspace)
-    )
+    net = alone(plan, loss, parameters, block, workspace)
     data = data_of(X, labels, targets, sample_weight, pointer(labels), 0)
     wanted = gradient.size > 0
     set_constants(net)
     if wanted:
         transpose(net, pointer(transposed))
     total = weight_total(data, 0, X.shape[0])
-    numerator = 0.0
+    sums = NO_LOSSES
     for start in range(0, X.shape[0], block):
-        rows = min(block, X.shape[0] - start)
-        h, stride = gather(net, data, start, rows)
-        forward(net, h, stride, rows)
-        numerator = output_deltas(net, data, start, rows, total, numerator)
+        net = take_rows(net, min(block, X.shape[0] - start))
+        h, stride = gather(net, data, start)
+        forward(net, h, stride)
+        output_deltas(net, data, start, total)
+        sums = add_losses(sums, per_row(net, LOSSES), net.rows)
         if wanted:
-            backward(net, pointer(transposed), rows)
-            accumulate(net, h, stride, rows, pointer(gradient), start > 0)
-    return numerator / total if total > 0.0 else 0.0
+            backward(net, pointer(transposed))
+            accumulate(net, h, stride, net.rows, pointer(gradient), start > 0)
+    return total_of(sums) / total if total > 0.0 else 0.0
 
 
 def train(
@@ -183,59 +237,74 @@ def train(
     gradient,
     losses,
     stop,
+    team,
+    rank,
 ):
+    m, threads = plan.shape[0] - 1, counters.shape[0]
+    shared, leading = pointer(team), rank == 0
     net = Net(
-        pointer(plan), plan.shape[0] - 1, loss, pointer(parameters), block, pointer(workspace)
+        pointer(plan),
+        m,
+        loss,
+        pointer(parameters),
+        block,
+        pointer(workspace),
+        shared,
+        threads,
+        rank,
+        0,
+        0,
     )
+    first = pointer(state)
+    second = offset(first, state.shape[1] if state.shape[0] > 1 else 0)
+    how = Stepping(optimizer, pointer(hyper), l2, pointer(counters[rank]), first, second)
     WT, G = pointer(transposed), pointer(gradient)
     n = X.shape[0]
-    set_constants(net)
+    if leading:
+        set_constants(net)
+        shared[STOPPED] = stop[0]
     transpose(net, WT)
+    barrier(shared, threads)
     for epoch in range(epochs):
         here = epoch * n if order.size > 0 else 0
         data = data_of(X, labels, targets, sample_weight, offset(pointer(order), here), order.size)
         numerator = denominator = penalty = 0.0
         for batch in range(0, n, batch_size):
-            if stop[0] != 0:
+            if shared[STOPPED] != 0:
                 return epoch
-            in_batch = min(batch_size, n - batch)
-            total = weight_total(data, batch, in_batch)
-            batch_loss = 0.0
-            start, end = batch, batch + in_batch
-            h, stride = gather(net, data, start, min(block, end - start))
+            start, end = batch, min(batch + batch_size, n)
+            total = weight_total(data, batch, end - batch)
+            if leading and l2 > 0.0:
+                penalty += 0.5 * l2 * sum_of_squares(net) * (end - batch)
+            sums = NO_LOSSES
             while True:
                 rows = min(block, end - start)
-                forward(net, h, stride, rows)
-                batch_loss = output_deltas(net, data, start, rows, total, batch_loss)
-                backward(net, WT, rows)
+                net = take_rows(net, rows)
+                h, stride = gather(net, data, start)
+                forward(net, h, stride)
+                output_deltas(net, data, start, total)
+                backward(net, WT)
+                barrier(shared, threads)
+                sums = add_losses(sums, per_row(net, LOSSES), rows)
                 if start + rows == end:
                     break
                 accumulate(net, h, stride, rows, G, start > batch)
+                barrier(shared, threads)
                 start += rows
-                h, stride = gather(net, data, start, min(block, end - start))
+            batch_loss = total_of(sums)
             if not math.isfinite(batch_loss):
-                losses[epoch] = batch_loss
+                if leading:
+                    losses[epoch] = batch_loss
                 return epoch
-            if l2 > 0.0:
-                penalty += 0.5 * l2 * sum_of_squares(net) * in_batch
             numerator += batch_loss
             denominator += total
-            counters[0] += 1.0
-            counters[1] *= hyper[1]
-            counters[2] *= hyper[2]
-            step(
-                net,
-                h,
-                stride,
-                end - start,
-                start > batch,
-                WT,
-                G,
-                optimizer,
-                hyper,
-                l2,
-                counters,
-                state,
-            )
-        losses[epoch] = (numerator / denominator if denominator > 0.0 else 0.0) + penalty / n
+            how.counters[0] += 1.0
+            how.counters[1] *= hyper[1]
+            how.counters[2] *= hyper[2]
+            step(net, h, stride, rows, start > batch, WT, G, how)
+            if leading:
+                shared[STOPPED] = stop[0]
+            barrier(shared, threads)
+        if leading:
+            losses[epoch] = (numerator / denominator if denominator > 0.0 else 0.0) + penalty / n
     return epochs

@@ -1,0 +1,246 @@
+"""The benchmark: fastbp's backends and other libraries, interleaved, on pinned cores.
+
+``python -m fastbp bench``, ``make bench`` or ``python bench/run.py``; --help says what can be
+chosen. bench/README.md says how to read what comes out.
+"""
+
+import argparse
+import contextlib
+import datetime
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import extras
+import report
+from measure import HERE, Worker, WorkerFailed, cores_for, interleaved
+from peers import PEERS
+from workloads import WORKLOADS
+
+import fastbp
+
+PACKAGES = ("numpy", "numba", "cython", "scikit-learn", "torch", "jax")
+
+
+def main(arguments=None):
+    """Run the benchmark; returns the exit code."""
+    options = _options(arguments)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        results = run(options)
+    except (ValueError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    (options.output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\nwritten: {options.output / 'results.json'}")
+    if importlib.util.find_spec("matplotlib"):
+        from picture import draw
+
+        draw(results, options.output / "results.png")
+        print(f"written: {options.output / 'results.png'}")
+    else:
+        print("no picture: matplotlib is not installed")
+    return 0
+
+
+def _options(arguments):
+    parser = argparse.ArgumentParser(
+        prog="python -m fastbp bench",
+        description="Time fastbp's backends and other libraries, in turn, on pinned cores.",
+        epilog="example: python -m fastbp bench --quick --workloads 64-64-10",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("bench-results"),
+        metavar="DIR",
+        help="folder for results.json and results.png (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workloads", default="", metavar="TEXT", help="only those with TEXT in their name"
+    )
+    parser.add_argument(
+        "--contenders",
+        metavar="NAMES",
+        help=f"a comma list of {', '.join([*report.FASTBP, *PEERS])} "
+        "(default: all that are there, but for numpy)",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, help="cores and threads to use (default: %(default)s)"
+    )
+    parser.add_argument("--rounds", type=int, help="of each contender (default: 7; quick: 2)")
+    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    parser.add_argument(
+        "--quick", action="store_true", help="short rounds and no extra sections, for trying out"
+    )
+    options = parser.parse_args(arguments)
+    options.rounds = options.rounds or (2 if options.quick else 7)
+    options.seconds = 0.02 if options.quick else 0.1
+    if options.rounds < 1 or options.threads < 1:
+        parser.error("--rounds and --threads take positive numbers")
+    return options
+
+
+def run(options):
+    """Measure and print all there is to; returns what goes into results.json."""
+    workloads = [w for w in WORKLOADS if options.workloads in w.name]
+    if not workloads:
+        known = "; ".join(w.name for w in WORKLOADS)
+        raise ValueError(f"no workload has {options.workloads!r} in its name; there are: {known}")
+    names = contenders(options.contenders)
+    cores = cores_for(options.threads)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)  # the extra sections' processes inherit that
+    results = about(options, names)
+    with contextlib.ExitStack() as stack:
+
+        def worker(name):
+            return stack.enter_context(Worker(name, cores, options.dtype))
+
+        results["peak"] = _peak(worker("numba"))
+        workers = {name: worker(name) for name in names}
+        results["training"] = training(workers, workloads, options)
+        _print_training(results)
+        if not options.quick:
+            results["extras"] = _extras(workers, options)
+    return results
+
+
+def contenders(chosen):
+    """The names to run: those chosen, or all that are installed."""
+    known = [*report.FASTBP, *PEERS]
+    if chosen:
+        names = chosen.split(",")
+        if unknown := set(names) - set(known):
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+        return names
+    return [name for name in known if name != "numpy" and available(name)]
+
+
+def available(name):
+    """Whether a backend, a peer or a package can be used here."""
+    if name in report.FASTBP:
+        return fastbp.available_backends()[name].startswith("yes")
+    return importlib.util.find_spec(PEERS[name][1] if name in PEERS else name) is not None
+
+
+def _peak(worker):
+    print("measuring the peak", file=sys.stderr)
+    try:
+        return worker.tell("peak")
+    except WorkerFailed as error:
+        raise ValueError(f"the peak cannot be measured: {error}") from error
+
+
+def training(workers, workloads, options):
+    """A training step of each workload, of all workers."""
+    rows = []
+    for i, workload in enumerate(workloads, 1):
+        print(f"training, {i} of {len(workloads)}: {workload.name}", file=sys.stderr)
+        figures = interleaved(workers, workload, "train", options.rounds, options.seconds)
+        rows.append(
+            {
+                "name": workload.name,
+                "flops": workload.flops,
+                "bytes": workload.least_bytes(4 if options.dtype == "float32" else 8),
+                "contenders": figures,
+            }
+        )
+    return rows
+
+
+def _print_training(results):
+    settings, machine, rows = results["settings"], results["machine"], results["training"]
+    peak = results["peak"][settings["dtype"]]
+    print(
+        f"\n{machine['cpu']}, {settings['threads']} thread(s), {settings['dtype']}; "
+        f"FMA peak {peak / 1e9:.0f} GFLOP/s, memory {results['peak']['memory'] / 1e9:.1f} GB/s\n"
+    )
+    print(report.training_table(rows, peak))
+    print(
+        "\nMedian of the rounds ± half the distance of the quartiles. peer/fastbp: the best peer's"
+    )
+    print("time over that of fastbp's best backend, whose rate and share of the peak follow.\n")
+    print(report.checks_table(rows))
+    print("\nfastbp: largest difference of outputs from the NumPy reference after an epoch from")
+    print("the same seed. Peers: training loss before -> after.")
+    _print_notes(rows)
+
+
+def _print_notes(rows):
+    for note in report.notes(rows):
+        print(f"note: {note}")
+
+
+def _extras(workers, options):
+    """The smaller benchmarks, printed as they come."""
+    results = {}
+    sections = {
+        "prediction": (extras.prediction, "prediction, µs a call"),
+        "small batches": (extras.small_batches, "plain SGD, µs a sample"),
+        "online update": (extras.online_update, "online update, µs"),
+    }
+    for name, (function, title) in sections.items():
+        print(name, file=sys.stderr)
+        rows = results[name] = function(workers, options.rounds, options.seconds)
+        print(f"\n{report.times_table(title, rows)}")
+        _print_notes(rows)
+    print("starting up", file=sys.stderr)
+    results["starting up"] = extras.cold_start(available, rounds=3)
+    print()
+    print(report.plain_table("starting up, without NumPy", results["starting up"], "s"))
+    print("memory", file=sys.stderr)
+    backends = [name for name in workers if name in report.FASTBP]
+    results["memory"] = extras.peak_memory(backends)
+    print()
+    print(report.plain_table("memory of training 2048-2048-2048-10", results["memory"], "MB"))
+    return results
+
+
+def about(options, names):
+    """When, where and what: everything but the figures."""
+    versions = {"python": platform.python_version(), "fastbp": fastbp.__version__}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "machine": {"name": platform.node(), "cpu": _cpu(), "cores": os.cpu_count()},
+        "versions": versions,
+        "settings": {
+            "contenders": names,
+            "threads": options.threads,
+            "rounds": options.rounds,
+            "seconds a round": options.seconds,
+            "dtype": options.dtype,
+        },
+    }
+
+
+def _commit():
+    """The commit that is measured, with a + behind it if files have been changed since."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run([*command, "--dirty=+"], capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def _cpu():
+    try:
+        with open("/proc/cpuinfo") as file:
+            lines = [line for line in file if line.startswith("model name")]
+        return lines[0].partition(":")[2].strip()
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""A team of threads that run the same kernel, and the barrier between the phases of a step.
+
+The twin of this file is ``src_cython/team.h``.
+"""
+
+import sys
+
+from llvmlite import ir
+from numba import config, types
+from numba.extending import intrinsic
+
+from ._jit import inner
+
+# Where things lie in the array that a team shares, each on a cache line of its own: how many
+# have arrived at the barrier, how many barriers there have been, whether to stop.
+ARRIVED, PASSED, STOPPED = 0, 8, 16
+
+# How often to look before letting others have the core: some microseconds. (A pause
+# instruction in the loop is slow on virtual machines.)
+SPINS = 10000
+
+if config.DISABLE_JIT:
+    # Without compiled code, a team has one member, who never waits.
+    def barrier(team, threads):
+        pass
+
+else:
+    give_way = types.ExternalFunction(
+        "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
+    )
+
+    @intrinsic
+    def atomic_add(typingctx, p, i, x):
+        """Add x to p[i]; returns what was there before."""
+
+        def codegen(context, builder, signature, args):
+            return builder.atomic_rmw("add", builder.gep(args[0], [args[1]]), args[2], "acq_rel")
+
+        return types.int64(p, types.intp, types.int64), codegen
+
+    @intrinsic
+    def atomic_load(typingctx, p, i):
+        """p[i] as it is now."""
+
+        def codegen(context, builder, signature, args):
+            address = builder.gep(args[0], [args[1]])
+            return builder.load_atomic(address, "acquire", 8, typ=ir.IntType(64))
+
+        return types.int64(p, types.intp), codegen
+
+    @intrinsic
+    def atomic_store(typingctx, p, i, x):
+        """p[i] = x, after all that was written before."""
+
+        def codegen(context, builder, signature, args):
+            builder.store_atomic(args[2], builder.gep(args[0], [args[1]]), "release", 8)
+            return context.get_dummy_value()
+
+        return types.void(p, types.intp, types.int64), codegen
+
+    @inner
+    def barrier(team, threads):
+        """Return when all `threads` have come here; what they wrote before is seen by all."""
+        if threads == 1:
+            return
+        passed = atomic_load(team, PASSED)
+        if atomic_add(team, ARRIVED, 1) + 1 == threads:
+            atomic_store(team, ARRIVED, 0)
+            atomic_store(team, PASSED, passed + 1)
+            return
+        spins = 0
+        while atomic_load(team, PASSED) == passed:
+            spins += 1
+            if spins > SPINS:
+                give_way()

@@ -1,0 +1,75 @@
+"""Teams of threads: how many a piece of work gets, and running it.
+
+The compiled kernels run without the GIL, so a team is so many Python threads that call the same
+backend function with a rank each; the barrier between them is in the kernels.
+"""
+
+import multiprocessing
+import os
+import threading
+
+# A thread more must bring at least this many operations of a step (some 100 µs of work), or
+# waiting for each other would eat up what is gained.
+FLOPS_PER_THREAD = 1e7
+
+_lock = threading.Lock()
+_busy = 0  # threads of this process that train at the moment
+
+
+def available():
+    """How many threads a new team may have, those at work elsewhere in the process left out."""
+    if multiprocessing.current_process().daemon:
+        return 1  # one of a pool, whose size was chosen to fill the machine
+    from joblib import cpu_count  # counts affinity, container limits and LOKY_MAX_CPU_COUNT
+
+    limit = os.environ.get("OMP_NUM_THREADS", "")  # set by joblib in its worker processes
+    cores = min(cpu_count(), int(limit)) if limit.isdigit() else cpu_count()
+    return max(1, cores - _busy)
+
+
+def automatic(flops):
+    """The number of threads for steps of so many operations."""
+    worth = int(flops // FLOPS_PER_THREAD)
+    return 1 if worth < 2 else min(worth, available())
+
+
+def run(member, threads):
+    """Call member(0), member(1), ... in as many threads; returns what member(0) returns.
+
+    If the system cannot start that many, RuntimeError is raised and nothing was run.
+    """
+    global _busy
+    gate, go, errors = threading.Event(), [False], []
+
+    def work(rank):
+        gate.wait()
+        if go[0]:
+            try:
+                member(rank)
+            except BaseException as error:
+                errors.append(error)
+
+    others = [threading.Thread(target=work, args=(rank,)) for rank in range(1, threads)]
+    started = []
+    try:
+        for thread in others:
+            thread.start()
+            started.append(thread)
+        go[0] = True
+    finally:  # a member of an incomplete team would wait for the missing ones forever
+        gate.set()
+        if not go[0]:
+            for thread in started:
+                thread.join()
+    with _lock:
+        _busy += threads
+    try:
+        result = member(0)
+        for thread in others:
+            thread.join()
+    finally:
+        with _lock:
+            _busy -= threads
+    if errors:
+        raise errors[0]
+    return result

@@ -1,0 +1,41 @@
+/* A team of threads that run the same kernel, and the barrier between the phases of a step.
+ *
+ * The twin of this file is fastbp/backends/numba_/team.py.
+ */
+#ifndef FASTBP_TEAM_H
+#define FASTBP_TEAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#include <windows.h>
+#define FBP_YIELD() SwitchToThread()
+#else
+#include <sched.h>
+#define FBP_YIELD() sched_yield()
+#endif
+
+/* Where things lie in the array that a team shares, each on a cache line of its own: how many
+ * have arrived at the barrier, how many barriers there have been, whether to stop. */
+enum { FBP_ARRIVED = 0, FBP_PASSED = 8, FBP_STOPPED = 16 };
+
+/* How often to look before letting others have the core: some microseconds. (A pause
+ * instruction in the loop is slow on virtual machines.) */
+enum { FBP_SPINS = 10000 };
+
+/* Return when all `threads` have come here; what they wrote before is seen by all. */
+static inline void fbp_barrier(int64_t *team, ptrdiff_t threads)
+{
+    if (threads == 1) return;
+    const int64_t passed = __atomic_load_n(team + FBP_PASSED, __ATOMIC_ACQUIRE);
+    if (__atomic_add_fetch(team + FBP_ARRIVED, 1, __ATOMIC_ACQ_REL) == threads) {
+        __atomic_store_n(team + FBP_ARRIVED, 0, __ATOMIC_RELEASE);
+        __atomic_store_n(team + FBP_PASSED, passed + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int spins = 0; __atomic_load_n(team + FBP_PASSED, __ATOMIC_ACQUIRE) == passed;)
+        if (++spins > FBP_SPINS) FBP_YIELD();
+}
+
+#endif

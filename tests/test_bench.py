@@ -1,0 +1,296 @@
+"""The benchmark runner: what it writes, its statistics, and what it does when something fails."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastbp
+from fastbp import __main__ as command_line
+
+ROOT = Path(fastbp.__file__).resolve().parents[1]
+BENCH = ROOT / "bench"
+if not BENCH.is_dir():
+    pytest.skip("the benches are not part of the installed package", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def bench_on_path(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+
+
+def figures(*seconds, **more):
+    from measure import summary
+
+    return summary(list(seconds)) | more
+
+
+@pytest.fixture
+def rows():
+    """Made-up figures: a workload with all contenders, and one where some failed."""
+    difference = {"largest difference from NumPy": 2e-7}
+    losses = {"loss before": 0.7, "loss after": 0.5}
+    return [
+        {
+            "name": "2-8-1 batch 1",
+            "flops": 1000,
+            "bytes": 500,
+            "contenders": {
+                "cython": figures(1e-6, 2e-6, 3e-6, **difference),
+                "numba": figures(4e-6, 4e-6, 4e-6, **difference),
+                "pytorch": figures(2e-5, 8e-5, 3e-5, **losses),
+                "jax": figures(1e-5, 1e-5, 1e-5, **losses),
+            },
+        },
+        {
+            "name": "64-64-10 batch 32",
+            "flops": 500_000,
+            "bytes": 60_000,
+            "contenders": {
+                "cython": figures(1e-5, 1e-5, 1e-5, **difference),
+                "numba": figures(1e-5, 1e-5, 2e-5, **difference),
+                "pytorch": {"error": "no compiler"},
+                "jax": {"error": "no compiler"},
+            },
+        },
+    ]
+
+
+@pytest.mark.slow
+def test_quick_run_writes_json_and_picture(tmp_path):
+    usable = fastbp.available_backends()
+    backend = "cython" if usable["cython"].startswith("yes") else "numba"
+    command = [sys.executable, "-m", "fastbp", "bench", "--quick", "--output", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--workloads", "30-32-1", "--contenders", backend],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "30-32-1 batch 32" in done.stdout
+    results = json.loads((tmp_path / "results.json").read_text())
+    (row,) = results["training"]
+    assert row["contenders"][backend]["median"] > 0
+    assert row["contenders"][backend]["largest difference from NumPy"] < 1e-4
+    assert results["peak"]["float32"] > results["peak"]["float64"] > 1e8
+    assert set(results["machine"]) == {"name", "cpu", "cores"}
+    assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--contenders", "cython,abacus"], "unknown: abacus"),
+        (["--workloads", "3-3-3-3"], "no workload has '3-3-3-3'"),
+        (["--threads", "10000"], "may use"),
+    ],
+)
+def test_bad_options(arguments, words, tmp_path, capsys):
+    if "--threads" in arguments and not hasattr(os, "sched_getaffinity"):
+        pytest.skip("this system does not say which cores may be used")
+    import run
+
+    assert run.main([*arguments, "--output", str(tmp_path)]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_command_without_the_repository(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(command_line, "__file__", str(tmp_path / "lib" / "fastbp" / "x.py"))
+    monkeypatch.chdir(tmp_path)
+    assert command_line.main(["bench", "--quick"]) == 1
+    assert "copy of fastbp's repository" in capsys.readouterr().err
+
+
+def test_other_commands_refuse_unknown_options(capsys):
+    with pytest.raises(SystemExit):
+        command_line.main(["backends", "--quick"])
+    assert "unrecognized arguments: --quick" in capsys.readouterr().err
+
+
+def test_summary():
+    from measure import summary
+
+    assert summary([3.0, 1.0, 2.0, 5.0, 4.0]) == {
+        "median": 3.0,
+        "lower quartile": 2.0,
+        "upper quartile": 4.0,
+        "rounds": [3.0, 1.0, 2.0, 5.0, 4.0],
+    }
+    assert summary([2.0])["lower quartile"] == 2.0
+
+
+class Scripted:
+    """Stands in for a worker: answers from a list, and notes what it was told."""
+
+    def __init__(self, name, told, seconds=(), fails_at=None):
+        self.name, self.told, self.seconds = name, told, list(seconds)
+        self.fails_at = fails_at
+        self.environment = {"PYTHONPATH": str(ROOT)}
+
+    def tell(self, do, **arguments):
+        from measure import WorkerFailed
+
+        self.told.append((self.name, do))
+        if do == self.fails_at:
+            raise WorkerFailed("out of beans")
+        if do == "round":
+            return {"seconds": self.seconds.pop(0)}
+        return {
+            "prepare": {"repeats": 1},
+            "check": {"check": {"loss after": 0.5}},
+            "where": {"fastbp": fastbp.__file__},
+        }[do]
+
+
+def test_rounds_take_turns_and_failures_stay_alone():
+    from measure import interleaved
+    from workloads import WORKLOADS
+
+    told = []
+    workers = {
+        "a": Scripted("a", told, [1.0, 3.0]),
+        "b": Scripted("b", told, fails_at="round"),
+        "c": Scripted("c", told, [5.0, 5.0]),
+    }
+    answer = interleaved(workers, WORKLOADS[0], rounds=2)
+    assert [who for who, do in told if do == "round"] == ["a", "b", "c", "a", "c"]
+    assert answer["a"]["median"] == 2.0 and answer["a"]["loss after"] == 0.5
+    assert answer["b"] == {"error": "out of beans"}
+
+
+def test_a_worker_survives_what_it_cannot_do():
+    from measure import Worker, WorkerFailed, cores_for, interleaved
+    from workloads import Workload
+
+    tiny = Workload((2, 3, 1), 1, 4, loss="log_loss")
+    with Worker("numpy", cores_for(1)) as worker:
+        with pytest.raises(WorkerFailed, match="TypeError"):
+            worker.tell("prepare", kind="train", workload={"layers": []}, seconds=0.0)
+        answer = interleaved({"numpy": worker}, tiny, rounds=2, seconds=0.001)
+        assert answer["numpy"]["largest difference from NumPy"] == 0
+        worker._process.kill()
+        with pytest.raises(WorkerFailed, match="died"):
+            worker.tell("round")
+        assert "error" not in interleaved({"numpy": worker}, tiny, rounds=1)["numpy"]
+
+
+@pytest.mark.parametrize("last", [0.6, float("nan")])
+def test_times_of_a_peer_that_does_not_learn_do_not_count(last, monkeypatch):
+    import peers
+    import worker
+    from workloads import Workload
+
+    state = {"output": 0.5}
+
+    def lazy(workload, X, y, threads):
+        def epoch():
+            state["output"] = last
+
+        return epoch, lambda X: y[:, None] * 0 + state["output"]
+
+    monkeypatch.setitem(peers.PEERS, "lazy", (lazy, "lazy"))
+    data = dict(layers=[2, 1], batch=1, samples=4, loss="squared_error")
+    monkeypatch.setattr(Workload, "mean_loss", lambda self, h, y: float(h.mean()))
+    job = worker.Job("lazy", 1, "train", data, "float32")
+    assert job.seconds(1) > 0
+    with pytest.raises(worker.Skip, match="does not train"):
+        job.check()
+
+
+def test_tables(rows):
+    import report
+
+    assert report.rivals(rows[0]["contenders"]) == (("cython", 2e-6), ("jax", 1e-5))
+    assert report.ratio(rows[0]["contenders"]) == pytest.approx(5)
+    assert report.ratio(rows[1]["contenders"]) is None
+    header, first, second = report.training_table(rows, peak=1e9).splitlines()
+    assert header.split()[-4:] == ["peer/fastbp", "GFLOP/s", "of", "peak"]
+    assert first.split()[-3:] == ["5.00", "0.5", "50%"]
+    assert second.split()[-4:] == ["-", "-", "50.0", "5000%"]
+    assert report.time_cell(figures(1e-6, 2e-6, 3e-6)) == "2 ±25%"
+    assert report.time_cell(figures(8e-6), per=4) == "2 ±0%"
+    checks = report.checks_table(rows).splitlines()
+    assert checks[1].split()[-3:] == ["0.70", "->", "0.50"]
+    assert report.notes(rows) == [
+        "pytorch: no compiler (64-64-10 batch 32)",
+        "jax: no compiler (64-64-10 batch 32)",
+    ]
+
+
+@pytest.mark.parametrize("missing", [[], ["pytorch", "jax"], ["cython", "numba"]])
+def test_picture(rows, missing, tmp_path):
+    from picture import draw
+
+    for row in rows:
+        for name in missing:
+            del row["contenders"][name]
+    results = {
+        "training": rows,
+        "machine": {"cpu": "A processor"},
+        "settings": {"threads": 2, "dtype": "float64"},
+        "peak": {"float64": 1e11, "memory": 1e10, "cache": 1e11},
+    }
+    draw(results, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_contender_has_a_style():
+    from peers import PEERS
+    from picture import STYLES
+    from report import FASTBP
+
+    assert set(STYLES) == {*PEERS, *FASTBP}
+
+
+def test_interval_of_the_gate():
+    """For 15 ratios the 4th from either end; for 6 the outermost, as in tables of the sign test."""
+    from gate import Ratio
+
+    assert Ratio.of([1 + i / 100 for i in range(15)]) == Ratio(1.07, 1.03, 1.11)
+    assert Ratio.of(range(1, 7)) == Ratio(3.5, 1, 6)
+    with pytest.raises(ValueError, match="too few"):
+        Ratio.of([1.0] * 5)
+
+
+def test_verdict_of_the_gate():
+    from gate import Ratio
+
+    assert Ratio(1.3, 1.2, 1.4).slower(0.1)
+    assert not Ratio(1.3, 1.05, 1.4).slower(0.1)  # may be noise
+    assert not Ratio(1.05, 1.04, 1.06).slower(0.1)
+
+
+def test_gate_pairs_rounds_and_changes_who_starts():
+    from gate import paired_ratios
+    from workloads import WORKLOADS
+
+    told = []
+    workers = [Scripted("base", told, [1.0, 2.0]), Scripted("head", told, [3.0, 4.0])]
+    assert paired_ratios(workers, WORKLOADS[0], rounds=2) == [3.0, 2.0]
+    assert [who for who, do in told if do == "round"] == ["base", "head", "head", "base"]
+
+
+def test_gate_refuses_an_unknown_commit(capsys):
+    import gate
+
+    assert gate.main(["no-such-commit", "--backend", "numba"]) == 2
+    assert "gate: " in capsys.readouterr().err
+
+
+def test_bytes_of_a_step():
+    from workloads import Workload
+
+    # A batch of 3 rows of 2 numbers; 9 + 4 parameters.
+    adam = Workload((2, 3, 1), 3, 3)
+    assert adam.least_bytes(4) == 4 * (3 * 2 + 6 * 13)
+    assert Workload((2, 3, 1), 3, 3, optimizer="sgd").least_bytes(4) == 4 * (3 * 2 + 2 * 13)
+
+
+def test_no_file_is_too_long():
+    lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in BENCH.glob("*.py")}
+    assert lengths and {name for name, length in lengths.items() if length > 500} == set()
