@@ -19,6 +19,7 @@ from fastbp.training import FLOPS_PER_SECOND, INLINE_SECONDS
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 THREADS = 8
+TEAMS = [1, 2]  # threads of each fit
 SECONDS = 60  # until something counts as hanging
 
 # Data, and options of a fit that is long enough to run in a thread of its own.
@@ -26,12 +27,12 @@ SIZES, SAMPLES, LOSS = [16, 48, 32, 3], 500, "squared_error"
 EPOCHS = 40
 
 
-def fitted(backend, seed=0):
-    """All parameters after a fit, as bytes."""
+def fitted(backend, seed=0, threads=1):
+    """All parameters after a fit, as bytes. They do not depend on the number of threads."""
     dtype = ["float32", "float64"][seed % 2]
     net = make_network(SIZES, LOSS, backend, dtype, seed=seed)
     X, y = make_data(LOSS, SAMPLES, SIZES[0], SIZES[-1], seed=seed)
-    net.fit(X, y, optimizer=fastbp.SGD(0.001), epochs=EPOCHS)
+    net.fit(X, y, optimizer=fastbp.SGD(0.001), epochs=EPOCHS, threads=threads)
     return parameters(net).tobytes()
 
 
@@ -58,11 +59,12 @@ def all_at_once(function, arguments):
     return results
 
 
-def test_threads_fit_networks_of_their_own(compiled):
+@pytest.mark.parametrize("threads", TEAMS)
+def test_threads_fit_networks_of_their_own(compiled, threads):
     seeds = range(THREADS)
     alone = [fitted(compiled, seed) for seed in seeds]
     assert len(set(alone)) == THREADS
-    assert all_at_once(lambda seed: fitted(compiled, seed), seeds) == alone
+    assert all_at_once(lambda seed: fitted(compiled, seed, threads), seeds) == alone
 
 
 def test_threads_predict_with_one_network(compiled):
@@ -80,19 +82,21 @@ def test_threads_predict_with_one_network(compiled):
 # Processes. The parent has fitted before, so what a fork copies has been used.
 
 
-def _send_fitted(connection, backend):
-    connection.send(fitted(backend))
+def _send_fitted(connection, *arguments):
+    connection.send(fitted(*arguments))
     connection.close()
 
 
+@pytest.mark.parametrize("threads", TEAMS)
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_processes(compiled, method):
+def test_processes(compiled, method, threads):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} on this system")
     context = multiprocessing.get_context(method)
     expected = fitted(compiled)
+    assert fitted(compiled, threads=2) == expected
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send_fitted, args=(sender, compiled))
+    process = context.Process(target=_send_fitted, args=(sender, compiled, 0, threads))
     process.start()
     try:
         sender.close()
@@ -105,14 +109,16 @@ def test_processes(compiled, method):
         process.join()
 
 
+@pytest.mark.parametrize("threads", TEAMS)
 @pytest.mark.parametrize("kind", ["loky", "threading"])
-def test_joblib(compiled, kind):
+def test_joblib(compiled, kind, threads):
     joblib = pytest.importorskip("joblib")
     seeds = range(4)
     expected = [fitted(compiled, seed) for seed in seeds]
     try:
         work = joblib.Parallel(n_jobs=2, backend=kind, timeout=SECONDS)
-        assert work(joblib.delayed(fitted)(compiled, seed) for seed in seeds) == expected
+        calls = [joblib.delayed(fitted)(compiled, seed, threads) for seed in seeds]
+        assert work(calls) == expected
     finally:
         if kind == "loky":
             from joblib.externals.loky import get_reusable_executor
@@ -128,7 +134,8 @@ import contextlib, json, os, random, signal, sys, threading, time, warnings
 import numpy as np
 import fastbp
 
-backend, way, sizes, epochs = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
+backend, way, *numbers = sys.argv[1:]
+sizes, epochs, threads = map(json.loads, numbers)
 warnings.simplefilter("ignore")
 rng = np.random.default_rng(0)
 X, y = rng.standard_normal((500, sizes[0])), rng.standard_normal((500, sizes[-1]))
@@ -137,14 +144,15 @@ left, changed, handlers, rounds, interrupted = [], [], [], 0, 0
 
 
 def fit(epochs):
-    history = net.fit(X, y, optimizer=fastbp.SGD(1e-4), epochs=epochs, shuffle=False)
+    options = {"optimizer": fastbp.SGD(1e-4), "shuffle": False, "threads": threads}
+    history = net.fit(X, y, **options, epochs=epochs)
     return history.interrupted
 
 
 def check(when):
     # What is still going on after a fit; waits for it, so that the next round is a fair one.
-    named = [t for t in threading.enumerate() if t.name == "fastbp-train"]
-    alive = [t for t in named if t.ident is not None]  # others will never start
+    others = set(threading.enumerate()) - {threading.main_thread()}
+    alive = [t for t in others if t.ident is not None]  # the rest will never start
     before = [w.copy() for w in net.weights]
     time.sleep(0.002)
     for thread in alive:
@@ -217,15 +225,17 @@ os._exit(0)  # waits for no thread that is stuck
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no alarms on Windows")
+@pytest.mark.parametrize("threads", TEAMS)
 @pytest.mark.parametrize("way", ["random moments", "every step"])
-def test_no_fit_outlives_its_call(compiled, way):
+def test_no_fit_outlives_its_call(compiled, way, threads):
     root = str(Path(fastbp.__file__).parents[1])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    numbers = [json.dumps(number) for number in (SIZES, EPOCHS, threads)]
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTS, compiled, way, json.dumps(SIZES), str(EPOCHS)],
+        [sys.executable, "-c", INTERRUPTS, compiled, way, *numbers],
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=SECONDS / 2,
         env={**os.environ, "PYTHONPATH": paths},
     )
     assert done.returncode == 0, done.stderr
