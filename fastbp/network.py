@@ -336,7 +336,8 @@ class Network:
         if not self._backend.teams:
             threads = 1
         elif threads is None:
-            threads = teams.automatic(self.layout.flops_per_row * batch_size)
+            flops = self.layout.flops_per_row * batch_size
+            threads = teams.automatic(flops, max(self.layout.sizes[:-1]))
         training = Training(self, data, optimizer, batch_size, l2, threads)
 
         epochs_a_call = epochs

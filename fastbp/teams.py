@@ -11,6 +11,9 @@ import threading
 # A thread more must bring at least this many operations of a step (some 100 µs of work), or
 # waiting for each other would eat up what is gained.
 FLOPS_PER_THREAD = 1e7
+# ... and have this many units of the widest layer's input to itself: weight rows are shared out,
+# and where they are few, one thread would update them while the others wait.
+UNITS_PER_THREAD = 64
 
 _lock = threading.Lock()
 _busy = 0  # threads of this process that train at the moment
@@ -27,9 +30,9 @@ def available():
     return max(1, cores - _busy)
 
 
-def automatic(flops):
-    """The number of threads for steps of so many operations."""
-    worth = int(flops // FLOPS_PER_THREAD)
+def automatic(flops, widest):
+    """The number of threads for steps of so many operations, by the widest layer's input."""
+    worth = min(int(flops // FLOPS_PER_THREAD), widest // UNITS_PER_THREAD)
     return 1 if worth < 2 else min(worth, available())
 
 

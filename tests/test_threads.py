@@ -89,24 +89,25 @@ def test_errors_of_members_are_raised():
 
 
 def test_small_steps_get_one_thread():
-    assert teams.automatic(1e6) == 1
+    assert teams.automatic(1e6, 1000) == 1
+    assert teams.automatic(1e9, 100) == 1
 
 
 def test_large_steps_get_what_is_free(monkeypatch):
     monkeypatch.setattr("joblib.cpu_count", lambda: 4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert teams.automatic(1e9) == 4
-    assert teams.automatic(2.5e7) == 2
+    assert teams.automatic(1e9, 1000) == 4
+    assert teams.automatic(2.5e7, 1000) == 2
     found = []
-    teams.run(lambda rank: found.append(teams.automatic(1e9)), 3)
+    teams.run(lambda rank: found.append(teams.automatic(1e9, 1000)), 3)
     assert found == [1, 1, 1]
-    assert teams.automatic(1e9) == 4
+    assert teams.automatic(1e9, 1000) == 4
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert teams.automatic(1e9) == 2
+    assert teams.automatic(1e9, 1000) == 2
 
 
 def _automatic(_):
-    return teams.automatic(1e9)
+    return teams.automatic(1e9, 1000)
 
 
 def test_workers_of_a_pool_get_one_thread():
