@@ -190,3 +190,34 @@ def parameter(value, shape, dtype, name):
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
     return _cast(name, array, dtype)
+
+
+def layer_sizes(value):
+    """Sizes of at least two layers as a tuple of ints."""
+    try:
+        sizes = list(value)
+    except TypeError:
+        raise TypeError(f"layer_sizes must be a list of sizes, got {value!r}") from None
+    if len(sizes) < 2:
+        raise ValueError(
+            f"layer_sizes needs at least the numbers of inputs and outputs, got {sizes!r}"
+        )
+    return tuple(whole_number(f"layer_sizes[{i}]", size) for i, size in enumerate(sizes))
+
+
+def dtype(value):
+    """One of the two precisions as a numpy.dtype."""
+    try:
+        found = None if value is None else np.dtype(value)  # NumPy takes None for float64
+    except TypeError:
+        found = None
+    if found not in (np.float32, np.float64):  # other byte orders are not equal to these
+        raise ValueError(f'dtype must be "float32" or "float64", got {value!r}')
+    return found
+
+
+def seed(value):
+    """A seed as an int, or None."""
+    if value is None:
+        return None
+    return whole_number("seed", value, lowest=0)

@@ -129,7 +129,7 @@ class Network:
     def __init__(
         self, layer_sizes, *, activation="relu", loss, dtype="float32", seed=None, backend=None
     ):
-        sizes = _layer_sizes(layer_sizes)
+        sizes = checks.layer_sizes(layer_sizes)
         self._loss = spec.choose("loss", loss, spec.LOSSES)
         if loss == "cross_entropy" and sizes[-1] == 1:
             raise ValueError(
@@ -138,9 +138,9 @@ class Network:
             )
         self.loss = loss
         self.layout = layout.Layout(
-            sizes, _hidden_activations(activation, len(sizes) - 2), _dtype(dtype)
+            sizes, _hidden_activations(activation, len(sizes) - 2), checks.dtype(dtype)
         )
-        self._random = np.random.default_rng(_seed(seed))
+        self._random = np.random.default_rng(checks.seed(seed))
         self._use(backend)
         self._forget()
         self._parameters = self.layout.zeros(self.layout.n_parameters)
@@ -299,7 +299,7 @@ class Network:
         threads : int, optional
             Threads to train with; the result does not depend on it, to the last bit. By
             default as many as a step has work for and as are free, often one. The NumPy
-            backend has one.
+            backend always takes one.
         progress : bool, default=False
             Show a progress bar.
 
@@ -333,9 +333,10 @@ class Network:
         progress = checks.flag("progress", progress)
         if threads is not None:
             threads = checks.whole_number("threads", threads)
-        elif self.backend != "numpy":
+        if not self._backend.teams:
+            threads = 1
+        elif threads is None:
             threads = teams.automatic(self.layout.flops_per_row * batch_size)
-        threads = 1 if self.backend == "numpy" else threads
         training = Training(self, data, optimizer, batch_size, l2, threads)
 
         epochs_a_call = epochs
@@ -473,18 +474,6 @@ def _optimizer(optimizer):
     return optimizer
 
 
-def _layer_sizes(layer_sizes):
-    try:
-        sizes = list(layer_sizes)
-    except TypeError:
-        raise TypeError(f"layer_sizes must be a list of sizes, got {layer_sizes!r}") from None
-    if len(sizes) < 2:
-        raise ValueError(
-            f"layer_sizes needs at least the numbers of inputs and outputs, got {sizes!r}"
-        )
-    return tuple(checks.whole_number(f"layer_sizes[{i}]", size) for i, size in enumerate(sizes))
-
-
 def _hidden_activations(activation, n_hidden):
     names = [activation] * n_hidden if isinstance(activation, str) else activation
     if isinstance(activation, str):
@@ -503,19 +492,3 @@ def _hidden_activations(activation, n_hidden):
     for name in names:
         spec.choose("activation", name, spec.ACTIVATIONS)
     return names
-
-
-def _dtype(dtype):
-    try:
-        found = None if dtype is None else np.dtype(dtype)  # NumPy takes None for float64
-    except TypeError:
-        found = None
-    if found not in (np.float32, np.float64):  # other byte orders are not equal to these
-        raise ValueError(f'dtype must be "float32" or "float64", got {dtype!r}')
-    return found
-
-
-def _seed(seed):
-    if seed is None:
-        return None
-    return checks.whole_number("seed", seed, lowest=0)

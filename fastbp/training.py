@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import signal
 import threading
 from dataclasses import dataclass, field
 
@@ -163,31 +164,37 @@ def _interruptible(call, stop):
     """Run `call` in a thread, and set `stop` when Ctrl-C is pressed meanwhile.
 
     Python handles signals between bytecodes of the main thread, so compiled code must not
-    run there if Ctrl-C is to be heard.
+    run there if Ctrl-C is to be heard. The handler only takes a note: an exception could come
+    between any two lines here, and leave the thread running.
     """
     if threading.current_thread() is not threading.main_thread():
         return call()  # never gets a KeyboardInterrupt
     outcome = {}
-    begun = threading.Lock()
-    done = threading.Event()  # an interrupted Thread.join takes the thread for dead
 
     def work():
-        if not begun.acquire(blocking=False):
-            return  # Ctrl-C came while the first thread was started, and made it look missing
         try:
             outcome["result"] = call()
         except BaseException as error:
             outcome["error"] = error
-        done.set()
 
-    while True:
-        try:
-            if not begun.locked():
-                threading.Thread(target=work, name="fastbp-train").start()
-            done.wait()
-            break
-        except KeyboardInterrupt:
-            stop[0] = 1
+    def note(signum, frame):
+        stop[0] = 1
+
+    thread = threading.Thread(target=work, name="fastbp-train")
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    try:
+        if usual:  # others' handlers stay
+            signal.signal(signal.SIGINT, note)
+        thread.start()
+        thread.join()
+    except BaseException:  # of another handler
+        stop[0] = 1
+        if thread.ident is not None:
+            thread.join()
+        raise
+    finally:
+        if usual:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     if "error" in outcome:
         raise outcome["error"]
     return outcome["result"]

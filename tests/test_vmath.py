@@ -49,6 +49,7 @@ def cdf(x):
 VECTOR = {
     name: over_arrays(getattr(vmath, name))
     for name in ["exp", "gaussian", "expm1_nonpositive", "log1p_unit", "log", "tanh", "sigmoid"]
+    + ["reciprocal"]
 } | {"normal_cdf": over_arrays(cdf)}
 
 EXACT = {
@@ -59,6 +60,7 @@ EXACT = {
     "log": mpmath.log,
     "tanh": mpmath.tanh,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "reciprocal": lambda x: 1 / x,
     "normal_cdf": lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
 }
 
@@ -70,6 +72,7 @@ NUMPY = {
     "log": np.log,
     "tanh": np.tanh,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "reciprocal": lambda x: 1 / x,
 }
 
 # Where each function works: from, to; further intervals are where errors are largest.
@@ -82,6 +85,7 @@ INTERVALS = {
         "log": [(0.5, 2), (0, 3e38), (0, 1e-38)],
         "tanh": [(-10, 10), (4.5, 4.51), (-1, 1)],
         "sigmoid": [(-104, 20), (-4.2, -4.1)],
+        "reciprocal": [(1, 2), (1e-8, 1), (1e-38 * 1.2, 1e-37), (1, 4e37)],
         "normal_cdf": [(-13, 6), (-8, -7), (-2, 0)],
     },
     F8: {
@@ -92,6 +96,7 @@ INTERVALS = {
         "log": [(0.5, 2), (0, 1.7e308), (0, 2e-308)],
         "tanh": [(-20, 20), (4.5, 4.7), (-1, 1)],
         "sigmoid": [(-745, 40), (-2, -1.9)],
+        "reciprocal": [(1, 2), (1e-8, 1), (2.3e-308, 1e-307), (1, 4e307)],
         "normal_cdf": [(-37.5, 9), (-8, -6), (-2, 0)],
     },
 }
@@ -189,6 +194,7 @@ def specials(dtype):
             (0.0, 0.0), (-0.0, -0.0), (inf, 1), (-inf, -1), (big, 1), (-big, -1), (nan, nan),
             (small, small), (-small, -small), (-tiny, -tiny), (25, 1), (-25, -1),
         ],
+        "reciprocal": [(nan, nan)],  # others are normal and positive
         "sigmoid": [
             (0.0, 0.5), (-0.0, 0.5), (inf, 1), (-inf, 0), (big, 1), (-big, 0), (nan, nan),
             (end, 0), (small, 0.5),

@@ -10,6 +10,7 @@ import os
 from . import BackendUnavailable
 
 name = "cython"
+teams = True
 BUILDS = ("avx512", "avx2", "baseline")
 CPU_VARIABLE = "FASTBP_CPU"
 _HOW = (

@@ -48,6 +48,7 @@ class Backend(Protocol):
     """The functions of a backend; `fastbp.backends.get` returns an object with these."""
 
     name: str
+    teams: bool  # whether several threads may run `train` together
 
     def describe(self) -> str:
         """What computes: library, version, CPU build."""

@@ -13,6 +13,7 @@ from .. import spec
 from ..layout import ACTIVATION, SIZE, views
 
 name = "numpy"
+teams = False
 
 
 def describe():

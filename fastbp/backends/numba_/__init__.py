@@ -20,6 +20,10 @@ except ImportError as error:  # pragma: no cover - numba is a dependency
     ) from error
 
 
+# Kernels that run as plain Python do not wait for each other.
+teams = not numba.config.DISABLE_JIT
+
+
 def describe():
     """What would compute, in a few words."""
     from llvmlite import binding

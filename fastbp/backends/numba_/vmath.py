@@ -84,8 +84,8 @@ def less_ln2(x, n):
 def reciprocal(v):
     """1 / v for v in [2**-126, 2**125]: an estimate, and steps that cube or square its error.
 
-    At most 1.5 ulp (float32), 1 ulp (float64). No division: that would be the slowest
-    instruction of Adam.
+    Error below 1.5 ulp. No division: that would be the slowest instruction of Adam. (For
+    float64, v up to 2**1021 and down to 2**-1022.)
     """
     one = splat(v, 1.0)
     r = reciprocal_estimate(v)

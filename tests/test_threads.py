@@ -1,0 +1,128 @@
+"""Teams of threads: the same bits for any number, and how many there are."""
+
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+from helpers import make_data, make_network, parameters
+
+import fastbp
+from fastbp import teams
+
+# Sizes, samples, batch size: rows and weight rows that do not divide evenly, fewer of them than
+# threads, single outputs, several blocks a batch, no hidden layer.
+SHAPES = {
+    "several blocks": ([4, 32, 16, 4], 9000, 9000),
+    "ragged": ([17, 70, 33, 3], 500, 130),
+    "one output": ([30, 65, 1], 200, 32),
+    "batches of one": ([5, 20, 2], 40, 1),
+    "no hidden layer": ([50, 1], 100, 17),
+}
+
+
+def trained(backend, shape, threads, loss="squared_error", **options):
+    sizes, n, batch_size = SHAPES[shape]
+    net = make_network(sizes, loss, backend, "float32", activation="tanh", seed=0)
+    X, y = make_data(loss, n, sizes[0], sizes[-1], seed=0)
+    history = net.fit(X, y, batch_size=batch_size, epochs=2, threads=threads, **options)
+    return parameters(net).tobytes(), tuple(history.loss)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_number_of_threads_changes_no_bit(compiled, shape):
+    weights = np.random.default_rng(0).uniform(0.5, 2, SHAPES[shape][1])
+    for options in ({}, {"l2": 1e-3, "sample_weight": weights}):
+        one = trained(compiled, shape, 1, **options)
+        for threads in (2, 5):
+            assert trained(compiled, shape, threads, **options) == one
+
+
+def test_threads_take_part(compiled, monkeypatch):
+    ranks = set()
+    run = teams.run
+
+    def watched(member, threads):
+        def noted(rank):
+            ranks.add((rank, threading.get_ident()))
+            return member(rank)
+
+        return run(noted, threads)
+
+    monkeypatch.setattr(teams, "run", watched)
+    trained(compiled, "ragged", 3)
+    assert {rank for rank, _ in ranks} == {0, 1, 2}
+    assert len({ident for _, ident in ranks}) == 3
+
+
+def test_diverging_ends_all_threads(compiled):
+    net = make_network([8, 40, 2], "squared_error", compiled, "float32")
+    X, y = make_data("squared_error", 300, 8, 2)
+    before = threading.active_count()
+    with pytest.raises(fastbp.TrainingDiverged):
+        net.fit(X, y, optimizer=fastbp.SGD(1e20), threads=3)
+    assert threading.active_count() == before
+
+
+def test_a_team_that_cannot_be_started_runs_nothing(monkeypatch):
+    start, called, before = threading.Thread.start, [], threading.active_count()
+
+    def failing(self):
+        if threading.active_count() > before + 2:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", failing)
+    with pytest.raises(RuntimeError, match="start"):
+        teams.run(called.append, 8)
+    assert called == []
+    assert threading.active_count() == before
+
+
+def test_errors_of_members_are_raised():
+    def member(rank):
+        if rank == 1:
+            raise OSError("of rank 1")
+
+    with pytest.raises(OSError, match="of rank 1"):
+        teams.run(member, 2)
+
+
+def test_small_steps_get_one_thread():
+    assert teams.automatic(1e6) == 1
+
+
+def test_large_steps_get_what_is_free(monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert teams.automatic(1e9) == 4
+    assert teams.automatic(2.5e7) == 2
+    found = []
+    teams.run(lambda rank: found.append(teams.automatic(1e9)), 3)
+    assert found == [1, 1, 1]
+    assert teams.automatic(1e9) == 4
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert teams.automatic(1e9) == 2
+
+
+def _automatic(_):
+    return teams.automatic(1e9)
+
+
+def test_workers_of_a_pool_get_one_thread():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(_automatic, [0]) == [1]
+
+
+def test_workers_of_joblib_share_the_cores(monkeypatch):
+    joblib = pytest.importorskip("joblib")
+    cores = joblib.cpu_count()
+    work = joblib.Parallel(n_jobs=2, backend="loky")
+    assert max(work(joblib.delayed(_automatic)(i) for i in range(2))) <= max(1, cores // 2)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
+def test_bad_numbers_of_threads(threads):
+    net = make_network([2, 1], "log_loss", "numpy", "float32")
+    with pytest.raises((TypeError, ValueError), match="threads"):
+        net.fit([[0, 1]], [1], threads=threads)
