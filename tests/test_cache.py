@@ -206,3 +206,30 @@ def test_the_stamp_covers_every_file(tmp_path):
     assert done.returncode == 0, done.stderr
     stamps = done.stdout.split()
     assert len(set(stamps)) == len(stamps) == 1 + len(files)
+
+
+NAMES = """
+import gc
+from numba.core.dispatcher import Dispatcher
+from fastbp.backends import numba_
+
+functions = [d.py_func for d in gc.get_objects() if isinstance(d, Dispatcher)]
+for f in functions:
+    if f.__module__.startswith("fastbp"):
+        print(f"{f.__module__}.{f.__qualname__}")
+"""
+
+
+def test_every_function_has_a_name_of_its_own(tmp_path):
+    """Else a process may take one for another, in kernels that several processes compiled."""
+    done = subprocess.run(
+        [sys.executable, "-c", NAMES],
+        capture_output=True,
+        text=True,
+        cwd=copy_package(tmp_path),
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    names = done.stdout.split()
+    assert len(names) > 50
+    assert sorted(names) == sorted(set(names))

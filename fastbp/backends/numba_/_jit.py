@@ -9,6 +9,7 @@
   `Cache`.
 """
 
+import collections
 import contextlib
 import functools
 import hashlib
@@ -24,7 +25,21 @@ from numba import config, njit
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 
-inner = njit(nogil=True, error_model="numpy")
+_defined = collections.Counter()  # how many inner functions there are of each name
+
+
+def inner(function):
+    """`function` compiled for use in other kernels.
+
+    Each gets a name of its own. Numba tells functions of one name apart by a number that
+    counts what a process has compiled, so in cached kernels of two processes the same symbol
+    could stand for different functions, and a process that loads both would mix them up.
+    """
+    name = f"{function.__module__}.{function.__qualname__}"
+    _defined[name] += 1
+    if _defined[name] > 1:
+        function.__qualname__ += f"_{_defined[name]}"
+    return njit(nogil=True, error_model="numpy")(function)
 
 
 @functools.cache
