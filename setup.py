@@ -56,11 +56,12 @@ def extensions():
     if SKIPPED:
         return []
     try:
+        import numpy
         from Cython.Build import cythonize
-    except ImportError:
+    except ImportError as error:
         if REQUIRED:
             raise
-        notice("Cython is not installed")
+        notice(f"{error.name} is not installed")
         return []
     generated = Path("build", "cython")
     generated.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def extensions():
                 Extension(
                     f"fastbp.backends.{name}",
                     [str(source)],
-                    include_dirs=["src_cython"],
+                    include_dirs=["src_cython", numpy.get_include()],
                     define_macros=macros,
                     extra_compile_args=[*flags, *COMPILE],
                     extra_link_args=LINK,

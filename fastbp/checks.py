@@ -11,6 +11,10 @@ import operator
 
 import numpy as np
 
+NO_LABELS = np.empty(0, np.int64)
+# So many numbers are faster compared one by one than by NumPy.
+FEW = 16
+
 
 def whole_number(name, value, lowest=1):
     """`value` as an int of at least `lowest`."""
@@ -87,8 +91,8 @@ def _cast(name, array, dtype):
     return result
 
 
-def samples(X, n_features, dtype, name="X"):
-    """X as an (n_samples, n_features) array of `dtype`."""
+def samples(X, n_features, dtype, name="X", finite=all_finite):
+    """X as an (n_samples, n_features) array of `dtype`; `finite` is how to look at its values."""
     if (
         type(X) is np.ndarray
         and X.dtype == dtype
@@ -96,7 +100,7 @@ def samples(X, n_features, dtype, name="X"):
         and X.shape[1] == n_features
         and X.size
         and X.flags.c_contiguous
-        and all_finite(X)
+        and finite(X)
     ):
         return X  # which is what all of the following would find, more slowly
     array = _numbers(name, X)
@@ -117,7 +121,6 @@ def samples(X, n_features, dtype, name="X"):
 def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
     """Targets as the pair (labels, values) of which one is empty, see backends/interface.py."""
     array = y if type(y) is np.ndarray and y.dtype.kind in "fiub" else _numbers(name, y)
-    no_labels = np.empty(0, np.int64)
     if array.ndim == 0 or len(array) != n_samples:
         raise ValueError(
             f"{name} must have one entry a sample: {n_samples} samples, "
@@ -135,7 +138,7 @@ def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
             expected = f"({n_samples},) or {expected}"
         raise ValueError(f"{name} must have shape {expected} for this network, got {array.shape}")
     values = _cast(name, array, dtype)
-    low, high = float(values.min()), float(values.max())
+    low, high = _range(values)
     if low < loss.lowest or high > loss.highest:
         raise ValueError(
             f"{loss_name} takes targets in [{loss.lowest:g}, {loss.highest:g}], "
@@ -149,7 +152,15 @@ def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
                 f"rows of {name} must sum to 1 for cross_entropy, "
                 f"but row {worst} sums to {sums[worst]:g}"
             )
-    return no_labels, values
+    return NO_LABELS, values
+
+
+def _range(array):
+    """The smallest and the largest entry."""
+    if array.size > FEW:
+        return array.min().item(), array.max().item()
+    numbers = array.ravel().tolist()
+    return min(numbers), max(numbers)
 
 
 def _labels(name, array, n_classes):
@@ -160,7 +171,7 @@ def _labels(name, array, n_classes):
         if not (array == np.rint(array)).all():
             bad = array[array != np.rint(array)][0]
             raise ValueError(f"labels in {name} must be whole numbers, got {bad:g}")
-    low, high = array.min(), array.max()
+    low, high = _range(array)
     if low < 0 or high >= n_classes:
         raise ValueError(
             f"labels in {name} must be in 0..{n_classes - 1} "

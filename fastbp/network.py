@@ -216,7 +216,7 @@ class Network:
             h_m, of the network's dtype.
         """
         layout = self.layout
-        X = checks.samples(X, layout.sizes[0], layout.dtype)
+        X = checks.samples(X, layout.sizes[0], layout.dtype, finite=self._backend.finite)
         self._check_parameters()
         out = np.empty((len(X), layout.sizes[-1]), layout.dtype)
         few = len(X) <= FEW_ROWS
@@ -253,6 +253,7 @@ class Network:
             ``gradient.weights`` and ``gradient.biases``: lists of arrays shaped like those
             of the network.
         """
+        self._check_parameters()
         data = self._data(X, y, sample_weight)
         gradient = self.layout.zeros(self.layout.n_parameters)
         loss = self._loss_and_gradient(data, gradient)
@@ -316,6 +317,7 @@ class Network:
         TrainingDiverged
             If loss or weights stop being finite; the weights of that moment are kept.
         """
+        self._check_parameters()
         data = self._data(X, y, sample_weight)
         validation = None if validation_data is None else self._validation(validation_data)
         optimizer = _optimizer(optimizer)
@@ -368,7 +370,7 @@ class Network:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        if not checks.all_finite(self._parameters):
+        if not self._backend.finite(self._parameters):
             raise TrainingDiverged(len(history.loss), "the weights are not finite", history)
         return history
 
@@ -409,13 +411,12 @@ class Network:
         return online.step(data)
 
     def _check_parameters(self):
-        if not checks.all_finite(self._parameters):
+        if not self._backend.finite(self._parameters):
             raise ValueError("the network's weights or biases have NaN or infinite values")
 
     def _data(self, X, y, sample_weight, name=""):
-        self._check_parameters()
         sizes, dtype = self.layout.sizes, self.layout.dtype
-        X = checks.samples(X, sizes[0], dtype, f"{name}X")
+        X = checks.samples(X, sizes[0], dtype, f"{name}X", self._backend.finite)
         labels, targets = checks.targets(
             y, len(X), sizes[-1], self.loss, self._loss, dtype, f"{name}y"
         )

@@ -12,7 +12,6 @@ import numpy as np
 
 from . import teams
 from .backends.interface import TEAM_SIZE
-from .checks import all_finite
 
 # A call estimated to run longer than this many seconds runs in a thread of its own, so that
 # Ctrl-C can stop it. Estimated at a rate that any machine reaches.
@@ -81,29 +80,41 @@ class Training:
         self.state = self.state.reshape(optimizer.slots, plan.n_parameters)
         for slot, array in enumerate(self.state):
             array[...] = optimizer.initial_state(slot)
-        self._make_room(batch_size)
         self.transposed = plan.zeros(plan.n_transposed)
         self.gradient = plan.zeros(plan.n_parameters)
         self.stop = np.zeros(1, np.int64)
         self._one_loss = np.zeros(1)
         self._team = np.zeros(TEAM_SIZE, np.int64)
+        self._make_room(batch_size)
 
     def _make_room(self, batch_size):
-        """A workspace for batches of that size."""
-        layout = self.network.layout
+        """A workspace for batches of that size, and the arguments that stay the same."""
+        network, layout = self.network, self.network.layout
         self.batch_size = batch_size
-        self.block = layout.block_rows(batch_size)
-        self.workspace = layout.zeros(layout.workspace_size(self.block))
+        block = layout.block_rows(batch_size)
+        self._network_arguments = (layout.plan, network._loss.code, network._parameters)
+        self._training_arguments = (
+            batch_size,
+            self.optimizer.code,
+            self.hyper,
+            self.l2,
+            self.counters,
+            self.state,
+            block,
+            layout.zeros(layout.workspace_size(block)),
+            self.transposed,
+            self.gradient,
+        )
 
     def step(self, data):
         """One step on a batch of its own; returns its loss."""
         if len(data.X) != self.batch_size:
             self._make_room(len(data.X))
         self.data = data
-        losses, team = self._one_loss, self._team
-        if not self._train(NATURAL_ORDER, 1, losses, team, 0):
+        losses = self._one_loss
+        if not self._train(NATURAL_ORDER, 1, losses, self._team, 0):
             raise TrainingDiverged(1, f"the loss of a batch is {losses[0]:g}", History())
-        if not all_finite(self.network._parameters):
+        if not self.network._backend.finite(self.network._parameters):
             self.network.layout.clear_padding(self.network._parameters)
             raise TrainingDiverged(1, "the weights are not finite", History())
         return float(losses[0])
@@ -135,24 +146,12 @@ class Training:
 
     def _train(self, order, epochs, losses, team, rank):
         """Call the backend as one thread of a team."""
-        network = self.network
-        return network._backend.train(
-            network.layout.plan,
-            network._loss.code,
-            network._parameters,
+        return self.network._backend.train(
+            *self._network_arguments,
             *self.data,
             order,
             epochs,
-            self.batch_size,
-            self.optimizer.code,
-            self.hyper,
-            self.l2,
-            self.counters,
-            self.state,
-            self.block,
-            self.workspace,
-            self.transposed,
-            self.gradient,
+            *self._training_arguments,
             losses,
             self.stop,
             team,

@@ -18,7 +18,9 @@ HAS_FMA = bool(FBP_HAS_FMA)
 CHECKED = bool(FBP_CHECKED)
 
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+cimport numpy as cnp
+
+cnp.import_array()
 
 # An array's numbers; NULL if there are none.
 cdef struct Array:
@@ -26,18 +28,14 @@ cdef struct Array:
     Py_ssize_t bytes
 
 
-cdef Array memory(const char *name, object array) except *:
+cdef Array memory(const char *name, cnp.ndarray array) except *:
     """Where an array lies, which is C-contiguous, of the right dtype, and kept by the caller.
 
     Typed memoryviews would check that once more, which takes longer than to predict a row.
     """
-    cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
-    cdef Array found
-    found.start, found.bytes = view.buf, view.len
-    if not view.len:
+    cdef Array found = Array(cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
+    if not found.bytes:
         found.start = NULL
-    PyBuffer_Release(&view)
     register(name, <char *>found.start, found.bytes)
     return found
 
@@ -70,6 +68,15 @@ cdef Data data_of(
         <const real *>memory("sample_weight", sample_weight).start,
         <const int64_t *>memory("order", order).start,
     )
+
+
+def finite(array):
+    forget()
+    cdef Array found = memory("array", array)
+    cdef bint result
+    with nogil:
+        result = run_finite(<const real *>found.start, found.bytes // sizeof(real))
+    return result
 
 
 def predict(plan, Py_ssize_t loss, parameters, X, Py_ssize_t block, workspace, out):

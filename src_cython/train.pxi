@@ -130,6 +130,20 @@ cdef void step(
             first = last
 
 
+cdef bint run_finite(const real *numbers, Py_ssize_t n) noexcept nogil:
+    """Whether there is neither NaN nor an infinity."""
+    cdef vec rest = splat(0.0), v
+    cdef real last = 0.0
+    cdef Py_ssize_t i, whole = n // FBP_LANES * FBP_LANES
+    check(numbers, n)
+    for i from 0 <= i < whole by FBP_LANES:
+        v = load(numbers, i)
+        rest = rest + (v - v)  # 0, or NaN, which stays
+    for i in range(whole, n):
+        last += numbers[i] - numbers[i]
+    return sum_lanes(rest) + last == 0.0
+
+
 cdef void run_predict(
     Net *net, Data *data, Py_ssize_t n_samples, real *out
 ) noexcept nogil:

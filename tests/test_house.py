@@ -292,7 +292,7 @@ def test_backends_have_the_functions_of_the_interface(backend, function):
 
 
 def test_functions_of_the_interface():
-    assert set(INTERFACE) == {"describe", "predict", "loss_and_gradient", "train"}
+    assert set(INTERFACE) == {"describe", "finite", "predict", "loss_and_gradient", "train"}
 
 
 def test_available_backends(backend):

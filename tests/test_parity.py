@@ -193,7 +193,7 @@ def test_cython_builds_give_the_same_bits(cython, case, build, monkeypatch):
     ref = run(case, cython)
     ending = {"float32": "f4", "float64": "f8"}[case.dtype]
     module = importlib.import_module(f"fastbp.backends._kernels_{build}_{ending}")
-    monkeypatch.setitem(backends.get(cython).KERNELS, case.dtype, module)
+    monkeypatch.setitem(backends.get(cython).KERNELS, np.dtype(case.dtype), module)
     comp = run(case, cython)
     if module.HAS_FMA:
         assert [name for name in ref if not np.array_equal(comp[name], ref[name])] == []
@@ -313,3 +313,19 @@ def test_labels_and_one_hot_rows_agree(backend):
     loss_2, gradient_2 = net.loss_and_gradient(X, np.eye(4)[y])
     assert loss_2 == loss
     assert np.array_equal(flat(gradient_2.weights), flat(gradient.weights))
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 200])
+def test_finite(backend, dtype, size):
+    finite = backends.get(backend).finite
+    largest = np.full(size, np.finfo(dtype).max, dtype)
+    largest[::2] *= -1
+    assert finite(largest) and finite(np.full(size, 1e-40, dtype)) and finite(largest[:0])
+    assert finite(np.ones((size, 3), dtype))
+    for bad in (np.nan, np.inf, -np.inf):
+        for place in {0, size // 2, size - 1}:
+            numbers = np.ones(size, dtype)
+            numbers[place] = bad
+            assert not finite(numbers)

@@ -12,6 +12,8 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
@@ -23,7 +25,7 @@ from fastbp import backends  # noqa: E402
 def exact_backend():
     """The name of a compiled backend with fused multiply-adds, which the others agree with."""
     try:
-        if backends.get("cython").KERNELS["float32"].HAS_FMA:
+        if backends.get("cython").KERNELS[np.dtype("float32")].HAS_FMA:
             return "cython"
     except backends.BackendUnavailable:
         pass

@@ -7,6 +7,8 @@ The best build that this processor runs is chosen at import; the environment var
 import importlib
 import os
 
+import numpy as np
+
 from . import BackendUnavailable
 
 name = "cython"
@@ -50,26 +52,31 @@ def _load(precision):
 
 
 build = _choose()
-KERNELS = {"float32": _load("f4"), "float64": _load("f8")}
+KERNELS = {np.dtype(np.float32): _load("f4"), np.dtype(np.float64): _load("f8")}
+_SINGLE = KERNELS[np.dtype(np.float32)]
 
 
 def describe():
     """What would compute, in a few words."""
     text = f"Cython kernels built for {build}"
-    if not KERNELS["float32"].HAS_FMA:
+    if not _SINGLE.HAS_FMA:
         text += " (without FMA: last bits may differ from the others')"
-    if KERNELS["float32"].CHECKED:
+    if _SINGLE.CHECKED:
         text += " (debug build: every memory range is checked)"
     return text
 
 
+def finite(array):
+    return KERNELS[array.dtype].finite(array)
+
+
 def predict(plan, loss, parameters, X, block, workspace, out):
-    KERNELS[X.dtype.name].predict(plan, loss, parameters, X, block, workspace, out)
+    KERNELS[X.dtype].predict(plan, loss, parameters, X, block, workspace, out)
 
 
 def loss_and_gradient(plan, loss, parameters, X, *rest):
-    return KERNELS[X.dtype.name].loss_and_gradient(plan, loss, parameters, X, *rest)
+    return KERNELS[X.dtype].loss_and_gradient(plan, loss, parameters, X, *rest)
 
 
 def train(plan, loss, parameters, X, *rest):
-    return KERNELS[X.dtype.name].train(plan, loss, parameters, X, *rest)
+    return KERNELS[X.dtype].train(plan, loss, parameters, X, *rest)

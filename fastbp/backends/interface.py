@@ -1,4 +1,4 @@
-"""What a backend is: three functions over flat buffers.
+"""What a backend is: a few functions over flat buffers.
 
 `Backend` below is the contract that ``numpy_.py`` (the reference), ``numba_`` and ``cython_``
 keep. All arguments have been checked and allocated by ``network.py``; a backend draws no
@@ -52,6 +52,9 @@ class Backend(Protocol):
 
     def describe(self) -> str:
         """What computes: library, version, CPU build."""
+
+    def finite(self, array: Real) -> bool:
+        """Whether a C-contiguous array of any shape holds neither NaN nor infinities."""
 
     def predict(
         self,

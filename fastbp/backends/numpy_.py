@@ -21,6 +21,10 @@ def describe():
     return f"NumPy {np.__version__}, the reference"
 
 
+def finite(array):
+    return bool(np.isfinite(array).all())
+
+
 # Activations: each h = σ(s) with its derivative σ'(s) below it.
 
 

@@ -57,6 +57,8 @@ def _data(real):
     )
 
 
+_finite = entry(kernels.finite, _signatures(lambda real: types.boolean(_read(real, 1))))
+
 _predict = entry(
     kernels.predict,
     _signatures(
@@ -109,6 +111,10 @@ _train = entry(
         )
     ),
 )
+
+
+def finite(array):
+    return _finite(array.dtype)(array.reshape(-1))
 
 
 def predict(plan, loss, parameters, X, block, workspace, out):

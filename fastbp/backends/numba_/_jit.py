@@ -117,8 +117,8 @@ def entry(function, signatures):
             dispatcher._cache = Cache(function)
         with _notice(f"fastbp: compiling Numba kernels for {dtype.name}; the result is cached"):
             dispatcher.compile(signatures[dtype.name])
-        dispatcher.disable_compile()
-        return dispatcher
+        # Not the dispatcher, which would look at the type of each argument at each call.
+        return dispatcher.get_overload(signatures[dtype.name])
 
     return compiled
 

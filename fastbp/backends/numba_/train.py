@@ -42,7 +42,7 @@ from .passes import (
     weight_gradient,
     weight_rows,
 )
-from .simd import fma, lanes, load, offset, pointer, splat, sum_lanes
+from .simd import fma, lane, lanes, load, offset, pointer, splat, sum_lanes
 from .team import STOPPED, barrier
 
 # Weight rows whose gradient is computed, applied and transposed before the next ones; a
@@ -162,6 +162,19 @@ def alone(plan, loss, parameters, block, workspace):
     return Net(
         pointer(plan), m, loss, pointer(parameters), block, pointer(workspace), nothing, 1, 0, 0, 0
     )
+
+
+def finite(array):
+    """Whether there is neither NaN nor an infinity."""
+    numbers, n = pointer(array), array.size
+    whole = n // lanes(numbers) * lanes(numbers)
+    rest, last = splat(numbers, 0.0), lane(splat(numbers, 0.0), 0)
+    for i in range(0, whole, lanes(numbers)):
+        v = load(numbers, i)
+        rest = rest + (v - v)  # 0, or NaN, which stays
+    for i in range(whole, n):
+        last += numbers[i] - numbers[i]
+    return sum_lanes(rest) + last == 0.0
 
 
 def predict(plan, loss, parameters, X, block, workspace, out):
