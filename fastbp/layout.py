@@ -16,6 +16,7 @@ The same facts go to the compiled kernels as a table of integers, the *plan*: on
 layer (row 0 is the input), the columns named below.
 """
 
+import mmap
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +27,9 @@ from . import spec
 VECTOR_BYTES = 64
 # Rows whose distance is a multiple of this would share few sets of the first-level cache.
 CONFLICT_BYTES = 1024
+# Buffers of at least so many bytes are put on large pages, of this size.
+LARGE_BYTES = 1 << 19
+PAGE_BYTES = 1 << 21
 
 # Columns of the plan. Offsets count elements. H, S and DS count elements per row of the
 # block: the array of a block of R rows starts at R times that number.
@@ -172,9 +176,26 @@ class Layout:
 
     def zeros(self, size):
         """A zeroed 1-D buffer that starts on a vector boundary."""
+        n_bytes = size * self.dtype.itemsize
+        if n_bytes >= LARGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+            return _huge_pages(n_bytes).view(self.dtype)
         raw = np.zeros(size + self.lanes, self.dtype)
         start = -raw.ctypes.data % VECTOR_BYTES // self.dtype.itemsize
         return raw[start : start + size]
+
+
+def _huge_pages(n_bytes):
+    """Zeroed bytes on pages of 2 MiB, if the system has some to give.
+
+    The weights' gradient reads columns of h, of which every row lies on another small page: more
+    pages than the processor remembers the places of.
+    """
+    # Private: an anonymous map would otherwise stay shared with processes forked later.
+    memory = mmap.mmap(-1, n_bytes + PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    raw = np.frombuffer(memory, np.uint8)
+    start = -raw.ctypes.data % PAGE_BYTES
+    return raw[start : start + n_bytes]
 
 
 def views(plan, buffer):
