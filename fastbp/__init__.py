@@ -6,8 +6,9 @@ The public names. Neither Numba nor scikit-learn is imported until something nee
 from .backends import BackendUnavailable
 from .backends import available as available_backends
 from .compare import Comparison, compare_backends
-from .network import Gradient, Network
+from .network import Network
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
+from .parameters import Gradient
 from .training import History, TrainingDiverged
 
 __version__ = "0.1.0"

@@ -41,6 +41,20 @@ def real_number(name, value, lowest=0.0, highest=1e30):
     return number
 
 
+def loss_parameter(value, name, loss):
+    """The parameter of a loss as a float: `value`, or the loss's default for None, if any."""
+    if value is None:
+        return loss.parameter
+    if loss.parameter is None:
+        raise ValueError(f"{name} has no parameter, but loss_parameter is {value!r}")
+    number = real_number("loss_parameter", value, -math.inf, math.inf)
+    if not 0 < number < loss.parameter_below:
+        raise ValueError(
+            f"loss_parameter of {name} must be in (0, {loss.parameter_below:g}), got {value!r}"
+        )
+    return number
+
+
 def flag(name, value):
     """`value` as a bool."""
     if not isinstance(value, (bool, np.bool_)):

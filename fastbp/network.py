@@ -7,16 +7,16 @@ import copy
 import math
 import warnings
 from collections import deque
-from collections.abc import MutableSequence
-from typing import NamedTuple
 
 import numpy as np
 
-from . import backends, checks, layout, spec, teams
+from . import backends, checks, layout, regularizers, spec, teams
 from .optimizers import Adam, Optimizer
+from .parameters import Gradient, Parameters
 from .training import (
     FLOPS_PER_SECOND,
     INLINE_SECONDS,
+    Data,
     History,
     Training,
     TrainingDiverged,
@@ -27,45 +27,6 @@ from .training import (
 ORDERED_ROWS = 1 << 20
 # Predictions of at most this many rows keep their workspace for the next one.
 FEW_ROWS = 16
-
-
-class Gradient(NamedTuple):
-    """∂(mean loss)/∂(weights and biases), shaped like those of the network."""
-
-    weights: list
-    biases: list
-
-
-class Parameters(MutableSequence):
-    """The weights (or biases) of all layers: a list of views of fixed length.
-
-    Reading an entry gives a writable view of the network's own numbers; assigning to one
-    checks shape and values and copies them in.
-    """
-
-    def __init__(self, name, arrays):
-        self._name, self._arrays = name, arrays
-
-    def __getitem__(self, i):
-        return self._arrays[i]
-
-    def __len__(self):
-        return len(self._arrays)
-
-    def __setitem__(self, i, value):
-        view = self._arrays[i]
-        if isinstance(i, slice):
-            raise TypeError(f"assign {self._name} layer by layer, not by slice")
-        view[...] = checks.parameter(value, view.shape, view.dtype, f"{self._name}[{i}]")
-
-    def __delitem__(self, i):
-        raise TypeError(f"{self._name} of a network cannot be deleted")
-
-    def insert(self, i, value):
-        raise TypeError(f"{self._name} of a network cannot be added to")
-
-    def __repr__(self):
-        return repr(self._arrays)
 
 
 class Network:
@@ -91,8 +52,13 @@ class Network:
           that sum to 1.
         - "squared_error": identity; e = ½ (h - y)².
         - "absolute_error": identity; e = \|h - y\|.
-        - "huber": identity; e = ½ d² where d = h - y is at most 1 in size, \|d\| - ½ beyond.
+        - "huber": identity; e = ½ d² where d = h - y is at most δ in size, δ \|d\| - ½ δ²
+          beyond.
         - "poisson": exp; e = h - y + y ln(y / h), half the Poisson deviance, y ≥ 0.
+        - "quantile": identity; e = (1 - q) d where d = h - y is positive, -q d where not (the
+          pinball loss), whose minimum is the quantile q of y.
+    loss_parameter : float, optional
+        huber's δ > 0 (default 1) or quantile's q in (0, 1) (default 0.5, the median).
     dtype : {"float32", "float64"}, default="float32"
         Precision of weights and computation.
     seed : int or None, default=None
@@ -107,6 +73,8 @@ class Network:
     weights, biases : list of ndarray
         Layer i's are entry i - 1, of shapes (n_{i-1}, n_i) and (n_i,): views that can be
         written to. ``net.weights[i] = array`` checks shape and values.
+    loss_parameter : float or None
+        The loss's parameter, None if it has none.
     backend : str
         Name of the backend in use.
 
@@ -127,7 +95,15 @@ class Network:
     """
 
     def __init__(
-        self, layer_sizes, *, activation="relu", loss, dtype="float32", seed=None, backend=None
+        self,
+        layer_sizes,
+        *,
+        activation="relu",
+        loss,
+        loss_parameter=None,
+        dtype="float32",
+        seed=None,
+        backend=None,
     ):
         sizes = checks.layer_sizes(layer_sizes)
         self._loss = spec.choose("loss", loss, spec.LOSSES)
@@ -137,6 +113,8 @@ class Network:
                 "for two classes use log_loss with 1 output, or 2 outputs"
             )
         self.loss = loss
+        self.loss_parameter = checks.loss_parameter(loss_parameter, loss, self._loss)
+        self._loss_parameter = self.loss_parameter or 0.0
         self.layout = layout.Layout(
             sizes, _hidden_activations(activation, len(sizes) - 2), checks.dtype(dtype)
         )
@@ -268,7 +246,9 @@ class Network:
         epochs=20,
         batch_size=32,
         sample_weight=None,
+        l1=0.0,
         l2=0.0,
+        frozen=(),
         validation_data=None,
         shuffle=True,
         threads=None,
@@ -291,8 +271,11 @@ class Network:
             below n_samples, takes all at once.
         sample_weight : array-like of shape (n_samples,), optional
             Weights w ≥ 0, not all zero; a batch's loss is Σ w e / Σ w over the batch.
-        l2 : float, default=0.0
-            Adds l2 / 2 Σ W² over all weights, not biases, to the loss of every batch.
+        l1, l2 : float or sequence of float, default=0.0
+            Add l1 Σ |W| + l2 / 2 Σ W² over all weights, not biases, to the loss of every
+            batch; a number for all layers, or one for each entry of ``weights``.
+        frozen : sequence of int, default=()
+            Indices of entries of ``weights`` and ``biases`` that are left as they are.
         validation_data : (X, y) or (X, y, sample_weight), optional
             Data on which to compute the loss after each epoch.
         shuffle : bool, default=True
@@ -329,7 +312,7 @@ class Network:
             raise ValueError(
                 f"{type(optimizer).__name__} works on the full batch only; pass batch_size=None"
             )
-        l2 = checks.real_number("l2", l2)
+        rules = regularizers.checked(len(self.weights), l1, l2, frozen)
         # The order of a full batch does not matter.
         shuffle = checks.flag("shuffle", shuffle) and batch_size < n
         progress = checks.flag("progress", progress)
@@ -340,7 +323,7 @@ class Network:
         elif threads is None:
             flops = self.layout.flops_per_row * batch_size
             threads = teams.automatic(flops, max(self.layout.sizes[:-1]))
-        training = Training(self, data, optimizer, batch_size, l2, threads)
+        training = Training(self, data, optimizer, batch_size, rules, threads)
 
         epochs_a_call = epochs
         if validation is not None or progress:
@@ -406,7 +389,8 @@ class Network:
         data = self._data(X, y, sample_weight)
         online = self._online
         if online is None or (optimizer is not None and optimizer != online.optimizer):
-            online = Training(self, data, _optimizer(optimizer), len(data.X), 0.0, 1)
+            rules = regularizers.checked(len(self.weights))
+            online = Training(self, data, _optimizer(optimizer), len(data.X), rules, 1)
             self._online = online
         return online.step(data)
 
@@ -448,6 +432,7 @@ class Network:
         return self._backend.loss_and_gradient(
             self.layout.plan,
             self._loss.code,
+            self._loss_parameter,
             self._parameters,
             *data,
             block,
@@ -455,15 +440,6 @@ class Network:
             self.layout.zeros(self.layout.n_transposed),
             gradient,
         )
-
-
-class Data(NamedTuple):
-    """Checked samples as the backends take them, see backends/interface.py."""
-
-    X: np.ndarray
-    labels: np.ndarray
-    targets: np.ndarray
-    sample_weight: np.ndarray
 
 
 def _optimizer(optimizer):

@@ -7,7 +7,7 @@ zero unless said otherwise.
 """
 
 import numbers
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from . import spec
 
@@ -26,26 +26,26 @@ class Optimizer:
     full_batch_only = False  # not annotated, so not a field
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is bool:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.type is bool:
                 if not isinstance(value, bool):
                     raise TypeError(
-                        f"{type(self).__name__}: {field.name} must be True or False, got {value!r}"
+                        f"{type(self).__name__}: {entry.name} must be True or False, got {value!r}"
                     )
                 continue
             if isinstance(value, bool) or not isinstance(value, numbers.Real):
                 raise TypeError(
-                    f"{type(self).__name__}: {field.name} must be a number, got {value!r}"
+                    f"{type(self).__name__}: {entry.name} must be a number, got {value!r}"
                 )
             number = float(value)
-            low, high, low_allowed, high_allowed = _RANGES[field.name]
+            low, high, low_allowed, high_allowed = _RANGES[entry.name]
             inside = (low < number or (low_allowed and number == low)) and (
                 number < high or (high_allowed and number == high)
             )
             if not inside:  # false for NaN too
                 raise ValueError(
-                    f"{type(self).__name__}: {field.name} must be in "
+                    f"{type(self).__name__}: {entry.name} must be in "
                     f"{'[' if low_allowed else '('}{low:g}, {high:g}{']' if high_allowed else ')'}"
                     f", got {value!r}"
                 )
@@ -59,7 +59,7 @@ class Optimizer:
         raise NotImplementedError
 
     def hyper(self):
-        """The hyper-parameters as the kernels take them: five floats, the rate first."""
+        """The hyper-parameters as the kernels take them: six floats, the rate first."""
         raise NotImplementedError
 
     def initial_state(self, slot):
@@ -128,7 +128,7 @@ class SGD(Optimizer):
         return 0 if self.momentum == 0 else 1
 
     def hyper(self):
-        return (self.learning_rate, self.momentum, 0.0, 0.0, 0.0)
+        return (self.learning_rate, self.momentum, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class RMSprop(Optimizer):
     slots = 1
 
     def hyper(self):
-        return (self.learning_rate, self.decay, 0.0, self.epsilon, 0.0)
+        return (self.learning_rate, self.decay, 0.0, self.epsilon, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class Adagrad(Optimizer):
     slots = 1
 
     def hyper(self):
-        return (self.learning_rate, 0.0, 0.0, self.epsilon, 0.0)
+        return (self.learning_rate, 0.0, 0.0, self.epsilon, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -206,23 +206,33 @@ class Adam(Optimizer):
         Decay of the two moments, in [0, 1).
     epsilon : float, default=1e-8
         ε, above 0.
+    epsilon_hat : bool, default=False
+        Take ε for ε̂, which is added to √v instead of √v̂.
 
     References
     ----------
-    Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, Algorithm 1.
-    ``torch.optim.Adam`` does the same; scikit-learn adds ε to √v instead of √v̂ (the
-    paper's variant with ε̂), which differs by less than 1e-6 after a few hundred steps.
+    Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, Algorithm 1;
+    ``torch.optim.Adam`` does the same. The variant with ε̂, which the paper gives at the end
+    of section 2, is scikit-learn's.
     """
 
     learning_rate: float = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
+    epsilon_hat: bool = field(default=False, kw_only=True)
     code = spec.ADAM
     slots = 2
 
     def hyper(self):
-        return (self.learning_rate, self.beta_1, self.beta_2, self.epsilon, 0.0)
+        return (
+            self.learning_rate,
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
+            0.0,
+            float(self.epsilon_hat),
+        )
 
 
 @dataclass(frozen=True)
@@ -241,6 +251,8 @@ class AdamW(Adam):
         ε, above 0.
     weight_decay : float, default=0.01
         λ, at least 0.
+    epsilon_hat : bool, default=False
+        As for `Adam`.
 
     References
     ----------
@@ -253,7 +265,7 @@ class AdamW(Adam):
     code = spec.ADAMW
 
     def hyper(self):
-        return (self.learning_rate, self.beta_1, self.beta_2, self.epsilon, self.weight_decay)
+        return (*super().hyper()[:4], self.weight_decay, float(self.epsilon_hat))
 
 
 @dataclass(frozen=True)
@@ -305,6 +317,7 @@ class Rprop(Optimizer):
             self.eta_plus,
             self.smallest_step,
             self.largest_step,
+            0.0,
         )
 
     def initial_state(self, slot):

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 # Codes of activations.
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU = range(9)
 # Codes of losses.
-LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON = range(6)
+LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE = range(7)
 # Codes of optimisers (their hyper-parameters are the dataclasses in optimizers.py).
 SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
 
+# Columns of the table of rules, which has a row a layer as the plan does: the penalties
+# l1 Σ |W| and l2 / 2 Σ W² (row 0 is not used), and whether the layer keeps its parameters.
+L1, L2, FROZEN, RULES = range(4)
+
 LEAKY_SLOPE = 0.01  # slope of leaky_relu below zero
-HUBER_DELTA = 1.0  # error at which huber goes from quadratic to linear
 # Moments of optimisers that are smaller than this are set to 0.
 SMALLEST = 2.0**-100
 
@@ -50,13 +53,17 @@ ACTIVATIONS = {
 class Loss:
     """One loss with the output activation that belongs to it.
 
-    ``lowest`` and ``highest`` bound the targets for which the loss is defined.
+    ``lowest`` and ``highest`` bound the targets for which the loss is defined. ``parameter``
+    is the default of the loss's parameter, which lies between 0 and ``parameter_below``;
+    None if it has none.
     """
 
     code: int
     output_activation: str
     lowest: float = float("-inf")
     highest: float = float("inf")
+    parameter: float | None = None
+    parameter_below: float = 1e15
 
 
 LOSSES = {
@@ -64,8 +71,9 @@ LOSSES = {
     "cross_entropy": Loss(CROSS_ENTROPY, "softmax", 0.0, 1.0),
     "squared_error": Loss(SQUARED_ERROR, "identity"),
     "absolute_error": Loss(ABSOLUTE_ERROR, "identity"),
-    "huber": Loss(HUBER, "identity"),
+    "huber": Loss(HUBER, "identity", parameter=1.0),
     "poisson": Loss(POISSON, "exp", 0.0),
+    "quantile": Loss(QUANTILE, "identity", parameter=0.5, parameter_below=1.0),
 }
 
 

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import threading
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,16 @@ INLINE_SECONDS = 0.2
 FLOPS_PER_SECOND = 1e9
 
 NATURAL_ORDER = np.empty((0, 0), np.int64)
+CONSTANT_RATE = np.empty(0)
+
+
+class Data(NamedTuple):
+    """Checked samples as the backends take them, see backends/interface.py."""
+
+    X: np.ndarray
+    labels: np.ndarray
+    targets: np.ndarray
+    sample_weight: np.ndarray
 
 
 @dataclass
@@ -28,8 +39,8 @@ class History:
     Attributes
     ----------
     loss : list of float
-        Mean training loss of each finished epoch, over its batches as they came, the L2
-        penalty included.
+        Mean training loss of each finished epoch, over its batches as they came, the
+        penalties included.
     validation_loss : list of float
         Mean loss on the validation data after each epoch, without penalty; empty if there
         were none.
@@ -69,9 +80,9 @@ class TrainingDiverged(ArithmeticError):
 class Training:
     """What one call of fit allocates, and its calls of the backend."""
 
-    def __init__(self, network, data, optimizer, batch_size, l2, threads):
+    def __init__(self, network, data, optimizer, batch_size, regularizers, threads):
         self.network, self.data = network, data
-        self.optimizer, self.l2 = optimizer, l2
+        self.optimizer, self.regularizers = optimizer, regularizers
         plan = network.layout
         self.hyper = np.array(optimizer.hyper(), np.float64)
         self.threads = threads
@@ -92,12 +103,18 @@ class Training:
         network, layout = self.network, self.network.layout
         self.batch_size = batch_size
         block = layout.block_rows(batch_size)
-        self._network_arguments = (layout.plan, network._loss.code, network._parameters)
+        self._network_arguments = (
+            layout.plan,
+            network._loss.code,
+            network._loss_parameter,
+            network._parameters,
+        )
         self._training_arguments = (
             batch_size,
             self.optimizer.code,
             self.hyper,
-            self.l2,
+            self.regularizers.rules,
+            self.regularizers.divided,
             self.counters,
             self.state,
             block,
@@ -112,22 +129,26 @@ class Training:
             self._make_room(len(data.X))
         self.data = data
         losses = self._one_loss
-        if not self._train(NATURAL_ORDER, 1, losses, self._team, 0):
+        if not self._train(NATURAL_ORDER, 1, CONSTANT_RATE, losses, self._team, 0):
             raise TrainingDiverged(1, f"the loss of a batch is {losses[0]:g}", History())
         if not self.network._backend.finite(self.network._parameters):
             self.network.layout.clear_padding(self.network._parameters)
             raise TrainingDiverged(1, "the weights are not finite", History())
         return float(losses[0])
 
-    def run(self, order, epochs, history):
-        """Train for some epochs and add them to the history."""
+    def run(self, order, epochs, history, rates=CONSTANT_RATE):
+        """Train for some epochs and add them to the history.
+
+        `rates` has the learning rate of each step of these epochs, in float64; empty, the
+        optimiser's own rate counts.
+        """
         network = self.network
         losses = np.full(epochs, np.nan)
         team = np.zeros(TEAM_SIZE, np.int64)
 
         def call():
             return teams.run(
-                lambda rank: self._train(order, epochs, losses, team, rank), self.threads
+                lambda rank: self._train(order, epochs, rates, losses, team, rank), self.threads
             )
 
         seconds = network.layout.flops_per_row * len(self.data.X) * epochs / FLOPS_PER_SECOND
@@ -144,13 +165,14 @@ class Training:
                 len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
             )
 
-    def _train(self, order, epochs, losses, team, rank):
+    def _train(self, order, epochs, rates, losses, team, rank):
         """Call the backend as one thread of a team."""
         return self.network._backend.train(
             *self._network_arguments,
             *self.data,
             order,
             epochs,
+            rates,
             *self._training_arguments,
             losses,
             self.stop,

@@ -41,7 +41,8 @@ cdef Array memory(const char *name, cnp.ndarray array) except *:
 
 
 cdef Net net_of(
-    object plan, Py_ssize_t loss, object parameters, Py_ssize_t block, object workspace
+    object plan, Py_ssize_t loss, double loss_parameter, object parameters, Py_ssize_t block,
+    object workspace
 ) except *:
     """The Net, the first arrays to register."""
     forget()
@@ -49,7 +50,9 @@ cdef Net net_of(
     return Net(
         <const int64_t *>table.start,
         table.bytes // (COLUMNS * sizeof(int64_t)) - 1,
+        1,
         loss,
+        loss_parameter,
         <real *>memory("parameters", parameters).start,
         block,
         <real *>memory("workspace", workspace).start,
@@ -80,7 +83,7 @@ def finite(array):
 
 
 def predict(plan, Py_ssize_t loss, parameters, X, Py_ssize_t block, workspace, out):
-    cdef Net net = net_of(plan, loss, parameters, block, workspace)
+    cdef Net net = net_of(plan, loss, 0.0, parameters, block, workspace)
     cdef Array samples = memory("X", X)
     cdef Data data = Data(<const real *>samples.start, NULL, NULL, NULL, NULL)
     cdef real *result = <real *>memory("out", out).start
@@ -90,10 +93,10 @@ def predict(plan, Py_ssize_t loss, parameters, X, Py_ssize_t block, workspace, o
 
 
 def loss_and_gradient(
-    plan, Py_ssize_t loss, parameters, X, labels, targets, sample_weight, Py_ssize_t block,
-    workspace, transposed, gradient
+    plan, Py_ssize_t loss, double loss_parameter, parameters, X, labels, targets, sample_weight,
+    Py_ssize_t block, workspace, transposed, gradient
 ):
-    cdef Net net = net_of(plan, loss, parameters, block, workspace)
+    cdef Net net = net_of(plan, loss, loss_parameter, parameters, block, workspace)
     cdef Data data = data_of(X, labels, targets, sample_weight, labels[:0])
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef real *G = <real *>memory("gradient", gradient).start
@@ -105,11 +108,12 @@ def loss_and_gradient(
 
 
 def train(
-    plan, Py_ssize_t loss, parameters, X, labels, targets, sample_weight, order,
-    Py_ssize_t epochs, Py_ssize_t batch_size, Py_ssize_t optimizer, hyper, double l2, counters,
-    state, Py_ssize_t block, workspace, transposed, gradient, losses, stop, team, Py_ssize_t rank
+    plan, Py_ssize_t loss, double loss_parameter, parameters, X, labels, targets, sample_weight,
+    order, Py_ssize_t epochs, rates, Py_ssize_t batch_size, Py_ssize_t optimizer, hyper, rules,
+    bint divided, counters, state, Py_ssize_t block, workspace, transposed, gradient, losses, stop,
+    team, Py_ssize_t rank
 ):
-    cdef Net net = net_of(plan, loss, parameters, block, workspace)
+    cdef Net net = net_of(plan, loss, loss_parameter, parameters, block, workspace)
     cdef Data data = data_of(X, labels, targets, sample_weight, order)
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef real *G = <real *>memory("gradient", gradient).start
@@ -124,14 +128,17 @@ def train(
     net.team, net.rank = <int64_t *>memory("team", team).start, rank
     net.threads = of_threads.bytes // (3 * sizeof(double))
     cdef Stepping how = Stepping(
-        optimizer, <const double *>memory("hyper", hyper).start, l2,
+        optimizer, <const double *>memory("hyper", hyper).start, 0.0,
         <double *>of_threads.start + 3 * rank, first_state, second_state,
+        <const double *>memory("rules", rules).start, 1.0,
     )
+    cdef const double *of_steps = <const double *>memory("rates", rates).start
     cdef double *epoch_losses = <double *>memory("losses", losses).start
     cdef const int64_t *stopped = <const int64_t *>memory("stop", stop).start
     cdef Py_ssize_t n = X.shape[0], finished
     with nogil:
         finished = run_train(
-            &net, &data, n, epochs, batch_size, &how, WT, G, epoch_losses, stopped
+            &net, &data, n, epochs, batch_size, &how, of_steps, divided, WT, G, epoch_losses,
+            stopped,
         )
     return finished

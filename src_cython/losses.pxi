@@ -3,11 +3,13 @@
 # All but cross_entropy treat each output by itself; what they make of padding is not used.
 # The twin of fastbp/backends/numba_/losses.py.
 
-cdef void pointwise(Py_ssize_t loss, real *s, real *y, Py_ssize_t n) noexcept nogil:
+cdef void pointwise(
+    Py_ssize_t loss, double parameter, real *s, real *y, Py_ssize_t n
+) noexcept nogil:
     """From pre-activations s[:n] and targets y[:n] to deltas (in s) and losses (in y)."""
     cdef Py_ssize_t i
     cdef vec x, t, zero = splat(0.0), u, h, d, upper, high, low, linear_part, y_log_y
-    cdef real delta = HUBER_DELTA
+    cdef vec above, below, slope
     check(s, n)
     check(y, n)
     if loss == LOG_LOSS:
@@ -29,10 +31,10 @@ cdef void pointwise(Py_ssize_t loss, real *s, real *y, Py_ssize_t n) noexcept no
             upper = select_lt(zero, d, splat(1.0), zero)
             store(s, i, select_lt(d, zero, splat(-1.0), upper))
     elif loss == HUBER:
-        high, low = splat(delta), splat(-delta)
+        high, low = splat(<real>parameter), splat(<real>-parameter)
         for i from 0 <= i < n by FBP_LANES:
             d = load(s, i) - load(y, i)
-            linear_part = delta * absolute(d) - <real>0.5 * delta * delta
+            linear_part = high * absolute(d) - splat(<real>(0.5 * parameter * parameter))
             store(y, i, select_le(absolute(d), high, <real>0.5 * d * d, linear_part))
             store(s, i, select_lt(d, low, low, select_lt(high, d, high, d)))
     elif loss == POISSON:
@@ -42,6 +44,13 @@ cdef void pointwise(Py_ssize_t loss, real *s, real *y, Py_ssize_t n) noexcept no
             y_log_y = t * log(select_le(t, zero, splat(1.0), t))
             store(y, i, fma(-t, x, h) + (y_log_y - t))
             store(s, i, h - t)
+    elif loss == QUANTILE:
+        above, below = splat(<real>(1.0 - parameter)), splat(<real>-parameter)
+        for i from 0 <= i < n by FBP_LANES:
+            d = load(s, i) - load(y, i)
+            slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
+            store(y, i, slope * d)
+            store(s, i, slope)
 
 
 cdef inline vec row_max(const real *s, Py_ssize_t n) noexcept nogil:

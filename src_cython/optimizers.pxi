@@ -22,9 +22,23 @@ cdef inline vec settled(vec v) noexcept nogil:
     return select_lt(absolute(v), splat(SMALLEST), splat(0.0), v)
 
 
+cdef void add_penalties(
+    const real *w, real *g, Py_ssize_t n, double l1, double l2
+) noexcept nogil:
+    """g[:n] += l1 sign(w) + l2 w."""
+    cdef Py_ssize_t i
+    cdef vec x, share
+    check(w, n)
+    check(g, n)
+    for i from 0 <= i < n by FBP_LANES:
+        x = load(w, i)
+        share = fma(splat(<real>l2), x, load(g, i))
+        store(g, i, fma(splat(<real>l1), sign(x), share))
+
+
 cdef void update(
-    Py_ssize_t optimizer, const double *hyper, const double *counters, real *w, const real *g,
-    real *first, real *second, Py_ssize_t n, double l2, double decay
+    Py_ssize_t optimizer, const double *hyper, double learning_rate, const double *counters,
+    real *w, const real *g, real *first, real *second, Py_ssize_t n, double l2, double decay
 ) noexcept nogil:
     """One step of w[:n] for gradients g[:n] and the state arrays `first` and `second`.
 
@@ -35,8 +49,8 @@ cdef void update(
     cdef vec x, d, v, m, step, mu, keep, add, keep_1, add_1, keep_2, add_2, shrink
     cdef vec zero = splat(0.0), one = splat(1.0), minus, plus, smallest, largest
     cdef vec agreement, factor
-    cdef vec rate = splat(<real>hyper[0])
-    cdef vec minus_rate = splat(<real>(-hyper[0]))
+    cdef vec rate = splat(<real>learning_rate)
+    cdef vec minus_rate = splat(<real>(-learning_rate))
     cdef vec penalty = splat(<real>l2)
     cdef vec epsilon = splat(<real>hyper[3])
     cdef double correction
@@ -80,13 +94,13 @@ cdef void update(
             store(first, i, v)
             store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == ADAM or optimizer == ADAMW:
-        # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t).
+        # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t); ε̂ = c ε.
         correction = sqrt_double(1.0 - counters[2])
-        rate = splat(<real>(hyper[0] * correction / (1.0 - counters[1])))
-        epsilon = splat(<real>(hyper[3] * correction))
+        rate = splat(<real>(learning_rate * correction / (1.0 - counters[1])))
+        epsilon = splat(<real>(hyper[3] * (1.0 if hyper[5] != 0.0 else correction)))
         keep_1, add_1 = splat(<real>hyper[1]), splat(<real>(1.0 - hyper[1]))
         keep_2, add_2 = splat(<real>hyper[2]), splat(<real>(1.0 - hyper[2]))
-        shrink = splat(<real>(1.0 - hyper[0] * decay))
+        shrink = splat(<real>(1.0 - learning_rate * decay))
         for i from 0 <= i < n by FBP_LANES:
             x = load(w, i)
             d = fma(penalty, x, load(g, i))

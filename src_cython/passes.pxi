@@ -11,7 +11,9 @@ from libc.stdint cimport int64_t
 cdef struct Net:
     const int64_t *plan
     Py_ssize_t m  # number of layers
+    Py_ssize_t lowest  # layer that learns
     Py_ssize_t loss
+    double loss_parameter
     real *parameters
     Py_ssize_t block
     real *workspace
@@ -279,7 +281,7 @@ cdef void output_deltas(
             row = row_of(data, start + r)
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
-        pointwise(net.loss, s, y, padded(rows * stride))
+        pointwise(net.loss, net.loss_parameter, s, y, padded(rows * stride))
         if stride == 1:
             for r from 0 <= r < rows by FBP_LANES:
                 store(d, r, load(s, r) * load(shares, r))
@@ -308,12 +310,12 @@ cdef void sum_outputs(
 
 
 cdef void backward(Net *net, const real *transposed) noexcept nogil:
-    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) for i = m..2, own rows."""
+    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) as far down as layers learn, own rows."""
     cdef Py_ssize_t i, n_in, stride, stride_in
     cdef const int64_t *above
     cdef const int64_t *here
     cdef const real *WT
-    for i in range(net.m, 1, -1):
+    for i in range(net.m, net.lowest, -1):
         above, here = net.plan + (i - 1) * COLUMNS, net.plan + i * COLUMNS
         n_in, stride, stride_in = above[SIZE], here[STRIDE], above[STRIDE]
         WT = transposed + here[TRANSPOSED]

@@ -24,14 +24,17 @@ cdef extern from *:
     """
     int64_t read_once "fbp_read_once"(const int64_t *p) nogil
 
-# The optimiser and its arrays.
+# The optimiser and its arrays; this step's learning rate; the table of rules and the factor of
+# penalties.
 cdef struct Stepping:
     Py_ssize_t optimizer
     const double *hyper
-    double l2
+    double rate
     double *counters
     real *first
     real *second
+    const double *rules
+    double factor
 
 
 cdef double weight_total(Data *data, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
@@ -45,25 +48,53 @@ cdef double weight_total(Data *data, Py_ssize_t start, Py_ssize_t rows) noexcept
     return total
 
 
-cdef double sum_of_squares(Net *net) noexcept nogil:
-    """Σ W² over all weights, biases left out."""
-    cdef double total = 0.0
+cdef inline bint is_frozen(const double *rules, Py_ssize_t i) noexcept nogil:
+    """Whether layer i keeps its parameters."""
+    return rules[i * RULES + FROZEN] != 0.0
+
+
+cdef Py_ssize_t lowest_learning(const double *rules, Py_ssize_t m) noexcept nogil:
+    """The first layer that is not frozen."""
+    cdef Py_ssize_t i
+    for i in range(1, m):
+        if not is_frozen(rules, i):
+            return i
+    return m
+
+
+cdef bint penalised(const double *rules, Py_ssize_t m) noexcept nogil:
+    """Whether there is a penalty."""
+    cdef double largest = 0.0
+    cdef Py_ssize_t i
+    for i in range(1, m + 1):
+        largest = max(largest, rules[i * RULES + L1], rules[i * RULES + L2])
+    return largest > 0.0
+
+
+cdef double penalties(Net *net, const double *rules) noexcept nogil:
+    """Σ l1 |W| + l2 / 2 W² over all weights, biases left out."""
+    cdef double total = 0.0, l1, half_l2
     cdef Py_ssize_t i, k, j, stride, rows, n
     cdef const int64_t *here
     cdef const real *W
-    cdef vec w, squares
+    cdef vec w, squares, sizes
     for i in range(1, net.m + 1):
+        l1, half_l2 = rules[i * RULES + L1], 0.5 * rules[i * RULES + L2]
+        if l1 == 0.0 and half_l2 == 0.0:
+            continue
         here = net.plan + i * COLUMNS
         W = net.parameters + here[WEIGHTS]
         rows, n, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[SIZE], here[STRIDE]
         if single_output(net, i):
             rows, n = 1, rows
         for k in range(rows):
-            squares = splat(0.0)
+            squares, sizes = splat(0.0), splat(0.0)
             for j from 0 <= j < n by FBP_LANES:
                 w = load(W, k * stride + j)
                 squares = fma(w, w, squares)
-            total += sum_lanes(squares)
+                sizes = sizes + absolute(w)
+            total += half_l2 * sum_lanes(squares)
+            total += l1 * sum_lanes(sizes)
     return total
 
 
@@ -90,13 +121,22 @@ cdef double total_of(Losses *sums) noexcept nogil:
 
 
 cdef void apply(
-    Net *net, Stepping *how, const real *gradient, Py_ssize_t at, Py_ssize_t n, bint biases
+    Net *net, Stepping *how, Py_ssize_t i, real *gradient, Py_ssize_t at, Py_ssize_t n,
+    bint biases
 ) noexcept nogil:
-    """Step the parameters at..at + n - 1, weights or biases."""
+    """Step layer i's parameters at..at + n - 1, weights or biases."""
+    cdef real *w = net.parameters + at
+    cdef real *g = gradient + at
+    cdef double l1 = how.factor * how.rules[i * RULES + L1]
+    cdef double l2 = how.factor * how.rules[i * RULES + L2]
+    if biases:
+        l2 = 0.0
+    elif l1 > 0.0:
+        add_penalties(w, g, n, l1, l2)
+        l2 = 0.0
     update(
-        how.optimizer, how.hyper, how.counters, net.parameters + at, gradient + at,
-        how.first + at, how.second + at, n,
-        0.0 if biases else how.l2, 0.0 if biases else how.hyper[4],
+        how.optimizer, how.hyper, how.rate, how.counters, w, g, how.first + at, how.second + at, n,
+        l2, 0.0 if biases else how.hyper[4],
     )
 
 
@@ -111,20 +151,20 @@ cdef void step(
         here = net.plan + i * COLUMNS
         n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
         weight_rows(net, i, &first, &end)
-        if first == end:
+        if first == end or is_frozen(how.rules, i):
             continue
         if single_output(net, i):
             weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
-            apply(net, how, gradient, start, padded(n_in), False)
-            apply(net, how, gradient, start + padded(n_in), FBP_LANES, True)
+            apply(net, how, i, gradient, start, padded(n_in), False)
+            apply(net, how, i, gradient, start + padded(n_in), FBP_LANES, True)
             continue
         while first < end:
             last = min(first + CHUNK, end)
             weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
             of_weights = min(last, n_in) - first
-            apply(net, how, gradient, start + first * stride, of_weights * stride, False)
+            apply(net, how, i, gradient, start + first * stride, of_weights * stride, False)
             if last > n_in:
-                apply(net, how, gradient, start + n_in * stride, stride, True)
+                apply(net, how, i, gradient, start + n_in * stride, stride, True)
             if i > 1:
                 transpose_rows(net, i, transposed, first, first + of_weights)
             first = last
@@ -190,14 +230,17 @@ cdef double run_loss_and_gradient(
 
 cdef Py_ssize_t run_train(
     Net *net, Data *data, Py_ssize_t n, Py_ssize_t epochs, Py_ssize_t batch_size,
-    Stepping *how, real *transposed, real *gradient, double *losses, const int64_t *stop
+    Stepping *how, const double *rates, bint divided, real *transposed, real *gradient,
+    double *losses, const int64_t *stop
 ) noexcept nogil:
-    cdef Py_ssize_t epoch, batch, rows, start, end, stride
+    cdef Py_ssize_t epoch, batch, rows, start, end, stride, steps = 0
     cdef double numerator, denominator, penalty, total, batch_loss
     cdef bint leading = net.rank == 0
+    cdef bint penalise = leading and penalised(how.rules, net.m)
     cdef Losses sums
     cdef const real *h
     cdef const int64_t *order = data.order
+    net.lowest = lowest_learning(how.rules, net.m)
     if leading:
         set_constants(net)
         net.team[STOPPED] = read_once(stop)
@@ -212,8 +255,11 @@ cdef Py_ssize_t run_train(
                 return epoch
             start, end = batch, min(batch + batch_size, n)
             total = weight_total(data, batch, end - batch)
-            if leading and how.l2 > 0.0:
-                penalty += 0.5 * how.l2 * sum_of_squares(net) * (end - batch)
+            how.factor = 1.0
+            if divided:
+                how.factor = 1.0 / total if total > 0.0 else 0.0
+            if penalise:
+                penalty += how.factor * penalties(net, how.rules) * (end - batch)
             sums = Losses([0.0, 0.0, 0.0, 0.0])
             while True:
                 rows = min(net.block, end - start)
@@ -234,11 +280,13 @@ cdef Py_ssize_t run_train(
                 if leading:
                     losses[epoch] = batch_loss
                 return epoch
-            numerator += batch_loss
-            denominator += total
+            numerator += batch_loss * how.factor * (end - batch) if divided else batch_loss
+            denominator += 1.0 * (end - batch) if divided else total
             how.counters[0] += 1.0
             how.counters[1] *= how.hyper[1]
             how.counters[2] *= how.hyper[2]
+            how.rate = rates[steps] if rates != NULL else how.hyper[0]
+            steps += 1
             step(net, h, stride, rows, start > batch, transposed, gradient, how)
             if leading:
                 net.team[STOPPED] = read_once(stop)

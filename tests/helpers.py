@@ -16,7 +16,10 @@ TARGETS = {
     "absolute_error": ["real"],
     "huber": ["real"],
     "poisson": ["counts", "soft"],
+    "quantile": ["real"],
 }
+# Parameters of losses in the tests, where they are not at their defaults.
+PARAMETERS = {"quantile": 0.7}
 LOSSES_AND_TARGETS = [(loss, kind) for loss, kinds in TARGETS.items() for kind in kinds]
 
 # One optimiser of each code, no hyper-parameter at its default.
@@ -60,7 +63,13 @@ def make_data(loss, n, n_features, n_outputs, seed=0, kind=None):
 def make_network(sizes, loss, backend, dtype="float64", activation="tanh", seed=0):
     """A network with biases that are not zero."""
     net = fastbp.Network(
-        sizes, activation=activation, loss=loss, dtype=dtype, backend=backend, seed=seed
+        sizes,
+        activation=activation,
+        loss=loss,
+        loss_parameter=PARAMETERS.get(loss),
+        dtype=dtype,
+        backend=backend,
+        seed=seed,
     )
     rng = np.random.default_rng(seed + 1)
     for b in net.biases:

@@ -5,6 +5,7 @@ import pytest
 from helpers import (
     ACTIVATIONS,
     LOSSES_AND_TARGETS,
+    PARAMETERS,
     error,
     gradient_of,
     make_data,
@@ -42,9 +43,9 @@ def problem(loss, kind, activation, backend, n_outputs=3, n=5):
         )
         X, y = make_data(loss, n, 3, outputs_for(loss, n_outputs), seed, kind)
         smooth = activation not in KINKED or away_from_kinks(net, X)
-        if loss in ("absolute_error", "huber"):
+        if loss in ("absolute_error", "huber", "quantile"):
             d = np.abs(net.predict(X) - y)
-            kink = 0 if loss == "absolute_error" else 1
+            kink = 1 if loss == "huber" else 0
             smooth = smooth and np.abs(d - kink).min() > 100 * STEP
         if smooth:
             return net, X, y
@@ -138,6 +139,9 @@ def torch_loss(torch, loss, s, y):
         return functional.l1_loss(s, y, reduction="none").sum(1), s
     if loss == "huber":
         return functional.huber_loss(s, y, reduction="none", delta=1.0).sum(1), s
+    if loss == "quantile":
+        q = PARAMETERS[loss]
+        return torch.maximum(q * (y - s), (q - 1) * (y - s)).sum(1), s
     assert loss == "poisson"
     # poisson_nll_loss lacks the terms without h, which make the deviance zero at h = y.
     e = functional.poisson_nll_loss(s, y, log_input=True, reduction="none")

@@ -29,9 +29,14 @@ ARROWS = {
     "checks": set(),
     "optimizers": {"spec"},
     "teams": set(),
+    "regularizers": {"spec", "checks"},
+    "parameters": {"checks"},
     "training": {"spec", "layout", "checks", "optimizers", "teams", "backends"},
     "backends": {"spec"},
-    "network": {"spec", "layout", "checks", "optimizers", "teams", "training", "backends"},
+    "network": {
+        *("spec", "layout", "checks", "optimizers", "parameters", "regularizers", "teams"),
+        *("training", "backends"),
+    },
 }
 A_BACKEND = {"spec", "layout"}
 
@@ -223,7 +228,7 @@ def test_optimizers_cover_their_codes():
     codes = [optimizer.code for optimizer in [*sgd, *others]]
     assert sorted(codes) == list(range(spec.RPROP + 1))
     for optimizer in [*sgd, *others]:
-        assert len(optimizer.hyper()) == 5
+        assert len(optimizer.hyper()) == 6
         assert optimizer.hyper()[0] == optimizer.learning_rate
         assert fastbp.__all__.count(type(optimizer).__name__) == 1
 

@@ -74,9 +74,10 @@ def predict(plan, loss, parameters, X, block, workspace, out):
     KERNELS[X.dtype].predict(plan, loss, parameters, X, block, workspace, out)
 
 
-def loss_and_gradient(plan, loss, parameters, X, *rest):
-    return KERNELS[X.dtype].loss_and_gradient(plan, loss, parameters, X, *rest)
+def loss_and_gradient(plan, loss, loss_parameter, parameters, X, *rest):
+    kernels = KERNELS[X.dtype]
+    return kernels.loss_and_gradient(plan, loss, loss_parameter, parameters, X, *rest)
 
 
-def train(plan, loss, parameters, X, *rest):
-    return KERNELS[X.dtype].train(plan, loss, parameters, X, *rest)
+def train(plan, loss, loss_parameter, parameters, X, *rest):
+    return KERNELS[X.dtype].train(plan, loss, loss_parameter, parameters, X, *rest)

@@ -11,6 +11,8 @@ plan : int64 array of shape (m + 1, layout.COLUMNS), IN
     The network's layout, see layout.py.
 loss : int, IN
     Code of the loss, see spec.py. It implies the output activation.
+loss_parameter : float, IN
+    The loss's parameter (huber's δ, quantile's q), whatever for losses that have none.
 parameters : real array of shape (layout.n_parameters,), IN; IN-OUT in train
     Weights and biases in rows padded with zeros.
 X : real array of shape (n, n_0), C-contiguous, IN, may be read-only
@@ -76,6 +78,7 @@ class Backend(Protocol):
         self,
         plan: Integers,
         loss: int,
+        loss_parameter: float,
         parameters: Real,
         X: Real,
         labels: Integers,
@@ -88,7 +91,7 @@ class Backend(Protocol):
     ) -> float:
         """The weighted mean loss Σ w e / Σ w of all rows, and its gradient.
 
-        Without an L2 penalty; if all weights are zero, loss and gradient are zero.
+        Without penalties; if all weights are zero, loss and gradient are zero.
         `gradient` and `transposed` may be empty: then only the loss is computed.
         """
 
@@ -96,6 +99,7 @@ class Backend(Protocol):
         self,
         plan: Integers,
         loss: int,
+        loss_parameter: float,
         parameters: Real,
         X: Real,
         labels: Integers,
@@ -103,10 +107,12 @@ class Backend(Protocol):
         sample_weight: Real,
         order: Integers,
         epochs: int,
+        rates: NDArray[np.float64],
         batch_size: int,
         optimizer: int,
         hyper: NDArray[np.float64],
-        l2: float,
+        rules: NDArray[np.float64],
+        divided: int,
         counters: NDArray[np.float64],
         state: Real,
         block: int,
@@ -127,17 +133,25 @@ class Backend(Protocol):
         order : int64 array of shape (rows of orders, n) or (0, n), C-contiguous, IN
             The rows in the order of training, one line an epoch; empty for 0, 1, ..., n - 1
             in each. A batch is `batch_size` successive entries, the last may be smaller.
-        hyper : float64 array of shape (5,), IN
+        rates : float64 array of shape (steps of this call,) or (0,), IN
+            The learning rate of each step; if empty, ``hyper[0]`` throughout.
+        hyper : float64 array of shape (6,), IN
             Hyper-parameters as ``Optimizer.hyper`` returns them.
-        l2 : float, IN
-            Adds l2 / 2 Σ W² (weights, not biases) to the loss of each batch.
+        rules : float64 array of shape (m + 1, spec.RULES), C-contiguous, IN
+            For each layer i > 0 the factors of the penalties l1 Σ |W| + l2 / 2 Σ W² (weights,
+            not biases) that are added to the loss of each batch, and whether its weights and
+            biases stay as they are (not 0). Not all layers may be frozen.
+        divided : int, IN
+            1 for scikit-learn's convention: a batch's penalties are divided by its Σ w, and
+            an epoch's loss is the mean of its batches' losses by their numbers of rows.
+            0: penalties are independent of the batch, losses weighted by Σ w.
         counters : float64 array of shape (threads, 3), C-contiguous, IN-OUT
             Steps done so far, β1^steps and β2^steps (0, 1, 1 at the start), for each thread.
         state : real array of shape (slots, layout.n_parameters), C-contiguous, IN-OUT
             The optimiser's arrays, laid out like the parameters. Padding stays as it is.
         losses : float64 array of shape (epochs,), OUT
             Per epoch, Σ w e / Σ w over the batches' losses as they were before each step, plus
-            the mean of the penalty.
+            the mean of the penalties by rows.
         stop : int64 array of shape (1,), IN
             Read before each step; training ends once it is not zero.
         team : int64 array of shape (TEAM_SIZE,), destroyed

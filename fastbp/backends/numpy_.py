@@ -128,10 +128,10 @@ ACTIVATIONS = {
 
 
 # Losses: output activation, each sample's loss e and its delta ∂e/∂s, from pre-activations s
-# and targets y of shape (n, n_m). Losses sum over the outputs.
+# and targets y of shape (n, n_m), and the loss's parameter. Losses sum over the outputs.
 
 
-def log_loss(s, y):
+def log_loss(s, y, _):
     """e = -y ln h - (1 - y) ln(1 - h) with h = σ(s), as max(s, 0) - s y + ln(1 + exp(-|s|))."""
     e = np.maximum(s, 0) - s * y + np.log1p(np.exp(-np.abs(s)))
     return e.sum(axis=1), sigmoid(s) - y
@@ -142,36 +142,41 @@ def softmax(s):
     return e / e.sum(axis=1, keepdims=True)
 
 
-def cross_entropy(s, y):
+def cross_entropy(s, y, _):
     """e = -Σ y ln softmax(s) for targets that sum to 1."""
     shifted = s - s.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return (y * (log_sum - shifted)).sum(axis=1), softmax(s) - y
 
 
-def squared_error(s, y):
+def squared_error(s, y, _):
     """e = ½ (s - y)²."""
     return ((s - y) ** 2).sum(axis=1) / 2, s - y
 
 
-def absolute_error(s, y):
+def absolute_error(s, y, _):
     """e = |s - y|; the derivative at 0 is taken as 0."""
     return np.abs(s - y).sum(axis=1), np.sign(s - y)
 
 
-def huber(s, y):
-    """e = ½ d² for |d| ≤ δ, δ |d| - ½ δ² beyond; d = s - y, δ = 1."""
-    delta = spec.HUBER_DELTA
+def huber(s, y, delta):
+    """e = ½ d² for |d| ≤ δ, δ |d| - ½ δ² beyond; d = s - y."""
     d = s - y
     e = np.where(np.abs(d) <= delta, d * d / 2, delta * np.abs(d) - delta * delta / 2)
     return e.sum(axis=1), np.clip(d, -delta, delta)
 
 
-def poisson(s, y):
+def poisson(s, y, _):
     """Half the Poisson deviance: e = h - y + y ln(y / h) with h = exp(s); y ln y is 0 at 0."""
     h = np.exp(s)
     y_log_y = y * np.log(np.where(y > 0, y, 1))
     return (h - y * s + y_log_y - y).sum(axis=1), h - y
+
+
+def quantile(s, y, q):
+    """e = (1 - q) d for d > 0, -q d below; d = s - y; the derivative at 0 is taken as 0."""
+    d = s - y
+    return np.where(d > 0, (1 - q) * d, -q * d).sum(axis=1), np.select([d > 0, d < 0], [1 - q, -q])
 
 
 LOSSES: dict[int, tuple[Callable, Callable]] = {
@@ -181,6 +186,7 @@ LOSSES: dict[int, tuple[Callable, Callable]] = {
     spec.ABSOLUTE_ERROR: (absolute_error, _identity),
     spec.HUBER: (huber, _identity),
     spec.POISSON: (poisson, np.exp),
+    spec.QUANTILE: (quantile, _identity),
 }
 
 
@@ -192,9 +198,9 @@ def settled(v):
     return np.where(np.abs(v) < spec.SMALLEST, 0, v)
 
 
-def update(optimizer, hyper, counters, w, g, state, weight_decay):
+def update(optimizer, hyper, rate, counters, w, g, state, weight_decay):
     """One step on one array of weights, in place; `state` lists the arrays of its slots."""
-    rate, a, b, epsilon, _ = (float(value) for value in hyper)
+    _, a, b, epsilon, _, epsilon_hat = (float(value) for value in hyper)
     if optimizer == spec.SGD:
         w -= rate * g
     elif optimizer in (spec.MOMENTUM, spec.NESTEROV):
@@ -216,9 +222,11 @@ def update(optimizer, hyper, counters, w, g, state, weight_decay):
         v[...] = settled(b * v + (1 - b) * g * g)
         m_hat = m / (1 - counters[1])
         v_hat = v / (1 - counters[2])
+        if epsilon_hat:
+            epsilon /= math.sqrt(1 - counters[2])
         w -= rate * m_hat / (np.sqrt(v_hat) + epsilon)
     elif optimizer == spec.RPROP:
-        _, eta_minus, eta_plus, smallest, largest = (float(value) for value in hyper)
+        _, eta_minus, eta_plus, smallest, largest, _ = (float(value) for value in hyper)
         previous, step = state
         agreement = np.sign(g) * np.sign(previous)
         factor = np.where(agreement > 0, eta_plus, np.where(agreement < 0, eta_minus, 1))
@@ -270,11 +278,11 @@ def _weights(n, sample_weight):
     return sample_weight.astype(np.float64) if sample_weight.size else np.ones(n)
 
 
-def _gradient(plan, loss, parameters, X, y, w, gradient):
+def _gradient(plan, loss, loss_parameter, parameters, X, y, w, gradient):
     """Σ w e over the rows, and the gradient of Σ w e / Σ w."""
     total = w.sum()
     s, h = forward(plan, parameters, X)
-    e, ds = LOSSES[loss][0](s[-1], y)
+    e, ds = LOSSES[loss][0](s[-1], y, loss_parameter)
     share = w / total if total > 0 else np.zeros_like(w)
     ds = (ds * share[:, None]).astype(X.dtype, copy=False)
     if gradient.size:
@@ -285,6 +293,7 @@ def _gradient(plan, loss, parameters, X, y, w, gradient):
 def loss_and_gradient(
     plan,
     loss,
+    loss_parameter,
     parameters,
     X,
     labels,
@@ -299,13 +308,23 @@ def loss_and_gradient(
     w = _weights(len(X), sample_weight)
     total = w.sum()
     with np.errstate(all="ignore"):
-        numerator = _gradient(plan, loss, parameters, X, y, w, gradient)
+        numerator = _gradient(plan, loss, loss_parameter, parameters, X, y, w, gradient)
     return numerator / total if total > 0 else 0.0
+
+
+def _penalty(rules, weights):
+    """Σ l1 |W| + l2 / 2 W² over the weights of all layers."""
+    total = 0.0
+    for (l1, l2, _), W in zip(rules[1:], weights, strict=True):
+        W = W.astype(np.float64)
+        total += float(l1 * np.abs(W).sum() + l2 / 2 * (W * W).sum())
+    return total
 
 
 def train(
     plan,
     loss,
+    loss_parameter,
     parameters,
     X,
     labels,
@@ -313,10 +332,12 @@ def train(
     sample_weight,
     order,
     epochs,
+    rates,
     batch_size,
     optimizer,
     hyper,
-    l2,
+    rules,
+    divided,
     counters,
     state,
     block,
@@ -335,6 +356,7 @@ def train(
     weights, biases = views(plan, parameters)
     dW, db = views(plan, gradient)
     slots = [views(plan, slot) for slot in state]
+    steps = 0
     with np.errstate(all="ignore"):
         for epoch in range(epochs):
             numerator = denominator = penalty = 0.0
@@ -344,23 +366,33 @@ def train(
                 rows = slice(start, start + batch_size)
                 if order.size:
                     rows = order[epoch, rows]
-                batch = _gradient(plan, loss, parameters, X[rows], y[rows], w[rows], gradient)
+                batch = _gradient(
+                    plan, loss, loss_parameter, parameters, X[rows], y[rows], w[rows], gradient
+                )
                 if not math.isfinite(batch):
                     losses[epoch] = batch
                     return epoch
-                if l2 > 0:
-                    squares = sum(float((W.astype(np.float64) ** 2).sum()) for W in weights)
-                    penalty += l2 / 2 * squares * len(w[rows])
-                numerator += batch
-                denominator += float(w[rows].sum())
+                count, total = len(w[rows]), float(w[rows].sum())
+                factor = 1.0
+                if divided:
+                    factor = 1 / total if total > 0 else 0.0
+                penalty += factor * count * _penalty(rules, weights)
+                numerator += batch * factor * count if divided else batch
+                denominator += count if divided else total
+                rate = float(rates[steps] if rates.size else hyper[0])
+                steps += 1
                 counters[0] += 1
                 counters[1] *= hyper[1]
                 counters[2] *= hyper[2]
                 for i in range(len(weights)):
+                    l1, l2, frozen = rules[i + 1, [spec.L1, spec.L2, spec.FROZEN]]
+                    if frozen:
+                        continue
                     of_weights = [slot[0][i] for slot in slots]
                     of_biases = [slot[1][i] for slot in slots]
-                    g = dW[i] + l2 * weights[i]
-                    update(optimizer, hyper, counters, weights[i], g, of_weights, hyper[4])
-                    update(optimizer, hyper, counters, biases[i], db[i], of_biases, 0.0)
+                    W, b = weights[i], biases[i]
+                    g = dW[i] + factor * (float(l2) * W + float(l1) * np.sign(W))
+                    update(optimizer, hyper, rate, counters, W, g, of_weights, hyper[4])
+                    update(optimizer, hyper, rate, counters, b, db[i], of_biases, 0.0)
             losses[epoch] = (numerator / denominator if denominator > 0 else 0.0) + penalty / n
     return epochs

@@ -45,10 +45,11 @@ def _written(dtype, ndim):
 
 
 def _data(real):
-    """plan, loss, parameters (written by train only) and the samples."""
+    """plan, loss and its parameter, parameters (written by train only) and the samples."""
     return (
         _read(types.int64, 2),
         types.int64,
+        types.float64,
         _written(real, 1),
         _read(real, 2),
         _read(types.int64, 1),
@@ -94,10 +95,12 @@ _train = entry(
             *_data(real),
             _read(types.int64, 2),
             types.int64,
+            _read(types.float64, 1),
             types.int64,
             types.int64,
             _read(types.float64, 1),
-            types.float64,
+            _read(types.float64, 2),
+            types.int64,
             _written(types.float64, 2),
             _written(real, 2),
             types.int64,
@@ -121,9 +124,9 @@ def predict(plan, loss, parameters, X, block, workspace, out):
     _predict(X.dtype)(plan, loss, parameters, X, block, workspace, out)
 
 
-def loss_and_gradient(plan, loss, parameters, X, *rest):
-    return _loss_and_gradient(X.dtype)(plan, loss, parameters, X, *rest)
+def loss_and_gradient(plan, loss, loss_parameter, parameters, X, *rest):
+    return _loss_and_gradient(X.dtype)(plan, loss, loss_parameter, parameters, X, *rest)
 
 
-def train(plan, loss, parameters, X, *rest):
-    return _train(X.dtype)(plan, loss, parameters, X, *rest)
+def train(plan, loss, loss_parameter, parameters, X, *rest):
+    return _train(X.dtype)(plan, loss, loss_parameter, parameters, X, *rest)

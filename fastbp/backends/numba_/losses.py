@@ -27,7 +27,7 @@ from .vmath import exp, log, log1p_unit, sigmoid
 
 
 @inner
-def pointwise(loss, s, y, n):
+def pointwise(loss, parameter, s, y, n):
     """From pre-activations s[:n] and targets y[:n] to deltas (in s) and losses (in y)."""
     if loss == spec.LOG_LOSS:
         for i in range(0, n, lanes(s)):
@@ -52,8 +52,8 @@ def pointwise(loss, s, y, n):
     elif loss == spec.HUBER:
         for i in range(0, n, lanes(s)):
             d = load(s, i) - load(y, i)
-            high, low = splat(d, spec.HUBER_DELTA), splat(d, -spec.HUBER_DELTA)
-            linear = spec.HUBER_DELTA * absolute(d) - 0.5 * spec.HUBER_DELTA * spec.HUBER_DELTA
+            high, low = splat(d, parameter), splat(d, -parameter)
+            linear = parameter * absolute(d) - 0.5 * parameter * parameter
             store(y, i, select_le(absolute(d), high, 0.5 * d * d, linear))
             store(s, i, select_lt(d, low, low, select_lt(high, d, high, d)))
     elif loss == spec.POISSON:
@@ -63,6 +63,13 @@ def pointwise(loss, s, y, n):
             y_log_y = t * log(select_le(t, splat(t, 0.0), splat(t, 1.0), t))
             store(y, i, fma(-t, x, h) + (y_log_y - t))
             store(s, i, h - t)
+    elif loss == spec.QUANTILE:
+        for i in range(0, n, lanes(s)):
+            d = load(s, i) - load(y, i)
+            zero, above, below = splat(d, 0.0), splat(d, 1.0 - parameter), splat(d, -parameter)
+            slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
+            store(y, i, slope * d)
+            store(s, i, slope)
 
 
 @inner

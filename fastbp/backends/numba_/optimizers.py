@@ -32,14 +32,23 @@ def settled(v):
 
 
 @inner
-def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
+def add_penalties(w, g, n, l1, l2):
+    """g[:n] += l1 sign(w) + l2 w."""
+    for i in range(0, n, lanes(w)):
+        x = load(w, i)
+        share = fma(splat(w, l2), x, load(g, i))
+        store(g, i, fma(splat(w, l1), sign(x), share))
+
+
+@inner
+def update(optimizer, hyper, learning_rate, counters, w, g, first, second, n, l2, decay):
     """One step of w[:n] for gradients g[:n] and the state arrays `first` and `second`.
 
     n is a whole number of vectors; `l2` and `decay` are those of these weights (0 for
     biases); `counters` already counts this step.
     """
-    rate = splat(w, hyper[0])
-    minus_rate = splat(w, -hyper[0])
+    rate = splat(w, learning_rate)
+    minus_rate = splat(w, -learning_rate)
     penalty = splat(w, l2)
     epsilon = splat(w, hyper[3])
     if optimizer == spec.SGD:
@@ -77,13 +86,13 @@ def update(optimizer, hyper, counters, w, g, first, second, n, l2, decay):
             store(first, i, v)
             store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == spec.ADAM or optimizer == spec.ADAMW:
-        # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t).
+        # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t); ε̂ = c ε.
         correction = math.sqrt(1.0 - counters[2])
-        rate = splat(w, hyper[0] * correction / (1.0 - counters[1]))
-        epsilon = splat(w, hyper[3] * correction)
+        rate = splat(w, learning_rate * correction / (1.0 - counters[1]))
+        epsilon = splat(w, hyper[3] * (1.0 if hyper[5] != 0.0 else correction))
         keep_1, add_1 = splat(w, hyper[1]), splat(w, 1.0 - hyper[1])
         keep_2, add_2 = splat(w, hyper[2]), splat(w, 1.0 - hyper[2])
-        shrink = splat(w, 1.0 - hyper[0] * decay)
+        shrink = splat(w, 1.0 - learning_rate * decay)
         for i in range(0, n, lanes(w)):
             x = load(w, i)
             d = fma(penalty, x, load(g, i))

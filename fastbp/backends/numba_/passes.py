@@ -27,9 +27,13 @@ from .simd import (
 )
 from .tile import product, transpose_block
 
-# The network (m layers), the memory to run it in, the team of threads that does (what its
-# members share, see team.py), and the rows of a block that are this thread's own.
-Net = namedtuple("Net", "plan m loss parameters block workspace team threads rank first rows")
+# The network (m layers), the lowest layer that learns, the memory to run it in, the team of
+# threads that does (what its members share, see team.py), and the rows of a block that are this
+# thread's own.
+Net = namedtuple(
+    "Net",
+    "plan m lowest loss loss_parameter parameters block workspace team threads rank first rows",
+)
 # The samples. Without labels, weights or an order, those pointers are not read.
 Data = namedtuple("Data", "X labels targets weight order has_labels weighted ordered")
 
@@ -56,7 +60,9 @@ def take_rows(net, rows):
     return Net(
         net.plan,
         net.m,
+        net.lowest,
         net.loss,
+        net.loss_parameter,
         net.parameters,
         net.block,
         net.workspace,
@@ -295,7 +301,7 @@ def output_deltas(net, data, start, total):
             row = row_of(data, start + r)
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
-        pointwise(net.loss, s, y, padded(s, rows * stride))
+        pointwise(net.loss, net.loss_parameter, s, y, padded(s, rows * stride))
         if stride == 1:
             for r in range(0, rows, lanes(s)):
                 store(d, r, load(s, r) * load(shares, r))
@@ -322,8 +328,8 @@ def sum_outputs(delta, e, d, losses, shares, rows, n, stride):
 
 @inner
 def backward(net, transposed):
-    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) for i = m..2, own rows."""
-    for i in range(net.m, 1, -1):
+    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) as far down as layers learn, own rows."""
+    for i in range(net.m, net.lowest, -1):
         above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
         stride, stride_in = here[STRIDE], above[STRIDE]
         WT = offset(transposed, here[TRANSPOSED])

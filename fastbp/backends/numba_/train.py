@@ -15,9 +15,10 @@ import math
 from collections import namedtuple
 
 from ...layout import COLUMNS, SIZE, STRIDE, WEIGHTS, S
+from ...spec import FROZEN, L1, L2, RULES
 from ._jit import inner
 from .losses import output_activation
-from .optimizers import update
+from .optimizers import add_penalties, update
 from .passes import (
     LOSSES,
     TOPS,
@@ -42,15 +43,16 @@ from .passes import (
     weight_gradient,
     weight_rows,
 )
-from .simd import fma, lane, lanes, load, offset, pointer, splat, sum_lanes
+from .simd import absolute, fma, lane, lanes, load, offset, pointer, splat, sum_lanes
 from .team import STOPPED, barrier
 
 # Weight rows whose gradient is computed, applied and transposed before the next ones; a
 # multiple of the tiles' heights and of a vector.
 CHUNK = 48
 
-# The optimiser and its arrays.
-Stepping = namedtuple("Stepping", "optimizer hyper l2 counters first second")
+# The optimiser and its arrays; this step's learning rate; the table of rules and the factor of
+# penalties.
+Stepping = namedtuple("Stepping", "optimizer hyper rate counters first second rules factor")
 
 
 @inner
@@ -65,21 +67,50 @@ def weight_total(data, start, rows):
 
 
 @inner
-def sum_of_squares(net):
-    """Σ W² over all weights, biases left out."""
+def is_frozen(rules, i):
+    """Whether layer i keeps its parameters."""
+    return rules[i * RULES + FROZEN] != 0.0
+
+
+@inner
+def lowest_learning(rules, m):
+    """The first layer that is not frozen."""
+    for i in range(1, m):
+        if not is_frozen(rules, i):
+            return i
+    return m
+
+
+@inner
+def penalised(rules, m):
+    """Whether there is a penalty."""
+    largest = 0.0
+    for i in range(1, m + 1):
+        largest = max(largest, rules[i * RULES + L1], rules[i * RULES + L2])
+    return largest > 0.0
+
+
+@inner
+def penalties(net, rules):
+    """Σ l1 |W| + l2 / 2 W² over all weights, biases left out."""
     total = 0.0
     for i in range(1, net.m + 1):
+        l1, half_l2 = rules[i * RULES + L1], 0.5 * rules[i * RULES + L2]
+        if l1 == 0.0 and half_l2 == 0.0:
+            continue
         here = offset(net.plan, i * COLUMNS)
         W = offset(net.parameters, here[WEIGHTS])
         rows, n, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[SIZE], here[STRIDE]
         if single_output(net, i):
             rows, n = 1, rows
         for k in range(rows):
-            squares = splat(W, 0.0)
+            squares = sizes = splat(W, 0.0)
             for j in range(0, n, lanes(W)):
                 w = load(W, k * stride + j)
                 squares = fma(w, w, squares)
-            total += sum_lanes(squares)
+                sizes = sizes + absolute(w)
+            total += half_l2 * sum_lanes(squares)
+            total += l1 * sum_lanes(sizes)
     return total
 
 
@@ -113,18 +144,26 @@ def total_of(sums):
 
 
 @inner
-def apply(net, how, gradient, at, n, biases):
-    """Step the parameters at..at + n - 1, weights or biases."""
+def apply(net, how, i, gradient, at, n, biases):
+    """Step layer i's parameters at..at + n - 1, weights or biases."""
+    w, g = offset(net.parameters, at), offset(gradient, at)
+    l1, l2 = how.factor * how.rules[i * RULES + L1], how.factor * how.rules[i * RULES + L2]
+    if biases:
+        l2 = 0.0
+    elif l1 > 0.0:
+        add_penalties(w, g, n, l1, l2)
+        l2 = 0.0
     update(
         how.optimizer,
         how.hyper,
+        how.rate,
         how.counters,
-        offset(net.parameters, at),
-        offset(gradient, at),
+        w,
+        g,
         offset(how.first, at),
         offset(how.second, at),
         n,
-        0.0 if biases else how.l2,
+        l2,
         0.0 if biases else how.hyper[4],
     )
 
@@ -136,31 +175,43 @@ def step(net, h, stride_in, rows, adding, transposed, gradient, how):
         here = offset(net.plan, i * COLUMNS)
         n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
         own, end = weight_rows(net, i)
-        if own == end:
+        if own == end or is_frozen(how.rules, i):
             continue
         if single_output(net, i):
             weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
             width = padded(gradient, n_in)
-            apply(net, how, gradient, start, width, False)
-            apply(net, how, gradient, start + width, lanes(gradient), True)
+            apply(net, how, i, gradient, start, width, False)
+            apply(net, how, i, gradient, start + width, lanes(gradient), True)
             continue
         for first in range(own, end, CHUNK):
             last = min(first + CHUNK, end)
             weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
             of_weights = min(last, n_in) - first
-            apply(net, how, gradient, start + first * stride, of_weights * stride, False)
+            apply(net, how, i, gradient, start + first * stride, of_weights * stride, False)
             if last > n_in:
-                apply(net, how, gradient, start + n_in * stride, stride, True)
+                apply(net, how, i, gradient, start + n_in * stride, stride, True)
             if i > 1:
                 transpose_rows(net, i, transposed, first, first + of_weights)
 
 
 @inner
-def alone(plan, loss, parameters, block, workspace):
+def alone(plan, loss, loss_parameter, parameters, block, workspace):
     """The Net for a single thread."""
-    m, nothing = plan.shape[0] - 1, pointer(plan)
+    nothing = pointer(plan)
     return Net(
-        pointer(plan), m, loss, pointer(parameters), block, pointer(workspace), nothing, 1, 0, 0, 0
+        pointer(plan),
+        plan.shape[0] - 1,
+        1,
+        loss,
+        loss_parameter,
+        pointer(parameters),
+        block,
+        pointer(workspace),
+        nothing,
+        1,
+        0,
+        0,
+        0,
     )
 
 
@@ -179,7 +230,7 @@ def finite(array):
 
 def predict(plan, loss, parameters, X, block, workspace, out):
     plan_of, m = pointer(plan), plan.shape[0] - 1
-    net = alone(plan, loss, parameters, block, workspace)
+    net = alone(plan, loss, 0.0, parameters, block, workspace)
     samples, none = pointer(X), pointer(plan)
     data = Data(samples, none, samples, samples, none, False, False, False)
     result = pointer(out)
@@ -198,6 +249,7 @@ def predict(plan, loss, parameters, X, block, workspace, out):
 def loss_and_gradient(
     plan,
     loss,
+    loss_parameter,
     parameters,
     X,
     labels,
@@ -208,7 +260,7 @@ def loss_and_gradient(
     transposed,
     gradient,
 ):
-    net = alone(plan, loss, parameters, block, workspace)
+    net = alone(plan, loss, loss_parameter, parameters, block, workspace)
     data = data_of(X, labels, targets, sample_weight, pointer(labels), 0)
     wanted = gradient.size > 0
     set_constants(net)
@@ -231,6 +283,7 @@ def loss_and_gradient(
 def train(
     plan,
     loss,
+    loss_parameter,
     parameters,
     X,
     labels,
@@ -238,10 +291,12 @@ def train(
     sample_weight,
     order,
     epochs,
+    rates,
     batch_size,
     optimizer,
     hyper,
-    l2,
+    rules,
+    divided,
     counters,
     state,
     block,
@@ -255,10 +310,13 @@ def train(
 ):
     m, threads = plan.shape[0] - 1, counters.shape[0]
     shared, leading = pointer(team), rank == 0
+    of_layers = pointer(rules)
     net = Net(
         pointer(plan),
         m,
+        lowest_learning(of_layers, m),
         loss,
+        loss_parameter,
         pointer(parameters),
         block,
         pointer(workspace),
@@ -270,7 +328,8 @@ def train(
     )
     first = pointer(state)
     second = offset(first, state.shape[1] if state.shape[0] > 1 else 0)
-    how = Stepping(optimizer, pointer(hyper), l2, pointer(counters[rank]), first, second)
+    counts, penalise = pointer(counters[rank]), leading and penalised(of_layers, m)
+    steps = 0
     WT, G = pointer(transposed), pointer(gradient)
     n = X.shape[0]
     if leading:
@@ -287,8 +346,11 @@ def train(
                 return epoch
             start, end = batch, min(batch + batch_size, n)
             total = weight_total(data, batch, end - batch)
-            if leading and l2 > 0.0:
-                penalty += 0.5 * l2 * sum_of_squares(net) * (end - batch)
+            factor = 1.0
+            if divided != 0:
+                factor = 1.0 / total if total > 0.0 else 0.0
+            if penalise:
+                penalty += factor * penalties(net, of_layers) * (end - batch)
             sums = NO_LOSSES
             while True:
                 rows = min(block, end - start)
@@ -309,11 +371,16 @@ def train(
                 if leading:
                     losses[epoch] = batch_loss
                 return epoch
-            numerator += batch_loss
-            denominator += total
-            how.counters[0] += 1.0
-            how.counters[1] *= hyper[1]
-            how.counters[2] *= hyper[2]
+            numerator += batch_loss * factor * (end - batch) if divided != 0 else batch_loss
+            denominator += 1.0 * (end - batch) if divided != 0 else total
+            counts[0] += 1.0
+            counts[1] *= hyper[1]
+            counts[2] *= hyper[2]
+            rate = rates[steps] if rates.size > 0 else hyper[0]
+            steps += 1
+            how = Stepping(
+                optimizer, pointer(hyper), rate, counts, first, second, of_layers, factor
+            )
             step(net, h, stride, rows, start > batch, WT, G, how)
             if leading:
                 shared[STOPPED] = stop[0]
