@@ -3,6 +3,8 @@
 The public names. Neither Numba nor scikit-learn is imported until something needs it.
 """
 
+from typing import TYPE_CHECKING
+
 from .backends import BackendUnavailable
 from .backends import available as available_backends
 from .compare import Comparison, compare_backends
@@ -10,6 +12,9 @@ from .network import Network
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 from .parameters import Gradient
 from .training import History, TrainingDiverged
+
+if TYPE_CHECKING:
+    from .estimators import MLPClassifier, MLPRegressor
 
 __version__ = "0.1.0"
 
@@ -21,6 +26,8 @@ __all__ = [
     "Comparison",
     "Gradient",
     "History",
+    "MLPClassifier",
+    "MLPRegressor",
     "Network",
     "Optimizer",
     "RMSprop",
@@ -30,3 +37,16 @@ __all__ = [
     "available_backends",
     "compare_backends",
 ]
+
+
+def __getattr__(name):
+    """The estimators, imported with scikit-learn when they are first asked for."""
+    if name in ("MLPClassifier", "MLPRegressor"):
+        from . import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -193,9 +193,13 @@ class Network:
         ndarray of shape (n_samples, n_m)
             h_m, of the network's dtype.
         """
-        layout = self.layout
-        X = checks.samples(X, layout.sizes[0], layout.dtype, finite=self._backend.finite)
+        X = checks.samples(X, self.layout.sizes[0], self.layout.dtype, finite=self._backend.finite)
         self._check_parameters()
+        return self._outputs(X)
+
+    def _outputs(self, X):
+        """The output for checked X."""
+        layout = self.layout
         out = np.empty((len(X), layout.sizes[-1]), layout.dtype)
         few = len(X) <= FEW_ROWS
         # Several threads may predict at once; each takes a workspace that no other one has.
@@ -318,11 +322,7 @@ class Network:
         progress = checks.flag("progress", progress)
         if threads is not None:
             threads = checks.whole_number("threads", threads)
-        if not self._backend.teams:
-            threads = 1
-        elif threads is None:
-            flops = self.layout.flops_per_row * batch_size
-            threads = teams.automatic(flops, max(self.layout.sizes[:-1]))
+        threads = self._threads(threads, batch_size)
         training = Training(self, data, optimizer, batch_size, rules, threads)
 
         epochs_a_call = epochs
@@ -393,6 +393,15 @@ class Network:
             online = Training(self, data, _optimizer(optimizer), len(data.X), rules, 1)
             self._online = online
         return online.step(data)
+
+    def _threads(self, threads, batch_size):
+        """How many threads to train with, None being for as many as are worth it."""
+        if not self._backend.teams:
+            return 1
+        if threads is not None:
+            return threads
+        flops = self.layout.flops_per_row * batch_size
+        return teams.automatic(flops, max(self.layout.sizes[:-1]))
 
     def _check_parameters(self):
         if not self._backend.finite(self._parameters):

@@ -77,20 +77,48 @@ class TrainingDiverged(ArithmeticError):
         return type(self), (self.epoch, self._what, self.history)
 
 
-class Training:
-    """What one call of fit allocates, and its calls of the backend."""
+@dataclass
+class Memory:
+    """What an optimiser carries from one step to the next, see backends/interface.py.
 
-    def __init__(self, network, data, optimizer, batch_size, regularizers, threads):
+    Attributes
+    ----------
+    hyper : ndarray of shape (6,)
+        Its hyper-parameters, the learning rate of the next step first.
+    counters : ndarray of shape (3,)
+        Those of one thread; all threads have the same.
+    state : ndarray of shape (slots, n_parameters)
+    """
+
+    hyper: np.ndarray
+    counters: np.ndarray
+    state: np.ndarray
+
+    @classmethod
+    def empty(cls, optimizer, layout):
+        """The memory before the first step."""
+        state = layout.zeros(optimizer.slots * layout.n_parameters)
+        state = state.reshape(optimizer.slots, layout.n_parameters)
+        for slot, array in enumerate(state):
+            array[...] = optimizer.initial_state(slot)
+        return cls(np.array(optimizer.hyper(), np.float64), np.array([0.0, 1.0, 1.0]), state)
+
+
+class Training:
+    """What one call of fit allocates, and its calls of the backend.
+
+    A `memory` that is passed in is gone on with and kept up to date.
+    """
+
+    def __init__(self, network, data, optimizer, batch_size, regularizers, threads, memory=None):
         self.network, self.data = network, data
         self.optimizer, self.regularizers = optimizer, regularizers
         plan = network.layout
-        self.hyper = np.array(optimizer.hyper(), np.float64)
         self.threads = threads
-        self.counters = np.tile([0.0, 1.0, 1.0], (threads, 1))
-        self.state = plan.zeros(optimizer.slots * plan.n_parameters)
-        self.state = self.state.reshape(optimizer.slots, plan.n_parameters)
-        for slot, array in enumerate(self.state):
-            array[...] = optimizer.initial_state(slot)
+        self.memory = Memory.empty(optimizer, plan) if memory is None else memory
+        self.hyper, self.state = self.memory.hyper, self.memory.state
+        self.counters = np.tile(self.memory.counters, (threads, 1))
+        self.memory.counters = self.counters[0]
         self.transposed = plan.zeros(plan.n_transposed)
         self.gradient = plan.zeros(plan.n_parameters)
         self.stop = np.zeros(1, np.int64)

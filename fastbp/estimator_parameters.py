@@ -1,0 +1,153 @@
+"""The estimators' parameters and attributes: what they mean, and which values are taken.
+
+Names, defaults and constraints are scikit-learn's; fastbp's own come last.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+from .backends import BACKENDS
+
+STOCHASTIC = ("sgd", "adam")
+# scikit-learn's names of activations -> Network's.
+ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
+
+_AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
+_AT_LEAST_ZERO = Interval(Real, 0, None, closed="left")
+_ABOVE_ZERO = Interval(Real, 0, None, closed="neither")
+_BELOW_ONE = Interval(Real, 0, 1, closed="left")
+
+CONSTRAINTS: dict = {
+    "hidden_layer_sizes": ["array-like", _AT_LEAST_ONE],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "solver": [StrOptions({"lbfgs", *STOCHASTIC})],
+    "alpha": [_AT_LEAST_ZERO],
+    "batch_size": [StrOptions({"auto"}), _AT_LEAST_ONE],
+    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+    "learning_rate_init": [_ABOVE_ZERO],
+    "power_t": [_AT_LEAST_ZERO],
+    "max_iter": [_AT_LEAST_ONE],
+    "shuffle": ["boolean"],
+    "random_state": ["random_state"],
+    "tol": [_AT_LEAST_ZERO],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+    "momentum": [Interval(Real, 0, 1, closed="both")],
+    "nesterovs_momentum": ["boolean"],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [_BELOW_ONE],
+    "beta_1": [_BELOW_ONE],
+    "beta_2": [_BELOW_ONE],
+    "epsilon": [_ABOVE_ZERO],
+    "n_iter_no_change": [_AT_LEAST_ONE, Options(Real, {np.inf})],
+    "max_fun": [_AT_LEAST_ONE],
+    "backend": [StrOptions({"auto", *BACKENDS}), None],
+    "threads": [_AT_LEAST_ONE, None],
+    "dtype": [StrOptions({"auto", "float32", "float64"})],
+}
+
+_PARAMETERS = """\
+    hidden_layer_sizes : int or array-like of shape (n_layers - 2,), default=(100,)
+        Numbers of units of the hidden layers; none of them for a linear model.
+    activation : {{"identity", "logistic", "tanh", "relu"}}, default="relu"
+        Function of the hidden layers.
+    solver : {{"lbfgs", "sgd", "adam"}}, default="adam"
+        "lbfgs" is SciPy's L-BFGS-B on the whole data, "sgd" stochastic gradient descent, "adam"
+        Adam with ε beside √v.
+    alpha : float, default=0.0001
+        Strength α of the L2 penalty: α/2 Σ W², over all weights but biases, divided by the
+        number of samples (their sum of weights) of a batch, is added to the batch's mean loss.
+    batch_size : int or "auto", default="auto"
+        Samples a step; "auto" is min(200, n_samples). Not for "lbfgs".
+    learning_rate : {{"constant", "invscaling", "adaptive"}}, default="constant"
+        What becomes of the learning rate of "sgd": it stays; or it is learning_rate_init /
+        (t + 1)^power_t after t samples; or it is divided by 5 each time that training would
+        stop for want of improvement, which it then does once the rate is at most 1e-6.
+    learning_rate_init : float, default=0.001
+        The first learning rate. Not for "lbfgs".
+    power_t : float, default=0.5
+        The exponent of "invscaling".
+    max_iter : int, default=200
+        The most epochs, or iterations of "lbfgs".
+    shuffle : bool, default=True
+        Draw a new order of the samples for each epoch. Not for "lbfgs".
+    random_state : int, RandomState instance or None, default=None
+        Where initial weights, the split for early stopping and orders are drawn from, in
+        scikit-learn's sequence. Pass an int for the same result every time.
+    tol : float, default=1e-4
+        The least improvement of the loss, or of the validation score, that counts; for "lbfgs"
+        the size of the gradient at which it has converged.
+    verbose : bool, default=False
+        Print the loss, and the validation score, of each epoch.
+    warm_start : bool, default=False
+        Let `fit` go on from the coefficients of the call before.
+    momentum : float, default=0.9
+        Momentum of "sgd", in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether that is Nesterov's.
+    early_stopping : bool, default=False
+        Hold out `validation_fraction` of the samples{stratified}, stop when the
+        score on them does not improve, and keep the coefficients with the best one. If False,
+        stop when the training loss does not improve.
+    validation_fraction : float, default=0.1
+        The share of the samples that early stopping holds out.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay of Adam's two moments, in [0, 1).
+    epsilon : float, default=1e-8
+        Adam's ε.
+    n_iter_no_change : int or inf, default=10
+        After more than so many epochs in succession without improvement training stops.
+    max_fun : int, default=15000
+        The most evaluations of the loss by "lbfgs".
+    backend : {{"auto", "cython", "numba", "numpy"}} or None, default=None
+        What computes, as for `Network`. None stands for the environment variable
+        FASTBP_BACKEND, else "auto": Cython if it is built, else Numba.
+    threads : int or None, default=None
+        Threads to train with; the result does not depend on it. None takes as many as a
+        step has work for and as are free, often one.
+    dtype : {{"auto", "float32", "float64"}}, default="auto"
+        Precision of coefficients and computation. "auto" is float32 for X of float32, and
+        float64 otherwise; "float32" is the faster one."""
+
+_ATTRIBUTES = """\
+    coefs_, intercepts_ : list of ndarray
+        Weights and biases of layer i at index i - 1, of shapes (n_{{i-1}}, n_i) and (n_i,). They
+        may be written to, and replaced.
+    loss_ : float
+        The loss of the last epoch, penalty included, or of the minimum "lbfgs" found.
+    loss_curve_ : list of float
+        The loss of each epoch; not for "lbfgs".
+    best_loss_ : float or None
+        The smallest of them; None with early stopping.
+    validation_scores_ : list of float or None
+        {score} on the held-out samples after each epoch; None without early stopping.
+    best_validation_score_ : float or None
+        The best of them.
+    n_iter_ : int
+        Epochs, or iterations of "lbfgs", of the last call.
+    t_ : int
+        Samples that training has seen.
+    n_layers_, n_outputs_ : int
+        Layers, input and output included, and units of the output layer.
+    out_activation_ : str
+        Activation of the output layer.
+    n_features_in_ : int
+        Features of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X has names that are all strings."""
+
+
+def documented(**words):
+    """A decorator that puts the shared descriptions into a class's docstring."""
+
+    def fill(estimator):
+        if estimator.__doc__:  # python -OO has none
+            estimator.__doc__ = estimator.__doc__.format(
+                parameters=_PARAMETERS.format(**words).lstrip(),
+                attributes=_ATTRIBUTES.format(**words).lstrip(),
+            )
+        return estimator
+
+    return fill

@@ -1,0 +1,261 @@
+"""How the estimators train: L-BFGS through SciPy, and epochs of mini-batches.
+
+scikit-learn's definitions are kept to the letter, so that the numbers are the same: what the
+penalty is divided by, how an epoch's loss is averaged, when a learning rate goes down. The
+estimators decide when to stop; here is what happens in between.
+"""
+
+import math
+
+import numpy as np
+
+from . import regularizers
+from .checks import NO_LABELS
+from .layout import views
+from .optimizers import SGD
+from .training import NATURAL_ORDER, Data, History, Memory, Training, TrainingDiverged
+
+# Sparse rows are made dense for as many numbers as this at a time.
+DENSE_NUMBERS = 1 << 22
+
+
+class Samples:
+    """Validated samples: X dense or in sparse rows, what to learn, and weights (or none).
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, n_0)
+    labels : ndarray of shape (n,) or (0,)
+        Numbers of classes, for a softmax.
+    targets : ndarray of shape (n, n_m) or (0, n_m)
+        Values, for the other outputs.
+    weight : ndarray of shape (n,) or None
+    """
+
+    def __init__(self, X, labels=NO_LABELS, targets=None, weight=None):
+        self.X, self.labels, self.targets, self.weight = X, labels, targets, weight
+        self.sparse = not isinstance(X, np.ndarray)
+
+    def __len__(self):
+        return self.X.shape[0]
+
+    def take(self, rows):
+        """The samples of those numbers."""
+        return Samples(
+            self.X[rows],
+            self.labels[rows] if self.labels.size else NO_LABELS,
+            self.targets[rows] if len(self.targets) else self.targets,
+            None if self.weight is None else self.weight[rows],
+        )
+
+    def total(self):
+        """Σ w."""
+        return float(len(self) if self.weight is None else self.weight.sum(dtype=np.float64))
+
+    def data(self, dtype):
+        """All of it as the backends take it, X made dense."""
+        weight = np.empty(0) if self.weight is None else self.weight
+        return Data(
+            np.ascontiguousarray(self.X.toarray() if self.sparse else self.X, dtype),
+            self.labels,
+            np.ascontiguousarray(self.targets, dtype),
+            np.ascontiguousarray(weight, dtype),
+        )
+
+    def chunk(self, multiple):
+        """How many rows to make dense at a time: all, or a multiple of that number."""
+        n, n_features = self.X.shape
+        if not self.sparse:
+            return n
+        return min(n, max(1, DENSE_NUMBERS // (n_features * multiple)) * multiple)
+
+
+def outputs(network, X):
+    """The network's output for validated X, dense or in sparse rows."""
+    if isinstance(X, np.ndarray):
+        return network._outputs(X)
+    rows = Samples(X).chunk(1)
+    parts = [X[start : start + rows].toarray() for start in range(0, X.shape[0], rows)]
+    return np.concatenate([network._outputs(part) for part in parts])
+
+
+class Stepping:
+    """An optimiser between calls, and scikit-learn's rules for its learning rate.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    layout : Layout
+    schedule : {"constant", "invscaling", "adaptive"}
+    power_t : float
+        The exponent of "invscaling".
+    """
+
+    def __init__(self, optimizer, layout, schedule="constant", power_t=0.5):
+        self.optimizer, self.schedule, self.power_t = optimizer, schedule, power_t
+        self.memory = Memory.empty(optimizer, layout)
+
+    @property
+    def learning_rate(self):
+        """η, as it is at the moment."""
+        return float(self.memory.hyper[0])
+
+    def end_epoch(self, samples_seen):
+        """Let the rate follow its schedule; `samples_seen` counts over all epochs."""
+        if self.schedule == "invscaling":
+            rate = self.optimizer.learning_rate / (samples_seen + 1) ** self.power_t
+            self.memory.hyper[0] = rate
+
+    def stops(self, why, verbose):
+        """Whether no improvement ends the training; if not, the rate is now lower."""
+        if self.schedule != "adaptive":
+            what, stops = "Stopping.", True
+        elif self.learning_rate <= 1e-6:
+            what, stops = "Learning rate too small. Stopping.", True
+        else:
+            self.memory.hyper[0] /= 5
+            what, stops = f"Setting learning rate to {self.learning_rate:f}", False
+        if verbose:
+            print(why, what)
+        return stops
+
+
+def sgd(rate, momentum, nesterov):
+    """The SGD of scikit-learn's parameters, which allow a momentum of 1."""
+    momentum = min(momentum, math.nextafter(1, 0))
+    return SGD(rate, momentum=momentum, nesterov=nesterov and momentum > 0)
+
+
+class Epochs:
+    """Mini-batch training that stops after every epoch, in orders that the caller draws.
+
+    Parameters
+    ----------
+    network : Network
+    samples : Samples
+    stepping : Stepping
+    batch_size : int
+    alpha : float
+        L2 penalty: α/2 Σ W² / Σ w is added to a batch's loss, w being its sample weights.
+    threads : int or None
+    """
+
+    def __init__(self, network, samples, stepping, batch_size, alpha, threads):
+        self.network, self.samples = network, samples
+        self.rows = samples.chunk(batch_size)
+        self.whole = self.rows == len(samples)
+        dtype = network.layout.dtype
+        data = (samples if self.whole else samples.take(slice(0, 0))).data(dtype)
+        self.training = Training(
+            network,
+            data,
+            stepping.optimizer,
+            batch_size,
+            regularizers.checked(len(network.weights), l2=alpha, divided=True),
+            network._threads(threads, batch_size),
+            memory=stepping.memory,
+        )
+
+    def run(self, order):
+        """Train for an epoch, and return its loss: NaN or infinite if training diverged.
+
+        Parameters
+        ----------
+        order : ndarray of shape (n,) or None
+            The samples' numbers in the order of training; None for 0, 1, 2, ...
+
+        Raises
+        ------
+        KeyboardInterrupt
+            The network is as the last step left it.
+        """
+        n = len(self.samples)
+        if self.whole:
+            return self._part(NATURAL_ORDER if order is None else order.reshape(1, n))
+        total = 0.0
+        for start in range(0, n, self.rows):
+            rows = slice(start, start + self.rows)
+            part = self.samples.take(rows if order is None else order[rows])
+            self.training.data = part.data(self.network.layout.dtype)
+            total += self._part(NATURAL_ORDER) * len(part)
+        return total / n
+
+    def _part(self, order):
+        history = History()
+        try:
+            self.training.run(order, 1, history)
+        except TrainingDiverged:
+            return math.nan
+        if history.interrupted:
+            raise KeyboardInterrupt
+        return history.loss[0]
+
+
+def minimize(network, samples, alpha, *, tol, max_iter, max_fun):
+    """Minimise scikit-learn's objective by L-BFGS; the network ends at the minimum.
+
+    The objective is the mean loss over all samples plus α/2 Σ W² / Σ w.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+    """
+    import scipy.optimize
+
+    objective = Objective(network, samples, alpha)
+    result = scipy.optimize.minimize(
+        objective,
+        objective.start(),
+        method="L-BFGS-B",
+        jac=True,
+        options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+    )
+    objective.set(result.x)
+    return result
+
+
+class Objective:
+    """The objective and its gradient as functions of one vector: all weights, then all biases."""
+
+    def __init__(self, network, samples, alpha):
+        self.network, self.samples = network, samples
+        layout = network.layout
+        self.parameters = [*network.weights, *network.biases]
+        self.gradient = layout.zeros(layout.n_parameters)
+        weights, biases = views(layout.plan, self.gradient)
+        self.gradients = [*weights, *biases]
+        ends = np.cumsum([view.size for view in self.parameters]).tolist()
+        self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+        self.n_weights = ends[len(weights) - 1]
+        self.total = samples.total()
+        self.penalty = alpha / self.total
+        self.rows = samples.chunk(1)
+        whole = self.rows == len(samples)
+        self.parts = [(samples.data(layout.dtype), 1.0)] if whole else None
+
+    def start(self):
+        """Where the network is now."""
+        return np.concatenate([np.ravel(view) for view in self.parameters], dtype=np.float64)
+
+    def set(self, x):
+        """Move the network to x."""
+        for view, part in zip(self.parameters, self.slices, strict=True):
+            view[...] = x[part].reshape(view.shape)
+
+    def __call__(self, x):
+        self.set(x)
+        W = x[: self.n_weights]
+        loss = self.penalty / 2 * float(W @ W)
+        slope = np.zeros_like(x)
+        slope[: self.n_weights] = self.penalty * W
+        for data, share in self.parts or self._sparse_parts():
+            loss += share * self.network._loss_and_gradient(data, self.gradient)
+            for part, gradient in zip(self.slices, self.gradients, strict=True):
+                slope[part] += share * gradient.ravel()
+        return loss, slope
+
+    def _sparse_parts(self):
+        """Some rows at a time, made dense, with their share of the sample weights."""
+        for start in range(0, len(self.samples), self.rows):
+            part = self.samples.take(slice(start, start + self.rows))
+            yield part.data(self.network.layout.dtype), part.total() / self.total
