@@ -18,9 +18,9 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import solvers
+from .estimator_parameters import ACTIVATIONS, CONSTRAINTS, STOCHASTIC
 from .network import Network
 from .optimizers import Adam
-from .estimator_parameters import ACTIVATIONS, CONSTRAINTS, STOCHASTIC
 
 # Output activations -> Network's losses.
 LOSSES = {
@@ -135,7 +135,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):
             dtype,
         ):
             return held.network
-        return Network(
+        network = Network(
             sizes,
             activation=ACTIVATIONS[self.activation],
             loss=LOSSES[self.out_activation_],
@@ -143,6 +143,8 @@ class MultilayerPerceptron(BaseEstimator, ABC):
             seed=0,
             backend=self.backend,
         )
+        solvers.report_as_scikit_learn(network)
+        return network
 
     def __getstate__(self):
         """All but the network, which is made again where the backend of the parameters is."""

@@ -79,6 +79,18 @@ def outputs(network, X):
     return np.concatenate([network._outputs(part) for part in parts])
 
 
+def report_as_scikit_learn(network):
+    """Let the network report scikit-learn's losses, of which its gradients are not derivatives.
+
+    That of a probability p is -ln p with p at least the machine epsilon, and the squared error is
+    averaged over the outputs, while its gradient is that of the sum.
+    """
+    if network.loss in ("log_loss", "cross_entropy"):
+        network._loss_parameter = -math.log(np.finfo(network.layout.dtype).eps)
+    elif network.loss == "squared_error":
+        network._loss_parameter = 1 / network.layout.sizes[-1]
+
+
 class Stepping:
     """An optimiser between calls, and scikit-learn's rules for its learning rate.
 

@@ -9,20 +9,24 @@ cdef void pointwise(
     """From pre-activations s[:n] and targets y[:n] to deltas (in s) and losses (in y)."""
     cdef Py_ssize_t i
     cdef vec x, t, zero = splat(0.0), u, h, d, upper, high, low, linear_part, y_log_y
-    cdef vec above, below, slope
+    cdef vec above, below, slope, e, limit
+    cdef real half
     check(s, n)
     check(y, n)
     if loss == LOG_LOSS:
+        limit = splat(<real>(parameter if parameter > 0 else INFINITY))
         for i from 0 <= i < n by FBP_LANES:
             x, t = load(s, i), load(y, i)
             u = exp(-absolute(x))
             h = select_lt(x, zero, u, splat(1.0)) / (<real>1.0 + u)
-            store(y, i, fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u))
+            e = fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u)
+            store(y, i, select_lt(limit, e, limit, e))
             store(s, i, h - t)
     elif loss == SQUARED_ERROR:
+        half = <real>(0.5 * (parameter if parameter > 0 else 1))
         for i from 0 <= i < n by FBP_LANES:
             d = load(s, i) - load(y, i)
-            store(y, i, <real>0.5 * d * d)
+            store(y, i, half * d * d)
             store(s, i, d)
     elif loss == ABSOLUTE_ERROR:
         for i from 0 <= i < n by FBP_LANES:
@@ -86,19 +90,21 @@ cdef void exp_rows(
 
 
 cdef void cross_entropy(
-    real *losses, const real *targets, real *total, const real *shares, Py_ssize_t rows
+    double parameter, real *losses, const real *targets, real *total, const real *shares,
+    Py_ssize_t rows
 ) noexcept nogil:
     """Turn Σ y (max - s), Σ y and Σ exp(s - max) into losses, and the last into share / sum.
 
     e = Σ y (ln Σ exp(s - max) - (s - max)), h = exp(s - max) / Σ exp(s - max).
     """
     cdef Py_ssize_t r
-    cdef vec sum
+    cdef vec sum, e, limit = splat(<real>(parameter if parameter > 0 else INFINITY))
     check(losses, rows)
     check(total, rows)
     for r from 0 <= r < rows by FBP_LANES:
         sum = load(total, r)
-        store(losses, r, fma(load(targets, r), log(sum), load(losses, r)))
+        e = fma(load(targets, r), log(sum), load(losses, r))
+        store(losses, r, select_lt(limit, e, limit, e))
         store(total, r, load(shares, r) / sum)
 
 

@@ -267,7 +267,7 @@ cdef void output_deltas(
                 of_targets += t
                 e += t * (tops[r] - s[r * stride + j])
             losses[r], y[r] = e, of_targets
-        cross_entropy(losses, y, totals, shares, rows)
+        cross_entropy(net.loss_parameter, losses, y, totals, shares, rows)
         scale_rows(d, totals, rows, n, stride)
         for r in range(rows):
             row = row_of(data, start + r)

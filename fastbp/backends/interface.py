@@ -12,7 +12,10 @@ plan : int64 array of shape (m + 1, layout.COLUMNS), IN
 loss : int, IN
     Code of the loss, see spec.py. It implies the output activation.
 loss_parameter : float, IN
-    The loss's parameter (huber's δ, quantile's q), whatever for losses that have none.
+    The loss's parameter (huber's δ, quantile's q). Three losses take one, if it is not 0, that
+    changes the value which is reported but not the gradient: log_loss (of each output) and
+    cross_entropy are counted for this much at most, squared_error is multiplied by it. Whatever
+    for the others.
 parameters : real array of shape (layout.n_parameters,), IN; IN-OUT in train
     Weights and biases in rows padded with zeros.
 X : real array of shape (n, n_0), C-contiguous, IN, may be read-only

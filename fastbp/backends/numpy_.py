@@ -131,10 +131,10 @@ ACTIVATIONS = {
 # and targets y of shape (n, n_m), and the loss's parameter. Losses sum over the outputs.
 
 
-def log_loss(s, y, _):
+def log_loss(s, y, most):
     """e = -y ln h - (1 - y) ln(1 - h) with h = σ(s), as max(s, 0) - s y + ln(1 + exp(-|s|))."""
     e = np.maximum(s, 0) - s * y + np.log1p(np.exp(-np.abs(s)))
-    return e.sum(axis=1), sigmoid(s) - y
+    return np.minimum(e, most or np.inf).sum(axis=1), sigmoid(s) - y
 
 
 def softmax(s):
@@ -142,16 +142,17 @@ def softmax(s):
     return e / e.sum(axis=1, keepdims=True)
 
 
-def cross_entropy(s, y, _):
+def cross_entropy(s, y, most):
     """e = -Σ y ln softmax(s) for targets that sum to 1."""
     shifted = s - s.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return (y * (log_sum - shifted)).sum(axis=1), softmax(s) - y
+    e = (y * (log_sum - shifted)).sum(axis=1)
+    return np.minimum(e, most or np.inf), softmax(s) - y
 
 
-def squared_error(s, y, _):
+def squared_error(s, y, factor):
     """e = ½ (s - y)²."""
-    return ((s - y) ** 2).sum(axis=1) / 2, s - y
+    return ((s - y) ** 2).sum(axis=1) * ((factor or 1) / 2), s - y
 
 
 def absolute_error(s, y, _):

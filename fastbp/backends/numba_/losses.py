@@ -30,17 +30,20 @@ from .vmath import exp, log, log1p_unit, sigmoid
 def pointwise(loss, parameter, s, y, n):
     """From pre-activations s[:n] and targets y[:n] to deltas (in s) and losses (in y)."""
     if loss == spec.LOG_LOSS:
+        most = parameter if parameter > 0.0 else np.inf
         for i in range(0, n, lanes(s)):
-            x, t = load(s, i), load(y, i)
+            x, t, limit = load(s, i), load(y, i), splat(load(s, i), most)
             zero = splat(x, 0.0)
             u = exp(-absolute(x))
             h = select_lt(x, zero, u, splat(x, 1.0)) / (1.0 + u)
-            store(y, i, fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u))
+            e = fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u)
+            store(y, i, select_lt(limit, e, limit, e))
             store(s, i, h - t)
     elif loss == spec.SQUARED_ERROR:
+        half = 0.5 * (parameter if parameter > 0.0 else 1.0)
         for i in range(0, n, lanes(s)):
             d = load(s, i) - load(y, i)
-            store(y, i, 0.5 * d * d)
+            store(y, i, half * d * d)
             store(s, i, d)
     elif loss == spec.ABSOLUTE_ERROR:
         for i in range(0, n, lanes(s)):
@@ -97,14 +100,17 @@ def exp_rows(s, h, top, total, rows, n, stride):
 
 
 @inner
-def cross_entropy(losses, targets, total, shares, rows):
+def cross_entropy(parameter, losses, targets, total, shares, rows):
     """Turn Σ y (max - s), Σ y and Σ exp(s - max) into losses, and the last into share / sum.
 
     e = Σ y (ln Σ exp(s - max) - (s - max)), h = exp(s - max) / Σ exp(s - max).
     """
+    most = parameter if parameter > 0.0 else np.inf
     for r in range(0, rows, lanes(losses)):
         sums = load(total, r)
-        store(losses, r, fma(load(targets, r), log(sums), load(losses, r)))
+        e = fma(load(targets, r), log(sums), load(losses, r))
+        limit = splat(sums, most)
+        store(losses, r, select_lt(limit, e, limit, e))
         store(total, r, load(shares, r) / sums)
 
 

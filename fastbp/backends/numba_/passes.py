@@ -287,7 +287,7 @@ def output_deltas(net, data, start, total):
                 of_targets += t
                 e += t * (tops[r] - s[r * stride + j])
             losses[r], y[r] = e, of_targets
-        cross_entropy(losses, y, totals, shares, rows)
+        cross_entropy(net.loss_parameter, losses, y, totals, shares, rows)
         scale_rows(d, totals, rows, n, stride)
         for r in range(rows):
             row = row_of(data, start + r)
