@@ -37,6 +37,10 @@ ARROWS = {
         *("spec", "layout", "checks", "optimizers", "parameters", "regularizers", "teams"),
         *("training", "backends"),
     },
+    "solvers": {"layout", "checks", "optimizers", "regularizers", "training"},
+    "estimator_parameters": {"backends"},
+    "perceptron": {"estimator_parameters", "network", "optimizers", "solvers"},
+    "estimators": {"checks", "estimator_parameters", "perceptron"},
 }
 A_BACKEND = {"spec", "layout"}
 
