@@ -128,8 +128,8 @@ def train(
     net.team, net.rank = <int64_t *>memory("team", team).start, rank
     net.threads = of_threads.bytes // (3 * sizeof(double))
     cdef Stepping how = Stepping(
-        optimizer, <const double *>memory("hyper", hyper).start, 0.0,
-        <double *>of_threads.start + 3 * rank, first_state, second_state,
+        optimizer, <const double *>memory("hyper", hyper).start,
+        <double *>of_threads.start + 3 * rank, Pace(0.0, 0.0, 0.0), first_state, second_state,
         <const double *>memory("rules", rules).start, 1.0,
     )
     cdef const double *of_steps = <const double *>memory("rates", rates).start

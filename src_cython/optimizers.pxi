@@ -36,24 +36,45 @@ cdef void add_penalties(
         store(g, i, fma(splat(<real>l1), sign(x), share))
 
 
+# A step's learning rate, and what it and epsilon become by Adam's corrections.
+cdef struct Pace:
+    double rate
+    double corrected
+    double epsilon
+
+
+cdef Pace pace_of(
+    Py_ssize_t optimizer, const double *hyper, double learning_rate, const double *counters
+) noexcept nogil:
+    """The Pace of a step that `counters` already counts."""
+    cdef double correction
+    cdef Pace pace = Pace(learning_rate, learning_rate, hyper[3])
+    if optimizer == ADAM or optimizer == ADAMW:
+        # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t); ε̂ = c ε.
+        correction = sqrt_double(1.0 - counters[2])
+        pace.corrected = learning_rate * correction / (1.0 - counters[1])
+        if hyper[5] == 0.0:
+            pace.epsilon = hyper[3] * correction
+    return pace
+
+
 cdef void update(
-    Py_ssize_t optimizer, const double *hyper, double learning_rate, const double *counters,
-    real *w, const real *g, real *first, real *second, Py_ssize_t n, double l2, double decay
+    Py_ssize_t optimizer, const double *hyper, Pace pace, real *w, const real *g, real *first,
+    real *second, Py_ssize_t n, double l2, double decay
 ) noexcept nogil:
     """One step of w[:n] for gradients g[:n] and the state arrays `first` and `second`.
 
     n is a whole number of vectors; `l2` and `decay` are those of these weights (0 for
-    biases); `counters` already counts this step.
+    biases).
     """
     cdef Py_ssize_t i
     cdef vec x, d, v, m, step, mu, keep, add, keep_1, add_1, keep_2, add_2, shrink
     cdef vec zero = splat(0.0), one = splat(1.0), minus, plus, smallest, largest
     cdef vec agreement, factor
-    cdef vec rate = splat(<real>learning_rate)
-    cdef vec minus_rate = splat(<real>(-learning_rate))
+    cdef vec rate = splat(<real>pace.rate)
+    cdef vec minus_rate = splat(<real>(-pace.rate))
     cdef vec penalty = splat(<real>l2)
-    cdef vec epsilon = splat(<real>hyper[3])
-    cdef double correction
+    cdef vec epsilon = splat(<real>pace.epsilon)
     check(w, n)
     check(g, n)
     if optimizer != SGD:
@@ -94,13 +115,10 @@ cdef void update(
             store(first, i, v)
             store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == ADAM or optimizer == ADAMW:
-        # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t); ε̂ = c ε.
-        correction = sqrt_double(1.0 - counters[2])
-        rate = splat(<real>(learning_rate * correction / (1.0 - counters[1])))
-        epsilon = splat(<real>(hyper[3] * (1.0 if hyper[5] != 0.0 else correction)))
+        rate = splat(<real>pace.corrected)
         keep_1, add_1 = splat(<real>hyper[1]), splat(<real>(1.0 - hyper[1]))
         keep_2, add_2 = splat(<real>hyper[2]), splat(<real>(1.0 - hyper[2]))
-        shrink = splat(<real>(1.0 - learning_rate * decay))
+        shrink = splat(<real>(1.0 - pace.rate * decay))
         for i from 0 <= i < n by FBP_LANES:
             x = load(w, i)
             d = fma(penalty, x, load(g, i))

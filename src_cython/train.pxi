@@ -24,13 +24,13 @@ cdef extern from *:
     """
     int64_t read_once "fbp_read_once"(const int64_t *p) nogil
 
-# The optimiser and its arrays; this step's learning rate; the table of rules and the factor of
+# The optimiser, its arrays and this step's pace; the table of rules and the factor of
 # penalties.
 cdef struct Stepping:
     Py_ssize_t optimizer
     const double *hyper
-    double rate
     double *counters
+    Pace pace
     real *first
     real *second
     const double *rules
@@ -121,23 +121,30 @@ cdef double total_of(Losses *sums) noexcept nogil:
 
 
 cdef void apply(
-    Net *net, Stepping *how, Py_ssize_t i, real *gradient, Py_ssize_t at, Py_ssize_t n,
-    bint biases
+    Net *net, Stepping *how, Py_ssize_t i, real *gradient, Py_ssize_t at, Py_ssize_t weights,
+    Py_ssize_t biases
 ) noexcept nogil:
-    """Step layer i's parameters at..at + n - 1, weights or biases."""
+    """Step layer i's parameters from `at` on: so many of weights and of biases behind them."""
     cdef real *w = net.parameters + at
     cdef real *g = gradient + at
     cdef double l1 = how.factor * how.rules[i * RULES + L1]
     cdef double l2 = how.factor * how.rules[i * RULES + L2]
-    if biases:
+    cdef double decay = how.hyper[4]
+    cdef real *first = how.first + at
+    cdef real *second = how.second + at
+    if l1 > 0.0:
+        add_penalties(w, g, weights, l1, l2)
         l2 = 0.0
-    elif l1 > 0.0:
-        add_penalties(w, g, n, l1, l2)
-        l2 = 0.0
+    if l2 == 0.0 and decay == 0.0:  # weights and biases are treated alike
+        weights, biases = weights + biases, 0
     update(
-        how.optimizer, how.hyper, how.rate, how.counters, w, g, how.first + at, how.second + at, n,
-        l2, 0.0 if biases else how.hyper[4],
+        how.optimizer, how.hyper, how.pace, w, g, first, second, weights, l2, decay
     )
+    if biases > 0:
+        update(
+            how.optimizer, how.hyper, how.pace, w + weights, g + weights, first + weights,
+            second + weights, biases, 0.0, 0.0,
+        )
 
 
 cdef void step(
@@ -155,16 +162,16 @@ cdef void step(
             continue
         if single_output(net, i):
             weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
-            apply(net, how, i, gradient, start, padded(n_in), False)
-            apply(net, how, i, gradient, start + padded(n_in), FBP_LANES, True)
+            apply(net, how, i, gradient, start, padded(n_in), FBP_LANES)
             continue
         while first < end:
             last = min(first + CHUNK, end)
             weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
             of_weights = min(last, n_in) - first
-            apply(net, how, i, gradient, start + first * stride, of_weights * stride, False)
-            if last > n_in:
-                apply(net, how, i, gradient, start + n_in * stride, stride, True)
+            apply(
+                net, how, i, gradient, start + first * stride, of_weights * stride,
+                (last - first - of_weights) * stride,
+            )
             if i > 1:
                 transpose_rows(net, i, transposed, first, first + of_weights)
             first = last
@@ -285,7 +292,10 @@ cdef Py_ssize_t run_train(
             how.counters[0] += 1.0
             how.counters[1] *= how.hyper[1]
             how.counters[2] *= how.hyper[2]
-            how.rate = rates[steps] if rates != NULL else how.hyper[0]
+            how.pace = pace_of(
+                how.optimizer, how.hyper, rates[steps] if rates != NULL else how.hyper[0],
+                how.counters,
+            )
             steps += 1
             step(net, h, stride, rows, start > batch, transposed, gradient, how)
             if leading:

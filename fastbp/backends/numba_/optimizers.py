@@ -5,6 +5,7 @@ Rules and sources are in ``fastbp/optimizers.py``. The twin of this file is
 """
 
 import math
+from collections import namedtuple
 
 from ... import spec
 from ._jit import inner
@@ -19,6 +20,10 @@ from .simd import (
     store,
 )
 from .vmath import reciprocal
+
+
+# A step's learning rate, and what it and epsilon become by Adam's corrections.
+Pace = namedtuple("Pace", "rate corrected epsilon")
 
 
 @inner
@@ -41,16 +46,29 @@ def add_penalties(w, g, n, l1, l2):
 
 
 @inner
-def update(optimizer, hyper, learning_rate, counters, w, g, first, second, n, l2, decay):
+def pace_of(optimizer, hyper, learning_rate, counters):
+    """The Pace of a step that `counters` already counts."""
+    corrected, epsilon = learning_rate, hyper[3]
+    if optimizer == spec.ADAM or optimizer == spec.ADAMW:
+        # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t); ε̂ = c ε.
+        correction = math.sqrt(1.0 - counters[2])
+        corrected = learning_rate * correction / (1.0 - counters[1])
+        if hyper[5] == 0.0:
+            epsilon = hyper[3] * correction
+    return Pace(learning_rate, corrected, epsilon)
+
+
+@inner
+def update(optimizer, hyper, pace, w, g, first, second, n, l2, decay):
     """One step of w[:n] for gradients g[:n] and the state arrays `first` and `second`.
 
     n is a whole number of vectors; `l2` and `decay` are those of these weights (0 for
-    biases); `counters` already counts this step.
+    biases).
     """
-    rate = splat(w, learning_rate)
-    minus_rate = splat(w, -learning_rate)
+    rate = splat(w, pace.rate)
+    minus_rate = splat(w, -pace.rate)
     penalty = splat(w, l2)
-    epsilon = splat(w, hyper[3])
+    epsilon = splat(w, pace.epsilon)
     if optimizer == spec.SGD:
         for i in range(0, n, lanes(w)):
             x = load(w, i)
@@ -86,13 +104,10 @@ def update(optimizer, hyper, learning_rate, counters, w, g, first, second, n, l2
             store(first, i, v)
             store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == spec.ADAM or optimizer == spec.ADAMW:
-        # η m̂ / (√v̂ + ε) = (η c / (1 - β1^t)) m / (√v + c ε) with c = √(1 - β2^t); ε̂ = c ε.
-        correction = math.sqrt(1.0 - counters[2])
-        rate = splat(w, learning_rate * correction / (1.0 - counters[1]))
-        epsilon = splat(w, hyper[3] * (1.0 if hyper[5] != 0.0 else correction))
+        rate = splat(w, pace.corrected)
         keep_1, add_1 = splat(w, hyper[1]), splat(w, 1.0 - hyper[1])
         keep_2, add_2 = splat(w, hyper[2]), splat(w, 1.0 - hyper[2])
-        shrink = splat(w, 1.0 - learning_rate * decay)
+        shrink = splat(w, 1.0 - pace.rate * decay)
         for i in range(0, n, lanes(w)):
             x = load(w, i)
             d = fma(penalty, x, load(g, i))

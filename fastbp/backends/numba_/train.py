@@ -18,7 +18,7 @@ from ...layout import COLUMNS, SIZE, STRIDE, WEIGHTS, S
 from ...spec import FROZEN, L1, L2, RULES
 from ._jit import inner
 from .losses import output_activation
-from .optimizers import add_penalties, update
+from .optimizers import add_penalties, pace_of, update
 from .passes import (
     LOSSES,
     TOPS,
@@ -52,7 +52,7 @@ CHUNK = 48
 
 # The optimiser and its arrays; this step's learning rate; the table of rules and the factor of
 # penalties.
-Stepping = namedtuple("Stepping", "optimizer hyper rate counters first second rules factor")
+Stepping = namedtuple("Stepping", "optimizer hyper pace first second rules factor")
 
 
 @inner
@@ -144,28 +144,22 @@ def total_of(sums):
 
 
 @inner
-def apply(net, how, i, gradient, at, n, biases):
-    """Step layer i's parameters at..at + n - 1, weights or biases."""
+def apply(net, how, i, gradient, at, weights, biases):
+    """Step layer i's parameters from `at` on: so many of weights and of biases behind them."""
     w, g = offset(net.parameters, at), offset(gradient, at)
     l1, l2 = how.factor * how.rules[i * RULES + L1], how.factor * how.rules[i * RULES + L2]
-    if biases:
+    decay = how.hyper[4]
+    first, second = offset(how.first, at), offset(how.second, at)
+    if l1 > 0.0:
+        add_penalties(w, g, weights, l1, l2)
         l2 = 0.0
-    elif l1 > 0.0:
-        add_penalties(w, g, n, l1, l2)
-        l2 = 0.0
-    update(
-        how.optimizer,
-        how.hyper,
-        how.rate,
-        how.counters,
-        w,
-        g,
-        offset(how.first, at),
-        offset(how.second, at),
-        n,
-        l2,
-        0.0 if biases else how.hyper[4],
-    )
+    if l2 == 0.0 and decay == 0.0:  # weights and biases are treated alike
+        weights, biases = weights + biases, 0
+    update(how.optimizer, how.hyper, how.pace, w, g, first, second, weights, l2, decay)
+    if biases > 0:
+        w, g = offset(w, weights), offset(g, weights)
+        first, second = offset(first, weights), offset(second, weights)
+        update(how.optimizer, how.hyper, how.pace, w, g, first, second, biases, 0.0, 0.0)
 
 
 @inner
@@ -180,16 +174,14 @@ def step(net, h, stride_in, rows, adding, transposed, gradient, how):
         if single_output(net, i):
             weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
             width = padded(gradient, n_in)
-            apply(net, how, i, gradient, start, width, False)
-            apply(net, how, i, gradient, start + width, lanes(gradient), True)
+            apply(net, how, i, gradient, start, width, lanes(gradient))
             continue
         for first in range(own, end, CHUNK):
             last = min(first + CHUNK, end)
             weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
             of_weights = min(last, n_in) - first
-            apply(net, how, i, gradient, start + first * stride, of_weights * stride, False)
-            if last > n_in:
-                apply(net, how, i, gradient, start + n_in * stride, stride, True)
+            biases = (last - first - of_weights) * stride
+            apply(net, how, i, gradient, start + first * stride, of_weights * stride, biases)
             if i > 1:
                 transpose_rows(net, i, transposed, first, first + of_weights)
 
@@ -378,9 +370,8 @@ def train(
             counts[2] *= hyper[2]
             rate = rates[steps] if rates.size > 0 else hyper[0]
             steps += 1
-            how = Stepping(
-                optimizer, pointer(hyper), rate, counts, first, second, of_layers, factor
-            )
+            pace = pace_of(optimizer, hyper, rate, counts)
+            how = Stepping(optimizer, pointer(hyper), pace, first, second, of_layers, factor)
             step(net, h, stride, rows, start > batch, WT, G, how)
             if leading:
                 shared[STOPPED] = stop[0]
