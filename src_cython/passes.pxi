@@ -185,6 +185,18 @@ cdef const real *gather(
     return net.workspace
 
 
+cdef inline void put(real *p, Py_ssize_t i, Py_ssize_t n, real x) noexcept nogil:
+    """p[i] = x, one of n numbers that will be read as vectors.
+
+    A single one is written as a vector: processors wait with a vector that is read right after
+    a part of it was written.
+    """
+    if n == 1:
+        store(p, 0, splat(x))
+    else:
+        p[i] = x
+
+
 cdef inline real dot(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
     """Σ a b over rows padded to whole vectors."""
     cdef Py_ssize_t j
@@ -213,7 +225,7 @@ cdef void forward(Net *net, const real *h, Py_ssize_t stride_in) noexcept nogil:
             check(h, (net.rows - 1) * stride_in + padded(n_in))
             check(s, net.rows)
             for r in range(net.rows):
-                s[r] = dot(h + r * stride_in, W, n_in) + W[padded(n_in)]
+                put(s, r, net.rows, dot(h + r * stride_in, W, n_in) + W[padded(n_in)])
             return
         product(
             h, stride_in, 1, W, stride, W + n_in * stride, 0, s, stride, net.rows,
@@ -247,8 +259,8 @@ cdef void output_deltas(
     check(s, rows * stride)
     check(y, rows * stride)
     check(losses, rows)
-    for r in range(rows):
-        shares[r] = <real>share
+    for r from 0 <= r < rows by FBP_LANES:
+        store(shares, r, splat(<real>share))
     if data.weight != NULL:
         for r in range(rows):
             shares[r] = <real>(data.weight[row_of(data, start + r)] * share)
@@ -279,6 +291,9 @@ cdef void output_deltas(
     else:
         for r in range(rows):
             row = row_of(data, start + r)
+            if stride == 1:
+                put(y, r, rows, data.targets[row])
+                continue
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
         pointwise(net.loss, net.loss_parameter, s, y, padded(rows * stride))

@@ -218,6 +218,19 @@ def gather(net, data, start):
 
 
 @inner
+def put(p, i, n, x):
+    """p[i] = x, one of n numbers that will be read as vectors.
+
+    A single one is written as a vector: processors wait with a vector that is read right after
+    a part of it was written.
+    """
+    if n == 1:
+        store(p, 0, splat(p, x))
+    else:
+        p[i] = x
+
+
+@inner
 def dot(a, b, n):
     """Σ a b over rows padded to whole vectors."""
     total = splat(a, 0.0)
@@ -241,7 +254,8 @@ def forward(net, h, stride_in):
         s = of_own(net, i, S)
         if single_output(net, i):
             for r in range(net.rows):
-                s[r] = dot(offset(h, r * stride_in), W, n_in) + W[padded(W, n_in)]
+                x = dot(offset(h, r * stride_in), W, n_in) + W[padded(W, n_in)]
+                put(s, r, net.rows, x)
             return
         bias, J = offset(W, n_in * stride), padded(W, here[SIZE])
         product(h, stride_in, 1, W, stride, bias, 0, s, stride, net.rows, J, n_in)
@@ -267,8 +281,8 @@ def output_deltas(net, data, start, total):
     tops, totals = offset(per_row(net, TOPS), net.first), offset(per_row(net, TOTALS), net.first)
     share = 1.0 / total if total > 0.0 else 0.0
     start += net.first
-    for r in range(rows):
-        shares[r] = share
+    for r in range(0, rows, lanes(s)):
+        store(shares, r, splat(s, share))
     if data.weighted:
         for r in range(rows):
             shares[r] = data.weight[row_of(data, start + r)] * share
@@ -299,6 +313,9 @@ def output_deltas(net, data, start, total):
     else:
         for r in range(rows):
             row = row_of(data, start + r)
+            if stride == 1:
+                put(y, r, rows, data.targets[row])
+                continue
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
         pointwise(net.loss, net.loss_parameter, s, y, padded(s, rows * stride))
