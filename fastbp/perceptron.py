@@ -297,7 +297,11 @@ class MultilayerPerceptron(BaseEstimator, ABC):
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=2)
         if self.early_stopping:
-            network._parameters[...] = self._best
+            if self._best is not None:
+                network._parameters[...] = self._best
+            # As in scikit-learn, where these are one with the coefficients from now on, and change
+            # with them in a warm start.
+            self._best = None
         elif not math.isfinite(self.loss_):
             raise ValueError(NOT_FINITE)
         _check_finite(network)
@@ -341,7 +345,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):
         X, score = validation.X, self._scorer(validation)
         if not validation.sparse:
             X = np.ascontiguousarray(X, network.layout.dtype)
-        if self._best is None:
+        if self.best_validation_score_ == -np.inf:
             self._best = network._parameters.copy()
         return samples.take(train), lambda: score(solvers.outputs(network, X))
 
@@ -391,7 +395,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):
         self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
         if score > self.best_validation_score_:
             self.best_validation_score_ = score
-            self._best[...] = network._parameters
+            self._best = network._parameters.copy()
 
     # Predicting.
 

@@ -17,6 +17,7 @@ from .training import NATURAL_ORDER, Data, History, Memory, Training, TrainingDi
 
 # Sparse rows are made dense for as many numbers as this at a time.
 DENSE_NUMBERS = 1 << 22
+NO_TARGETS = np.empty((0, 0))
 
 
 class Samples:
@@ -32,7 +33,7 @@ class Samples:
     weight : ndarray of shape (n,) or None
     """
 
-    def __init__(self, X, labels=NO_LABELS, targets=None, weight=None):
+    def __init__(self, X, labels=NO_LABELS, targets=NO_TARGETS, weight=None):
         self.X, self.labels, self.targets, self.weight = X, labels, targets, weight
         self.sparse = not isinstance(X, np.ndarray)
 
@@ -74,9 +75,11 @@ def outputs(network, X):
     """The network's output for validated X, dense or in sparse rows."""
     if isinstance(X, np.ndarray):
         return network._outputs(X)
-    rows = Samples(X).chunk(1)
-    parts = [X[start : start + rows].toarray() for start in range(0, X.shape[0], rows)]
-    return np.concatenate([network._outputs(part) for part in parts])
+    samples = Samples(X.tocsr())
+    rows = samples.chunk(1)
+    parts = [samples.take(slice(at, at + rows)) for at in range(0, len(samples), rows)]
+    dtype = network.layout.dtype
+    return np.concatenate([network._outputs(part.data(dtype).X) for part in parts])
 
 
 def report_as_scikit_learn(network):
@@ -85,8 +88,11 @@ def report_as_scikit_learn(network):
     That of a probability p is -ln p with p at least the machine epsilon, and the squared error is
     averaged over the outputs, while its gradient is that of the sum.
     """
-    if network.loss in ("log_loss", "cross_entropy"):
-        network._loss_parameter = -math.log(np.finfo(network.layout.dtype).eps)
+    epsilon = float(np.finfo(network.layout.dtype).eps)
+    if network.loss == "log_loss":
+        network._loss_parameter = epsilon
+    elif network.loss == "cross_entropy":
+        network._loss_parameter = -math.log(epsilon)
     elif network.loss == "squared_error":
         network._loss_parameter = 1 / network.layout.sizes[-1]
 

@@ -9,18 +9,23 @@ cdef void pointwise(
     """From pre-activations s[:n] and targets y[:n] to deltas (in s) and losses (in y)."""
     cdef Py_ssize_t i
     cdef vec x, t, zero = splat(0.0), u, h, d, upper, high, low, linear_part, y_log_y
-    cdef vec above, below, slope, e, limit
+    cdef vec above, below, slope, p, least, most
     cdef real half
     check(s, n)
     check(y, n)
-    if loss == LOG_LOSS:
-        limit = splat(<real>(parameter if parameter > 0 else INFINITY))
+    if loss == LOG_LOSS and parameter > 0:
+        least, most = splat(<real>parameter), splat(<real>(1 - parameter))
+        for i from 0 <= i < n by FBP_LANES:
+            h, t = sigmoid(load(s, i)), load(y, i)
+            p = select_lt(splat(0.5), t, h, <real>1.0 - h)
+            store(y, i, -log(select_lt(p, least, least, select_lt(most, p, most, p))))
+            store(s, i, h - t)
+    elif loss == LOG_LOSS:
         for i from 0 <= i < n by FBP_LANES:
             x, t = load(s, i), load(y, i)
             u = exp(-absolute(x))
             h = select_lt(x, zero, u, splat(1.0)) / (<real>1.0 + u)
-            e = fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u)
-            store(y, i, select_lt(limit, e, limit, e))
+            store(y, i, fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u))
             store(s, i, h - t)
     elif loss == SQUARED_ERROR:
         half = <real>(0.5 * (parameter if parameter > 0 else 1))

@@ -12,10 +12,11 @@ plan : int64 array of shape (m + 1, layout.COLUMNS), IN
 loss : int, IN
     Code of the loss, see spec.py. It implies the output activation.
 loss_parameter : float, IN
-    The loss's parameter (huber's δ, quantile's q). Three losses take one, if it is not 0, that
-    changes the value which is reported but not the gradient: log_loss (of each output) and
-    cross_entropy are counted for this much at most, squared_error is multiplied by it. Whatever
-    for the others.
+    The loss's parameter: huber's δ, quantile's q. Three losses take one, if it is not 0, that
+    changes the value which is reported but not the gradient: log_loss, of targets 0 and 1, is -ln
+    of the probability of the target, computed as h or 1 - h and clipped to at least this and at
+    most 1 less this; cross_entropy of a sample is at most this; squared_error is multiplied by
+    it. Whatever for the others.
 parameters : real array of shape (layout.n_parameters,), IN; IN-OUT in train
     Weights and biases in rows padded with zeros.
 X : real array of shape (n, n_0), C-contiguous, IN, may be read-only

@@ -131,10 +131,14 @@ ACTIVATIONS = {
 # and targets y of shape (n, n_m), and the loss's parameter. Losses sum over the outputs.
 
 
-def log_loss(s, y, most):
+def log_loss(s, y, least):
     """e = -y ln h - (1 - y) ln(1 - h) with h = σ(s), as max(s, 0) - s y + ln(1 + exp(-|s|))."""
-    e = np.maximum(s, 0) - s * y + np.log1p(np.exp(-np.abs(s)))
-    return np.minimum(e, most or np.inf).sum(axis=1), sigmoid(s) - y
+    h = sigmoid(s)
+    if least:
+        e = -np.log(np.clip(np.where(y > 0.5, h, 1 - h), least, 1 - least))
+    else:
+        e = np.maximum(s, 0) - s * y + np.log1p(np.exp(-np.abs(s)))
+    return e.sum(axis=1), h - y
 
 
 def softmax(s):

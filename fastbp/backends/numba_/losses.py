@@ -29,15 +29,20 @@ from .vmath import exp, log, log1p_unit, sigmoid
 @inner
 def pointwise(loss, parameter, s, y, n):
     """From pre-activations s[:n] and targets y[:n] to deltas (in s) and losses (in y)."""
-    if loss == spec.LOG_LOSS:
-        most = parameter if parameter > 0.0 else np.inf
+    if loss == spec.LOG_LOSS and parameter > 0.0:
         for i in range(0, n, lanes(s)):
-            x, t, limit = load(s, i), load(y, i), splat(load(s, i), most)
+            h, t = sigmoid(load(s, i)), load(y, i)
+            p = select_lt(splat(t, 0.5), t, h, 1.0 - h)
+            least, most = splat(p, parameter), splat(p, 1.0 - parameter)
+            store(y, i, -log(select_lt(p, least, least, select_lt(most, p, most, p))))
+            store(s, i, h - t)
+    elif loss == spec.LOG_LOSS:
+        for i in range(0, n, lanes(s)):
+            x, t = load(s, i), load(y, i)
             zero = splat(x, 0.0)
             u = exp(-absolute(x))
             h = select_lt(x, zero, u, splat(x, 1.0)) / (1.0 + u)
-            e = fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u)
-            store(y, i, select_lt(limit, e, limit, e))
+            store(y, i, fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u))
             store(s, i, h - t)
     elif loss == spec.SQUARED_ERROR:
         half = 0.5 * (parameter if parameter > 0.0 else 1.0)
@@ -105,11 +110,11 @@ def cross_entropy(parameter, losses, targets, total, shares, rows):
 
     e = Σ y (ln Σ exp(s - max) - (s - max)), h = exp(s - max) / Σ exp(s - max).
     """
-    most = parameter if parameter > 0.0 else np.inf
+    largest = parameter if parameter > 0.0 else np.inf
     for r in range(0, rows, lanes(losses)):
         sums = load(total, r)
         e = fma(load(targets, r), log(sums), load(losses, r))
-        limit = splat(sums, most)
+        limit = splat(sums, largest)
         store(losses, r, select_lt(limit, e, limit, e))
         store(total, r, load(shares, r) / sums)
 
