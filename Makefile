@@ -26,12 +26,16 @@ $(VENV)/test: $(BIN)/python $(SOURCES)
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo.py
 
+# What also has to pass when four threads run each test at once.
+IN_MANY_THREADS = $(addprefix tests/test_,gradients.py fit_step.py no_hidden_layers.py saturation.py)
+
 test: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest
 	$(BIN)/pytest --doctest-modules fastbp/network.py fastbp/backends/__init__.py
+	$(BIN)/pytest --parallel-threads=4 $(IN_MANY_THREADS)
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m nojit --backend numba
 	$(BIN)/pytest bench --benchmark-disable
 

@@ -168,11 +168,14 @@ class Layout:
 
     def clear_padding(self, parameters):
         """Zero the padding of a parameter buffer, in place."""
-        used = np.zeros(self.n_parameters, self.dtype)
-        for arrays in views(self.plan, used):
-            for array in arrays:
-                array[...] = 1
-        parameters[used == 0] = 0
+        for i in range(1, len(self.sizes)):
+            n_in, n_out, start = self.sizes[i - 1], self.sizes[i], self.plan[i, WEIGHTS]
+            rows = parameters[start : start + self.parameters_of(i)]
+            if self.single and i == len(self.sizes) - 1:
+                rows[n_in : self.padded(n_in)] = 0
+                rows[self.padded(n_in) + 1 :] = 0
+            else:
+                rows.reshape(n_in + 1, -1)[:, n_out:] = 0
 
     def zeros(self, size):
         """A zeroed 1-D buffer that starts on a vector boundary."""

@@ -407,20 +407,21 @@ class Network:
         if not self._backend.finite(self._parameters):
             raise ValueError("the network's weights or biases have NaN or infinite values")
 
-    def _data(self, X, y, sample_weight, name=""):
+    def _data(self, X, y, sample_weight, names=("X", "y", "sample_weight")):
         sizes, dtype = self.layout.sizes, self.layout.dtype
-        X = checks.samples(X, sizes[0], dtype, f"{name}X", self._backend.finite)
+        X = checks.samples(X, sizes[0], dtype, names[0], self._backend.finite)
         labels, targets = checks.targets(
-            y, len(X), sizes[-1], self.loss, self._loss, dtype, f"{name}y"
+            y, len(X), sizes[-1], self.loss, self._loss, dtype, names[1]
         )
-        weight = checks.weights_of_samples(sample_weight, len(X), dtype, f"{name}sample_weight")
+        weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2])
         return Data(X, labels, targets, weight)
 
     def _validation(self, validation_data):
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
         X, y, *rest = validation_data
-        return self._data(X, y, rest[0] if rest else None, "validation ")
+        names = ("validation X", "validation y", "validation sample_weight")
+        return self._data(X, y, rest[0] if rest else None, names)
 
     def _validation_loss(self, data):
         """The loss on checked data, in slices short enough for Ctrl-C to come between."""
