@@ -102,9 +102,12 @@ def run(options):
         def worker(name):
             return stack.enter_context(Worker(name, cores, options.dtype))
 
-        results["peak"] = _peak(worker("numba"))
+        roofs = worker("numba")
+        results["peak"] = _peak(roofs)
         workers = {name: worker(name) for name in names}
         results["training"] = training(workers, workloads, options)
+        # Once more: a virtual machine may have been slow just then.
+        results["peak"] = {k: max(v, results["peak"][k]) for k, v in _peak(roofs).items()}
         _print_training(results)
         if not options.quick:
             results["extras"] = _extras(workers, options)
