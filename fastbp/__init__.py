@@ -11,6 +11,7 @@ from .compare import Comparison, compare_backends
 from .network import Network
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 from .parameters import Gradient
+from .regularizers import EMA, SWA
 from .training import History, TrainingDiverged
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "AdamW",
     "BackendUnavailable",
     "Comparison",
+    "EMA",
     "Gradient",
     "History",
     "MLPClassifier",
@@ -33,6 +35,7 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SGD",
+    "SWA",
     "TrainingDiverged",
     "available_backends",
     "compare_backends",

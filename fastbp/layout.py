@@ -41,7 +41,9 @@ ACTIVATION = 4  # code of σ_i; the output layer's comes from the loss and is ID
 H = 5  # activation h_i in the workspace
 S = 6  # pre-activation s_i; equal to H where h_i may overwrite s_i
 DS = 7  # ∂e/∂s_i
-COLUMNS = 8
+DROPOUT = 8  # the share of units that training leaves out, in units of 2**-32
+OUTPUT = 9  # h_i as the next layer gets it; equal to H where there is no dropout
+COLUMNS = 10
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,15 @@ class Layout:
         One name for each hidden layer, so ``len(sizes) - 2`` of them.
     dtype : numpy.dtype
         float32 or float64.
+    dropout : tuple of float, default=()
+        The rates at which training leaves out units of the input and of each hidden layer;
+        empty for none. They change the workspace, not the parameters.
     """
 
     sizes: tuple
     activations: tuple
     dtype: np.dtype
+    dropout: tuple = ()
 
     @cached_property
     def lanes(self):
@@ -100,6 +106,8 @@ class Layout:
         plan = np.zeros((len(self.sizes), COLUMNS), np.int64)
         plan[:, SIZE] = self.sizes
         plan[:, STRIDE] = [self.stride(n) for n in self.sizes]
+        for i, rate in enumerate(self.dropout):
+            plan[i, DROPOUT] = int(rate * 2**32)
         parameters = transposed = 0
         per_row = plan[0, STRIDE]  # the gathered input, h_0, comes first
         for i in range(1, len(self.sizes)):
@@ -108,13 +116,16 @@ class Layout:
             parameters += self.parameters_of(i)
             plan[i, TRANSPOSED] = transposed
             transposed += self.transposed_of(i)
-            plan[i, H] = plan[i, S] = per_row
+            plan[i, H] = plan[i, S] = plan[i, OUTPUT] = per_row
             per_row += stride
             if i < len(self.sizes) - 1:
                 activation = spec.ACTIVATIONS[self.activations[i - 1]]
                 plan[i, ACTIVATION] = activation.code
                 if activation.uses_preactivation:
                     plan[i, S] = per_row
+                    per_row += stride
+                if plan[i, DROPOUT]:
+                    plan[i, OUTPUT] = per_row
                     per_row += stride
             plan[i, DS] = per_row
             per_row += stride

@@ -10,8 +10,7 @@ from collections import deque
 
 import numpy as np
 
-from . import backends, checks, layout, regularizers, spec, teams
-from .optimizers import Adam, Optimizer
+from . import backends, checks, layout, optimizers, regularizers, spec, teams
 from .parameters import Gradient, Parameters
 from .training import (
     FLOPS_PER_SECOND,
@@ -116,7 +115,7 @@ class Network:
         self.loss_parameter = checks.loss_parameter(loss_parameter, loss, self._loss)
         self._loss_parameter = self.loss_parameter or 0.0
         self.layout = layout.Layout(
-            sizes, _hidden_activations(activation, len(sizes) - 2), checks.dtype(dtype)
+            sizes, spec.hidden_activations(activation, len(sizes) - 2), checks.dtype(dtype)
         )
         self._random = np.random.default_rng(checks.seed(seed))
         self._use(backend)
@@ -252,6 +251,10 @@ class Network:
         sample_weight=None,
         l1=0.0,
         l2=0.0,
+        dropout=0.0,
+        clip_norm=None,
+        label_smoothing=0.0,
+        average=None,
         frozen=(),
         validation_data=None,
         shuffle=True,
@@ -278,6 +281,19 @@ class Network:
         l1, l2 : float or sequence of float, default=0.0
             Add l1 Σ |W| + l2 / 2 Σ W² over all weights, not biases, to the loss of every
             batch; a number for all layers, or one for each entry of ``weights``.
+        dropout : float or sequence of float, default=0.0
+            The rate at which units are left out of a step, each time drawn anew, while the
+            others are scaled up by 1 / (1 - rate): one for all hidden layers, or one each,
+            with another one for the input before them or not.
+        clip_norm : float, optional
+            The largest Euclidean norm of a step's gradient, over all weights and biases and
+            penalties included; larger ones are scaled down to it.
+        label_smoothing : float, default=0.0
+            Share of the targets of cross_entropy and log_loss that is spread evenly over the
+            classes, in [0, 1).
+        average : EMA or SWA, optional
+            Average the weights over training; the network ends with the average, and the
+            validation loss is that of the average.
         frozen : sequence of int, default=()
             Indices of entries of ``weights`` and ``biases`` that are left as they are.
         validation_data : (X, y) or (X, y, sample_weight), optional
@@ -295,7 +311,8 @@ class Network:
         -------
         History
             Losses by epoch. After Ctrl-C: of the epochs finished by then, with
-            ``interrupted`` set and a warning; the network has the weights of the last step.
+            ``interrupted`` set and a warning; the network has the weights of the last step, or
+            their average up to then.
 
         Raises
         ------
@@ -306,8 +323,11 @@ class Network:
         """
         self._check_parameters()
         data = self._data(X, y, sample_weight)
+        classes = self.layout.sizes[-1]
+        labels, targets = regularizers.smooth(data[1:3], classes, self.loss, label_smoothing)
+        data = data._replace(labels=labels, targets=targets)
         validation = None if validation_data is None else self._validation(validation_data)
-        optimizer = _optimizer(optimizer)
+        optimizer = optimizers.checked(optimizer)
         epochs = checks.whole_number("epochs", epochs)
         n = len(data.X)
         batch_size = n if batch_size is None else checks.whole_number("batch_size", batch_size)
@@ -316,14 +336,23 @@ class Network:
             raise ValueError(
                 f"{type(optimizer).__name__} works on the full batch only; pass batch_size=None"
             )
-        rules = regularizers.checked(len(self.weights), l1, l2, frozen)
+        rules = regularizers.checked(
+            len(self.weights),
+            l1=l1,
+            l2=l2,
+            frozen=frozen,
+            dropout=dropout,
+            clip_norm=clip_norm,
+            average=average,
+        )
         # The order of a full batch does not matter.
         shuffle = checks.flag("shuffle", shuffle) and batch_size < n
         progress = checks.flag("progress", progress)
         if threads is not None:
             threads = checks.whole_number("threads", threads)
         threads = self._threads(threads, batch_size)
-        training = Training(self, data, optimizer, batch_size, rules, threads)
+        seed = int(self._random.integers(2**63)) if rules.dropout else 0
+        training = Training(self, data, optimizer, batch_size, rules, threads, seed=seed)
 
         epochs_a_call = epochs
         if validation is not None or progress:
@@ -335,13 +364,15 @@ class Network:
         try:
             with progress_bar(epochs, progress) as show:
                 while len(history.loss) < epochs and not history.interrupted:
-                    count = min(epochs_a_call, epochs - len(history.loss))
+                    done = len(history.loss)
+                    count = training.epochs_a_call(done, min(epochs_a_call, epochs - done))
                     order = np.empty((count if shuffle else 0, n), np.int64)
                     for line in order:
                         line[...] = self._random.permutation(n)
                     training.run(order, count, history)
                     if validation is not None and not history.interrupted:
-                        history.validation_loss.append(self._validation_loss(validation))
+                        with training.averaged_weights():
+                            history.validation_loss.append(self._validation_loss(validation))
                     show(history)
         except KeyboardInterrupt:  # between two calls of the backend
             history.interrupted = True
@@ -353,6 +384,7 @@ class Network:
                 RuntimeWarning,
                 stacklevel=2,
             )
+        training.finish()
         if not self._backend.finite(self._parameters):
             raise TrainingDiverged(len(history.loss), "the weights are not finite", history)
         return history
@@ -390,7 +422,7 @@ class Network:
         online = self._online
         if online is None or (optimizer is not None and optimizer != online.optimizer):
             rules = regularizers.checked(len(self.weights))
-            online = Training(self, data, _optimizer(optimizer), len(data.X), rules, 1)
+            online = Training(self, data, optimizers.checked(optimizer), len(data.X), rules, 1)
             self._online = online
         return online.step(data)
 
@@ -450,33 +482,3 @@ class Network:
             self.layout.zeros(self.layout.n_transposed),
             gradient,
         )
-
-
-def _optimizer(optimizer):
-    if optimizer is None:
-        return Adam()
-    if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:
-        raise TypeError(
-            f"optimizer must be one of fastbp's, such as fastbp.Adam(), got {optimizer!r}"
-        )
-    return optimizer
-
-
-def _hidden_activations(activation, n_hidden):
-    names = [activation] * n_hidden if isinstance(activation, str) else activation
-    if isinstance(activation, str):
-        spec.choose("activation", activation, spec.ACTIVATIONS)
-    try:
-        names = tuple(names)
-    except TypeError:
-        raise TypeError(
-            f"activation must be a name or one name per hidden layer, got {activation!r}"
-        ) from None
-    if len(names) != n_hidden:
-        raise ValueError(
-            f"activation lists {len(names)} names, but there are {n_hidden} hidden layers "
-            "(the output layer's activation comes with the loss)"
-        )
-    for name in names:
-        spec.choose("activation", name, spec.ACTIVATIONS)
-    return names

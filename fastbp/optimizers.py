@@ -322,3 +322,14 @@ class Rprop(Optimizer):
 
     def initial_state(self, slot):
         return self.learning_rate if slot == 1 else 0.0
+
+
+def checked(optimizer):
+    """What users pass as the optimiser; Adam() for None."""
+    if optimizer is None:
+        return Adam()
+    if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:
+        raise TypeError(
+            f"optimizer must be one of fastbp's, such as fastbp.Adam(), got {optimizer!r}"
+        )
+    return optimizer

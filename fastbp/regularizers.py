@@ -1,9 +1,10 @@
-"""What holds training back from fitting too closely: penalties and frozen layers.
+"""What holds training back from fitting too closely, as users ask `Network.fit` for it.
 
-`Regularizers` is the checked form in which a `training.Training` takes them.
+Penalties, frozen layers, dropout, clipping, averaged weights, smoothed labels. `Regularizers`
+is the checked form in which a `training.Training` takes them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +12,52 @@ from . import checks, spec
 
 
 @dataclass(frozen=True)
+class EMA:
+    """The exponential moving average of the weights over the steps of a training.
+
+    After each step ``average = decay average + (1 - decay) weights``; it begins with the
+    weights after the first step.
+
+    Parameters
+    ----------
+    decay : float, default=0.999
+        How much of the average is kept, in (0, 1).
+
+    References
+    ----------
+    Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J.
+    Control Optim. 30, 1992. As ``torch.optim.swa_utils.get_ema_multi_avg_fn``.
+    """
+
+    decay: float = 0.999
+
+    def __post_init__(self):
+        if not 0 < checks.real_number("EMA: decay", self.decay) < 1:
+            raise ValueError(f"EMA: decay must be in (0, 1), got {self.decay!r}")
+
+
+@dataclass(frozen=True)
+class SWA:
+    """The equal average of the weights at the ends of epochs.
+
+    Parameters
+    ----------
+    start : int
+        The first epoch of a training, counted from 1, whose weights count.
+
+    References
+    ----------
+    Izmailov, Podoprikhin, Garipov, Vetrov and Wilson, "Averaging Weights Leads to Wider Optima
+    and Better Generalization", UAI 2018. As ``torch.optim.swa_utils.AveragedModel``.
+    """
+
+    start: int
+
+    def __post_init__(self):
+        checks.whole_number("SWA: start", self.start)
+
+
+@dataclass(frozen=True, eq=False)
 class Regularizers:
     """What besides loss and optimiser shapes the steps of a training.
 
@@ -21,13 +68,24 @@ class Regularizers:
     divided : bool, default=False
         scikit-learn's convention: penalties are divided by a batch's total weight, and an
         epoch's loss is the mean of its batches' losses by rows.
+    dropout : tuple of float, default=()
+        Rates of the input and of the hidden layers; empty for none.
+    clip_norm : float or None, default=None
+        The largest norm of the gradient.
+    average : EMA, SWA or None, default=None
+        Which average of the weights the training ends with.
     """
 
-    rules: np.ndarray = field(compare=False)
+    rules: np.ndarray
     divided: bool = False
+    dropout: tuple = ()
+    clip_norm: float | None = None
+    average: EMA | SWA | None = None
 
 
-def checked(m, l1=0.0, l2=0.0, frozen=(), divided=False):
+def checked(
+    m, *, l1=0.0, l2=0.0, frozen=(), dropout=0.0, clip_norm=None, average=None, divided=False
+):
     """The Regularizers of a network of m layers, from what users pass to `Network.fit`."""
     rules = np.zeros((m + 1, spec.RULES))
     rules[1:, spec.L1] = _by_layer("l1", l1, m)
@@ -35,12 +93,35 @@ def checked(m, l1=0.0, l2=0.0, frozen=(), divided=False):
     rules[_layers("frozen", frozen, m), spec.FROZEN] = 1
     if rules[1:, spec.FROZEN].all():
         raise ValueError(f"frozen names all {m} layers; at least one must be left to train")
-    return Regularizers(rules, divided)
+    if clip_norm is not None and checks.real_number("clip_norm", clip_norm) == 0:
+        raise ValueError("clip_norm must be above 0, or None for no clipping")
+    if average is not None and not isinstance(average, (EMA, SWA)):
+        raise TypeError(f"average must be fastbp.EMA(...) or fastbp.SWA(...), got {average!r}")
+    return Regularizers(rules, divided, _rates(dropout, m), clip_norm, average)
+
+
+def smooth(targets, n_outputs, loss, amount):
+    """Checked (labels, values) of `loss` with an amount of their weight spread over all classes."""
+    amount = checks.real_number("label_smoothing", amount)
+    if amount == 0:
+        return targets
+    if loss not in ("cross_entropy", "log_loss"):
+        raise ValueError(
+            f"label_smoothing is for the losses cross_entropy and log_loss, not for {loss}"
+        )
+    if amount >= 1:
+        raise ValueError(f"label_smoothing must be in [0, 1), got {amount:g}")
+    labels, values = targets
+    classes = 2 if loss == "log_loss" else n_outputs
+    if labels.size:
+        values = np.zeros((len(labels), n_outputs), values.dtype)
+        values[np.arange(len(labels)), labels] = 1
+    return labels[:0], (1 - amount) * values + amount / classes
 
 
 def _by_layer(name, value, m):
     """One number for each of m layers, from a number or a sequence of m."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+    if not _is_sequence(value):
         return [checks.real_number(name, value)] * m
     if len(value) != m:
         raise ValueError(
@@ -48,6 +129,26 @@ def _by_layer(name, value, m):
             f"got {len(value)} of them"
         )
     return [checks.real_number(f"{name}[{i}]", number) for i, number in enumerate(value)]
+
+
+def _rates(dropout, m):
+    """Rates of dropout of the input and the hidden layers, m in all; empty if all are 0."""
+    if _is_sequence(dropout):
+        if len(dropout) not in (m - 1, m):
+            raise ValueError(
+                f"dropout must be a rate or one rate for each of the {m - 1} hidden layers, with "
+                f"another one for the input before them or not; got {len(dropout)} of them"
+            )
+        names = [f"dropout[{i}]" for i in range(len(dropout))]
+        rates = [checks.real_number(*pair) for pair in zip(names, dropout, strict=True)]
+        rates = [0.0] * (m - len(rates)) + rates
+    else:
+        rates = [0.0] + [checks.real_number("dropout", dropout)] * (m - 1)
+        if m == 1 and dropout != 0:
+            raise ValueError("dropout: there is no hidden layer; for the input pass [rate]")
+    if max(rates) >= 1:
+        raise ValueError(f"dropout must be in [0, 1), got {max(rates):g}")
+    return tuple(rates) if any(rates) else ()
 
 
 def _layers(name, value, m):
@@ -66,3 +167,7 @@ def _layers(name, value, m):
             )
         numbers.append(index % m + 1)
     return numbers
+
+
+def _is_sequence(value):
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes))

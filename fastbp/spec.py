@@ -84,3 +84,24 @@ def choose(kind, name, table):
     if name not in table:
         raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(table))}")
     return table[name]
+
+
+def hidden_activations(activation, n_hidden):
+    """One name for each hidden layer, from a name or a sequence of names."""
+    names = [activation] * n_hidden if isinstance(activation, str) else activation
+    if isinstance(activation, str):
+        choose("activation", activation, ACTIVATIONS)
+    try:
+        names = tuple(names)
+    except TypeError:
+        raise TypeError(
+            f"activation must be a name or one name per hidden layer, got {activation!r}"
+        ) from None
+    if len(names) != n_hidden:
+        raise ValueError(
+            f"activation lists {len(names)} names, but there are {n_hidden} hidden layers "
+            "(the output layer's activation comes with the loss)"
+        )
+    for name in names:
+        choose("activation", name, ACTIVATIONS)
+    return names

@@ -6,13 +6,14 @@
 import contextlib
 import signal
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from . import teams
 from .backends.interface import TEAM_SIZE
+from .regularizers import EMA, SWA
 
 # A call estimated to run longer than this many seconds runs in a thread of its own, so that
 # Ctrl-C can stop it. Estimated at a rate that any machine reaches.
@@ -110,10 +111,19 @@ class Training:
     A `memory` that is passed in is gone on with and kept up to date.
     """
 
-    def __init__(self, network, data, optimizer, batch_size, regularizers, threads, memory=None):
+    def __init__(
+        self, network, data, optimizer, batch_size, regularizers, threads, memory=None, seed=0
+    ):
         self.network, self.data = network, data
         self.optimizer, self.regularizers = optimizer, regularizers
-        plan = network.layout
+        self.seed = seed  # of dropout
+        self._layout = plan = network.layout
+        if regularizers.dropout:
+            self._layout = plan = replace(plan, dropout=regularizers.dropout)
+        self.averaged = 0  # how many epochs or steps the average has seen
+        self.average = plan.zeros(plan.n_parameters if regularizers.average else 0)
+        if isinstance(regularizers.average, EMA):  # frozen layers are left at that
+            self.average[...] = network._parameters
         self.threads = threads
         self.memory = Memory.empty(optimizer, plan) if memory is None else memory
         self.hyper, self.state = self.memory.hyper, self.memory.state
@@ -128,9 +138,11 @@ class Training:
 
     def _make_room(self, batch_size):
         """A workspace for batches of that size, and the arguments that stay the same."""
-        network, layout = self.network, self.network.layout
+        network, layout = self.network, self._layout
         self.batch_size = batch_size
         block = layout.block_rows(batch_size)
+        regularizers, average = self.regularizers, self.regularizers.average
+        clipping, by_step = regularizers.clip_norm is not None, isinstance(average, EMA)
         self._network_arguments = (
             layout.plan,
             network._loss.code,
@@ -141,8 +153,13 @@ class Training:
             batch_size,
             self.optimizer.code,
             self.hyper,
-            self.regularizers.rules,
-            self.regularizers.divided,
+            regularizers.rules,
+            regularizers.divided,
+            regularizers.clip_norm or 0.0,
+            np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1 if clipping else 0),
+            average.decay if by_step else 0.0,
+            self.average if by_step else self.average[:0],
+            self.seed,
             self.counters,
             self.state,
             block,
@@ -188,10 +205,40 @@ class Training:
             finished = np.count_nonzero(np.isfinite(losses))
         history.loss.extend(losses[:finished].tolist())
         history.interrupted = bool(self.stop[0])
+        average = self.regularizers.average
+        if isinstance(average, SWA) and finished == epochs and len(history.loss) >= average.start:
+            self.averaged += 1
+            self.average += (network._parameters - self.average) / self.averaged
+        elif isinstance(average, EMA):
+            self.averaged = int(self.counters[0, 0])
         if finished < epochs and not history.interrupted:
             raise TrainingDiverged(
                 len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
             )
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """Meanwhile the network has the averaged weights, if there are any yet."""
+        parameters = self.network._parameters
+        if not self.averaged:
+            yield
+            return
+        own = parameters.copy()
+        parameters[...] = self.average
+        try:
+            yield
+        finally:
+            parameters[...] = own
+
+    def epochs_a_call(self, done, most):
+        """For how many epochs after `done` ones to call `run`: SWA counts what a call ends with."""
+        average = self.regularizers.average
+        return most if not isinstance(average, SWA) else max(1, min(most, average.start - done))
+
+    def finish(self):
+        """Give the network the averaged weights, if there are any."""
+        if self.averaged:
+            self.network._parameters[...] = self.average
 
     def _train(self, order, epochs, rates, losses, team, rank):
         """Call the backend as one thread of a team."""

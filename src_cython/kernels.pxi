@@ -1,17 +1,20 @@
 # The Cython backend for one precision and one kind of processor; setup.py compiles it for each.
 #
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), tile.h (matrix
-# product), elementwise, losses, optimizers, passes, train. This one holds the entry points. They
-# turn arrays into pointers and release the GIL; fastbp/backends/interface.py has the arguments.
+# product), dropout, elementwise, losses, optimizers, passes, regularizers, train. This one holds
+# the entry points. They turn arrays into pointers and release the GIL;
+# fastbp/backends/interface.py has the arguments.
 
 include "simd.pxi"
 include "tile.pxi"
 include "spec.pxi"
 include "vmath.pxi"
+include "dropout.pxi"
 include "elementwise.pxi"
 include "losses.pxi"
 include "optimizers.pxi"
 include "passes.pxi"
+include "regularizers.pxi"
 include "train.pxi"
 
 HAS_FMA = bool(FBP_HAS_FMA)
@@ -56,7 +59,7 @@ cdef Net net_of(
         <real *>memory("parameters", parameters).start,
         block,
         <real *>memory("workspace", workspace).start,
-        NULL, 1, 0, 0, 0,
+        NULL, 1, 0, 0, 0, 0, 0,
     )
 
 
@@ -110,8 +113,8 @@ def loss_and_gradient(
 def train(
     plan, Py_ssize_t loss, double loss_parameter, parameters, X, labels, targets, sample_weight,
     order, Py_ssize_t epochs, rates, Py_ssize_t batch_size, Py_ssize_t optimizer, hyper, rules,
-    bint divided, counters, state, Py_ssize_t block, workspace, transposed, gradient, losses, stop,
-    team, Py_ssize_t rank
+    bint divided, double clip_norm, squares, double decay, average, int64_t seed, counters, state,
+    Py_ssize_t block, workspace, transposed, gradient, losses, stop, team, Py_ssize_t rank
 ):
     cdef Net net = net_of(plan, loss, loss_parameter, parameters, block, workspace)
     cdef Data data = data_of(X, labels, targets, sample_weight, order)
@@ -131,6 +134,8 @@ def train(
         optimizer, <const double *>memory("hyper", hyper).start,
         <double *>of_threads.start + 3 * rank, Pace(0.0, 0.0, 0.0), first_state, second_state,
         <const double *>memory("rules", rules).start, 1.0,
+        clip_norm, <double *>memory("squares", squares).start,
+        decay, <real *>memory("average", average).start, 0.0,
     )
     cdef const double *of_steps = <const double *>memory("rates", rates).start
     cdef double *epoch_losses = <double *>memory("losses", losses).start
@@ -138,7 +143,7 @@ def train(
     cdef Py_ssize_t n = X.shape[0], finished
     with nogil:
         finished = run_train(
-            &net, &data, n, epochs, batch_size, &how, of_steps, divided, WT, G, epoch_losses,
-            stopped,
+            &net, &data, n, epochs, batch_size, &how, of_steps, divided, seed, WT, G,
+            epoch_losses, stopped,
         )
     return finished

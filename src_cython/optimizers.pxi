@@ -22,20 +22,6 @@ cdef inline vec settled(vec v) noexcept nogil:
     return select_lt(absolute(v), splat(SMALLEST), splat(0.0), v)
 
 
-cdef void add_penalties(
-    const real *w, real *g, Py_ssize_t n, double l1, double l2
-) noexcept nogil:
-    """g[:n] += l1 sign(w) + l2 w."""
-    cdef Py_ssize_t i
-    cdef vec x, share
-    check(w, n)
-    check(g, n)
-    for i from 0 <= i < n by FBP_LANES:
-        x = load(w, i)
-        share = fma(splat(<real>l2), x, load(g, i))
-        store(g, i, fma(splat(<real>l1), sign(x), share))
-
-
 # A step's learning rate, and what it and epsilon become by Adam's corrections.
 cdef struct Pace:
     double rate

@@ -20,6 +20,8 @@ cdef struct Net:
     int64_t *team  # what its members share, see team.h
     Py_ssize_t threads
     Py_ssize_t rank
+    uint32_t key  # what the step's random numbers start from
+    Py_ssize_t start  # the block's place in the batch
     Py_ssize_t first
     Py_ssize_t rows
 
@@ -47,8 +49,9 @@ cdef inline Py_ssize_t share_start(Net *net, Py_ssize_t n, Py_ssize_t rank) noex
     return min(n, (n + UNIT - 1) // UNIT * rank // net.threads * UNIT)
 
 
-cdef void take_rows(Net *net, Py_ssize_t rows) noexcept nogil:
+cdef void take_rows(Net *net, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
     """Make a share of the `rows` of a block this thread's own."""
+    net.start = start
     net.first = share_start(net, rows, net.rank)
     net.rows = share_start(net, rows, net.rank + 1) - net.first
 
@@ -93,6 +96,15 @@ cdef inline real *unit(Net *net) noexcept nogil:
 cdef inline real *zero_row(Net *net) noexcept nogil:
     """The row of zeros at the end of the workspace."""
     return unit(net) + FBP_LANES
+
+
+cdef void drop_units(Net *net, Py_ssize_t i, const real *source, real *target) noexcept nogil:
+    """Leave out units of layer i, own rows; `source` and `target` are laid out like h_i."""
+    cdef const int64_t *here = net.plan + i * COLUMNS
+    drop(
+        source, target, net.key, i, net.start + net.first, net.rows, padded(here[SIZE]),
+        here[STRIDE], here[DROPOUT],
+    )
 
 
 cdef void set_constants(Net *net) noexcept nogil:
@@ -160,13 +172,14 @@ cdef const real *gather(
     """The block's samples, from number `start` of the order on, and the stride between them.
 
     They are copied into the workspace as padded rows (own rows only), or in natural order used
-    in place; but the weights of a single output are multiplied by whole vectors.
+    in place, without dropout; but the weights of a single output are multiplied by whole vectors.
     """
     cdef Py_ssize_t n_in = net.plan[SIZE], r, j
     cdef Py_ssize_t last = start + net.first + net.rows
     cdef const real *source
     cdef real *target
-    if data.order == NULL and not single_output(net, 1):
+    cdef bint dropped = net.plan[DROPOUT] != 0
+    if data.order == NULL and not dropped and not single_output(net, 1):
         stride[0] = n_in
         check(data.X + start * n_in, (net.first + net.rows) * n_in)
         return data.X + start * n_in
@@ -182,6 +195,9 @@ cdef const real *gather(
         for j in range(n_in):
             target[j] = source[j]
         target += stride[0]
+    if dropped:
+        target = net.workspace + net.first * stride[0]
+        drop_units(net, 0, target, target)
     return net.workspace
 
 
@@ -233,6 +249,9 @@ cdef void forward(Net *net, const real *h, Py_ssize_t stride_in) noexcept nogil:
         )
         h = of_own(net, i, H)
         activate(here[ACTIVATION], s, <real *>h, net.rows * stride)
+        if here[DROPOUT] != 0:
+            drop_units(net, i, h, of_own(net, i, OUTPUT))
+            h = of_own(net, i, OUTPUT)
         n_in, stride_in = here[SIZE], stride
 
 
@@ -340,6 +359,8 @@ cdef void backward(Net *net, const real *transposed) noexcept nogil:
             of_own(net, i, DS), stride, 1, WT, stride_in, zero_row(net), 0,
             of_own(net, i - 1, DS), stride_in, net.rows, padded(n_in), here[SIZE],
         )
+        if above[DROPOUT] != 0:
+            drop_units(net, i - 1, of_own(net, i - 1, DS), of_own(net, i - 1, DS))
         multiply_by_derivative(
             above[ACTIVATION], of_own(net, i - 1, S), of_own(net, i - 1, H),
             of_own(net, i - 1, DS), net.rows * stride_in,
@@ -364,7 +385,7 @@ cdef void weight_gradient(
     cdef real *target = G + first * stride
     cdef const real *init = zero_row(net)
     if i > 1:
-        h, stride_in = of_block(net, i - 1, H), above[STRIDE]
+        h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
     if single_output(net, i):
         single_gradient(h, stride_in, d, rows, G, n_in, unit(net), init, adding)
         return

@@ -25,7 +25,8 @@ cdef extern from *:
     int64_t read_once "fbp_read_once"(const int64_t *p) nogil
 
 # The optimiser, its arrays and this step's pace; the table of rules and the factor of
-# penalties.
+# penalties; the norm at which to clip and the array for that; the average and what it keeps.
+# Without clipping or averaging, those arrays are NULL.
 cdef struct Stepping:
     Py_ssize_t optimizer
     const double *hyper
@@ -35,6 +36,11 @@ cdef struct Stepping:
     real *second
     const double *rules
     double factor
+    double clip_norm
+    double *squares
+    double decay
+    real *average
+    double keep
 
 
 cdef double weight_total(Data *data, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
@@ -45,56 +51,6 @@ cdef double weight_total(Data *data, Py_ssize_t start, Py_ssize_t rows) noexcept
         return rows
     for r in range(rows):
         total += data.weight[row_of(data, start + r)]
-    return total
-
-
-cdef inline bint is_frozen(const double *rules, Py_ssize_t i) noexcept nogil:
-    """Whether layer i keeps its parameters."""
-    return rules[i * RULES + FROZEN] != 0.0
-
-
-cdef Py_ssize_t lowest_learning(const double *rules, Py_ssize_t m) noexcept nogil:
-    """The first layer that is not frozen."""
-    cdef Py_ssize_t i
-    for i in range(1, m):
-        if not is_frozen(rules, i):
-            return i
-    return m
-
-
-cdef bint penalised(const double *rules, Py_ssize_t m) noexcept nogil:
-    """Whether there is a penalty."""
-    cdef double largest = 0.0
-    cdef Py_ssize_t i
-    for i in range(1, m + 1):
-        largest = max(largest, rules[i * RULES + L1], rules[i * RULES + L2])
-    return largest > 0.0
-
-
-cdef double penalties(Net *net, const double *rules) noexcept nogil:
-    """Σ l1 |W| + l2 / 2 W² over all weights, biases left out."""
-    cdef double total = 0.0, l1, half_l2
-    cdef Py_ssize_t i, k, j, stride, rows, n
-    cdef const int64_t *here
-    cdef const real *W
-    cdef vec w, squares, sizes
-    for i in range(1, net.m + 1):
-        l1, half_l2 = rules[i * RULES + L1], 0.5 * rules[i * RULES + L2]
-        if l1 == 0.0 and half_l2 == 0.0:
-            continue
-        here = net.plan + i * COLUMNS
-        W = net.parameters + here[WEIGHTS]
-        rows, n, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[SIZE], here[STRIDE]
-        if single_output(net, i):
-            rows, n = 1, rows
-        for k in range(rows):
-            squares, sizes = splat(0.0), splat(0.0)
-            for j from 0 <= j < n by FBP_LANES:
-                w = load(W, k * stride + j)
-                squares = fma(w, w, squares)
-                sizes = sizes + absolute(w)
-            total += half_l2 * sum_lanes(squares)
-            total += l1 * sum_lanes(sizes)
     return total
 
 
@@ -120,11 +76,37 @@ cdef double total_of(Losses *sums) noexcept nogil:
     return (sums.part[0] + sums.part[1]) + (sums.part[2] + sums.part[3])
 
 
+cdef void complete(
+    Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, bint adding, real *gradient,
+    Stepping *how
+) noexcept nogil:
+    """Finish the batch's gradient with its last block, penalties included, and note its squares."""
+    cdef Py_ssize_t i, n_in, stride, first, last, n, at
+    cdef const int64_t *here
+    cdef double l1, l2
+    for i in range(1, net.m + 1):
+        here = net.plan + i * COLUMNS
+        n_in, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE]
+        weight_rows(net, i, &first, &last)
+        if first == last or is_frozen(how.rules, i):
+            continue
+        weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
+        n = padded(n_in) if single_output(net, i) else (min(last, n_in) - first) * stride
+        l1, l2 = how.factor * how.rules[i * RULES + L1], how.factor * how.rules[i * RULES + L2]
+        if l1 > 0.0 or l2 > 0.0:
+            at = here[WEIGHTS] + first * stride
+            add_penalties(net.parameters + at, gradient + at, n, l1, l2)
+        note_squares(net, i, gradient, first, last, how.squares)
+
+
 cdef void apply(
     Net *net, Stepping *how, Py_ssize_t i, real *gradient, Py_ssize_t at, Py_ssize_t weights,
-    Py_ssize_t biases
+    Py_ssize_t biases, double factor
 ) noexcept nogil:
-    """Step layer i's parameters from `at` on: so many of weights and of biases behind them."""
+    """Step layer i's parameters from `at` on: so many of weights and of biases behind them.
+
+    `factor` is that of clipping, for which the gradient has the penalties in it already.
+    """
     cdef real *w = net.parameters + at
     cdef real *g = gradient + at
     cdef double l1 = how.factor * how.rules[i * RULES + L1]
@@ -132,7 +114,11 @@ cdef void apply(
     cdef double decay = how.hyper[4]
     cdef real *first = how.first + at
     cdef real *second = how.second + at
-    if l1 > 0.0:
+    if how.squares != NULL:
+        l2 = 0.0
+        if factor < 1.0:
+            scale(g, weights + biases, factor)
+    elif l1 > 0.0:
         add_penalties(w, g, weights, l1, l2)
         l2 = 0.0
     if l2 == 0.0 and decay == 0.0:  # weights and biases are treated alike
@@ -145,6 +131,8 @@ cdef void apply(
             how.optimizer, how.hyper, how.pace, w + weights, g + weights, first + weights,
             second + weights, biases, 0.0, 0.0,
         )
+    if how.average != NULL:
+        blend(how.average + at, w, weights + biases, how.keep)
 
 
 cdef void step(
@@ -154,6 +142,11 @@ cdef void step(
     """Finish the batch's gradient with its last block and apply it, a few weight rows at a time."""
     cdef Py_ssize_t i, n_in, stride, start, first, last, end, of_weights
     cdef const int64_t *here
+    cdef double factor = 1.0
+    if how.squares != NULL:  # clipping takes the whole gradient first
+        complete(net, h, stride_in, rows, adding, gradient, how)
+        barrier(net.team, net.threads)
+        factor = clip_factor(net, how.squares, how.clip_norm)
     for i in range(net.m, 0, -1):
         here = net.plan + i * COLUMNS
         n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
@@ -161,16 +154,18 @@ cdef void step(
         if first == end or is_frozen(how.rules, i):
             continue
         if single_output(net, i):
-            weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
-            apply(net, how, i, gradient, start, padded(n_in), FBP_LANES)
+            if how.squares == NULL:
+                weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
+            apply(net, how, i, gradient, start, padded(n_in), FBP_LANES, factor)
             continue
         while first < end:
             last = min(first + CHUNK, end)
-            weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
+            if how.squares == NULL:
+                weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
             of_weights = min(last, n_in) - first
             apply(
                 net, how, i, gradient, start + first * stride, of_weights * stride,
-                (last - first - of_weights) * stride,
+                (last - first - of_weights) * stride, factor,
             )
             if i > 1:
                 transpose_rows(net, i, transposed, first, first + of_weights)
@@ -191,6 +186,15 @@ cdef bint run_finite(const real *numbers, Py_ssize_t n) noexcept nogil:
     return sum_lanes(rest) + last == 0.0
 
 
+cdef bint has_dropout(Net *net) noexcept nogil:
+    """Whether any layer has."""
+    cdef Py_ssize_t i
+    for i in range(net.m):
+        if net.plan[i * COLUMNS + DROPOUT] != 0:
+            return True
+    return False
+
+
 cdef void run_predict(
     Net *net, Data *data, Py_ssize_t n_samples, real *out
 ) noexcept nogil:
@@ -201,7 +205,7 @@ cdef void run_predict(
     cdef const real *h
     check(out, n_samples * n)
     for start from 0 <= start < n_samples by net.block:
-        take_rows(net, min(net.block, n_samples - start))
+        take_rows(net, start, min(net.block, n_samples - start))
         h = gather(net, data, start, &stride_in)
         forward(net, h, stride_in)
         output_activation(
@@ -224,7 +228,7 @@ cdef double run_loss_and_gradient(
     if gradient != NULL:
         transpose(net, transposed)
     for start from 0 <= start < n_samples by net.block:
-        take_rows(net, min(net.block, n_samples - start))
+        take_rows(net, start, min(net.block, n_samples - start))
         h = gather(net, data, start, &stride)
         forward(net, h, stride)
         output_deltas(net, data, start, total)
@@ -237,12 +241,13 @@ cdef double run_loss_and_gradient(
 
 cdef Py_ssize_t run_train(
     Net *net, Data *data, Py_ssize_t n, Py_ssize_t epochs, Py_ssize_t batch_size,
-    Stepping *how, const double *rates, bint divided, real *transposed, real *gradient,
-    double *losses, const int64_t *stop
+    Stepping *how, const double *rates, bint divided, int64_t seed, real *transposed,
+    real *gradient, double *losses, const int64_t *stop
 ) noexcept nogil:
     cdef Py_ssize_t epoch, batch, rows, start, end, stride, steps = 0
     cdef double numerator, denominator, penalty, total, batch_loss
     cdef bint leading = net.rank == 0
+    cdef bint dropping = has_dropout(net)
     cdef bint penalise = leading and penalised(how.rules, net.m)
     cdef Losses sums
     cdef const real *h
@@ -267,10 +272,12 @@ cdef Py_ssize_t run_train(
                 how.factor = 1.0 / total if total > 0.0 else 0.0
             if penalise:
                 penalty += how.factor * penalties(net, how.rules) * (end - batch)
+            if dropping:
+                net.key = step_key(seed, <Py_ssize_t>how.counters[0])
             sums = Losses([0.0, 0.0, 0.0, 0.0])
             while True:
                 rows = min(net.block, end - start)
-                take_rows(net, rows)
+                take_rows(net, start - batch, rows)
                 h = gather(net, data, start, &stride)
                 forward(net, h, stride)
                 output_deltas(net, data, start, total)
@@ -297,6 +304,7 @@ cdef Py_ssize_t run_train(
                 how.counters,
             )
             steps += 1
+            how.keep = how.decay if how.counters[0] > 1.0 else 0.0
             step(net, h, stride, rows, start > batch, transposed, gradient, how)
             if leading:
                 net.team[STOPPED] = read_once(stop)

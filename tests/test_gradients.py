@@ -99,7 +99,7 @@ def test_different_activations_by_layer(backend):
 
 
 def torch_network(torch, net):
-    """The output pre-activation as a function of X, and its parameters."""
+    """The output pre-activation as a function of X and factors of dropout, and its parameters."""
     functional = torch.nn.functional
     functions = {
         "identity": lambda s: s,
@@ -115,11 +115,12 @@ def torch_network(torch, net):
     W = [torch.tensor(w, requires_grad=True) for w in net.weights]
     b = [torch.tensor(v, requires_grad=True) for v in net.biases]
 
-    def output(X):
+    def output(X, factors=None):
         h = torch.tensor(X)
         for i in range(len(W) - 1):
+            h = h if factors is None else h * factors[i]
             h = functions[net.layout.activations[i]](h @ W[i] + b[i])
-        return h @ W[-1] + b[-1]
+        return (h if factors is None else h * factors[-1]) @ W[-1] + b[-1]
 
     return output, [*W, *b]
 

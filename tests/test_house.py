@@ -31,7 +31,7 @@ ARROWS = {
     "teams": set(),
     "regularizers": {"spec", "checks"},
     "parameters": {"checks"},
-    "training": {"spec", "layout", "checks", "optimizers", "teams", "backends"},
+    "training": {"spec", "layout", "checks", "optimizers", "regularizers", "teams", "backends"},
     "backends": {"spec"},
     "network": {
         *("spec", "layout", "checks", "optimizers", "parameters", "regularizers", "teams"),

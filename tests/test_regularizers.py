@@ -1,4 +1,7 @@
-"""Penalties, frozen layers and learning rates against PyTorch and scikit-learn."""
+"""Penalties, frozen layers, clipping, averages, smoothed labels and rates of learning.
+
+The independent sources are PyTorch and scikit-learn; dropout has a file of its own.
+"""
 
 import warnings
 
@@ -10,6 +13,7 @@ from sklearn.neural_network import MLPRegressor
 
 import fastbp
 from fastbp import regularizers
+from fastbp.layout import Layout
 from fastbp.training import NATURAL_ORDER, Data, History, Training
 
 # float64 over a few steps, relative to the largest weight.
@@ -171,29 +175,172 @@ def test_epsilon_hat(backend):
     assert net.weights[0][0, 0] == pytest.approx(-step, rel=1e-12)
 
 
-@pytest.mark.parametrize("threads", [2, 5])
-def test_threads_change_no_bit(compiled, threads):
-    results = []
-    for count in (1, threads):
-        net = make_network([17, 70, 33, 3], "squared_error", compiled, "float32")
-        X, y = make_data("squared_error", 300, 17, 3)
-        options = {"l1": [1e-3, 0.0, 1e-2], "l2": 1e-3, "frozen": [1]}
-        losses = net.fit(X, y, batch_size=130, epochs=2, threads=count, **options).loss
-        results.append((parameters(net).tobytes(), losses))
-    assert results[0] == results[1]
+def torch_steps(twin, optimizer, X, y, epochs, penalties, after_step=lambda: None):
+    """Steps on batches of 8 in natural order; `after_step` comes between gradient and step."""
+    for first in [*range(0, N, 8)] * epochs:
+        rows = slice(first, first + 8)
+        optimizer.zero_grad()
+        twin.loss(X[rows], y[rows], *penalties).backward()
+        yield
+        optimizer.step()
+        after_step()
+
+
+IN_ORDER = {"batch_size": 8, "shuffle": False}
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("frozen", [[], [0], [2]], ids=str)
+@pytest.mark.parametrize("norm", [0.05, 2.7, 100.0])
+def test_clipping_of_pytorch(backend, norm, frozen):
+    """By the norm over all layers that learn, the penalties' share included."""
+    net, X, y = problem(backend)
+    twin = Torch(net)
+    for i in frozen:
+        twin.W[i].requires_grad_(False)
+        twin.b[i].requires_grad_(False)
+    leaves = [p for p in twin.leaves if p.requires_grad]
+    optimizer = twin.torch.optim.SGD(leaves, 0.1, momentum=0.9)
+    norms = []
+    for _ in torch_steps(twin, optimizer, X, y, 2, ([0.02] * 3, [0.0, 0.1, 0.03])):
+        norms.append(twin.torch.nn.utils.clip_grad_norm_(leaves, norm).item())
+    assert (min(norms) < norm < max(norms)) == (norm == 2.7)
+    net.fit(
+        X, y, optimizer=fastbp.SGD(0.1, momentum=0.9), epochs=2, l1=0.02, l2=[0.0, 0.1, 0.03],
+        clip_norm=norm, frozen=frozen, **IN_ORDER,
+    )  # fmt: skip
+    assert error(parameters(net), twin.parameters()) < SAME
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("average", [fastbp.EMA(0.7), fastbp.SWA(1), fastbp.SWA(3)], ids=str)
+def test_averages_of_pytorch(backend, average):
+    """The network ends with the average; the average does not act on the training."""
+    net, X, y = problem(backend)
+    twin = Torch(net)
+    swa_utils = pytest.importorskip("torch.optim.swa_utils")
+    model = twin.torch.nn.ParameterList([twin.torch.nn.Parameter(p) for p in twin.leaves])
+    twin.W, twin.b = list(model)[:3], list(model)[3:]
+    ema = isinstance(average, fastbp.EMA)
+    options = {"multi_avg_fn": swa_utils.get_ema_multi_avg_fn(0.7)} if ema else {}
+    averaged = swa_utils.AveragedModel(model, **options)
+    steps = []
+
+    def after_step():
+        steps.append(1)
+        ends = len(steps) % 3 == 0
+        if ema or (ends and len(steps) // 3 >= average.start):
+            averaged.update_parameters(model)
+
+    optimizer = twin.torch.optim.Adam(model.parameters(), 0.02)
+    for _ in torch_steps(twin, optimizer, X, y, 5, ([0.0] * 3, [0.0] * 3), after_step):
+        pass
+    history = net.fit(
+        X, y, optimizer=fastbp.Adam(0.02), epochs=5, average=average, validation_data=(X, y),
+        **IN_ORDER,
+    )  # fmt: skip
+    ref = np.concatenate([p.detach().numpy().ravel() for p in averaged.module])
+    assert error(parameters(net), ref) < SAME
+    assert history.validation_loss[-1] == net.loss_and_gradient(X, y)[0]
+    plain, _, _ = problem(backend)
+    unaveraged = plain.fit(X, y, optimizer=fastbp.Adam(0.02), epochs=5, **IN_ORDER)
+    assert history.loss == unaveraged.loss
+
+
+@pytest.mark.parametrize("average", [fastbp.EMA(0.9), fastbp.SWA(2)], ids=str)
+def test_frozen_layers_and_averages(backend, average):
+    """The average of what does not change is that, to the bit; too few epochs leave none."""
+    net, X, y = problem(backend)
+    before = net.weights[1].copy()
+    net.fit(X, y, epochs=4, average=average, frozen=[1])
+    assert np.array_equal(net.weights[1], before)
+    ref = net.to_backend(backend)
+    net.fit(X, y, epochs=1, average=fastbp.SWA(2), **IN_ORDER)
+    ref.fit(X, y, epochs=1, **IN_ORDER)
+    assert np.array_equal(parameters(net), parameters(ref))
+
+
+@pytest.mark.parametrize("kind", ["labels", "one_hot", "binary"])
+def test_label_smoothing_of_pytorch(backend, kind):
+    torch = pytest.importorskip("torch", reason="PyTorch is the independent source here")
+    loss = "log_loss" if kind == "binary" else "cross_entropy"
+    net = make_network([4, 3], loss, backend)
+    X, y = make_data(loss, 20, 4, 3, kind={"binary": "hard"}.get(kind, kind))
+    given = y.copy()
+    W = torch.tensor(net.weights[0], requires_grad=True)
+    b = torch.tensor(net.biases[0], requires_grad=True)
+    s = torch.tensor(X) @ W + b
+    functional = torch.nn.functional
+    if kind == "binary":
+        # The smoothing of Müller, Kornblith and Hinton (NeurIPS 2019) for two classes.
+        smoothed = torch.tensor(0.8 * y + 0.2 * 0.5)
+        e = functional.binary_cross_entropy_with_logits(s, smoothed, reduction="sum") / 20
+    else:
+        e = functional.cross_entropy(s, torch.tensor(y), label_smoothing=0.2)
+    e.backward()
+    history = net.fit(
+        X, y, optimizer=fastbp.SGD(1.0), epochs=1, batch_size=None, label_smoothing=0.2
+    )
+    assert history.loss[0] == pytest.approx(e.item(), rel=1e-12)
+    ref = np.concatenate([(p - p.grad).detach().numpy().ravel() for p in (W, b)])
+    assert error(parameters(net), ref) < 1e-13
+    assert np.array_equal(y, given)
+
+
+# Sizes, samples, batch size: rows that do not divide evenly, and a single output.
+SHAPES = [([17, 70, 33, 3], 300, 130), ([30, 65, 1], 100, 32), ([50, 1], 60, 17)]
+EVERYTHING = {"l1": 1e-3, "l2": 1e-2, "clip_norm": 0.3, "average": fastbp.EMA(0.8)}
+OPTIONS = {
+    "penalties": {"l1": 1e-3, "l2": 1e-3},
+    "clipping": {"clip_norm": 0.3},
+    "EMA": {"average": fastbp.EMA(0.8)},
+    "SWA": {"average": fastbp.SWA(2)},
+    "everything": EVERYTHING,
+}
+
+
+def trained(backend, shape, dtype, options, threads=None):
+    sizes, n, batch_size = shape
+    net = make_network(sizes, "squared_error", backend, dtype)
+    X, y = make_data("squared_error", n, sizes[0], sizes[-1])
+    if len(sizes) > 2:
+        options = {"dropout": 0.3, **options} if options is EVERYTHING else options
+        options = {**options, "frozen": [1]}
+    optimizer = fastbp.Adam(0.01, epsilon_hat=True)
+    losses = net.fit(
+        X, y, optimizer=optimizer, batch_size=batch_size, epochs=3, threads=threads, **options
+    ).loss
+    return parameters(net), losses
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_threads_and_blocks_change_no_bit(compiled, shape, options, monkeypatch):
+    weights, losses = trained(compiled, shape, "float32", options, 1)
+    for threads, rows in ((2, None), (5, None), (1, 16), (2, 48)):
+        if rows:
+            monkeypatch.setattr(Layout, "block_rows", lambda self, n, rows=rows: min(n, rows))
+        comp, comp_losses = trained(compiled, shape, "float32", options, threads)
+        assert np.array_equal(comp, weights)
+        assert comp_losses == losses
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_cython_and_numba_give_the_same_bits(twins, dtype):
-    results = []
-    for backend in twins:
-        net = make_network([17, 30, 33, 3], "squared_error", backend, dtype)
-        X, y = make_data("squared_error", 100, 17, 3)
-        optimizer = fastbp.Adam(0.01, epsilon_hat=True)
-        options = {"l1": [1e-3, 0.0, 1e-2], "l2": 1e-3, "frozen": [1]}
-        losses = net.fit(X, y, optimizer=optimizer, batch_size=30, epochs=3, **options).loss
-        results.append((parameters(net).tobytes(), losses))
-    assert results[0] == results[1]
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_cython_and_numba_give_the_same_bits(twins, dtype, shape, options):
+    (one, losses), (other, other_losses) = (trained(b, shape, dtype, options) for b in twins)
+    assert np.array_equal(one, other)
+    assert losses == other_losses
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [([17, 20, 9, 3], 50, 23), *SHAPES[1:]], ids=str)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_reference(compiled, dtype, shape, options):
+    (ref, _), (comp, _) = (trained(b, shape, dtype, options) for b in ("numpy", compiled))
+    assert error(comp, ref) < {"float32": 2e-4, "float64": 1e-12}[dtype]
 
 
 BAD = {
@@ -205,6 +352,15 @@ BAD = {
     "frozen out of range": ({"frozen": [3]}, ValueError, r"3 layers of weights: 0\.\.2"),
     "frozen below range": ({"frozen": [-4]}, ValueError, "at least -3"),
     "frozen a fraction": ({"frozen": [0.5]}, TypeError, "whole number"),
+    "dropout of 1": ({"dropout": 1}, ValueError, r"dropout must be in \[0, 1\)"),
+    "dropout below 0": ({"dropout": [0.1, -0.1]}, ValueError, r"dropout\[1\] must be in"),
+    "dropout for four": ({"dropout": [0.1] * 4}, ValueError, "each of the 2 hidden layers"),
+    "dropout a name": ({"dropout": "0.1"}, TypeError, "dropout must be a number"),
+    "clip_norm of 0": ({"clip_norm": 0.0}, ValueError, "clip_norm must be above 0"),
+    "clip_norm of NaN": ({"clip_norm": float("nan")}, ValueError, "clip_norm must be in"),
+    "average a number": ({"average": 0.9}, TypeError, "average must be fastbp.EMA"),
+    "smoothing": ({"label_smoothing": 0.1}, ValueError, "not for squared_error"),
+    "smoothing a name": ({"label_smoothing": "a"}, TypeError, "must be a number"),
     "all frozen": ({"frozen": range(3)}, ValueError, "at least one must be left"),
 }
 
@@ -231,3 +387,31 @@ def test_bad_values(options, kind, message):
 def test_bad_loss_parameters(loss, value, kind, message):
     with pytest.raises(kind, match=message):
         fastbp.Network([2, 1], loss=loss, loss_parameter=value, backend="numpy")
+
+
+@pytest.mark.parametrize(
+    "make, kind, message",
+    [
+        (lambda: fastbp.EMA(1.0), ValueError, r"decay must be in \(0, 1\)"),
+        (lambda: fastbp.EMA("a"), TypeError, "decay must be a number"),
+        (lambda: fastbp.SWA(0), ValueError, "start must be at least 1"),
+        (lambda: fastbp.SWA(1.5), TypeError, "start must be a whole number"),
+    ],
+)
+def test_bad_averages(make, kind, message):
+    with pytest.raises(kind, match=message):
+        make()
+
+
+def test_label_smoothing_of_1():
+    net = make_network([4, 3], "cross_entropy", "numpy")
+    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\)"):
+        net.fit(*make_data("cross_entropy", 20, 4, 3), label_smoothing=1)
+
+
+def test_dropout_without_hidden_layers():
+    net = make_network([4, 3], "cross_entropy", "numpy")
+    data = make_data("cross_entropy", 20, 4, 3)
+    with pytest.raises(ValueError, match="no hidden layer"):
+        net.fit(*data, dropout=0.5)
+    net.fit(*data, dropout=[0.5])

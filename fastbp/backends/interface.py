@@ -117,6 +117,11 @@ class Backend(Protocol):
         hyper: NDArray[np.float64],
         rules: NDArray[np.float64],
         divided: int,
+        clip_norm: float,
+        squares: NDArray[np.float64],
+        decay: float,
+        average: Real,
+        seed: int,
         counters: NDArray[np.float64],
         state: Real,
         block: int,
@@ -149,6 +154,19 @@ class Backend(Protocol):
             1 for scikit-learn's convention: a batch's penalties are divided by its Σ w, and
             an epoch's loss is the mean of its batches' losses by their numbers of rows.
             0: penalties are independent of the batch, losses weighted by Σ w.
+        clip_norm : float, IN
+            The largest norm of the gradient of all layers that are not frozen, penalties
+            included; a larger one is scaled down to it.
+        squares : float64 array of shape (Σ (n_{i-1} + 1),) or (0,), destroyed
+            Space for clipping, zero at first; empty for none.
+        decay : float, IN
+            How much of the average is kept in each step.
+        average : real array of shape (layout.n_parameters,) or (0,), IN-OUT
+            The exponential moving average of the parameters, which begins with those after
+            the first step; empty for none.
+        seed : int, IN
+            From 0 up to 2**63 - 1; with the number of the step, what dropout draws from. The
+            plan has the rates; they are 0 in the plans of the other functions.
         counters : float64 array of shape (threads, 3), C-contiguous, IN-OUT
             Steps done so far, β1^steps and β2^steps (0, 1, 1 at the start), for each thread.
         state : real array of shape (slots, layout.n_parameters), C-contiguous, IN-OUT

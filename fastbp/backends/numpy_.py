@@ -10,7 +10,10 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import spec
-from ..layout import ACTIVATION, SIZE, views
+from ..layout import ACTIVATION, DROPOUT, SIZE, views
+
+# What is added to a norm before dividing by it, as PyTorch does.
+NORM_OFFSET = 1e-6
 
 name = "numpy"
 teams = False
@@ -244,32 +247,61 @@ def update(optimizer, hyper, rate, counters, w, g, state, weight_decay):
 # The passes.
 
 
-def forward(plan, parameters, X):
-    """Pre-activations and activations of all layers: two lists, index 0 is the input."""
+def mix(x):
+    """32-bit numbers with all bits mixed (Chris Wellons' lowbias32)."""
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
+
+
+@np.errstate(over="ignore")  # 32-bit products wrap around
+def dropout_factors(plan, seed, step, n, dtype):
+    """By layer, what dropout multiplies the activations of a batch of n rows by.
+
+    That is 1 / (1 - rate) or 0, by a random number of seed, step, layer, row and unit.
+    """
+    low, high, step = (np.uint32(x & 0xFFFFFFFF) for x in (seed, seed >> 32, step))
+    key = mix(mix(low ^ mix(step)) ^ high)
+    factors = []
+    for i, layer in enumerate(plan[:-1]):
+        rate = layer[DROPOUT] / 2**32
+        rows = mix(mix(key ^ np.uint32(i)) ^ np.arange(n, dtype=np.uint32))
+        units = np.arange(layer[SIZE], dtype=np.uint32) * np.uint32(0x9E3779B9)
+        kept = mix(rows[:, None] + units) >= layer[DROPOUT]
+        factors.append(np.where(kept, 1 / (1 - rate), 0).astype(dtype))
+    return factors
+
+
+def forward(plan, parameters, X, factors):
+    """Pre-activations, activations, and activations as the next layer gets them.
+
+    Three lists by layer, index 0 is the input. `factors` are those of dropout, 1 for none.
+    """
     weights, biases = views(plan, parameters)
-    s, h = [None], [X]
-    for layer, W, b in zip(plan[1:], weights, biases, strict=True):
-        s.append(h[-1] @ W + b)
-        h.append(ACTIVATIONS[layer[ACTIVATION]][0](s[-1]).astype(X.dtype, copy=False))
-    return s, h
+    s, h, out = [None], [X], [X * factors[0]]
+    for i in range(1, len(plan)):
+        s.append(out[-1] @ weights[i - 1] + biases[i - 1])
+        h.append(ACTIVATIONS[plan[i, ACTIVATION]][0](s[-1]).astype(X.dtype, copy=False))
+        out.append(h[-1] * factors[i] if i < len(plan) - 1 else h[-1])
+    return s, h, out
 
 
-def backward(plan, parameters, s, h, ds, gradient):
+def backward(plan, parameters, s, h, out, factors, ds, gradient):
     """From ∂e/∂s of the output layer to the gradient of all weights; overwrites `gradient`."""
     weights, _ = views(plan, parameters)
     dW, db = views(plan, gradient)
     for i in range(len(weights), 0, -1):
-        dW[i - 1][...] = h[i - 1].T @ ds
+        dW[i - 1][...] = out[i - 1].T @ ds
         db[i - 1][...] = ds.sum(axis=0)
         if i > 1:
-            dh = ds @ weights[i - 1].T
+            dh = (ds @ weights[i - 1].T) * factors[i - 1]
             derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]][1]
             ds = dh * derivative(s[i - 1], h[i - 1]).astype(dh.dtype, copy=False)
 
 
 def predict(plan, loss, parameters, X, block, workspace, out):
     with np.errstate(all="ignore"):
-        s, _ = forward(plan, parameters, X)
+        s, _, _ = forward(plan, parameters, X, [1] * len(plan))
         out[...] = LOSSES[loss][1](s[-1])
 
 
@@ -283,15 +315,16 @@ def _weights(n, sample_weight):
     return sample_weight.astype(np.float64) if sample_weight.size else np.ones(n)
 
 
-def _gradient(plan, loss, loss_parameter, parameters, X, y, w, gradient):
+def _gradient(plan, loss, loss_parameter, parameters, X, y, w, gradient, factors=None):
     """Σ w e over the rows, and the gradient of Σ w e / Σ w."""
     total = w.sum()
-    s, h = forward(plan, parameters, X)
+    factors = factors or [1] * len(plan)
+    s, h, out = forward(plan, parameters, X, factors)
     e, ds = LOSSES[loss][0](s[-1], y, loss_parameter)
     share = w / total if total > 0 else np.zeros_like(w)
     ds = (ds * share[:, None]).astype(X.dtype, copy=False)
     if gradient.size:
-        backward(plan, parameters, s, h, ds, gradient)
+        backward(plan, parameters, s, h, out, factors, ds, gradient)
     return float((w * e).sum())
 
 
@@ -326,6 +359,14 @@ def _penalty(rules, weights):
     return total
 
 
+def _clip(gradients, norm):
+    """Scale the gradient down to a norm, in place."""
+    total = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients))
+    if total + NORM_OFFSET > norm:
+        for g in gradients:
+            g *= norm / (total + NORM_OFFSET)
+
+
 def train(
     plan,
     loss,
@@ -343,6 +384,11 @@ def train(
     hyper,
     rules,
     divided,
+    clip_norm,
+    squares,
+    decay,
+    average,
+    seed,
     counters,
     state,
     block,
@@ -361,6 +407,7 @@ def train(
     weights, biases = views(plan, parameters)
     dW, db = views(plan, gradient)
     slots = [views(plan, slot) for slot in state]
+    averages = views(plan, average) if average.size else ()
     steps = 0
     with np.errstate(all="ignore"):
         for epoch in range(epochs):
@@ -371,13 +418,15 @@ def train(
                 rows = slice(start, start + batch_size)
                 if order.size:
                     rows = order[epoch, rows]
-                batch = _gradient(
-                    plan, loss, loss_parameter, parameters, X[rows], y[rows], w[rows], gradient
-                )
+                count, total = len(w[rows]), float(w[rows].sum())
+                data = X[rows], y[rows], w[rows]
+                factors = None
+                if plan[:, DROPOUT].any():
+                    factors = dropout_factors(plan, seed, int(counters[0]), count, X.dtype)
+                batch = _gradient(plan, loss, loss_parameter, parameters, *data, gradient, factors)
                 if not math.isfinite(batch):
                     losses[epoch] = batch
                     return epoch
-                count, total = len(w[rows]), float(w[rows].sum())
                 factor = 1.0
                 if divided:
                     factor = 1 / total if total > 0 else 0.0
@@ -389,15 +438,21 @@ def train(
                 counters[0] += 1
                 counters[1] *= hyper[1]
                 counters[2] *= hyper[2]
-                for i in range(len(weights)):
-                    l1, l2, frozen = rules[i + 1, [spec.L1, spec.L2, spec.FROZEN]]
-                    if frozen:
-                        continue
+                learning = [i for i in range(len(weights)) if not rules[i + 1, spec.FROZEN]]
+                for i in learning:
+                    l1, l2 = factor * rules[i + 1, spec.L1], factor * rules[i + 1, spec.L2]
+                    dW[i][...] += float(l2) * weights[i] + float(l1) * np.sign(weights[i])
+                if squares.size:
+                    _clip([array[i] for i in learning for array in (dW, db)], clip_norm)
+                for i in learning:
                     of_weights = [slot[0][i] for slot in slots]
                     of_biases = [slot[1][i] for slot in slots]
                     W, b = weights[i], biases[i]
-                    g = dW[i] + factor * (float(l2) * W + float(l1) * np.sign(W))
-                    update(optimizer, hyper, rate, counters, W, g, of_weights, hyper[4])
+                    update(optimizer, hyper, rate, counters, W, dW[i], of_weights, hyper[4])
                     update(optimizer, hyper, rate, counters, b, db[i], of_biases, 0.0)
+                keep = decay if counters[0] > 1 else 0.0
+                for averaged, arrays in zip(averages, (weights, biases), strict=False):
+                    for i in learning:
+                        averaged[i][...] = keep * averaged[i] + (1 - keep) * arrays[i]
             losses[epoch] = (numerator / denominator if denominator > 0 else 0.0) + penalty / n
     return epochs

@@ -1,7 +1,8 @@
 """The Numba backend: ``@njit`` kernels, compiled on first use and cached on disk.
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...), tile
-(matrix product), team (threads), elementwise, losses, optimizers, passes, train (the entry points).
+(matrix product), team (threads), dropout, elementwise, losses, optimizers, passes, regularizers,
+train (the entry points).
 """
 
 name = "numba"
@@ -100,6 +101,11 @@ _train = entry(
             types.int64,
             _read(types.float64, 1),
             _read(types.float64, 2),
+            types.int64,
+            types.float64,
+            _written(types.float64, 1),
+            types.float64,
+            _written(real, 1),
             types.int64,
             _written(types.float64, 2),
             _written(real, 2),

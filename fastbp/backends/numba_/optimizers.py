@@ -21,7 +21,6 @@ from .simd import (
 )
 from .vmath import reciprocal
 
-
 # A step's learning rate, and what it and epsilon become by Adam's corrections.
 Pace = namedtuple("Pace", "rate corrected epsilon")
 
@@ -34,15 +33,6 @@ def settled(v):
     otherwise, with which some processors compute a hundred times slower.
     """
     return select_lt(absolute(v), splat(v, spec.SMALLEST), splat(v, 0.0), v)
-
-
-@inner
-def add_penalties(w, g, n, l1, l2):
-    """g[:n] += l1 sign(w) + l2 w."""
-    for i in range(0, n, lanes(w)):
-        x = load(w, i)
-        share = fma(splat(w, l2), x, load(g, i))
-        store(g, i, fma(splat(w, l1), sign(x), share))
 
 
 @inner

@@ -8,8 +8,21 @@ in the workspace where the plan says (see ``fastbp/layout.py``). The twin of thi
 from collections import namedtuple
 
 from ... import spec
-from ...layout import ACTIVATION, COLUMNS, DS, SIZE, STRIDE, TRANSPOSED, WEIGHTS, H, S
+from ...layout import (
+    ACTIVATION,
+    COLUMNS,
+    DROPOUT,
+    DS,
+    OUTPUT,
+    SIZE,
+    STRIDE,
+    TRANSPOSED,
+    WEIGHTS,
+    H,
+    S,
+)
 from ._jit import inner
+from .dropout import drop
 from .elementwise import activate, multiply_by_derivative
 from .losses import cross_entropy, exp_rows, pointwise, scale_rows
 from .simd import (
@@ -28,11 +41,12 @@ from .simd import (
 from .tile import product, transpose_block
 
 # The network (m layers), the lowest layer that learns, the memory to run it in, the team of
-# threads that does (what its members share, see team.py), and the rows of a block that are this
-# thread's own.
+# threads that does (what its members share, see team.py), what the step's random numbers start
+# from, the block's place in the batch, and the rows of the block that are this thread's own.
 Net = namedtuple(
     "Net",
-    "plan m lowest loss loss_parameter parameters block workspace team threads rank first rows",
+    "plan m lowest loss loss_parameter parameters block workspace team threads rank key start "
+    "first rows",
 )
 # The samples. Without labels, weights or an order, those pointers are not read.
 Data = namedtuple("Data", "X labels targets weight order has_labels weighted ordered")
@@ -53,7 +67,7 @@ def share_start(net, n, rank):
 
 
 @inner
-def take_rows(net, rows):
+def take_rows(net, key, start, rows):
     """The Net in which a share of the `rows` of a block is this thread's own."""
     first = share_start(net, rows, net.rank)
     own = share_start(net, rows, net.rank + 1) - first
@@ -69,6 +83,8 @@ def take_rows(net, rows):
         net.team,
         net.threads,
         net.rank,
+        key,
+        start,
         first,
         own,
     )
@@ -144,6 +160,14 @@ def zero_row(net):
 
 
 @inner
+def drop_units(net, i, source, target):
+    """Leave out units of layer i, own rows; `source` and `target` are laid out like h_i."""
+    here = offset(net.plan, i * COLUMNS)
+    n, start, threshold = padded(target, here[SIZE]), net.start + net.first, here[DROPOUT]
+    drop(source, target, net.key, i, start, net.rows, n, here[STRIDE], threshold)
+
+
+@inner
 def set_constants(net):
     """Write the one and the zeros."""
     one, zeros, widest = unit(net), zero_row(net), 0
@@ -199,11 +223,12 @@ def gather(net, data, start):
     """The block's samples, from number `start` of the order on, and the stride between them.
 
     They are copied into the workspace as padded rows (own rows only), or in natural order used
-    in place; but the weights of a single output are multiplied by whole vectors.
+    in place, without dropout; but the weights of a single output are multiplied by whole vectors.
     """
     n_in = net.plan[SIZE]
     h, stride = offset(data.X, start * n_in), n_in
-    if data.ordered or single_output(net, 1):
+    dropped = net.plan[DROPOUT] != 0
+    if data.ordered or dropped or single_output(net, 1):
         h, stride = offset(net.workspace, 0), net.plan[STRIDE]
         target, last = offset(h, net.first * stride), start + net.first + net.rows
         for r in range(start + net.first, last):
@@ -214,6 +239,9 @@ def gather(net, data, start):
             for j in range(n_in):
                 target[j] = source[j]
             target = offset(target, stride)
+        if dropped:
+            own = offset(h, net.first * stride)
+            drop_units(net, 0, own, own)
     return h, stride
 
 
@@ -261,6 +289,9 @@ def forward(net, h, stride_in):
         product(h, stride_in, 1, W, stride, bias, 0, s, stride, net.rows, J, n_in)
         h = of_own(net, i, H)
         activate(here[ACTIVATION], s, h, net.rows * stride)
+        if here[DROPOUT] != 0:
+            drop_units(net, i, h, of_own(net, i, OUTPUT))
+            h = of_own(net, i, OUTPUT)
         n_in, stride_in = here[SIZE], stride
 
 
@@ -355,6 +386,8 @@ def backward(net, transposed):
         d, d_in = of_own(net, i, DS), of_own(net, i - 1, DS)
         zeros, J = zero_row(net), padded(d, above[SIZE])
         product(d, stride, 1, WT, stride_in, zeros, 0, d_in, stride_in, net.rows, J, here[SIZE])
+        if above[DROPOUT] != 0:
+            drop_units(net, i - 1, d_in, d_in)
         s, h = of_own(net, i - 1, S), of_own(net, i - 1, H)
         multiply_by_derivative(above[ACTIVATION], s, h, d_in, net.rows * stride_in)
 
@@ -369,7 +402,7 @@ def weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last):
     above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
     n_in, stride, J = above[SIZE], here[STRIDE], padded(gradient, here[SIZE])
     if i > 1:
-        h, stride_in = of_block(net, i - 1, H), above[STRIDE]
+        h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
     d = of_block(net, i, DS)
     G = offset(gradient, here[WEIGHTS])
     init, ldi = zero_row(net), 0

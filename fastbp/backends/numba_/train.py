@@ -14,11 +14,12 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 import math
 from collections import namedtuple
 
-from ...layout import COLUMNS, SIZE, STRIDE, WEIGHTS, S
-from ...spec import FROZEN, L1, L2, RULES
+from ...layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS, S
+from ...spec import L1, L2, RULES
 from ._jit import inner
+from .dropout import step_key
 from .losses import output_activation
-from .optimizers import add_penalties, pace_of, update
+from .optimizers import pace_of, update
 from .passes import (
     LOSSES,
     TOPS,
@@ -43,7 +44,18 @@ from .passes import (
     weight_gradient,
     weight_rows,
 )
-from .simd import absolute, fma, lane, lanes, load, offset, pointer, splat, sum_lanes
+from .regularizers import (
+    add_penalties,
+    blend,
+    clip_factor,
+    is_frozen,
+    lowest_learning,
+    note_squares,
+    penalised,
+    penalties,
+    scale,
+)
+from .simd import lane, lanes, load, offset, pointer, splat, sum_lanes
 from .team import STOPPED, barrier
 
 # Weight rows whose gradient is computed, applied and transposed before the next ones; a
@@ -51,8 +63,12 @@ from .team import STOPPED, barrier
 CHUNK = 48
 
 # The optimiser and its arrays; this step's learning rate; the table of rules and the factor of
-# penalties.
-Stepping = namedtuple("Stepping", "optimizer hyper pace first second rules factor")
+# penalties; the norm at which to clip and the array for that; the average and what it keeps.
+Stepping = namedtuple(
+    "Stepping",
+    "optimizer hyper pace first second rules factor "
+    "clipping clip_norm squares averaging average keep",
+)
 
 
 @inner
@@ -63,54 +79,6 @@ def weight_total(data, start, rows):
     total = 0.0
     for r in range(rows):
         total += data.weight[row_of(data, start + r)]
-    return total
-
-
-@inner
-def is_frozen(rules, i):
-    """Whether layer i keeps its parameters."""
-    return rules[i * RULES + FROZEN] != 0.0
-
-
-@inner
-def lowest_learning(rules, m):
-    """The first layer that is not frozen."""
-    for i in range(1, m):
-        if not is_frozen(rules, i):
-            return i
-    return m
-
-
-@inner
-def penalised(rules, m):
-    """Whether there is a penalty."""
-    largest = 0.0
-    for i in range(1, m + 1):
-        largest = max(largest, rules[i * RULES + L1], rules[i * RULES + L2])
-    return largest > 0.0
-
-
-@inner
-def penalties(net, rules):
-    """Σ l1 |W| + l2 / 2 W² over all weights, biases left out."""
-    total = 0.0
-    for i in range(1, net.m + 1):
-        l1, half_l2 = rules[i * RULES + L1], 0.5 * rules[i * RULES + L2]
-        if l1 == 0.0 and half_l2 == 0.0:
-            continue
-        here = offset(net.plan, i * COLUMNS)
-        W = offset(net.parameters, here[WEIGHTS])
-        rows, n, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[SIZE], here[STRIDE]
-        if single_output(net, i):
-            rows, n = 1, rows
-        for k in range(rows):
-            squares = sizes = splat(W, 0.0)
-            for j in range(0, n, lanes(W)):
-                w = load(W, k * stride + j)
-                squares = fma(w, w, squares)
-                sizes = sizes + absolute(w)
-            total += half_l2 * sum_lanes(squares)
-            total += l1 * sum_lanes(sizes)
     return total
 
 
@@ -144,27 +112,65 @@ def total_of(sums):
 
 
 @inner
-def apply(net, how, i, gradient, at, weights, biases):
-    """Step layer i's parameters from `at` on: so many of weights and of biases behind them."""
+def layer_penalties(how, i):
+    """The factors of layer i's penalties in this step."""
+    return how.factor * how.rules[i * RULES + L1], how.factor * how.rules[i * RULES + L2]
+
+
+@inner
+def complete(net, h, stride_in, rows, adding, gradient, how):
+    """Finish the batch's gradient with its last block, penalties included, and note its squares."""
+    for i in range(1, net.m + 1):
+        here = offset(net.plan, i * COLUMNS)
+        n_in, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE]
+        first, last = weight_rows(net, i)
+        if first == last or is_frozen(how.rules, i):
+            continue
+        weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
+        n = padded(gradient, n_in) if single_output(net, i) else (min(last, n_in) - first) * stride
+        l1, l2 = layer_penalties(how, i)
+        if l1 > 0.0 or l2 > 0.0:
+            at = here[WEIGHTS] + first * stride
+            add_penalties(offset(net.parameters, at), offset(gradient, at), n, l1, l2)
+        note_squares(net, i, gradient, first, last, how.squares)
+
+
+@inner
+def apply(net, how, i, gradient, at, weights, biases, factor):
+    """Step layer i's parameters from `at` on: so many of weights and of biases behind them.
+
+    `factor` is that of clipping, for which the gradient has the penalties in it already.
+    """
     w, g = offset(net.parameters, at), offset(gradient, at)
-    l1, l2 = how.factor * how.rules[i * RULES + L1], how.factor * how.rules[i * RULES + L2]
+    l1, l2 = layer_penalties(how, i)
     decay = how.hyper[4]
     first, second = offset(how.first, at), offset(how.second, at)
-    if l1 > 0.0:
+    if how.clipping:
+        l2 = 0.0
+        if factor < 1.0:
+            scale(g, weights + biases, factor)
+    elif l1 > 0.0:
         add_penalties(w, g, weights, l1, l2)
         l2 = 0.0
     if l2 == 0.0 and decay == 0.0:  # weights and biases are treated alike
         weights, biases = weights + biases, 0
     update(how.optimizer, how.hyper, how.pace, w, g, first, second, weights, l2, decay)
     if biases > 0:
-        w, g = offset(w, weights), offset(g, weights)
+        after, g = offset(w, weights), offset(g, weights)
         first, second = offset(first, weights), offset(second, weights)
-        update(how.optimizer, how.hyper, how.pace, w, g, first, second, biases, 0.0, 0.0)
+        update(how.optimizer, how.hyper, how.pace, after, g, first, second, biases, 0.0, 0.0)
+    if how.averaging:
+        blend(offset(how.average, at), w, weights + biases, how.keep)
 
 
 @inner
 def step(net, h, stride_in, rows, adding, transposed, gradient, how):
     """Finish the batch's gradient with its last block and apply it, a few weight rows at a time."""
+    factor = 1.0
+    if how.clipping:  # which takes the whole gradient first
+        complete(net, h, stride_in, rows, adding, gradient, how)
+        barrier(net.team, net.threads)
+        factor = clip_factor(net, how.squares, how.clip_norm)
     for i in range(net.m, 0, -1):
         here = offset(net.plan, i * COLUMNS)
         n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
@@ -172,18 +178,30 @@ def step(net, h, stride_in, rows, adding, transposed, gradient, how):
         if own == end or is_frozen(how.rules, i):
             continue
         if single_output(net, i):
-            weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
+            if not how.clipping:
+                weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
             width = padded(gradient, n_in)
-            apply(net, how, i, gradient, start, width, lanes(gradient))
+            apply(net, how, i, gradient, start, width, lanes(gradient), factor)
             continue
         for first in range(own, end, CHUNK):
             last = min(first + CHUNK, end)
-            weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
+            if not how.clipping:
+                weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
             of_weights = min(last, n_in) - first
             biases = (last - first - of_weights) * stride
-            apply(net, how, i, gradient, start + first * stride, of_weights * stride, biases)
+            at = start + first * stride
+            apply(net, how, i, gradient, at, of_weights * stride, biases, factor)
             if i > 1:
                 transpose_rows(net, i, transposed, first, first + of_weights)
+
+
+@inner
+def has_dropout(net):
+    """Whether any layer has."""
+    found = False
+    for i in range(net.m):
+        found = found or net.plan[i * COLUMNS + DROPOUT] != 0
+    return found
 
 
 @inner
@@ -201,6 +219,8 @@ def alone(plan, loss, loss_parameter, parameters, block, workspace):
         pointer(workspace),
         nothing,
         1,
+        0,
+        0,
         0,
         0,
         0,
@@ -228,7 +248,7 @@ def predict(plan, loss, parameters, X, block, workspace, out):
     result = pointer(out)
     n, stride = plan_of[m * COLUMNS + SIZE], plan_of[m * COLUMNS + STRIDE]
     for start in range(0, X.shape[0], block):
-        net = take_rows(net, min(block, X.shape[0] - start))
+        net = take_rows(net, 0, start, min(block, X.shape[0] - start))
         h, stride_in = gather(net, data, start)
         forward(net, h, stride_in)
         s, tops, totals = of_own(net, m, S), per_row(net, TOPS), per_row(net, TOTALS)
@@ -261,7 +281,7 @@ def loss_and_gradient(
     total = weight_total(data, 0, X.shape[0])
     sums = NO_LOSSES
     for start in range(0, X.shape[0], block):
-        net = take_rows(net, min(block, X.shape[0] - start))
+        net = take_rows(net, 0, start, min(block, X.shape[0] - start))
         h, stride = gather(net, data, start)
         forward(net, h, stride)
         output_deltas(net, data, start, total)
@@ -289,6 +309,11 @@ def train(
     hyper,
     rules,
     divided,
+    clip_norm,
+    squares,
+    decay,
+    average,
+    seed,
     counters,
     state,
     block,
@@ -317,11 +342,14 @@ def train(
         rank,
         0,
         0,
+        0,
+        0,
     )
     first = pointer(state)
     second = offset(first, state.shape[1] if state.shape[0] > 1 else 0)
     counts, penalise = pointer(counters[rank]), leading and penalised(of_layers, m)
-    steps = 0
+    steps = key = 0
+    dropping = has_dropout(net)
     WT, G = pointer(transposed), pointer(gradient)
     n = X.shape[0]
     if leading:
@@ -343,10 +371,12 @@ def train(
                 factor = 1.0 / total if total > 0.0 else 0.0
             if penalise:
                 penalty += factor * penalties(net, of_layers) * (end - batch)
+            if dropping:
+                key = step_key(seed, int(counts[0]))
             sums = NO_LOSSES
             while True:
                 rows = min(block, end - start)
-                net = take_rows(net, rows)
+                net = take_rows(net, key, start - batch, rows)
                 h, stride = gather(net, data, start)
                 forward(net, h, stride)
                 output_deltas(net, data, start, total)
@@ -370,8 +400,21 @@ def train(
             counts[2] *= hyper[2]
             rate = rates[steps] if rates.size > 0 else hyper[0]
             steps += 1
-            pace = pace_of(optimizer, hyper, rate, counts)
-            how = Stepping(optimizer, pointer(hyper), pace, first, second, of_layers, factor)
+            how = Stepping(
+                optimizer,
+                pointer(hyper),
+                pace_of(optimizer, hyper, rate, counts),
+                first,
+                second,
+                of_layers,
+                factor,
+                squares.size > 0,
+                clip_norm,
+                pointer(squares),
+                average.size > 0,
+                pointer(average),
+                decay if counts[0] > 1.0 else 0.0,
+            )
             step(net, h, stride, rows, start > batch, WT, G, how)
             if leading:
                 shared[STOPPED] = stop[0]

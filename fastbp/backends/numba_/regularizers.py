@@ -1,0 +1,117 @@
+"""What shapes the steps besides loss and optimiser: penalties, frozen layers, clipping, averaging.
+
+The twin of this file is ``src_cython/regularizers.pxi``; the reference is ``numpy_.py``.
+"""
+
+import math
+
+from ...layout import COLUMNS, SIZE, STRIDE, WEIGHTS
+from ...spec import FROZEN, L1, L2, RULES
+from ._jit import inner
+from .optimizers import sign
+from .passes import padded, single_output
+from .simd import absolute, fma, lanes, load, offset, splat, store, sum_lanes
+
+# What is added to a norm before dividing by it, as PyTorch does.
+NORM_OFFSET = 1e-6
+
+
+@inner
+def is_frozen(rules, i):
+    """Whether layer i keeps its parameters."""
+    return rules[i * RULES + FROZEN] != 0.0
+
+
+@inner
+def lowest_learning(rules, m):
+    """The first layer that is not frozen."""
+    for i in range(1, m):
+        if not is_frozen(rules, i):
+            return i
+    return m
+
+
+@inner
+def penalised(rules, m):
+    """Whether there is a penalty."""
+    largest = 0.0
+    for i in range(1, m + 1):
+        largest = max(largest, rules[i * RULES + L1], rules[i * RULES + L2])
+    return largest > 0.0
+
+
+@inner
+def penalties(net, rules):
+    """Σ l1 |W| + l2 / 2 W² over all weights, biases left out."""
+    total = 0.0
+    for i in range(1, net.m + 1):
+        l1, half_l2 = rules[i * RULES + L1], 0.5 * rules[i * RULES + L2]
+        if l1 == 0.0 and half_l2 == 0.0:
+            continue
+        here = offset(net.plan, i * COLUMNS)
+        W = offset(net.parameters, here[WEIGHTS])
+        rows, n, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[SIZE], here[STRIDE]
+        if single_output(net, i):
+            rows, n = 1, rows
+        for k in range(rows):
+            squares = sizes = splat(W, 0.0)
+            for j in range(0, n, lanes(W)):
+                w = load(W, k * stride + j)
+                squares = fma(w, w, squares)
+                sizes = sizes + absolute(w)
+            total += half_l2 * sum_lanes(squares)
+            total += l1 * sum_lanes(sizes)
+    return total
+
+
+@inner
+def add_penalties(w, g, n, l1, l2):
+    """g[:n] += l1 sign(w) + l2 w."""
+    for i in range(0, n, lanes(w)):
+        x = load(w, i)
+        share = fma(splat(w, l2), x, load(g, i))
+        store(g, i, fma(splat(w, l1), sign(x), share))
+
+
+@inner
+def note_squares(net, i, gradient, first, last, squares):
+    """Σ g² of layer i's rows first..last - 1, weights and biases, to its part of `squares`."""
+    here = offset(net.plan, i * COLUMNS)
+    n, stride, G = padded(gradient, here[SIZE]), here[STRIDE], offset(gradient, here[WEIGHTS])
+    for k in range(1, i):
+        squares = offset(squares, net.plan[(k - 1) * COLUMNS + SIZE] + 1)
+    if single_output(net, i):  # one row, the bias in the vector behind it
+        n = padded(gradient, net.plan[(i - 1) * COLUMNS + SIZE]) + lanes(gradient)
+        first, last = 0, 1
+    for k in range(first, last):
+        total = splat(G, 0.0)
+        for j in range(0, n, lanes(G)):
+            g = load(G, k * stride + j)
+            total = fma(g, g, total)
+        squares[k] = sum_lanes(total)
+
+
+@inner
+def clip_factor(net, squares, norm):
+    """What to multiply the gradient by, so that its norm is at most `norm`."""
+    rows, total = 0, 0.0
+    for i in range(net.m):
+        rows += net.plan[i * COLUMNS + SIZE] + 1
+    for k in range(rows):
+        total += squares[k]
+    return min(1.0, norm / (math.sqrt(total) + NORM_OFFSET))
+
+
+@inner
+def scale(g, n, factor):
+    """g[:n] *= factor."""
+    for i in range(0, n, lanes(g)):
+        store(g, i, splat(g, factor) * load(g, i))
+
+
+@inner
+def blend(average, w, n, keep):
+    """average[:n] = keep average + (1 - keep) w."""
+    add = splat(w, 1.0 - keep)
+    for i in range(0, n, lanes(w)):
+        store(average, i, fma(splat(w, keep), load(average, i), add * load(w, i)))

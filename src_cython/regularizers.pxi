@@ -1,0 +1,124 @@
+# What shapes the steps besides loss and optimiser: penalties, frozen layers, clipping, averaging.
+#
+# The twin of fastbp/backends/numba_/regularizers.py.
+
+cdef extern from *:
+    """
+    /* What is added to a norm before dividing by it, as PyTorch does. */
+    static const double NORM_OFFSET = 1e-6;
+    """
+    const double NORM_OFFSET
+
+
+cdef inline bint is_frozen(const double *rules, Py_ssize_t i) noexcept nogil:
+    """Whether layer i keeps its parameters."""
+    return rules[i * RULES + FROZEN] != 0.0
+
+
+cdef Py_ssize_t lowest_learning(const double *rules, Py_ssize_t m) noexcept nogil:
+    """The first layer that is not frozen."""
+    cdef Py_ssize_t i
+    for i in range(1, m):
+        if not is_frozen(rules, i):
+            return i
+    return m
+
+
+cdef bint penalised(const double *rules, Py_ssize_t m) noexcept nogil:
+    """Whether there is a penalty."""
+    cdef double largest = 0.0
+    cdef Py_ssize_t i
+    for i in range(1, m + 1):
+        largest = max(largest, rules[i * RULES + L1], rules[i * RULES + L2])
+    return largest > 0.0
+
+
+cdef double penalties(Net *net, const double *rules) noexcept nogil:
+    """Σ l1 |W| + l2 / 2 W² over all weights, biases left out."""
+    cdef double total = 0.0, l1, half_l2
+    cdef Py_ssize_t i, k, j, stride, rows, n
+    cdef const int64_t *here
+    cdef const real *W
+    cdef vec w, squares, sizes
+    for i in range(1, net.m + 1):
+        l1, half_l2 = rules[i * RULES + L1], 0.5 * rules[i * RULES + L2]
+        if l1 == 0.0 and half_l2 == 0.0:
+            continue
+        here = net.plan + i * COLUMNS
+        W = net.parameters + here[WEIGHTS]
+        rows, n, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[SIZE], here[STRIDE]
+        if single_output(net, i):
+            rows, n = 1, rows
+        for k in range(rows):
+            squares, sizes = splat(0.0), splat(0.0)
+            for j from 0 <= j < n by FBP_LANES:
+                w = load(W, k * stride + j)
+                squares = fma(w, w, squares)
+                sizes = sizes + absolute(w)
+            total += half_l2 * sum_lanes(squares)
+            total += l1 * sum_lanes(sizes)
+    return total
+
+
+cdef void add_penalties(
+    const real *w, real *g, Py_ssize_t n, double l1, double l2
+) noexcept nogil:
+    """g[:n] += l1 sign(w) + l2 w."""
+    cdef Py_ssize_t i
+    cdef vec x, share
+    check(w, n)
+    check(g, n)
+    for i from 0 <= i < n by FBP_LANES:
+        x = load(w, i)
+        share = fma(splat(<real>l2), x, load(g, i))
+        store(g, i, fma(splat(<real>l1), sign(x), share))
+
+
+cdef void note_squares(
+    Net *net, Py_ssize_t i, const real *gradient, Py_ssize_t first, Py_ssize_t last,
+    double *squares
+) noexcept nogil:
+    """Σ g² of layer i's rows first..last - 1, weights and biases, to its part of `squares`."""
+    cdef const int64_t *here = net.plan + i * COLUMNS
+    cdef const real *G = gradient + here[WEIGHTS]
+    cdef Py_ssize_t n = padded(here[SIZE]), stride = here[STRIDE], k, j
+    cdef vec g, total
+    for k in range(1, i):
+        squares += net.plan[(k - 1) * COLUMNS + SIZE] + 1
+    if single_output(net, i):  # one row, the bias in the vector behind it
+        n = padded(net.plan[(i - 1) * COLUMNS + SIZE]) + FBP_LANES
+        first, last = 0, 1
+    for k in range(first, last):
+        total = splat(0.0)
+        for j from 0 <= j < n by FBP_LANES:
+            g = load(G, k * stride + j)
+            total = fma(g, g, total)
+        squares[k] = sum_lanes(total)
+
+
+cdef double clip_factor(Net *net, const double *squares, double norm) noexcept nogil:
+    """What to multiply the gradient by, so that its norm is at most `norm`."""
+    cdef Py_ssize_t i, k, rows = 0
+    cdef double total = 0.0
+    for i in range(net.m):
+        rows += net.plan[i * COLUMNS + SIZE] + 1
+    for k in range(rows):
+        total += squares[k]
+    return min(1.0, norm / (sqrt_double(total) + NORM_OFFSET))
+
+
+cdef void scale(real *g, Py_ssize_t n, double factor) noexcept nogil:
+    """g[:n] *= factor."""
+    cdef Py_ssize_t i
+    check(g, n)
+    for i from 0 <= i < n by FBP_LANES:
+        store(g, i, splat(<real>factor) * load(g, i))
+
+
+cdef void blend(real *average, const real *w, Py_ssize_t n, double keep) noexcept nogil:
+    """average[:n] = keep average + (1 - keep) w."""
+    cdef Py_ssize_t i
+    cdef vec add = splat(<real>(1.0 - keep))
+    check(average, n)
+    for i from 0 <= i < n by FBP_LANES:
+        store(average, i, fma(splat(<real>keep), load(average, i), add * load(w, i)))
