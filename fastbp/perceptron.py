@@ -42,6 +42,7 @@ class Held(NamedTuple):
     coefs: list
     intercepts: list
     made_for: tuple
+    shown: bool  # whether those views are coefs_ and intercepts_, or have been
 
     def has(self, coefs, intercepts):
         """Whether these arrays are its own parameters."""
@@ -103,21 +104,23 @@ class MultilayerPerceptron(BaseEstimator, ABC):
         """
         made_for = (self.activation, self.out_activation_, self.backend)
         held = getattr(self, "_held", None)
-        if held is not None and held.made_for == made_for:
-            if held.has(self.coefs_, self.intercepts_):
-                return held.network
-        else:
+        if held is not None and held.made_for != made_for:
             held = None
-        coefs = [np.array(coef) for coef in self.coefs_]  # copies: some may be views of others
-        intercepts = [np.array(intercept) for intercept in self.intercepts_]
+        if held is not None and held.has(self.coefs_, self.intercepts_):
+            return held.network
+        if held is not None and held.shown:
+            held = None  # the arrays may be among those set by hand, or kept elsewhere
+        coefs = [np.asarray(coef) for coef in self.coefs_]
+        intercepts = [np.asarray(intercept) for intercept in self.intercepts_]
         network = self._network_for(coefs, held)
         weights, biases = list(network.weights), list(network.biases)
         for view, array in zip([*weights, *biases], [*coefs, *intercepts], strict=True):
             view[...] = array
         # Nobody else knows the arrays of an estimator that was just unpickled.
-        if adopt or self.__dict__.get("_held", self) is None:
+        adopt = adopt or self.__dict__.get("_held", self) is None
+        if adopt:
             self.coefs_, self.intercepts_ = list(weights), list(biases)
-        self._held = Held(network, weights, biases, made_for)
+        self._held = Held(network, weights, biases, made_for, shown=adopt)
         return network
 
     def _network_for(self, coefs, held):
