@@ -36,7 +36,7 @@ PAGE_BYTES = 1 << 21
 SIZE = 0  # n_i
 STRIDE = 1  # distance between rows, at least n_i rounded up to whole vectors; 1 if n_m = 1
 WEIGHTS = 2  # start of layer i's weights in the parameter buffer
-TRANSPOSED = 3  # start of their transposed copy
+TRANSPOSED = 3  # start of their transposed copy; the first layer's, if wanted, comes last
 ACTIVATION = 4  # code of σ_i; the output layer's comes from the loss and is IDENTITY here
 H = 5  # activation h_i in the workspace
 S = 6  # pre-activation s_i; equal to H where h_i may overwrite s_i
@@ -61,12 +61,16 @@ class Layout:
     dropout : tuple of float, default=()
         The rates at which training leaves out units of the input and of each hidden layer;
         empty for none. They change the workspace, not the parameters.
+    separate : bool, default=False
+        Whether the workspace keeps s_i beside h_i in all hidden layers; else only where the
+        derivative needs it. Nothing but places in the workspace depends on it.
     """
 
     sizes: tuple
     activations: tuple
     dtype: np.dtype
     dropout: tuple = ()
+    separate: bool = False
 
     @cached_property
     def lanes(self):
@@ -114,14 +118,15 @@ class Layout:
             stride = plan[i, STRIDE]
             plan[i, WEIGHTS] = parameters
             parameters += self.parameters_of(i)
-            plan[i, TRANSPOSED] = transposed
+            plan[i, TRANSPOSED] = transposed if i > 1 else self.n_transposed
             transposed += self.transposed_of(i)
             plan[i, H] = plan[i, S] = plan[i, OUTPUT] = per_row
             per_row += stride
             if i < len(self.sizes) - 1:
                 activation = spec.ACTIVATIONS[self.activations[i - 1]]
                 plan[i, ACTIVATION] = activation.code
-                if activation.uses_preactivation:
+                kept = self.separate and activation.code != spec.IDENTITY  # where h_i is s_i
+                if activation.uses_preactivation or kept:
                     plan[i, S] = per_row
                     per_row += stride
                 if plan[i, DROPOUT]:
@@ -143,6 +148,11 @@ class Layout:
     def n_transposed(self):
         """Length of the buffer of transposed weights."""
         return sum(self.transposed_of(i) for i in range(1, len(self.sizes)))
+
+    @cached_property
+    def n_all_transposed(self):
+        """The same with the first layer's, for errors passed back into the input."""
+        return self.n_transposed + self.sizes[1] * self.stride(self.sizes[0])
 
     @cached_property
     def flops_per_row(self):

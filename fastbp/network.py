@@ -11,6 +11,7 @@ from collections import deque
 import numpy as np
 
 from . import backends, checks, layout, optimizers, regularizers, spec, teams
+from .inspection import Inspection
 from .parameters import Gradient, Parameters
 from .training import (
     FLOPS_PER_SECOND,
@@ -28,7 +29,7 @@ ORDERED_ROWS = 1 << 20
 FEW_ROWS = 16
 
 
-class Network:
+class Network(Inspection):
     r"""A feed-forward network h_i = σ_i(h_{i-1} W_i + b_i), i = 1..m, trained by backpropagation.
 
     Parameters

@@ -1,8 +1,8 @@
 # The Cython backend for one precision and one kind of processor; setup.py compiles it for each.
 #
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), tile.h (matrix
-# product), dropout, elementwise, losses, optimizers, passes, regularizers, train. This one holds
-# the entry points. They turn arrays into pointers and release the GIL;
+# product), dropout, elementwise, losses, optimizers, passes, regularizers, train, per_sample. This
+# one holds the entry points. They turn arrays into pointers and release the GIL;
 # fastbp/backends/interface.py has the arguments.
 
 include "simd.pxi"
@@ -16,6 +16,7 @@ include "optimizers.pxi"
 include "passes.pxi"
 include "regularizers.pxi"
 include "train.pxi"
+include "per_sample.pxi"
 
 HAS_FMA = bool(FBP_HAS_FMA)
 CHECKED = bool(FBP_CHECKED)
@@ -108,6 +109,25 @@ def loss_and_gradient(
     with nogil:
         mean = run_loss_and_gradient(&net, &data, n, WT, G)
     return mean
+
+
+def per_sample(
+    plan, Py_ssize_t loss, double loss_parameter, parameters, X, labels, targets, deltas,
+    Py_ssize_t block, workspace, transposed, losses, gradients, errors, units
+):
+    cdef Net net = net_of(plan, loss, loss_parameter, parameters, block, workspace)
+    cdef Data data = data_of(X, labels, targets, labels[:0], labels[:0])
+    cdef real *WT = <real *>memory("transposed", transposed).start
+    cdef Wanted wanted = Wanted(
+        <real *>memory("losses", losses).start,
+        <real *>memory("gradients", gradients).start, gradients.shape[1],
+        <real *>memory("errors", errors).start,
+        <real *>memory("units", units).start, units.shape[1],
+    )
+    cdef const real *given = <const real *>memory("deltas", deltas).start
+    cdef Py_ssize_t n = X.shape[0]
+    with nogil:
+        run_per_sample(&net, &data, n, given, WT, &wanted)
 
 
 def train(

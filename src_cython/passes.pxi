@@ -343,27 +343,34 @@ cdef void sum_outputs(
         losses[r] = sum_lanes(sum)
 
 
+cdef void pass_back(
+    Net *net, Py_ssize_t i, const real *transposed, real *target
+) noexcept nogil:
+    """∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ, own rows, to `target`, which is laid out like h_{i-1}."""
+    cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
+    cdef const int64_t *here = net.plan + i * COLUMNS
+    cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE], stride_in = above[STRIDE]
+    cdef const real *WT = transposed + here[TRANSPOSED]
+    if single_output(net, i):
+        WT = net.parameters + here[WEIGHTS]
+    product(
+        of_own(net, i, DS), stride, 1, WT, stride_in, zero_row(net), 0, target, stride_in,
+        net.rows, padded(n_in), here[SIZE],
+    )
+
+
 cdef void backward(Net *net, const real *transposed) noexcept nogil:
     """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) as far down as layers learn, own rows."""
-    cdef Py_ssize_t i, n_in, stride, stride_in
+    cdef Py_ssize_t i
     cdef const int64_t *above
-    cdef const int64_t *here
-    cdef const real *WT
     for i in range(net.m, net.lowest, -1):
-        above, here = net.plan + (i - 1) * COLUMNS, net.plan + i * COLUMNS
-        n_in, stride, stride_in = above[SIZE], here[STRIDE], above[STRIDE]
-        WT = transposed + here[TRANSPOSED]
-        if single_output(net, i):
-            WT = net.parameters + here[WEIGHTS]
-        product(
-            of_own(net, i, DS), stride, 1, WT, stride_in, zero_row(net), 0,
-            of_own(net, i - 1, DS), stride_in, net.rows, padded(n_in), here[SIZE],
-        )
+        above = net.plan + (i - 1) * COLUMNS
+        pass_back(net, i, transposed, of_own(net, i - 1, DS))
         if above[DROPOUT] != 0:
             drop_units(net, i - 1, of_own(net, i - 1, DS), of_own(net, i - 1, DS))
         multiply_by_derivative(
             above[ACTIVATION], of_own(net, i - 1, S), of_own(net, i - 1, H),
-            of_own(net, i - 1, DS), net.rows * stride_in,
+            of_own(net, i - 1, DS), net.rows * above[STRIDE],
         )
 
 

@@ -116,7 +116,7 @@ def torch_network(torch, net):
     b = [torch.tensor(v, requires_grad=True) for v in net.biases]
 
     def output(X, factors=None):
-        h = torch.tensor(X)
+        h = torch.as_tensor(X)
         for i in range(len(W) - 1):
             h = h if factors is None else h * factors[i]
             h = functions[net.layout.activations[i]](h @ W[i] + b[i])

@@ -33,9 +33,10 @@ ARROWS = {
     "parameters": {"checks"},
     "training": {"spec", "layout", "checks", "optimizers", "regularizers", "teams", "backends"},
     "backends": {"spec"},
+    "inspection": {"layout", "checks", "parameters", "training"},
     "network": {
         *("spec", "layout", "checks", "optimizers", "parameters", "regularizers", "teams"),
-        *("training", "backends"),
+        *("training", "inspection", "backends"),
     },
     "solvers": {"layout", "checks", "optimizers", "regularizers", "training"},
     "estimator_parameters": {"backends"},
@@ -131,8 +132,8 @@ def public_functions():
             yield name, item, item.__doc__
         # An optimiser's methods are for the library; its class says all to a user.
         if inspect.isclass(item) and not issubclass(item, fastbp.Optimizer):
-            for key, method in vars(item).items():
-                if inspect.isfunction(method) and not key.startswith("_"):
+            for key, method in inspect.getmembers(item, inspect.isfunction):
+                if method.__module__.startswith("fastbp") and not key.startswith("_"):
                     yield f"{name}.{key}", method, inspect.getdoc(method)
     for name in ("get", "available"):
         yield f"backends.{name}", getattr(backends, name), getattr(backends, name).__doc__
@@ -288,7 +289,8 @@ def test_backends_have_the_functions_of_the_interface(backend, function):
     expected = INTERFACE[function]
     places = [module]
     if backend == "numba":
-        places.append(importlib.import_module("fastbp.backends.numba_.train"))
+        room = "per_sample" if function == "per_sample" else "train"
+        places.append(importlib.import_module(f"fastbp.backends.numba_.{room}"))
     if backend == "cython":
         places += cython_modules()
     for place in places:
@@ -301,7 +303,9 @@ def test_backends_have_the_functions_of_the_interface(backend, function):
 
 
 def test_functions_of_the_interface():
-    assert set(INTERFACE) == {"describe", "finite", "predict", "loss_and_gradient", "train"}
+    assert set(INTERFACE) == {
+        *("describe", "finite", "predict", "loss_and_gradient", "per_sample", "train"),
+    }
 
 
 def test_available_backends(backend):

@@ -79,5 +79,9 @@ def loss_and_gradient(plan, loss, loss_parameter, parameters, X, *rest):
     return kernels.loss_and_gradient(plan, loss, loss_parameter, parameters, X, *rest)
 
 
+def per_sample(plan, loss, loss_parameter, parameters, X, *rest):
+    KERNELS[X.dtype].per_sample(plan, loss, loss_parameter, parameters, X, *rest)
+
+
 def train(plan, loss, loss_parameter, parameters, X, *rest):
     return KERNELS[X.dtype].train(plan, loss, loss_parameter, parameters, X, *rest)

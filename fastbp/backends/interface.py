@@ -99,6 +99,44 @@ class Backend(Protocol):
         `gradient` and `transposed` may be empty: then only the loss is computed.
         """
 
+    def per_sample(
+        self,
+        plan: Integers,
+        loss: int,
+        loss_parameter: float,
+        parameters: Real,
+        X: Real,
+        labels: Integers,
+        targets: Real,
+        deltas: Real,
+        block: int,
+        workspace: Real,
+        transposed: Real,
+        losses: Real,
+        gradients: Real,
+        errors: Real,
+        units: Real,
+    ) -> None:
+        """Each row's own loss and derivatives, without weights or means.
+
+        What is not wanted is an empty array.
+
+        plan : as above, of a layout that keeps s beside h (``Layout.separate``).
+        deltas : real array of shape (n, n_m) or (0, n_m), C-contiguous, IN, may be read-only
+            If given, what is differentiated is not the loss but anything whose ∂/∂s_m these
+            are; then `labels`, `targets` and `losses` are not looked at.
+        transposed : real array of shape (layout.n_all_transposed,), OUT
+        losses : real array of shape (n,) or (0,), OUT
+            e of each row.
+        gradients : real array of shape (n, Σ_i (n_{i-1} + 1) n_i) or (0, ...), OUT
+            For each row ∂e/∂W_1, ∂e/∂b_1, ∂e/∂W_2, ... one after the other, without padding.
+        errors : real array of shape (n, n_0) or (0, n_0), OUT
+            ∂e/∂h_0.
+        units : real array of shape (n, 4 Σ_{i>0} n_i) or (0, ...), OUT
+            For each row s_1, h_1, ∂e/∂h_1, ∂e/∂s_1, s_2, ... one after the other. ∂e/∂h_m,
+            which no backend needs to get to ∂e/∂s_m, is left as it is.
+        """
+
     def train(
         self,
         plan: Integers,

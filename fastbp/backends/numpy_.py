@@ -350,6 +350,57 @@ def loss_and_gradient(
     return numerator / total if total > 0 else 0.0
 
 
+def per_sample(
+    plan,
+    loss,
+    loss_parameter,
+    parameters,
+    X,
+    labels,
+    targets,
+    deltas,
+    block,
+    workspace,
+    transposed,
+    losses,
+    gradients,
+    errors,
+    units,
+):
+    weights, _ = views(plan, parameters)
+    n, m = len(X), len(weights)
+    with np.errstate(all="ignore"):
+        s, h, _ = forward(plan, parameters, X, [1] * len(plan))
+        output, output_activation = LOSSES[loss]
+        ds, dh = [None] * m + [deltas], [None] * (m + 1)
+        if not deltas.size:
+            y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
+            e, ds[m] = output(s[m], y, loss_parameter)
+            if losses.size:
+                losses[...] = e
+        h[m] = output_activation(s[m])
+        for i in range(m, 0, -1):
+            dh[i - 1] = ds[i] @ weights[i - 1].T
+            if i > 1:
+                derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]][1]
+                ds[i - 1] = dh[i - 1] * derivative(s[i - 1], h[i - 1])
+    if errors.size:
+        errors[...] = dh[0]
+    if gradients.size:
+        of_layers = []
+        for i in range(1, m + 1):
+            dW = h[i - 1][:, :, None] * ds[i][:, None, :]
+            of_layers += [dW.reshape(n, -1), ds[i]]
+        gradients[...] = np.concatenate(of_layers, axis=1)
+    if units.size:
+        at = 0
+        for i in range(1, m + 1):
+            for array in (s[i], h[i], dh[i], ds[i]):
+                if array is not None:
+                    units[:, at : at + plan[i, SIZE]] = array
+                at += plan[i, SIZE]
+
+
 def _penalty(rules, weights):
     """Σ l1 |W| + l2 / 2 W² over the weights of all layers."""
     total = 0.0

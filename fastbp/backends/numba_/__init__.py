@@ -2,7 +2,7 @@
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...), tile
 (matrix product), team (threads), dropout, elementwise, losses, optimizers, passes, regularizers,
-train (the entry points).
+train and per_sample (the entry points).
 """
 
 name = "numba"
@@ -11,6 +11,7 @@ try:
     import numba
     from numba import types
 
+    from . import per_sample as of_samples
     from . import train as kernels
     from ._jit import entry
 except ImportError as error:  # pragma: no cover - numba is a dependency
@@ -89,6 +90,23 @@ _loss_and_gradient = entry(
     ),
 )
 
+_per_sample = entry(
+    of_samples.per_sample,
+    _signatures(
+        lambda real: types.void(
+            *_data(real)[:-1],
+            _read(real, 2),
+            types.int64,
+            _written(real, 1),
+            _written(real, 1),
+            _written(real, 1),
+            _written(real, 2),
+            _written(real, 2),
+            _written(real, 2),
+        )
+    ),
+)
+
 _train = entry(
     kernels.train,
     _signatures(
@@ -132,6 +150,10 @@ def predict(plan, loss, parameters, X, block, workspace, out):
 
 def loss_and_gradient(plan, loss, loss_parameter, parameters, X, *rest):
     return _loss_and_gradient(X.dtype)(plan, loss, loss_parameter, parameters, X, *rest)
+
+
+def per_sample(plan, loss, loss_parameter, parameters, X, *rest):
+    _per_sample(X.dtype)(plan, loss, loss_parameter, parameters, X, *rest)
 
 
 def train(plan, loss, loss_parameter, parameters, X, *rest):

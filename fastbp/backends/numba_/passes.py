@@ -375,21 +375,27 @@ def sum_outputs(delta, e, d, losses, shares, rows, n, stride):
 
 
 @inner
+def pass_back(net, i, transposed, target):
+    """∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ, own rows, to `target`, which is laid out like h_{i-1}."""
+    above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
+    stride, stride_in = here[STRIDE], above[STRIDE]
+    WT = offset(transposed, here[TRANSPOSED])
+    if single_output(net, i):
+        WT = offset(net.parameters, here[WEIGHTS])
+    d, zeros, J = of_own(net, i, DS), zero_row(net), padded(target, above[SIZE])
+    product(d, stride, 1, WT, stride_in, zeros, 0, target, stride_in, net.rows, J, here[SIZE])
+
+
+@inner
 def backward(net, transposed):
     """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) as far down as layers learn, own rows."""
     for i in range(net.m, net.lowest, -1):
-        above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
-        stride, stride_in = here[STRIDE], above[STRIDE]
-        WT = offset(transposed, here[TRANSPOSED])
-        if single_output(net, i):
-            WT = offset(net.parameters, here[WEIGHTS])
-        d, d_in = of_own(net, i, DS), of_own(net, i - 1, DS)
-        zeros, J = zero_row(net), padded(d, above[SIZE])
-        product(d, stride, 1, WT, stride_in, zeros, 0, d_in, stride_in, net.rows, J, here[SIZE])
+        above = offset(net.plan, (i - 1) * COLUMNS)
+        s, h, d = of_own(net, i - 1, S), of_own(net, i - 1, H), of_own(net, i - 1, DS)
+        pass_back(net, i, transposed, d)
         if above[DROPOUT] != 0:
-            drop_units(net, i - 1, d_in, d_in)
-        s, h = of_own(net, i - 1, S), of_own(net, i - 1, H)
-        multiply_by_derivative(above[ACTIVATION], s, h, d_in, net.rows * stride_in)
+            drop_units(net, i - 1, d, d)
+        multiply_by_derivative(above[ACTIVATION], s, h, d, net.rows * above[STRIDE])
 
 
 @inner

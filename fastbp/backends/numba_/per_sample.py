@@ -1,0 +1,146 @@
+"""The derivatives of each sample's own loss, and everything on the way to them.
+
+They come from the passes that train, run without weights or means; here is what is written out.
+See ``backends/interface.py`` for the arguments. The twin of this file is
+``src_cython/per_sample.pxi``.
+"""
+
+from ...layout import COLUMNS, DS, SIZE, STRIDE, H, S
+from ._jit import inner
+from .losses import output_activation
+from .passes import (
+    LOSSES,
+    TOPS,
+    TOTALS,
+    Data,
+    backward,
+    forward,
+    gather,
+    of_own,
+    output_deltas,
+    pass_back,
+    per_row,
+    set_constants,
+    single_output,
+    take_rows,
+    transpose,
+    transpose_rows,
+)
+from .simd import offset, pointer
+from .train import alone
+
+
+@inner
+def copy_rows(source, stride, rows, n, target, width):
+    """Copy rows of n numbers, `stride` apart, to where they are `width` apart."""
+    for r in range(rows):
+        for j in range(n):
+            target[r * width + j] = source[r * stride + j]
+
+
+@inner
+def copy_units(net, units, width):
+    """Write s_m and h_m of the rows; to be called while s_m is there, destroys ds_m."""
+    here = offset(net.plan, net.m * COLUMNS)
+    n, stride, at = here[SIZE], here[STRIDE], 0
+    for i in range(1, net.m):
+        at += 4 * net.plan[i * COLUMNS + SIZE]
+    s, h = of_own(net, net.m, S), of_own(net, net.m, DS)
+    copy_rows(s, stride, net.rows, n, offset(units, at), width)
+    copy_rows(s, stride, net.rows, n, h, stride)
+    tops, totals = per_row(net, TOPS), per_row(net, TOTALS)
+    output_activation(net.loss, h, tops, totals, net.rows, n, stride)
+    copy_rows(h, stride, net.rows, n, offset(units, at + n), width)
+
+
+@inner
+def copy_errors(net, transposed, units, width):
+    """Write s_i, h_i, ∂e/∂h_i of the hidden layers and ∂e/∂s_i of all; destroys s_i."""
+    at = 0
+    for i in range(1, net.m + 1):
+        here = offset(net.plan, i * COLUMNS)
+        n, stride = here[SIZE], here[STRIDE]
+        if i < net.m:
+            s = of_own(net, i, S)
+            copy_rows(s, stride, net.rows, n, offset(units, at), width)
+            copy_rows(of_own(net, i, H), stride, net.rows, n, offset(units, at + n), width)
+            pass_back(net, i + 1, transposed, s)
+            copy_rows(s, stride, net.rows, n, offset(units, at + 2 * n), width)
+        copy_rows(of_own(net, i, DS), stride, net.rows, n, offset(units, at + 3 * n), width)
+        at += 4 * n
+
+
+@inner
+def outer_products(net, h, stride_in, gradients, width):
+    """∇W_i = h_{i-1} ∂e/∂s_i and ∇b_i = ∂e/∂s_i of each row, layer by layer.
+
+    `h` and `stride_in` are those of the network's input.
+    """
+    n_in, at = net.plan[SIZE], 0
+    for i in range(1, net.m + 1):
+        here = offset(net.plan, i * COLUMNS)
+        n, stride, ds = here[SIZE], here[STRIDE], of_own(net, i, DS)
+        for r in range(net.rows):
+            target = offset(gradients, r * width + at)
+            for k in range(n_in):
+                for j in range(n):
+                    target[k * n + j] = h[r * stride_in + k] * ds[r * stride + j]
+            for j in range(n):
+                target[n_in * n + j] = ds[r * stride + j]
+        at += (n_in + 1) * n
+        h, stride_in, n_in = of_own(net, i, H), stride, n
+
+
+def per_sample(
+    plan,
+    loss,
+    loss_parameter,
+    parameters,
+    X,
+    labels,
+    targets,
+    deltas,
+    block,
+    workspace,
+    transposed,
+    losses,
+    gradients,
+    errors,
+    units,
+):
+    net = alone(plan, loss, loss_parameter, parameters, block, workspace)
+    samples, numbers = pointer(X), pointer(labels)
+    has_labels = labels.size > 0
+    data = Data(samples, numbers, pointer(targets), samples, numbers, has_labels, False, False)
+    WT, given = pointer(transposed), pointer(deltas)
+    m, n_in, n_out = net.m, X.shape[1], deltas.shape[1]
+    stride_out = net.plan[m * COLUMNS + STRIDE]
+    set_constants(net)
+    transpose(net, WT)
+    if errors.size > 0 and not single_output(net, 1):
+        transpose_rows(net, 1, WT, 0, n_in)
+    for start in range(0, X.shape[0], block):
+        net = take_rows(net, 0, start, min(block, X.shape[0] - start))
+        h, stride = gather(net, data, start)
+        forward(net, h, stride)
+        row_of_units = offset(pointer(units), start * units.shape[1])
+        if units.size > 0:
+            copy_units(net, row_of_units, units.shape[1])
+        if deltas.size > 0:
+            ds = of_own(net, m, DS)
+            copy_rows(offset(given, start * n_out), n_out, net.rows, n_out, ds, stride_out)
+        else:
+            output_deltas(net, data, start, 1.0)
+            if losses.size > 0:
+                copy_rows(per_row(net, LOSSES), 1, net.rows, 1, offset(pointer(losses), start), 1)
+        backward(net, WT)
+        if gradients.size > 0:
+            width = gradients.shape[1]
+            outer_products(net, h, stride, offset(pointer(gradients), start * width), width)
+        if units.size > 0:
+            copy_errors(net, WT, row_of_units, units.shape[1])
+        if errors.size > 0:
+            dh = of_own(net, 0, H)
+            pass_back(net, 1, WT, dh)
+            target = offset(pointer(errors), start * n_in)
+            copy_rows(dh, net.plan[STRIDE], net.rows, n_in, target, n_in)

@@ -1,0 +1,160 @@
+"""What a network shows of its inside: derivatives of each sample's own loss, Jacobians, traces.
+
+These are methods of `Network`, which is where they are to be found by users.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import checks
+from .layout import Layout
+from .parameters import Gradient
+from .training import Data
+
+
+class Derivatives(NamedTuple):
+    """What `per_sample` of a backend writes, see backends/interface.py; empty if not wanted."""
+
+    losses: np.ndarray
+    gradients: np.ndarray
+    errors: np.ndarray
+    units: np.ndarray
+
+
+class Inspection:
+    """The methods of `Network` that look at each sample by itself."""
+
+    # Of Network.
+    layout: Layout
+    _backend: Any
+    _loss: Any
+    _loss_parameter: float
+    _parameters: np.ndarray
+    _check_parameters: Callable
+    _data: Callable
+    _outputs: Callable
+
+    def per_sample_gradients(self, X, y):
+        """The gradient of each sample's own loss, in one compiled call.
+
+        Its mean over the samples is the gradient of `loss_and_gradient`, up to rounding.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+        y : array-like of shape (n_samples,) or (n_samples, n_m)
+            Targets as the loss takes them, see `Network`.
+
+        Returns
+        -------
+        Gradient
+            ``weights[i - 1]`` of shape (n_samples, n_{i-1}, n_i) and ``biases[i - 1]`` of shape
+            (n_samples, n_i) for layer i. Mind the memory: as many numbers as the network has
+            parameters, for each sample.
+        """
+        data = self._checked(X, y)
+        return self._by_layer(self._per_sample(data, gradients=True).gradients)
+
+    def input_gradient(self, X, y):
+        """∂e/∂X: how each sample's own loss changes with its features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+        y : array-like of shape (n_samples,) or (n_samples, n_m)
+            Targets as the loss takes them, see `Network`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_0)
+        """
+        return self._per_sample(self._checked(X, y), errors=True).errors
+
+    def jacobian(self, X):
+        """How each output changes with each weight and bias: ∂h_m/∂W_i and ∂h_m/∂b_i.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+
+        Returns
+        -------
+        Gradient
+            ``weights[i - 1]`` of shape (n_samples, n_m, n_{i-1}, n_i) and ``biases[i - 1]`` of
+            shape (n_samples, n_m, n_i) for layer i.
+        """
+        X = checks.samples(X, self.layout.sizes[0], self.layout.dtype, finite=self._backend.finite)
+        self._check_parameters()
+        return self._by_layer(self._jacobian(X))
+
+    def _checked(self, X, y):
+        self._check_parameters()
+        return self._data(X, y, None)
+
+    def _per_sample(
+        self, data, deltas=None, *, losses=False, gradients=False, errors=False, units=False
+    ):
+        """The derivatives wanted, for checked data; of the loss, or from given ∂/∂s_m."""
+        layout = self.layout
+        n, sizes, dtype = len(data.X), layout.sizes, layout.dtype
+        plan = Layout(sizes, layout.activations, dtype, separate=True)
+        block = plan.block_rows(n)
+        n_parameters = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+        found = Derivatives(
+            np.empty(n if losses else 0, dtype),
+            np.empty((n if gradients else 0, n_parameters), dtype),
+            np.empty((n if errors else 0, sizes[0]), dtype),
+            np.empty((n if units else 0, 4 * sum(sizes[1:])), dtype),
+        )
+        self._backend.per_sample(
+            plan.plan,
+            self._loss.code,
+            self._loss_parameter,
+            self._parameters,
+            data.X,
+            data.labels,
+            data.targets,
+            np.empty((0, sizes[-1]), dtype) if deltas is None else deltas,
+            block,
+            plan.zeros(plan.workspace_size(block)),
+            plan.zeros(plan.n_all_transposed),
+            *found,
+        )
+        return found
+
+    def _by_layer(self, rows):
+        """Views of numbers in the order W_1, b_1, W_2, ... (last axis) as arrays by layer."""
+        weights, biases, at = [], [], 0
+        for n_in, n_out in zip(self.layout.sizes, self.layout.sizes[1:], strict=False):
+            of_weights = rows[..., at : at + n_in * n_out]
+            weights.append(of_weights.reshape(*rows.shape[:-1], n_in, n_out))
+            at += n_in * n_out
+            biases.append(rows[..., at : at + n_out])
+            at += n_out
+        return Gradient(weights, biases)
+
+    def _jacobian(self, X):
+        """The Jacobian for checked X, of shape (n, n_m, number of parameters)."""
+        n_out, dtype = self.layout.sizes[-1], self.layout.dtype
+        data = Data(X, checks.NO_LABELS, np.empty((0, n_out), dtype), np.empty(0, dtype))
+        slopes = output_slopes(self._loss.output_activation, self._outputs(X))
+        parts = [
+            self._per_sample(data, np.ascontiguousarray(slopes[:, k]), gradients=True).gradients
+            for k in range(n_out)
+        ]
+        return np.stack(parts, axis=1)
+
+
+def output_slopes(activation, h):
+    """∂h_{m,k}/∂s_{m,j} of shape (n, n_m, n_m), from the output h of shape (n, n_m)."""
+    one = np.eye(h.shape[1], dtype=h.dtype)
+    if activation == "softmax":
+        return h[:, :, None] * (one - h[:, None, :])
+    derivative = {
+        "identity": np.ones_like(h),
+        "sigmoid": h * (1 - h),
+        "exp": h,
+    }[activation]
+    return derivative[:, :, None] * one
