@@ -1,6 +1,6 @@
 """What a backend is: a few functions over flat buffers.
 
-`Backend` below is the contract that ``numpy_.py`` (the reference), ``numba_`` and ``cython_``
+`Backend` below is the contract that ``numpy_`` (the reference), ``numba_`` and ``cython_``
 keep. All arguments have been checked and allocated by ``network.py``; a backend draws no
 random numbers, allocates nothing that lasts, raises nothing and keeps nothing between calls.
 It holds no lock: the compiled ones run without the GIL.

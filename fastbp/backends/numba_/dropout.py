@@ -3,7 +3,7 @@
 The random numbers are a function of the seed, the step, the layer, the row of the batch and
 the unit, so they do not depend on threads, blocks or the vector width, and the passes forward
 and back compute the same ones. The twin of this file is ``src_cython/dropout.pxi``; the
-reference is ``numpy_.py``.
+reference is ``numpy_``.
 """
 
 import numpy as np

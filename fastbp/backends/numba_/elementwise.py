@@ -1,6 +1,6 @@
 """Activations: each h = σ(s) with its derivative σ'(s) below it, on vectors.
 
-The twin of this file is ``src_cython/elementwise.pxi``; the reference is ``numpy_.py``.
+The twin of this file is ``src_cython/elementwise.pxi``; the reference is ``numpy_``.
 """
 
 from ... import spec

@@ -1,7 +1,7 @@
 """Losses with their output activations: a sample's loss e and its delta ∂e/∂s.
 
 All but cross_entropy treat each output by itself; what they make of padding is not used.
-The twin of this file is ``src_cython/losses.pxi``; the reference is ``numpy_.py``.
+The twin of this file is ``src_cython/losses.pxi``; the reference is ``numpy_``.
 """
 
 import numpy as np

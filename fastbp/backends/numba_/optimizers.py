@@ -1,7 +1,7 @@
 """Optimisers: one elementwise update of weights from gradients, which knows nothing of layers.
 
 Rules and sources are in ``fastbp/optimizers.py``. The twin of this file is
-``src_cython/optimizers.pxi``; the reference is ``numpy_.py``.
+``src_cython/optimizers.pxi``; the reference is ``numpy_``.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 A `Net` is the network with the memory to run it in, a `Data` the samples. Layer i's arrays lie
 in the workspace where the plan says (see ``fastbp/layout.py``). The twin of this file is
-``src_cython/passes.pxi``; the reference is ``numpy_.py``.
+``src_cython/passes.pxi``; the reference is ``numpy_``.
 """
 
 from collections import namedtuple

@@ -1,6 +1,6 @@
 """What shapes the steps besides loss and optimiser: penalties, frozen layers, clipping, averaging.
 
-The twin of this file is ``src_cython/regularizers.pxi``; the reference is ``numpy_.py``.
+The twin of this file is ``src_cython/regularizers.pxi``; the reference is ``numpy_``.
 """
 
 import math
