@@ -268,6 +268,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):
     def _fit_stochastic(self, network, samples, incremental):
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = self._stepping(network)
+        self._optimizer.check(network.layout)
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         if not hasattr(self, "loss_curve_") or self.early_stopping != (self.best_loss_ is None):

@@ -112,6 +112,15 @@ class Stepping:
     def __init__(self, optimizer, layout, schedule="constant", power_t=0.5):
         self.optimizer, self.schedule, self.power_t = optimizer, schedule, power_t
         self.memory = Memory.empty(optimizer, layout)
+        self.made_for = (layout.sizes, layout.dtype)
+
+    def check(self, layout):
+        """Refuse a network of other sizes than the memory has been made for."""
+        if self.made_for != (layout.sizes, layout.dtype):
+            raise ValueError(
+                "coefs_ have changed in shape or dtype since the optimiser was started; "
+                "call fit, which starts anew"
+            )
 
     @property
     def learning_rate(self):

@@ -104,6 +104,10 @@ class Memory:
             array[...] = optimizer.initial_state(slot)
         return cls(np.array(optimizer.hyper(), np.float64), np.array([0.0, 1.0, 1.0]), state)
 
+    def __setstate__(self, state):
+        """Into arrays of its own: those of a pickle may be mapped from a file, read-only."""
+        vars(self).update({name: np.array(array) for name, array in state.items()})
+
 
 class Training:
     """What one call of fit allocates, and its calls of the backend.

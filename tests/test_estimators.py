@@ -288,6 +288,17 @@ def test_coefficients_that_do_not_fit(index, shape, message, iris):
         classifier.predict(iris[0])
 
 
+@pytest.mark.parametrize("change", [lambda W: W.astype(np.float32), lambda W: W[:2, :2]])
+def test_coefficients_that_the_optimizer_does_not_fit(change, iris):
+    X, y = iris
+    regressor = fastbp.MLPRegressor(hidden_layer_sizes=(2,), max_iter=2).fit(X[:, :2], y)
+    regressor.partial_fit(X[:, :2], y)
+    regressor.coefs_ = [change(np.tile(W, (1, 3 - W.shape[1]))) for W in regressor.coefs_]
+    regressor.intercepts_ = [change(np.zeros((1, 2)))[0] for _ in regressor.coefs_]
+    with pytest.raises(ValueError, match="coefs_ have changed in shape or dtype"):
+        regressor.partial_fit(X[:, :2], X[:, :2])
+
+
 def test_outputs_of_warm_starts_must_stay(iris):
     X, _ = iris
     regressor = fastbp.MLPRegressor(max_iter=2, warm_start=True).fit(X, X[:, :2])
