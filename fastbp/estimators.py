@@ -47,7 +47,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     >>> X, y = make_classification(n_samples=100, random_state=1)
     >>> classifier = MLPClassifier(random_state=1, max_iter=300).fit(X[:75], y[:75])
     >>> classifier.predict(X[75:80])
-    array([1, 0, 0, 1, 1])
+    array([1, 0, 1, 0, 0])
     """
 
     loss = "log_loss"  # as scikit-learn's has it

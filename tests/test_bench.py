@@ -294,3 +294,24 @@ def test_bytes_of_a_step():
 def test_no_file_is_too_long():
     lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in BENCH.glob("*.py")}
     assert lengths and {name for name, length in lengths.items() if length > 500} == set()
+
+
+@pytest.mark.slow
+def test_estimators(tmp_path):
+    """A quick run says how both compare, and that both did the same."""
+    output = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, str(BENCH / "estimators.py"), "--quick", "--output", str(output)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(output.read_text())
+    assert len(results) == 6
+    for name, contenders in results.items():
+        assert name in done.stdout
+        assert len({figures["epochs"] for figures in contenders.values()}) == 1
+        reached = [figures["reached"] for figures in contenders.values()]
+        assert max(reached) - min(reached) < 0.02

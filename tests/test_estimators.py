@@ -487,3 +487,14 @@ def test_a_pickle_does_without_the_backend(iris, monkeypatch):
 def test_not_fitted():
     with pytest.raises(NotFittedError, match=re.escape("This MLPClassifier instance is not fit")):
         fastbp.MLPClassifier().predict_proba([[1.0]])
+
+
+def test_batch_of_zero_weights(iris, backend):
+    """Where scikit-learn divides by zero."""
+    X, y = iris
+    weight = np.r_[np.zeros(50), np.ones(100)]
+    options = dict(max_iter=1, solver="sgd", momentum=0, shuffle=False, random_state=0, alpha=0)
+    comp = fastbp.MLPRegressor(batch_size=50, backend=backend, **options).fit(X, y, weight)
+    ref = fastbp.MLPRegressor(batch_size=50, backend=backend, **options).fit(X[50:], y[50:])
+    assert error(coefficients(comp), coefficients(ref)) < 1e-14
+    assert comp.loss_ == pytest.approx(ref.loss_ * 100 / 150)

@@ -150,7 +150,10 @@ def fitted(library, seed, factors=1.0, **more):
     outcome |= {attribute: getattr(estimator, attribute, None) for attribute in numbers}
     methods = ["predict"] + ["predict_proba", "predict_log_proba"] * (name == "MLPClassifier")
     with np.errstate(divide="ignore"):  # the logarithm of a probability of 0
-        return outcome | {method: getattr(estimator, method)(X) for method in methods}
+        outcome |= {method: getattr(estimator, method)(X) for method in methods}
+    if name == "MLPClassifier":  # whether exp gives subnormal numbers is NumPy's affair
+        np.maximum(outcome["predict_log_proba"], -700, out=outcome["predict_log_proba"])
+    return outcome
 
 
 def difference(comp, ref):
