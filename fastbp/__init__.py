@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .backends import BackendUnavailable
 from .backends import available as available_backends
 from .compare import Comparison, compare_backends
+from .least_squares import LeastSquares, levenberg_marquardt
 from .network import Network
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 from .parameters import Gradient
@@ -28,6 +29,7 @@ __all__ = [
     "EMA",
     "Gradient",
     "History",
+    "LeastSquares",
     "MLPClassifier",
     "MLPRegressor",
     "Network",
@@ -39,6 +41,7 @@ __all__ = [
     "TrainingDiverged",
     "available_backends",
     "compare_backends",
+    "levenberg_marquardt",
 ]
 
 

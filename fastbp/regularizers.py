@@ -90,7 +90,7 @@ def checked(
     rules = np.zeros((m + 1, spec.RULES))
     rules[1:, spec.L1] = _by_layer("l1", l1, m)
     rules[1:, spec.L2] = _by_layer("l2", l2, m)
-    rules[_layers("frozen", frozen, m), spec.FROZEN] = 1
+    rules[indices("frozen", frozen, m), spec.FROZEN] = 1
     if rules[1:, spec.FROZEN].all():
         raise ValueError(f"frozen names all {m} layers; at least one must be left to train")
     if clip_norm is not None and checks.real_number("clip_norm", clip_norm) == 0:
@@ -151,7 +151,7 @@ def _rates(dropout, m):
     return tuple(rates) if any(rates) else ()
 
 
-def _layers(name, value, m):
+def indices(name, value, m):
     """Numbers 1..m of layers, from their indices in `Network.weights`."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         raise TypeError(
