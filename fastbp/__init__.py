@@ -3,6 +3,7 @@
 The public names. Neither Numba nor scikit-learn is imported until something needs it.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .backends import BackendUnavailable
@@ -16,7 +17,9 @@ from .regularizers import EMA, SWA
 from .training import History, TrainingDiverged
 
 if TYPE_CHECKING:
+    from .equations import Equations
     from .estimators import MLPClassifier, MLPRegressor
+    from .trace import Node, Term, Trace
 
 __version__ = "0.1.0"
 
@@ -27,17 +30,21 @@ __all__ = [
     "BackendUnavailable",
     "Comparison",
     "EMA",
+    "Equations",
     "Gradient",
     "History",
     "LeastSquares",
     "MLPClassifier",
     "MLPRegressor",
     "Network",
+    "Node",
     "Optimizer",
     "RMSprop",
     "Rprop",
     "SGD",
     "SWA",
+    "Term",
+    "Trace",
     "TrainingDiverged",
     "available_backends",
     "compare_backends",
@@ -45,12 +52,21 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
-    """The estimators, imported with scikit-learn when they are first asked for."""
-    if name in ("MLPClassifier", "MLPRegressor"):
-        from . import estimators
+# Public names that are imported when they are first asked for, and the module that has them.
+_LATER = {
+    "Equations": "equations",
+    "MLPClassifier": "estimators",
+    "MLPRegressor": "estimators",
+    "Node": "trace",
+    "Term": "trace",
+    "Trace": "trace",
+}
 
-        return getattr(estimators, name)
+
+def __getattr__(name):
+    """The names that are imported when they are first asked for."""
+    if name in _LATER:
+        return getattr(import_module(f".{_LATER[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -89,6 +89,24 @@ class Inspection:
         self._check_parameters()
         return self._by_layer(self._jacobian(X))
 
+    def trace(self, X, y):
+        """Every quantity of the derivation for these samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+        y : array-like of shape (n_samples,) or (n_samples, n_m)
+            Targets as the loss takes them, see `Network`.
+
+        Returns
+        -------
+        Trace
+            s_i, h_i, ∂e/∂h_i, ∂e/∂s_i, ∇W_i and ∇b_i of every layer, and what they are made of.
+        """
+        from .trace import trace
+
+        return trace(self, X, y)
+
     def _checked(self, X, y):
         self._check_parameters()
         return self._data(X, y, None)
