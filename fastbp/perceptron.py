@@ -405,7 +405,8 @@ class MultilayerPerceptron(BaseEstimator, ABC):
 
     def _outputs(self, X):
         """The network's output for X, which is checked."""
-        check_is_fitted(self)
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)  # raises; to find nothing amiss takes it long
         network = self._network()
         X = validate_data(
             self,
