@@ -31,10 +31,12 @@ class Inspection:
     _backend: Any
     _loss: Any
     _loss_parameter: float
+    _function: int
     _parameters: np.ndarray
     _check_parameters: Callable
     _data: Callable
     _outputs: Callable
+    _raise_error: Callable
 
     def per_sample_gradients(self, X, y):
         """The gradient of each sample's own loss, in one compiled call.
@@ -130,6 +132,7 @@ class Inspection:
             plan.plan,
             self._loss.code,
             self._loss_parameter,
+            self._function,
             self._parameters,
             data.X,
             data.labels,
@@ -140,6 +143,8 @@ class Inspection:
             plan.zeros(plan.n_all_transposed),
             *found,
         )
+        if not all(np.isfinite(part).all() for part in found):
+            self._raise_error(data)
         return found
 
     def _by_layer(self, rows):

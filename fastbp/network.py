@@ -11,20 +11,17 @@ from collections import deque
 import numpy as np
 
 from . import backends, checks, layout, optimizers, regularizers, spec, teams
+from .custom import CustomLoss
 from .inspection import Inspection
 from .parameters import Gradient, Parameters
 from .training import (
     FLOPS_PER_SECOND,
     INLINE_SECONDS,
     Data,
-    History,
     Training,
     TrainingDiverged,
-    progress_bar,
 )
 
-# Shuffle orders for as many epochs as this many rows are drawn ahead and trained in one call.
-ORDERED_ROWS = 1 << 20
 # Predictions of at most this many rows keep their workspace for the next one.
 FEW_ROWS = 16
 
@@ -41,7 +38,7 @@ class Network(Inspection):
     activation : str or sequence of str, default="relu"
         Function of the hidden layers, one for all or one each: identity, sigmoid, tanh,
         relu, leaky_relu (slope 0.01), elu, softplus, silu, gelu (exact form).
-    loss : str
+    loss : str or callable
         What to minimise. It brings its own output activation h = h_m of s = s_m; a sample's
         loss e sums over its outputs, and the loss of several samples is their weighted
         mean Σ w e / Σ w.
@@ -57,6 +54,11 @@ class Network(Inspection):
         - "poisson": exp; e = h - y + y ln(y / h), half the Poisson deviance, y ≥ 0.
         - "quantile": identity; e = (1 - q) d where d = h - y is positive, -q d where not (the
           pinball loss), whose minimum is the quantile q of y.
+
+        A function is called as ``loss(h, y)`` with outputs (identity) and targets of some
+        samples, in arrays of shape (n, n_m), and returns their losses e, of shape (n,), and
+        ∂e/∂h, of shape (n, n_m). Each sample's must depend on its own h and y only. One
+        compiled by ``numba.njit`` stays compiled on every backend.
     loss_parameter : float, optional
         huber's δ > 0 (default 1) or quantile's q in (0, 1) (default 0.5, the median).
     dtype : {"float32", "float64"}, default="float32"
@@ -106,7 +108,8 @@ class Network(Inspection):
         backend=None,
     ):
         sizes = checks.layer_sizes(layer_sizes)
-        self._loss = spec.choose("loss", loss, spec.LOSSES)
+        known = not callable(loss)
+        self._loss = spec.choose("loss", loss, spec.LOSSES) if known else spec.CUSTOM_LOSS
         if loss == "cross_entropy" and sizes[-1] == 1:
             raise ValueError(
                 "cross_entropy needs at least 2 outputs (a softmax of one unit is always 1); "
@@ -144,16 +147,21 @@ class Network(Inspection):
         )
 
     def _forget(self):
-        """Set up what is kept between calls to save time: workspaces and the online training."""
+        """Set up what no copy takes over: a loss as a C function, workspaces, online training."""
+        self._custom = None
+        if self._loss is spec.CUSTOM_LOSS:
+            self._custom = CustomLoss(self.loss, self.layout.sizes[-1], self.layout.dtype)
+        self._function = self._custom.address if self._custom else 0
         self._workspaces: deque = deque(maxlen=8)
         self._online: Training | None = None
 
     def __getstate__(self):
-        left_out = ("_backend", "_workspaces", "_online")
+        left_out = ("_backend", "_custom", "_function", "_workspaces", "_online")
         return {key: value for key, value in self.__dict__.items() if key not in left_out}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
+        self._loss = spec.LOSSES.get(self.loss, spec.CUSTOM_LOSS)
         self._use(state["backend"])
         self._forget()
 
@@ -355,28 +363,16 @@ class Network(Inspection):
         seed = int(self._random.integers(2**63)) if rules.dropout else 0
         training = Training(self, data, optimizer, batch_size, rules, threads, seed=seed)
 
-        epochs_a_call = epochs
-        if validation is not None or progress:
-            epochs_a_call = 1
-        elif shuffle:
-            epochs_a_call = min(epochs, max(1, ORDERED_ROWS // n))
+        def draw():
+            return self._random.permutation(n)
 
-        history = History()
+        def validate():
+            return self._validation_loss(validation)
+
         try:
-            with progress_bar(epochs, progress) as show:
-                while len(history.loss) < epochs and not history.interrupted:
-                    done = len(history.loss)
-                    count = training.epochs_a_call(done, min(epochs_a_call, epochs - done))
-                    order = np.empty((count if shuffle else 0, n), np.int64)
-                    for line in order:
-                        line[...] = self._random.permutation(n)
-                    training.run(order, count, history)
-                    if validation is not None and not history.interrupted:
-                        with training.averaged_weights():
-                            history.validation_loss.append(self._validation_loss(validation))
-                    show(history)
-        except KeyboardInterrupt:  # between two calls of the backend
-            history.interrupted = True
+            history = training.all_epochs(
+                epochs, draw if shuffle else None, validate if validation else None, progress
+            )
         finally:  # after an overflow, 0 * inf may have left NaN there
             self.layout.clear_padding(self._parameters)
         if history.interrupted:
@@ -385,7 +381,6 @@ class Network(Inspection):
                 RuntimeWarning,
                 stacklevel=2,
             )
-        training.finish()
         if not self._backend.finite(self._parameters):
             raise TrainingDiverged(len(history.loss), "the weights are not finite", history)
         return history
@@ -472,10 +467,11 @@ class Network(Inspection):
     def _loss_and_gradient(self, data, gradient):
         """The loss on checked data; fills `gradient` unless that is empty."""
         block = self.layout.block_rows(len(data.X))
-        return self._backend.loss_and_gradient(
+        loss = self._backend.loss_and_gradient(
             self.layout.plan,
             self._loss.code,
             self._loss_parameter,
+            self._function,
             self._parameters,
             *data,
             block,
@@ -483,3 +479,11 @@ class Network(Inspection):
             self.layout.zeros(self.layout.n_transposed),
             gradient,
         )
+        if not math.isfinite(loss):
+            self._raise_error(data)
+        return loss
+
+    def _raise_error(self, data):
+        """Raise what a loss function of the user's raised."""
+        if self._custom:
+            self._custom.raise_error(self._outputs(data.X), data.targets)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU = range(9)
 # Codes of losses.
 LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE = range(7)
+CUSTOM = 7  # computed by a function of the user's
 # Codes of optimisers (their hyper-parameters are the dataclasses in optimizers.py).
 SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
 
@@ -75,6 +76,9 @@ LOSSES = {
     "poisson": Loss(POISSON, "exp", 0.0),
     "quantile": Loss(QUANTILE, "identity", parameter=0.5, parameter_below=1.0),
 }
+
+
+CUSTOM_LOSS = Loss(CUSTOM, "identity")
 
 
 def choose(kind, name, table):

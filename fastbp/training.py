@@ -20,6 +20,9 @@ from .regularizers import EMA, SWA
 INLINE_SECONDS = 0.2
 FLOPS_PER_SECOND = 1e9
 
+# Shuffle orders for as many epochs as this many rows are drawn ahead and trained in one call.
+ORDERED_ROWS = 1 << 20
+
 NATURAL_ORDER = np.empty((0, 0), np.int64)
 CONSTANT_RATE = np.empty(0)
 
@@ -151,6 +154,7 @@ class Training:
             layout.plan,
             network._loss.code,
             network._loss_parameter,
+            network._function,
             network._parameters,
         )
         self._training_arguments = (
@@ -179,6 +183,7 @@ class Training:
         self.data = data
         losses = self._one_loss
         if not self._train(NATURAL_ORDER, 1, CONSTANT_RATE, losses, self._team, 0):
+            self.network._raise_error(data)
             raise TrainingDiverged(1, f"the loss of a batch is {losses[0]:g}", History())
         if not self.network._backend.finite(self.network._parameters):
             self.network.layout.clear_padding(self.network._parameters)
@@ -216,9 +221,40 @@ class Training:
         elif isinstance(average, EMA):
             self.averaged = int(self.counters[0, 0])
         if finished < epochs and not history.interrupted:
+            network._raise_error(self.data)
             raise TrainingDiverged(
                 len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
             )
+
+    def all_epochs(self, epochs, draw, validate, progress):
+        """Train for all epochs; returns the history.
+
+        `draw` gives an epoch's order, `validate` the loss on validation data; None for neither.
+        """
+        history = History()
+        n = len(self.data.X)
+        most = epochs
+        if validate or progress:
+            most = 1
+        elif draw:
+            most = max(1, ORDERED_ROWS // n)
+        try:
+            with progress_bar(epochs, progress) as show:
+                while len(history.loss) < epochs and not history.interrupted:
+                    done = len(history.loss)
+                    count = self.epochs_a_call(done, min(most, epochs - done))
+                    order = np.empty((count if draw else 0, n), np.int64)
+                    for line in order:
+                        line[...] = draw()
+                    self.run(order, count, history)
+                    if validate and not history.interrupted:
+                        with self.averaged_weights():
+                            history.validation_loss.append(validate())
+                    show(history)
+        except KeyboardInterrupt:  # between two calls of the backend
+            history.interrupted = True
+        self.finish()
+        return history
 
     @contextlib.contextmanager
     def averaged_weights(self):

@@ -45,8 +45,8 @@ cdef Array memory(const char *name, cnp.ndarray array) except *:
 
 
 cdef Net net_of(
-    object plan, Py_ssize_t loss, double loss_parameter, object parameters, Py_ssize_t block,
-    object workspace
+    object plan, Py_ssize_t loss, double loss_parameter, size_t function, object parameters,
+    Py_ssize_t block, object workspace
 ) except *:
     """The Net, the first arrays to register."""
     forget()
@@ -57,6 +57,7 @@ cdef Net net_of(
         1,
         loss,
         loss_parameter,
+        <LossFunction>function,
         <real *>memory("parameters", parameters).start,
         block,
         <real *>memory("workspace", workspace).start,
@@ -87,7 +88,7 @@ def finite(array):
 
 
 def predict(plan, Py_ssize_t loss, parameters, X, Py_ssize_t block, workspace, out):
-    cdef Net net = net_of(plan, loss, 0.0, parameters, block, workspace)
+    cdef Net net = net_of(plan, loss, 0.0, 0, parameters, block, workspace)
     cdef Array samples = memory("X", X)
     cdef Data data = Data(<const real *>samples.start, NULL, NULL, NULL, NULL)
     cdef real *result = <real *>memory("out", out).start
@@ -97,10 +98,10 @@ def predict(plan, Py_ssize_t loss, parameters, X, Py_ssize_t block, workspace, o
 
 
 def loss_and_gradient(
-    plan, Py_ssize_t loss, double loss_parameter, parameters, X, labels, targets, sample_weight,
-    Py_ssize_t block, workspace, transposed, gradient
+    plan, Py_ssize_t loss, double loss_parameter, size_t function, parameters, X, labels, targets,
+    sample_weight, Py_ssize_t block, workspace, transposed, gradient
 ):
-    cdef Net net = net_of(plan, loss, loss_parameter, parameters, block, workspace)
+    cdef Net net = net_of(plan, loss, loss_parameter, function, parameters, block, workspace)
     cdef Data data = data_of(X, labels, targets, sample_weight, labels[:0])
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef real *G = <real *>memory("gradient", gradient).start
@@ -112,10 +113,10 @@ def loss_and_gradient(
 
 
 def per_sample(
-    plan, Py_ssize_t loss, double loss_parameter, parameters, X, labels, targets, deltas,
-    Py_ssize_t block, workspace, transposed, losses, gradients, errors, units
+    plan, Py_ssize_t loss, double loss_parameter, size_t function, parameters, X, labels, targets,
+    deltas, Py_ssize_t block, workspace, transposed, losses, gradients, errors, units
 ):
-    cdef Net net = net_of(plan, loss, loss_parameter, parameters, block, workspace)
+    cdef Net net = net_of(plan, loss, loss_parameter, function, parameters, block, workspace)
     cdef Data data = data_of(X, labels, targets, labels[:0], labels[:0])
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef Wanted wanted = Wanted(
@@ -131,12 +132,13 @@ def per_sample(
 
 
 def train(
-    plan, Py_ssize_t loss, double loss_parameter, parameters, X, labels, targets, sample_weight,
-    order, Py_ssize_t epochs, rates, Py_ssize_t batch_size, Py_ssize_t optimizer, hyper, rules,
-    bint divided, double clip_norm, squares, double decay, average, int64_t seed, counters, state,
-    Py_ssize_t block, workspace, transposed, gradient, losses, stop, team, Py_ssize_t rank
+    plan, Py_ssize_t loss, double loss_parameter, size_t function, parameters, X, labels, targets,
+    sample_weight, order, Py_ssize_t epochs, rates, Py_ssize_t batch_size, Py_ssize_t optimizer,
+    hyper, rules, bint divided, double clip_norm, squares, double decay, average, int64_t seed,
+    counters, state, Py_ssize_t block, workspace, transposed, gradient, losses, stop, team,
+    Py_ssize_t rank
 ):
-    cdef Net net = net_of(plan, loss, loss_parameter, parameters, block, workspace)
+    cdef Net net = net_of(plan, loss, loss_parameter, function, parameters, block, workspace)
     cdef Data data = data_of(X, labels, targets, sample_weight, order)
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef real *G = <real *>memory("gradient", gradient).start

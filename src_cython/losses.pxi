@@ -3,6 +3,14 @@
 # All but cross_entropy treat each output by itself; what they make of padding is not used.
 # The twin of fastbp/backends/numba_/losses.py.
 
+# What a user's loss is called as, see `function` in fastbp/backends/interface.py.
+from libc.stdint cimport int64_t
+
+ctypedef void (*LossFunction)(
+    int64_t rows, int64_t n, int64_t stride, real *s, real *y
+) noexcept nogil
+
+
 cdef void pointwise(
     Py_ssize_t loss, double parameter, real *s, real *y, Py_ssize_t n
 ) noexcept nogil:

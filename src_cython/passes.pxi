@@ -14,6 +14,7 @@ cdef struct Net:
     Py_ssize_t lowest  # layer that learns
     Py_ssize_t loss
     double loss_parameter
+    LossFunction function
     real *parameters
     Py_ssize_t block
     real *workspace
@@ -315,7 +316,10 @@ cdef void output_deltas(
                 continue
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
-        pointwise(net.loss, net.loss_parameter, s, y, padded(rows * stride))
+        if net.loss != CUSTOM:
+            pointwise(net.loss, net.loss_parameter, s, y, padded(rows * stride))
+        elif rows > 0:
+            net.function(rows, n, stride, s, y)
         if stride == 1:
             for r from 0 <= r < rows by FBP_LANES:
                 store(d, r, load(s, r) * load(shares, r))

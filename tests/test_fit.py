@@ -20,6 +20,7 @@ from helpers import (
 
 import fastbp
 from fastbp import network as network_module
+from fastbp import training
 
 SIZES = [4, 6, 2]
 N = 21
@@ -110,7 +111,7 @@ def test_without_shuffling_batches_come_in_order(backend, data):
 def test_orders_drawn_in_several_calls(backend, data, monkeypatch):
     """How many epochs go into one call of the backend makes no difference."""
     ref, history = trained(backend, data)
-    monkeypatch.setattr(network_module, "ORDERED_ROWS", N)
+    monkeypatch.setattr(training, "ORDERED_ROWS", N)
     comp, history_2 = trained(backend, data)
     assert np.array_equal(comp, ref)
     assert history_2.loss == history.loss
@@ -329,13 +330,13 @@ def test_plain_arrays_are_not_copied(backend, data, monkeypatch):
     net.loss_and_gradient(*data, w)
     net.predict(data[0])
     for name in ("train", "loss_and_gradient"):
-        for array, position in ((data[0], 4), (data[1], 6), (w, 7)):
+        for array, position in ((data[0], 5), (data[1], 7), (w, 8)):
             assert np.shares_memory(seen[name][position], array), name
     assert np.shares_memory(seen["predict"][3], data[0])
     labels = np.arange(N) % 2
     net = make_network(SIZES, "cross_entropy", backend)
     net.fit(data[0], labels, epochs=1)
-    assert np.shares_memory(seen["train"][5], labels)
+    assert np.shares_memory(seen["train"][6], labels)
 
 
 def test_results_belong_to_the_caller(backend, data):

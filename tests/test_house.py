@@ -30,6 +30,7 @@ ARROWS = {
     "optimizers": {"spec"},
     "teams": set(),
     "regularizers": {"spec", "checks"},
+    "custom": set(),
     "parameters": {"checks"},
     "training": {"spec", "layout", "checks", "optimizers", "regularizers", "teams", "backends"},
     "backends": {"spec"},
@@ -38,7 +39,7 @@ ARROWS = {
     "inspection": {"layout", "checks", "parameters", "training", "trace"},
     "network": {
         *("spec", "layout", "checks", "optimizers", "parameters", "regularizers", "teams"),
-        *("training", "inspection", "backends"),
+        *("training", "custom", "inspection", "backends"),
     },
     "least_squares": {
         *("spec", "checks", "parameters", "regularizers", "training", "network"),

@@ -74,14 +74,14 @@ def predict(plan, loss, parameters, X, block, workspace, out):
     KERNELS[X.dtype].predict(plan, loss, parameters, X, block, workspace, out)
 
 
-def loss_and_gradient(plan, loss, loss_parameter, parameters, X, *rest):
+def loss_and_gradient(plan, loss, loss_parameter, function, parameters, X, *rest):
     kernels = KERNELS[X.dtype]
-    return kernels.loss_and_gradient(plan, loss, loss_parameter, parameters, X, *rest)
+    return kernels.loss_and_gradient(plan, loss, loss_parameter, function, parameters, X, *rest)
 
 
-def per_sample(plan, loss, loss_parameter, parameters, X, *rest):
-    KERNELS[X.dtype].per_sample(plan, loss, loss_parameter, parameters, X, *rest)
+def per_sample(plan, loss, loss_parameter, function, parameters, X, *rest):
+    KERNELS[X.dtype].per_sample(plan, loss, loss_parameter, function, parameters, X, *rest)
 
 
-def train(plan, loss, loss_parameter, parameters, X, *rest):
-    return KERNELS[X.dtype].train(plan, loss, loss_parameter, parameters, X, *rest)
+def train(plan, loss, loss_parameter, function, parameters, X, *rest):
+    return KERNELS[X.dtype].train(plan, loss, loss_parameter, function, parameters, X, *rest)

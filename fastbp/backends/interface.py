@@ -17,6 +17,11 @@ loss_parameter : float, IN
     of the probability of the target, computed as h or 1 - h and clipped to at least this and at
     most 1 less this; cross_entropy of a sample is at most this; squared_error is multiplied by
     it. Whatever for the others.
+function : int, IN
+    For the loss spec.CUSTOM the address of a C function, else 0. It is called as
+    ``function(rows, n, stride, s, y)``, three int64 and two pointers to reals, with a thread's
+    own rows of a block: row r's outputs s and targets y are n numbers from r * stride on. It
+    writes ∂e/∂s over s, and over y the row's loss e followed by zeros.
 parameters : real array of shape (layout.n_parameters,), IN; IN-OUT in train
     Weights and biases in rows padded with zeros.
 X : real array of shape (n, n_0), C-contiguous, IN, may be read-only
@@ -83,6 +88,7 @@ class Backend(Protocol):
         plan: Integers,
         loss: int,
         loss_parameter: float,
+        function: int,
         parameters: Real,
         X: Real,
         labels: Integers,
@@ -104,6 +110,7 @@ class Backend(Protocol):
         plan: Integers,
         loss: int,
         loss_parameter: float,
+        function: int,
         parameters: Real,
         X: Real,
         labels: Integers,
@@ -142,6 +149,7 @@ class Backend(Protocol):
         plan: Integers,
         loss: int,
         loss_parameter: float,
+        function: int,
         parameters: Real,
         X: Real,
         labels: Integers,

@@ -47,11 +47,12 @@ def _written(dtype, ndim):
 
 
 def _data(real):
-    """plan, loss and its parameter, parameters (written by train only) and the samples."""
+    """plan, loss, its parameter and function, parameters (written by train only), samples."""
     return (
         _read(types.int64, 2),
         types.int64,
         types.float64,
+        types.int64,
         _written(real, 1),
         _read(real, 2),
         _read(types.int64, 1),
@@ -148,13 +149,13 @@ def predict(plan, loss, parameters, X, block, workspace, out):
     _predict(X.dtype)(plan, loss, parameters, X, block, workspace, out)
 
 
-def loss_and_gradient(plan, loss, loss_parameter, parameters, X, *rest):
-    return _loss_and_gradient(X.dtype)(plan, loss, loss_parameter, parameters, X, *rest)
+def loss_and_gradient(plan, loss, loss_parameter, function, parameters, X, *rest):
+    return _loss_and_gradient(X.dtype)(plan, loss, loss_parameter, function, parameters, X, *rest)
 
 
-def per_sample(plan, loss, loss_parameter, parameters, X, *rest):
-    _per_sample(X.dtype)(plan, loss, loss_parameter, parameters, X, *rest)
+def per_sample(plan, loss, loss_parameter, function, parameters, X, *rest):
+    _per_sample(X.dtype)(plan, loss, loss_parameter, function, parameters, X, *rest)
 
 
-def train(plan, loss, loss_parameter, parameters, X, *rest):
-    return _train(X.dtype)(plan, loss, loss_parameter, parameters, X, *rest)
+def train(plan, loss, loss_parameter, function, parameters, X, *rest):
+    return _train(X.dtype)(plan, loss, loss_parameter, function, parameters, X, *rest)

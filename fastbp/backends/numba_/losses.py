@@ -4,7 +4,12 @@ All but cross_entropy treat each output by itself; what they make of padding is 
 The twin of this file is ``src_cython/losses.pxi``; the reference is ``numpy_``.
 """
 
+import ctypes
+
 import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.extending import intrinsic
 
 from ... import spec
 from ._jit import inner
@@ -78,6 +83,26 @@ def pointwise(loss, parameter, s, y, n):
             slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
             store(y, i, slope * d)
             store(s, i, slope)
+
+
+if config.DISABLE_JIT:
+
+    def call_function(function, rows, n, stride, s, y):
+        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 2)
+        kind(function)(rows, n, stride, s.ctypes.data, y.ctypes.data)
+
+else:
+
+    @intrinsic
+    def call_function(typingctx, function, rows, n, stride, s, y):
+        """Call the C function at an address, see `function` in backends/interface.py."""
+
+        def codegen(context, builder, signature, args):
+            kind = ir.FunctionType(ir.VoidType(), [a.type for a in args[1:]])
+            builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64, types.int64, s, y), codegen
 
 
 @inner

@@ -24,7 +24,7 @@ from ...layout import (
 from ._jit import inner
 from .dropout import drop
 from .elementwise import activate, multiply_by_derivative
-from .losses import cross_entropy, exp_rows, pointwise, scale_rows
+from .losses import call_function, cross_entropy, exp_rows, pointwise, scale_rows
 from .simd import (
     fma,
     keep_first,
@@ -45,8 +45,8 @@ from .tile import product, transpose_block
 # from, the block's place in the batch, and the rows of the block that are this thread's own.
 Net = namedtuple(
     "Net",
-    "plan m lowest loss loss_parameter parameters block workspace team threads rank key start "
-    "first rows",
+    "plan m lowest loss loss_parameter function parameters block workspace team threads rank key "
+    "start first rows",
 )
 # The samples. Without labels, weights or an order, those pointers are not read.
 Data = namedtuple("Data", "X labels targets weight order has_labels weighted ordered")
@@ -77,6 +77,7 @@ def take_rows(net, key, start, rows):
         net.lowest,
         net.loss,
         net.loss_parameter,
+        net.function,
         net.parameters,
         net.block,
         net.workspace,
@@ -349,7 +350,10 @@ def output_deltas(net, data, start, total):
                 continue
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
-        pointwise(net.loss, net.loss_parameter, s, y, padded(s, rows * stride))
+        if net.loss != spec.CUSTOM:
+            pointwise(net.loss, net.loss_parameter, s, y, padded(s, rows * stride))
+        elif rows > 0:
+            call_function(net.function, rows, n, stride, s, y)
         if stride == 1:
             for r in range(0, rows, lanes(s)):
                 store(d, r, load(s, r) * load(shares, r))

@@ -95,6 +95,7 @@ def per_sample(
     plan,
     loss,
     loss_parameter,
+    function,
     parameters,
     X,
     labels,
@@ -108,7 +109,7 @@ def per_sample(
     errors,
     units,
 ):
-    net = alone(plan, loss, loss_parameter, parameters, block, workspace)
+    net = alone(plan, loss, loss_parameter, function, parameters, block, workspace)
     samples, numbers = pointer(X), pointer(labels)
     has_labels = labels.size > 0
     data = Data(samples, numbers, pointer(targets), samples, numbers, has_labels, False, False)

@@ -205,7 +205,7 @@ def has_dropout(net):
 
 
 @inner
-def alone(plan, loss, loss_parameter, parameters, block, workspace):
+def alone(plan, loss, loss_parameter, function, parameters, block, workspace):
     """The Net for a single thread."""
     nothing = pointer(plan)
     return Net(
@@ -214,6 +214,7 @@ def alone(plan, loss, loss_parameter, parameters, block, workspace):
         1,
         loss,
         loss_parameter,
+        function,
         pointer(parameters),
         block,
         pointer(workspace),
@@ -242,7 +243,7 @@ def finite(array):
 
 def predict(plan, loss, parameters, X, block, workspace, out):
     plan_of, m = pointer(plan), plan.shape[0] - 1
-    net = alone(plan, loss, 0.0, parameters, block, workspace)
+    net = alone(plan, loss, 0.0, 0, parameters, block, workspace)
     samples, none = pointer(X), pointer(plan)
     data = Data(samples, none, samples, samples, none, False, False, False)
     result = pointer(out)
@@ -262,6 +263,7 @@ def loss_and_gradient(
     plan,
     loss,
     loss_parameter,
+    function,
     parameters,
     X,
     labels,
@@ -272,7 +274,7 @@ def loss_and_gradient(
     transposed,
     gradient,
 ):
-    net = alone(plan, loss, loss_parameter, parameters, block, workspace)
+    net = alone(plan, loss, loss_parameter, function, parameters, block, workspace)
     data = data_of(X, labels, targets, sample_weight, pointer(labels), 0)
     wanted = gradient.size > 0
     set_constants(net)
@@ -296,6 +298,7 @@ def train(
     plan,
     loss,
     loss_parameter,
+    function,
     parameters,
     X,
     labels,
@@ -334,6 +337,7 @@ def train(
         lowest_learning(of_layers, m),
         loss,
         loss_parameter,
+        function,
         pointer(parameters),
         block,
         pointer(workspace),

@@ -4,6 +4,7 @@ It defines what the compiled backends have to compute, equation by equation, in 
 of docs/mathematics.md, and makes no attempt at speed. See interface.py for the arguments.
 """
 
+import ctypes
 import math
 from collections.abc import Callable
 
@@ -95,6 +96,25 @@ LOSSES: dict[int, tuple[Callable, Callable]] = {
     spec.POISSON: (poisson, np.exp),
     spec.QUANTILE: (quantile, identity),
 }
+
+
+def custom(function, s, y):
+    """What the C function at that address makes of s and y, see interface.py."""
+    real = ctypes.POINTER(ctypes.c_float if s.dtype == np.float32 else ctypes.c_double)
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, real, real)
+    s, y = np.array(s, order="C"), np.array(y, order="C")
+    kind(function)(*s.shape, s.shape[1], s.ctypes.data_as(real), y.ctypes.data_as(real))
+    return y[:, 0], s
+
+
+def _losses(loss, loss_parameter, function, s, y):
+    """e and ∂e/∂s of the samples."""
+    return custom(function, s, y) if loss == spec.CUSTOM else LOSSES[loss][0](s, y, loss_parameter)
+
+
+def _output(loss, s):
+    """The network's output from the last layer's pre-activations."""
+    return s if loss == spec.CUSTOM else LOSSES[loss][1](s)
 
 
 # Optimisers: see optimizers.py for the rules and their sources.
@@ -201,7 +221,7 @@ def backward(plan, parameters, s, h, out, factors, ds, gradient):
 def predict(plan, loss, parameters, X, block, workspace, out):
     with np.errstate(all="ignore"):
         s, _, _ = forward(plan, parameters, X, [1] * len(plan))
-        out[...] = LOSSES[loss][1](s[-1])
+        out[...] = _output(loss, s[-1])
 
 
 def _dense(labels, targets, width, dtype):
@@ -214,12 +234,12 @@ def _weights(n, sample_weight):
     return sample_weight.astype(np.float64) if sample_weight.size else np.ones(n)
 
 
-def _gradient(plan, loss, loss_parameter, parameters, X, y, w, gradient, factors=None):
+def _gradient(plan, loss, loss_parameter, function, parameters, X, y, w, gradient, factors=None):
     """Σ w e over the rows, and the gradient of Σ w e / Σ w."""
     total = w.sum()
     factors = factors or [1] * len(plan)
     s, h, out = forward(plan, parameters, X, factors)
-    e, ds = LOSSES[loss][0](s[-1], y, loss_parameter)
+    e, ds = _losses(loss, loss_parameter, function, s[-1], y)
     share = w / total if total > 0 else np.zeros_like(w)
     ds = (ds * share[:, None]).astype(X.dtype, copy=False)
     if gradient.size:
@@ -231,6 +251,7 @@ def loss_and_gradient(
     plan,
     loss,
     loss_parameter,
+    function,
     parameters,
     X,
     labels,
@@ -245,7 +266,7 @@ def loss_and_gradient(
     w = _weights(len(X), sample_weight)
     total = w.sum()
     with np.errstate(all="ignore"):
-        numerator = _gradient(plan, loss, loss_parameter, parameters, X, y, w, gradient)
+        numerator = _gradient(plan, loss, loss_parameter, function, parameters, X, y, w, gradient)
     return numerator / total if total > 0 else 0.0
 
 
@@ -253,6 +274,7 @@ def per_sample(
     plan,
     loss,
     loss_parameter,
+    function,
     parameters,
     X,
     labels,
@@ -270,14 +292,13 @@ def per_sample(
     n, m = len(X), len(weights)
     with np.errstate(all="ignore"):
         s, h, _ = forward(plan, parameters, X, [1] * len(plan))
-        output, output_activation = LOSSES[loss]
         ds, dh = [None] * m + [deltas], [None] * (m + 1)
         if not deltas.size:
             y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
-            e, ds[m] = output(s[m], y, loss_parameter)
+            e, ds[m] = _losses(loss, loss_parameter, function, s[m], y)
             if losses.size:
                 losses[...] = e
-        h[m] = output_activation(s[m])
+        h[m] = _output(loss, s[m])
         for i in range(m, 0, -1):
             dh[i - 1] = ds[i] @ weights[i - 1].T
             if i > 1:
@@ -321,6 +342,7 @@ def train(
     plan,
     loss,
     loss_parameter,
+    function,
     parameters,
     X,
     labels,
@@ -373,7 +395,9 @@ def train(
                 factors = None
                 if plan[:, DROPOUT].any():
                     factors = dropout_factors(plan, seed, int(counters[0]), count, X.dtype)
-                batch = _gradient(plan, loss, loss_parameter, parameters, *data, gradient, factors)
+                batch = _gradient(
+                    plan, loss, loss_parameter, function, parameters, *data, gradient, factors
+                )
                 if not math.isfinite(batch):
                     losses[epoch] = batch
                     return epoch

@@ -1,0 +1,118 @@
+"""Losses of the user's own: a Python function, or one compiled by Numba, as a C function.
+
+The kernels of all backends call it by address, with a block's outputs and targets.
+"""
+
+import ctypes
+import sys
+
+import numpy as np
+
+
+class CustomLoss:
+    """A loss function as the backends call it; `address` is that of the C function.
+
+    Parameters
+    ----------
+    function : callable
+        Called as ``function(output, y)`` with arrays of shape (n, n_m); returns the losses of
+        the n samples and their derivatives by the output, of shape (n, n_m).
+    n_outputs : int
+    dtype : numpy.dtype
+    """
+
+    def __init__(self, function, n_outputs, dtype):
+        self.function = function
+        self._error: BaseException | None = None
+        self._try(n_outputs, dtype)
+        compiled = _is_compiled(function)
+        # Kept, since the address is good for as long as this lives.
+        self._callback = _compile(function, dtype) if compiled else self._wrap(dtype)
+        if compiled:
+            self.address = self._callback.address
+        else:
+            self.address = ctypes.cast(self._callback, ctypes.c_void_p).value
+
+    def _try(self, n_outputs, dtype):
+        """Call it with a few zeros, to hear of what is wrong before training."""
+        zeros = np.zeros((3, n_outputs), dtype)
+        with np.errstate(all="ignore"):
+            _checked(self.function(zeros, zeros.copy()), 3, n_outputs)
+
+    def _wrap(self, dtype):
+        number = ctypes.c_float if dtype == np.float32 else ctypes.c_double
+
+        def call(rows, n, stride, s, y):
+            block = number * (rows * stride)
+            s, y = (
+                np.frombuffer(block.from_address(start), dtype).reshape(rows, stride)[:, :n]
+                for start in (s, y)
+            )
+            try:
+                e, ds = _checked(self.function(s.copy(), y.copy()), rows, n)
+            except BaseException as error:  # cannot pass through compiled code
+                self._error = self._error or error
+                e = ds = np.nan
+            y[...] = 0
+            y[:, 0], s[...] = e, ds
+
+        return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 2)(call)
+
+    def raise_error(self, output, y):
+        """Raise what the function raised when it gave a loss that is not finite, if it did.
+
+        Compiled functions cannot say that, so they are called again with all outputs.
+        """
+        if _is_compiled(self.function):
+            self.function(output, y)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+
+def _is_compiled(function):
+    """Whether Numba compiled it (not so with NUMBA_DISABLE_JIT)."""
+    numba = sys.modules.get("numba")
+    return numba is not None and isinstance(function, numba.core.dispatcher.Dispatcher)
+
+
+def _compile(function, dtype):
+    """A compiled function as a C function; where it raises, all is NaN."""
+    import numba
+    from numba import types
+
+    real = types.CPointer(types.float32 if dtype == np.float32 else types.float64)
+    nan = np.nan
+
+    @numba.cfunc(types.void(types.int64, types.int64, types.int64, real, real))
+    def call(rows, n, stride, s_of_block, y_of_block):
+        s = numba.carray(s_of_block, (rows, stride))[:, :n]
+        y = numba.carray(y_of_block, (rows, stride))[:, :n]
+        done = False
+        try:
+            e, ds = function(s.copy(), y.copy())
+            if e.shape == (rows,) and ds.shape == (rows, n):
+                s[:, :] = ds
+                y[:, :] = 0.0
+                y[:, 0] = e
+                done = True
+        except Exception:
+            done = False
+        if not done:
+            s[:, :] = nan
+            y[:, :] = nan
+
+    return call
+
+
+def _checked(result, rows, n):
+    """The losses and derivatives that a function returned, or an error that says what is wrong."""
+    expected = (
+        f"the loss function must return (losses, derivatives) of shapes ({rows},) and ({rows}, {n})"
+    )
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"{expected}, got {type(result).__name__}")
+    e, ds = (np.asarray(part, np.float64) for part in result)
+    if e.shape != (rows,) or ds.shape != (rows, n):
+        raise ValueError(f"{expected}, got {e.shape} and {ds.shape}")
+    return e, ds
