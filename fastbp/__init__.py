@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .backends import BackendUnavailable
 from .backends import available as available_backends
 from .compare import Comparison, compare_backends
+from .gradcheck import GradientCheck, LayerCheck, WrongGradient, check_gradients
 from .least_squares import LeastSquares, levenberg_marquardt
 from .network import Network
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
@@ -32,7 +33,9 @@ __all__ = [
     "EMA",
     "Equations",
     "Gradient",
+    "GradientCheck",
     "History",
+    "LayerCheck",
     "LeastSquares",
     "MLPClassifier",
     "MLPRegressor",
@@ -46,7 +49,9 @@ __all__ = [
     "Term",
     "Trace",
     "TrainingDiverged",
+    "WrongGradient",
     "available_backends",
+    "check_gradients",
     "compare_backends",
     "levenberg_marquardt",
 ]

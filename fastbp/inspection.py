@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import checks
-from .layout import Layout
+from .layout import Layout, views
 from .parameters import Gradient
 from .training import Data
 
@@ -35,6 +35,7 @@ class Inspection:
     _parameters: np.ndarray
     _check_parameters: Callable
     _data: Callable
+    _loss_and_gradient: Callable
     _outputs: Callable
     _raise_error: Callable
 
@@ -109,9 +110,15 @@ class Inspection:
 
         return trace(self, X, y)
 
-    def _checked(self, X, y):
+    def _checked(self, X, y, sample_weight=None):
         self._check_parameters()
-        return self._data(X, y, None)
+        return self._data(X, y, sample_weight)
+
+    def _gradient(self, data):
+        """The gradient of the mean loss on checked data."""
+        gradient = self.layout.zeros(self.layout.n_parameters)
+        self._loss_and_gradient(data, gradient)
+        return Gradient(*views(self.layout.plan, gradient))
 
     def _per_sample(
         self, data, deltas=None, *, losses=False, gradients=False, errors=False, units=False
@@ -181,3 +188,20 @@ def output_slopes(activation, h):
         "exp": h,
     }[activation]
     return derivative[:, :, None] * one
+
+
+def in_double(net, backend):
+    """A float64 copy of a network on a backend."""
+    twin = type(net)(
+        net.layout.sizes,
+        activation=net.layout.activations,
+        loss=net.loss,
+        loss_parameter=net.loss_parameter,
+        dtype="float64",
+        seed=0,  # the initial weights are not used
+        backend=backend,
+    )
+    for i in range(len(net.weights)):
+        twin.weights[i] = net.weights[i]
+        twin.biases[i] = net.biases[i]
+    return twin

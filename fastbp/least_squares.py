@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import checks, regularizers, spec
+from .inspection import in_double
 from .network import Network
 from .parameters import Gradient
 from .training import History, TrainingDiverged
@@ -134,15 +135,7 @@ class Problem:
         m = len(net.weights)
         rules = regularizers.checked(m, l2=l2, frozen=frozen).rules[1:]
         frozen_biases = regularizers.indices("frozen_biases", frozen_biases, m)
-        # A twin in float64; its initial weights are not used.
-        self.twin = Network(
-            net.layout.sizes,
-            activation=net.layout.activations,
-            loss=net.loss,
-            dtype="float64",
-            seed=0,
-            backend=net.backend,
-        )
+        self.twin = in_double(net, net.backend)
         self.data = self.twin._data(X, y, sample_weight)
         n_parameters = sum(a.size for a in [*net.weights, *net.biases])
         self.all = np.empty(n_parameters)  # in the order W_1, b_1, W_2, ...

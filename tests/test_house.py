@@ -41,8 +41,9 @@ ARROWS = {
         *("spec", "layout", "checks", "optimizers", "parameters", "regularizers", "teams"),
         *("training", "custom", "inspection", "backends"),
     },
+    "gradcheck": {"backends", "checks", "inspection"},
     "least_squares": {
-        *("spec", "checks", "parameters", "regularizers", "training", "network"),
+        *("spec", "checks", "parameters", "regularizers", "training", "inspection", "network"),
     },
     "solvers": {"layout", "checks", "optimizers", "regularizers", "training"},
     "estimator_parameters": {"backends"},
@@ -132,7 +133,7 @@ NOT_MADE_BY_USERS = (
     }
     | {"Comparison", "Gradient", "History", "LeastSquares", "Optimizer"}
     | {
-        *("Equations", "Node", "Term", "Trace"),
+        *("Equations", "GradientCheck", "LayerCheck", "Node", "Term", "Trace"),
     }
 )
 
@@ -187,7 +188,11 @@ def test_documented_parameters_are_the_signature(name, item, text):
 
 
 @pytest.mark.parametrize(
-    "name", ["Comparison", "Equations", "History", "LeastSquares", "Node", "Term", "Trace"]
+    "name",
+    [
+        *("Comparison", "Equations", "GradientCheck", "History", "LayerCheck", "LeastSquares"),
+        *("Node", "Term", "Trace"),
+    ],
 )
 def test_documented_attributes_are_the_fields(name):
     item = PUBLIC[name]
