@@ -210,8 +210,7 @@ def check_gradients(
             continue
         data = twin._checked(X, y, sample_weight)
         results += _by_layer(twin, data, name, tolerance, entries)
-    loss = net.loss if isinstance(net.loss, str) else getattr(net.loss, "__name__", "custom")
-    check = GradientCheck(results, tolerance, net.layout.activations, loss, missing)
+    check = GradientCheck(results, tolerance, net.layout.activations, net._loss_name(), missing)
     if raises and not check.passed:
         raise WrongGradient(check)
     return check
@@ -238,8 +237,7 @@ def _by_layer(net, data, backend, tolerance, entries):
             if array.size > entries:
                 places = np.sort(random.choice(array.size, entries, replace=False))
             scale = max(float(np.abs(slopes).max()), noise / tolerance)
-            worst: tuple = (-1.0, (0,), 0.0, 0.0)
-            kinks = 0
+            compared, kinks = [], 0
             for place in places:
                 index = tuple(int(k) for k in np.unravel_index(place, array.shape))
                 slope = float(slopes[index])
@@ -248,12 +246,15 @@ def _by_layer(net, data, backend, tolerance, entries):
                 )
                 kinks += at_kink
                 error = 0.0 if at_kink else abs(slope - difference) / scale
-                if np.isnan(error):
-                    error = np.inf
-                if error > worst[0]:
-                    worst = (error, index, slope, difference)
-            passed = bool(worst[0] <= tolerance)
-            yield LayerCheck(backend, i + 1, name, *worst, len(places), kinks, passed)
+                compared.append((np.inf if np.isnan(error) else error, index, slope, difference))
+            error, where, slope, difference = max(compared, key=lambda entry: entry[0])
+            passed = bool(error <= tolerance)
+            yield LayerCheck(
+                *(backend, i + 1, name, float(error), where, slope, float(difference)),
+                len(places),
+                kinks,
+                passed,
+            )
 
 
 def _difference(array, index, loss, here, slope, tolerated):

@@ -28,6 +28,7 @@ class Inspection:
 
     # Of Network.
     layout: Layout
+    loss: Any
     _backend: Any
     _loss: Any
     _loss_parameter: float
@@ -114,6 +115,10 @@ class Inspection:
         self._check_parameters()
         return self._data(X, y, sample_weight)
 
+    def _loss_name(self):
+        """The loss's name, that of the function for one of the user's own."""
+        return self.loss if isinstance(self.loss, str) else getattr(self.loss, "__name__", "custom")
+
     def _gradient(self, data):
         """The gradient of the mean loss on checked data."""
         gradient = self.layout.zeros(self.layout.n_parameters)
@@ -133,7 +138,7 @@ class Inspection:
             np.empty(n if losses else 0, dtype),
             np.empty((n if gradients else 0, n_parameters), dtype),
             np.empty((n if errors else 0, sizes[0]), dtype),
-            np.empty((n if units else 0, 4 * sum(sizes[1:])), dtype),
+            np.zeros((n if units else 0, 4 * sum(sizes[1:])), dtype),
         )
         self._backend.per_sample(
             plan.plan,

@@ -358,7 +358,7 @@ def trace(net, X, y):
     lists["dh"][-1] = output_errors(net.loss, lists["h"][-1], targets, lists["ds"][-1])
     return Trace(
         activations=[None, *net.layout.activations, net._loss.output_activation],
-        loss_name=net.loss,
+        loss_name=net._loss_name(),
         W=[None, *(w.copy() for w in net.weights)],
         b=[None, *(v.copy() for v in net.biases)],
         **lists,

@@ -69,6 +69,27 @@ def test_a_wrong_loss_is_found(monkeypatch, loss, wrong):
     assert not fastbp.check_gradients(net, X, y, only=["numpy"], raises=False).passed
 
 
+def fourth_power(h, y):
+    d = h - y
+    return (d**4).sum(axis=1), 4 * d**3
+
+
+def wrong_fourth_power(h, y):
+    d = h - y
+    return (d**4).sum(axis=1), 3 * d**3
+
+
+def test_losses_of_the_users_own(backend):
+    X, y = make_data("squared_error", 6, 3, 2)
+    right, wrong = (
+        fastbp.Network([3, 4, 2], activation="tanh", loss=loss, backend=backend, seed=0)
+        for loss in (fourth_power, wrong_fourth_power)
+    )
+    assert fastbp.check_gradients(right, X, y, only=[backend]).passed
+    with pytest.raises(fastbp.WrongGradient, match="of the loss 'wrong_fourth_power' on"):
+        fastbp.check_gradients(wrong, X, y, only=[backend])
+
+
 def test_a_wrong_activation_is_found(monkeypatch):
     """All layers below are wrong, too; the highest one tells."""
     code = spec.ACTIVATIONS["softplus"].code

@@ -151,6 +151,23 @@ def test_sums_of_a_unit(backend, activation, loss, kind):
             assert np.allclose(comp, ref, rtol=1e-11, atol=1e-15)
 
 
+def test_loss_of_the_users_own(backend):
+    def fourth_power(h, y):
+        d = h - y
+        return (d**4).sum(axis=1), 4 * d**3
+
+    net = fastbp.Network(
+        [3, 4, 2], activation="tanh", loss=fourth_power, dtype="float64", backend=backend, seed=0
+    )
+    X, y = make_data("squared_error", 5, 3, 2)
+    trace = net.trace(X, y)
+    d = trace.h[2] - y
+    assert error(trace.dh[2], 4 * d**3) < SAME and error(trace.ds[2], 4 * d**3) < SAME
+    assert error(trace.e, (d**4).sum(axis=1)) < SAME
+    assert trace.loss_name == "fourth_power" and "fourth_power" in repr(trace)
+    assert "from the loss" in str(trace.equations(2, 0))
+
+
 def by_hand():
     """One unit of one sample: s = 2, h = 0.5 s', numbers that can be checked by eye."""
     net = fastbp.Network(
