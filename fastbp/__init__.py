@@ -10,6 +10,7 @@ from .backends import BackendUnavailable
 from .backends import available as available_backends
 from .compare import Comparison, compare_backends
 from .gradcheck import GradientCheck, LayerCheck, WrongGradient, check_gradients
+from .health import Health, HealthWarning
 from .least_squares import LeastSquares, levenberg_marquardt
 from .network import Network
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
@@ -34,6 +35,8 @@ __all__ = [
     "Equations",
     "Gradient",
     "GradientCheck",
+    "Health",
+    "HealthWarning",
     "History",
     "LayerCheck",
     "LeastSquares",

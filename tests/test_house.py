@@ -41,6 +41,7 @@ ARROWS = {
         *("spec", "layout", "checks", "optimizers", "parameters", "regularizers", "teams"),
         *("training", "custom", "inspection", "backends"),
     },
+    "health": {"checks"},
     "gradcheck": {"backends", "checks", "inspection"},
     "least_squares": {
         *("spec", "checks", "parameters", "regularizers", "training", "inspection", "network"),
