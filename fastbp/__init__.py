@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .backends import BackendUnavailable
 from .backends import available as available_backends
+from .callbacks import Callback, EarlyStopping
 from .compare import Comparison, compare_backends
 from .gradcheck import GradientCheck, LayerCheck, WrongGradient, check_gradients
 from .health import Health, HealthWarning
@@ -15,7 +16,17 @@ from .least_squares import LeastSquares, levenberg_marquardt
 from .network import Network
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 from .parameters import Gradient
+from .rate_finder import RateSearch, find_learning_rate
 from .regularizers import EMA, SWA
+from .schedules import (
+    CosineDecay,
+    ExponentialDecay,
+    OneCycle,
+    ReduceOnPlateau,
+    Schedule,
+    StepDecay,
+)
+from .streaming import ArrayStream, ParquetStream
 from .training import History, TrainingDiverged
 
 if TYPE_CHECKING:
@@ -29,10 +40,15 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "ArrayStream",
     "BackendUnavailable",
+    "Callback",
     "Comparison",
+    "CosineDecay",
     "EMA",
+    "EarlyStopping",
     "Equations",
+    "ExponentialDecay",
     "Gradient",
     "GradientCheck",
     "Health",
@@ -44,11 +60,17 @@ __all__ = [
     "MLPRegressor",
     "Network",
     "Node",
+    "OneCycle",
     "Optimizer",
+    "ParquetStream",
     "RMSprop",
+    "RateSearch",
+    "ReduceOnPlateau",
     "Rprop",
     "SGD",
     "SWA",
+    "Schedule",
+    "StepDecay",
     "Term",
     "Trace",
     "TrainingDiverged",
@@ -56,6 +78,7 @@ __all__ = [
     "available_backends",
     "check_gradients",
     "compare_backends",
+    "find_learning_rate",
     "levenberg_marquardt",
 ]
 

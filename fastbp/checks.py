@@ -209,6 +209,29 @@ def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight"):
     return values
 
 
+def class_weights(class_weight, loss_name, labels, targets):
+    """What class_weight multiplies the weights of samples by, as an (n_samples,) array.
+
+    `labels` and `targets` are checked.
+    """
+    if loss_name not in ("cross_entropy", "log_loss"):
+        raise ValueError(f"class_weight is for cross_entropy and log_loss, not for {loss_name}")
+    if not (isinstance(class_weight, dict) or class_weight == "balanced"):
+        raise TypeError(f'class_weight must be "balanced" or a dict, got {class_weight!r}')
+    if not labels.size:
+        if not np.isin(targets, (0, 1)).all():
+            raise ValueError("class_weight needs labels, but y holds probabilities")
+        if loss_name == "cross_entropy":
+            labels = targets.argmax(axis=1)
+        elif targets.shape[1] == 1:
+            labels = targets.ravel().astype(np.int64)
+        else:
+            raise ValueError("class_weight is for classes that exclude each other, not multi-label")
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    return compute_sample_weight(class_weight, labels)
+
+
 def parameter(value, shape, dtype, name):
     """Weights or biases of one layer as an array of `shape` and `dtype`."""
     array = _numbers(name, value)

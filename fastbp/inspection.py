@@ -1,4 +1,4 @@
-"""What a network shows of its inside: derivatives of each sample's own loss, Jacobians, traces.
+"""What a network shows of its inside: activations, derivatives of each sample's loss, Jacobians.
 
 These are methods of `Network`, which is where they are to be found by users.
 """
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import checks
-from .layout import Layout, views
+from .layout import Layout, activation, views
 from .parameters import Gradient
 from .training import Data
 
@@ -39,6 +39,34 @@ class Inspection:
     _loss_and_gradient: Callable
     _outputs: Callable
     _raise_error: Callable
+
+    def layer_outputs(self, X):
+        """What each layer makes of X, the hidden activations included.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+
+        Returns
+        -------
+        list of ndarray
+            h_1, ..., h_m, of shapes (n_samples, n_i); the last one is what `predict` returns.
+        """
+        X = checks.samples(X, self.layout.sizes[0], self.layout.dtype, finite=self._backend.finite)
+        self._check_parameters()
+        layout, plan = self.layout, self.layout.plan
+        block = layout.block_rows(len(X))
+        workspace = layout.zeros(layout.workspace_size(block))
+        results = [np.empty((len(X), n), layout.dtype) for n in layout.sizes[1:]]
+        for start in range(0, len(X), block):
+            rows = slice(start, start + block)
+            part, out = X[rows], results[-1][rows]
+            self._backend.predict(
+                plan, self._loss.code, self._parameters, part, block, workspace, out
+            )
+            for i, result in enumerate(results[:-1], start=1):
+                result[rows] = activation(plan, workspace, block, i)[: len(part)]
+        return results
 
     def per_sample_gradients(self, X, y):
         """The gradient of each sample's own loss, in one compiled call.
@@ -182,16 +210,16 @@ class Inspection:
         return np.stack(parts, axis=1)
 
 
-def output_slopes(activation, h):
+def output_slopes(output_activation, h):
     """∂h_{m,k}/∂s_{m,j} of shape (n, n_m, n_m), from the output h of shape (n, n_m)."""
     one = np.eye(h.shape[1], dtype=h.dtype)
-    if activation == "softmax":
+    if output_activation == "softmax":
         return h[:, :, None] * (one - h[:, None, :])
     derivative = {
         "identity": np.ones_like(h),
         "sigmoid": h * (1 - h),
         "exp": h,
-    }[activation]
+    }[output_activation]
     return derivative[:, :, None] * one
 
 

@@ -16,6 +16,7 @@ The same facts go to the compiled kernels as a table of integers, the *plan*: on
 layer (row 0 is the input), the columns named below.
 """
 
+import math
 import mmap
 from dataclasses import dataclass
 from functools import cached_property
@@ -155,6 +156,13 @@ class Layout:
         return self.n_transposed + self.sizes[1] * self.stride(self.sizes[0])
 
     @cached_property
+    def initial_bounds(self):
+        """The half-widths of the intervals from which each layer's initial weights are drawn."""
+        rules = [spec.ACTIVATIONS[name].initialization for name in self.activations]
+        layers = zip(self.sizes, self.sizes[1:], [*rules, "glorot"], strict=False)
+        return [math.sqrt(6 / (a if rule == "he" else a + b)) for a, b, rule in layers]
+
+    @cached_property
     def flops_per_row(self):
         """Operations a training step needs for one row: 4 n_0 n_1 and 6 n_{i-1} n_i later on.
 
@@ -240,3 +248,9 @@ def views(plan, buffer):
         weights.append(rows[:n_in, :n_out])
         biases.append(rows[n_in, :n_out])
     return weights, biases
+
+
+def activation(plan, workspace, block, i):
+    """A hidden layer's h_i in the workspace of a block, as a view of shape (block, n_i)."""
+    start, stride = plan[i, H] * block, plan[i, STRIDE]
+    return workspace[start : start + block * stride].reshape(block, stride)[:, : plan[i, SIZE]]

@@ -23,8 +23,8 @@ class LeastSquares(History):
     ----------
     loss : list of float
         The loss, penalty included, at the start and after each accepted step.
-    validation_loss : list of float
-        Empty.
+    validation_loss, scores, learning_rate, best_epoch
+        Empty, or None.
     interrupted : bool
         Whether Ctrl-C ended the search early.
     converged : bool

@@ -4,29 +4,22 @@ The only place that validates, allocates, draws random numbers and calls a backe
 """
 
 import copy
-import math
-import warnings
 from collections import deque
 
 import numpy as np
 
-from . import backends, checks, layout, optimizers, regularizers, spec, teams
+from . import backends, checks, fitting, layout, regularizers, spec, teams
 from .custom import CustomLoss
 from .inspection import Inspection
+from .online import Online
 from .parameters import Gradient, Parameters
-from .training import (
-    FLOPS_PER_SECOND,
-    INLINE_SECONDS,
-    Data,
-    Training,
-    TrainingDiverged,
-)
+from .training import Data, Training
 
 # Predictions of at most this many rows keep their workspace for the next one.
 FEW_ROWS = 16
 
 
-class Network(Inspection):
+class Network(Inspection, Online):
     r"""A feed-forward network h_i = σ_i(h_{i-1} W_i + b_i), i = 1..m, trained by backpropagation.
 
     Parameters
@@ -125,19 +118,12 @@ class Network(Inspection):
         self._use(backend)
         self._forget()
         self._parameters = self.layout.zeros(self.layout.n_parameters)
-        for weights, bound in zip(self.weights, self._initial_bounds(), strict=True):
+        for weights, bound in zip(self.weights, self.layout.initial_bounds, strict=True):
             weights[...] = self._random.uniform(-bound, bound, weights.shape)
 
     def _use(self, backend):
         self._backend = backends.get(backend)
         self.backend = self._backend.name
-
-    def _initial_bounds(self):
-        """The half-widths of the intervals from which initial weights are drawn."""
-        sizes = self.layout.sizes
-        rules = [spec.ACTIVATIONS[name].initialization for name in self.layout.activations]
-        for fan_in, fan_out, rule in zip(sizes, sizes[1:], [*rules, "glorot"], strict=False):
-            yield math.sqrt(6 / (fan_in if rule == "he" else fan_in + fan_out))
 
     def __repr__(self):
         hidden = f", activation={list(self.layout.activations)}" if self.layout.activations else ""
@@ -255,9 +241,11 @@ class Network(Inspection):
         y,
         *,
         optimizer=None,
+        schedule=None,
         epochs=20,
         batch_size=32,
         sample_weight=None,
+        class_weight=None,
         l1=0.0,
         l2=0.0,
         dropout=0.0,
@@ -266,6 +254,11 @@ class Network(Inspection):
         average=None,
         frozen=(),
         validation_data=None,
+        scoring=None,
+        patience=None,
+        min_delta=0.0,
+        monitor="validation_loss",
+        callbacks=(),
         shuffle=True,
         threads=None,
         progress=False,
@@ -280,6 +273,9 @@ class Network(Inspection):
         optimizer : Optimizer, default=Adam()
             How to step, for example ``fastbp.SGD(0.1, momentum=0.9)``. Its state starts anew
             with each call.
+        schedule : Schedule, optional
+            How the optimiser's rate changes in the course of training, for example
+            ``fastbp.CosineDecay(warmup=0.1)``.
         epochs : int, default=20
             How often to go through the data.
         batch_size : int or None, default=32
@@ -287,6 +283,10 @@ class Network(Inspection):
             below n_samples, takes all at once.
         sample_weight : array-like of shape (n_samples,), optional
             Weights w ≥ 0, not all zero; a batch's loss is Σ w e / Σ w over the batch.
+        class_weight : "balanced" or dict, optional
+            For cross_entropy and log_loss, with labels: what the weights of samples of each
+            class are multiplied by, as ``sklearn.utils.class_weight.compute_sample_weight``
+            says.
         l1, l2 : float or sequence of float, default=0.0
             Add l1 Σ |W| + l2 / 2 Σ W² over all weights, not biases, to the loss of every
             batch; a number for all layers, or one for each entry of ``weights``.
@@ -307,6 +307,18 @@ class Network(Inspection):
             Indices of entries of ``weights`` and ``biases`` that are left as they are.
         validation_data : (X, y) or (X, y, sample_weight), optional
             Data on which to compute the loss after each epoch.
+        scoring : str, callable, list or dict of these, optional
+            What to score the validation data with after each epoch: names of scikit-learn's
+            scorers, or ``scorer(estimator, X, y)``; a dict has the names for ``history.scores``.
+        patience : int, optional
+            End the training after so many epochs in a row without improvement, and go back to
+            the best weights, see `EarlyStopping`.
+        min_delta : float, default=0.0
+            By how much an epoch has to be better than the best before, to count as improvement.
+        monitor : str, default="validation_loss"
+            What has to improve: a loss, or the name of a score.
+        callbacks : list of Callback, default=()
+            What else to call before, between and after the epochs, see `Callback`.
         shuffle : bool, default=True
             Draw a new order of the samples for each epoch.
         threads : int, optional
@@ -331,20 +343,23 @@ class Network(Inspection):
             If loss or weights stop being finite; the weights of that moment are kept.
         """
         self._check_parameters()
-        data = self._data(X, y, sample_weight)
-        classes = self.layout.sizes[-1]
-        labels, targets = regularizers.smooth(data[1:3], classes, self.loss, label_smoothing)
-        data = data._replace(labels=labels, targets=targets)
-        validation = None if validation_data is None else self._validation(validation_data)
-        optimizer = optimizers.checked(optimizer)
-        epochs = checks.whole_number("epochs", epochs)
-        n = len(data.X)
-        batch_size = n if batch_size is None else checks.whole_number("batch_size", batch_size)
-        batch_size = min(batch_size, n)
-        if optimizer.full_batch_only and batch_size < n:
-            raise ValueError(
-                f"{type(optimizer).__name__} works on the full batch only; pass batch_size=None"
-            )
+        data = self._data(
+            X, y, sample_weight, class_weight=class_weight, label_smoothing=label_smoothing
+        )
+        samples = fitting.Rows(data, batch_size, shuffle)
+        control = fitting.control(
+            self,
+            epochs=epochs,
+            optimizer=optimizer,
+            schedule=schedule,
+            validation_data=validation_data,
+            scoring=scoring,
+            patience=patience,
+            min_delta=min_delta,
+            monitor=monitor,
+            callbacks=callbacks,
+            progress=progress,
+        )
         rules = regularizers.checked(
             len(self.weights),
             l1=l1,
@@ -354,73 +369,7 @@ class Network(Inspection):
             clip_norm=clip_norm,
             average=average,
         )
-        # The order of a full batch does not matter.
-        shuffle = checks.flag("shuffle", shuffle) and batch_size < n
-        progress = checks.flag("progress", progress)
-        if threads is not None:
-            threads = checks.whole_number("threads", threads)
-        threads = self._threads(threads, batch_size)
-        seed = int(self._random.integers(2**63)) if rules.dropout else 0
-        training = Training(self, data, optimizer, batch_size, rules, threads, seed=seed)
-
-        def draw():
-            return self._random.permutation(n)
-
-        def validate():
-            return self._validation_loss(validation)
-
-        try:
-            history = training.all_epochs(
-                epochs, draw if shuffle else None, validate if validation else None, progress
-            )
-        finally:  # after an overflow, 0 * inf may have left NaN there
-            self.layout.clear_padding(self._parameters)
-        if history.interrupted:
-            warnings.warn(
-                f"training interrupted after {len(history.loss)} of {epochs} epochs",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        if not self._backend.finite(self._parameters):
-            raise TrainingDiverged(len(history.loss), "the weights are not finite", history)
-        return history
-
-    def fit_step(self, X, y, *, optimizer=None, sample_weight=None):
-        """One step of training on one batch, for data that arrives bit by bit.
-
-        The optimiser's state is kept from call to call, until another optimiser is passed; `fit`
-        does not touch it. A copy of the network (copy, pickle, `to_backend`) begins anew.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_0)
-            The batch, often a single row.
-        y : array-like of shape (n_samples,) or (n_samples, n_m)
-            Targets as the loss takes them, see `Network`.
-        optimizer : Optimizer, optional
-            How to step; by default as in the last call, Adam() in the first.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights w ≥ 0, not all zero.
-
-        Returns
-        -------
-        float
-            The batch's loss before the step.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For bad arguments; the network is unchanged.
-        TrainingDiverged
-            If the loss or the weights are not finite.
-        """
-        data = self._data(X, y, sample_weight)
-        online = self._online
-        if online is None or (optimizer is not None and optimizer != online.optimizer):
-            rules = regularizers.checked(len(self.weights))
-            online = Training(self, data, optimizers.checked(optimizer), len(data.X), rules, 1)
-            self._online = online
-        return online.step(data)
+        return fitting.fit(self, samples, control, rules, threads)
 
     def _threads(self, threads, batch_size):
         """How many threads to train with, None being for as many as are worth it."""
@@ -435,34 +384,22 @@ class Network(Inspection):
         if not self._backend.finite(self._parameters):
             raise ValueError("the network's weights or biases have NaN or infinite values")
 
-    def _data(self, X, y, sample_weight, names=("X", "y", "sample_weight")):
+    def _data(self, X, y, sample_weight, *, name="", class_weight=None, label_smoothing=0.0):
+        """Samples as the backends take them."""
         sizes, dtype = self.layout.sizes, self.layout.dtype
-        X = checks.samples(X, sizes[0], dtype, names[0], self._backend.finite)
+        X = checks.samples(X, sizes[0], dtype, f"{name}X", self._backend.finite)
         labels, targets = checks.targets(
-            y, len(X), sizes[-1], self.loss, self._loss, dtype, names[1]
+            y, len(X), sizes[-1], self.loss, self._loss, dtype, f"{name}y"
         )
-        weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2])
+        weight = checks.weights_of_samples(sample_weight, len(X), dtype, f"{name}sample_weight")
+        if class_weight is not None:
+            factors = checks.class_weights(class_weight, self.loss, labels, targets)
+            weight = factors * weight if weight.size else factors
+            weight = checks.weights_of_samples(weight, len(X), dtype, "class_weight")
+        labels, targets = regularizers.smooth(
+            (labels, targets), sizes[-1], self.loss, label_smoothing
+        )
         return Data(X, labels, targets, weight)
-
-    def _validation(self, validation_data):
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
-        X, y, *rest = validation_data
-        names = ("validation X", "validation y", "validation sample_weight")
-        return self._data(X, y, rest[0] if rest else None, names)
-
-    def _validation_loss(self, data):
-        """The loss on checked data, in slices short enough for Ctrl-C to come between."""
-        rows = max(1, int(INLINE_SECONDS * FLOPS_PER_SECOND / self.layout.flops_per_row))
-        nothing = np.empty(0, self.layout.dtype)
-        numerator = denominator = 0.0
-        for start in range(0, len(data.X), rows):
-            part = Data(*(array[start : start + rows] for array in data))
-            weight = part.sample_weight
-            total = float(weight.sum(dtype=np.float64)) if weight.size else float(len(part.X))
-            numerator += total * self._loss_and_gradient(part, nothing)
-            denominator += total
-        return numerator / denominator
 
     def _loss_and_gradient(self, data, gradient):
         """The loss on checked data; fills `gradient` unless that is empty."""

@@ -1,6 +1,6 @@
 """A run of training: what it allocates, its calls of the backend, and what comes out.
 
-`Network.fit` checks its arguments and drives a `Training`.
+`fitting.fit` drives a `Training`.
 """
 
 import contextlib
@@ -19,9 +19,6 @@ from .regularizers import EMA, SWA
 # Ctrl-C can stop it. Estimated at a rate that any machine reaches.
 INLINE_SECONDS = 0.2
 FLOPS_PER_SECOND = 1e9
-
-# Shuffle orders for as many epochs as this many rows are drawn ahead and trained in one call.
-ORDERED_ROWS = 1 << 20
 
 NATURAL_ORDER = np.empty((0, 0), np.int64)
 CONSTANT_RATE = np.empty(0)
@@ -48,12 +45,21 @@ class History:
     validation_loss : list of float
         Mean loss on the validation data after each epoch, without penalty; empty if there
         were none.
+    scores : dict of str to list of float
+        What each of the scorers gave on the validation data after each epoch.
+    learning_rate : list of float
+        The rate of each epoch's last step; empty if there was no schedule.
+    best_epoch : int or None
+        With early stopping the epoch, counted from 1, that was the best one.
     interrupted : bool
         Whether Ctrl-C ended the training early.
     """
 
     loss: list = field(default_factory=list)
     validation_loss: list = field(default_factory=list)
+    scores: dict = field(default_factory=dict)
+    learning_rate: list = field(default_factory=list)
+    best_epoch: int | None = None
     interrupted: bool = False
 
 
@@ -176,11 +182,15 @@ class Training:
             self.gradient,
         )
 
+    def take(self, data, batch_size):
+        """Go on with other data."""
+        if batch_size != self.batch_size:
+            self._make_room(batch_size)
+        self.data = data
+
     def step(self, data):
         """One step on a batch of its own; returns its loss."""
-        if len(data.X) != self.batch_size:
-            self._make_room(len(data.X))
-        self.data = data
+        self.take(data, len(data.X))
         losses = self._one_loss
         if not self._train(NATURAL_ORDER, 1, CONSTANT_RATE, losses, self._team, 0):
             self.network._raise_error(data)
@@ -214,11 +224,7 @@ class Training:
             finished = np.count_nonzero(np.isfinite(losses))
         history.loss.extend(losses[:finished].tolist())
         history.interrupted = bool(self.stop[0])
-        average = self.regularizers.average
-        if isinstance(average, SWA) and finished == epochs and len(history.loss) >= average.start:
-            self.averaged += 1
-            self.average += (network._parameters - self.average) / self.averaged
-        elif isinstance(average, EMA):
+        if isinstance(self.regularizers.average, EMA):
             self.averaged = int(self.counters[0, 0])
         if finished < epochs and not history.interrupted:
             network._raise_error(self.data)
@@ -226,35 +232,12 @@ class Training:
                 len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
             )
 
-    def all_epochs(self, epochs, draw, validate, progress):
-        """Train for all epochs; returns the history.
-
-        `draw` gives an epoch's order, `validate` the loss on validation data; None for neither.
-        """
-        history = History()
-        n = len(self.data.X)
-        most = epochs
-        if validate or progress:
-            most = 1
-        elif draw:
-            most = max(1, ORDERED_ROWS // n)
-        try:
-            with progress_bar(epochs, progress) as show:
-                while len(history.loss) < epochs and not history.interrupted:
-                    done = len(history.loss)
-                    count = self.epochs_a_call(done, min(most, epochs - done))
-                    order = np.empty((count if draw else 0, n), np.int64)
-                    for line in order:
-                        line[...] = draw()
-                    self.run(order, count, history)
-                    if validate and not history.interrupted:
-                        with self.averaged_weights():
-                            history.validation_loss.append(validate())
-                    show(history)
-        except KeyboardInterrupt:  # between two calls of the backend
-            history.interrupted = True
-        self.finish()
-        return history
+    def end_epoch(self, done):
+        """Let SWA count the weights after `done` epochs."""
+        average = self.regularizers.average
+        if isinstance(average, SWA) and done >= average.start:
+            self.averaged += 1
+            self.average += (self.network._parameters - self.average) / self.averaged
 
     @contextlib.contextmanager
     def averaged_weights(self):
@@ -296,6 +279,20 @@ class Training:
         )
 
 
+def mean_loss(network, data):
+    """The loss on checked data, in slices short enough for Ctrl-C to come between."""
+    rows = max(1, int(INLINE_SECONDS * FLOPS_PER_SECOND / network.layout.flops_per_row))
+    nothing = np.empty(0, network.layout.dtype)
+    numerator = denominator = 0.0
+    for start in range(0, len(data.X), rows):
+        part = Data(*(array[start : start + rows] for array in data))
+        weight = part.sample_weight
+        total = float(weight.sum(dtype=np.float64)) if weight.size else float(len(part.X))
+        numerator += total * network._loss_and_gradient(part, nothing)
+        denominator += total
+    return float(numerator / denominator)
+
+
 def _interruptible(call, stop):
     """Run `call` in a thread, and set `stop` when Ctrl-C is pressed meanwhile.
 
@@ -334,25 +331,3 @@ def _interruptible(call, stop):
     if "error" in outcome:
         raise outcome["error"]
     return outcome["result"]
-
-
-@contextlib.contextmanager
-def progress_bar(epochs, shown):
-    """A bar over all epochs, as a function of the history; silent if not shown."""
-    if not shown:
-        yield lambda history: None
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=epochs, unit="epoch") as bar:
-
-        def show(history):
-            if not history.loss:
-                return
-            figures = {"loss": f"{history.loss[-1]:.4g}"}
-            if history.validation_loss:
-                figures["validation_loss"] = f"{history.validation_loss[-1]:.4g}"
-            bar.set_postfix(figures, refresh=False)
-            bar.update(len(history.loss) - bar.n)
-
-        yield show

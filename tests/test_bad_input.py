@@ -278,7 +278,6 @@ OPTIONS = {
     "huge l2": ({"l2": 1e300}, ValueError, r"l2 must be in \[0, 1e\+30\]"),
     "bool l2": ({"l2": True}, TypeError, "l2 must be a number"),
     "l2 as str": ({"l2": "0.1"}, TypeError, "l2 must be a number"),
-    "l2 by layer": ({"l2": [0.1, 0.2]}, TypeError, "l2 must be a number"),
     "shuffle": ({"shuffle": 1}, TypeError, "shuffle must be True or False, got 1"),
     "progress": ({"progress": "yes"}, TypeError, "progress must be True or False, got 'yes'"),
     "optimizer by name": ({"optimizer": "adam"}, TypeError, r"fastbp.Adam\(\), got 'adam'"),

@@ -19,8 +19,7 @@ from helpers import (
 )
 
 import fastbp
-from fastbp import network as network_module
-from fastbp import training
+from fastbp import fitting, training
 
 SIZES = [4, 6, 2]
 N = 21
@@ -111,7 +110,7 @@ def test_without_shuffling_batches_come_in_order(backend, data):
 def test_orders_drawn_in_several_calls(backend, data, monkeypatch):
     """How many epochs go into one call of the backend makes no difference."""
     ref, history = trained(backend, data)
-    monkeypatch.setattr(training, "ORDERED_ROWS", N)
+    monkeypatch.setattr(fitting, "ORDERED_ROWS", N)
     comp, history_2 = trained(backend, data)
     assert np.array_equal(comp, ref)
     assert history_2.loss == history.loss
@@ -187,7 +186,7 @@ def test_validation_in_slices(backend, data, monkeypatch):
     validation = (*make_data("squared_error", 9, 4, 2, seed=8), np.r_[np.zeros(4), np.ones(5)])
     options = {"validation_data": validation, "epochs": 2}
     ref = trained(backend, data, **options)[1]
-    monkeypatch.setattr(network_module, "INLINE_SECONDS", 0.0)
+    monkeypatch.setattr(training, "INLINE_SECONDS", 0.0)
     comp = trained(backend, data, **options)[1]
     assert comp.validation_loss == pytest.approx(ref.validation_loss, rel=1e-13)
 

@@ -32,14 +32,25 @@ ARROWS = {
     "regularizers": {"spec", "checks"},
     "custom": set(),
     "parameters": {"checks"},
+    "monitoring": {"checks"},
+    "schedules": {"checks", "monitoring"},
+    "callbacks": {"checks", "monitoring", "training"},
+    "scoring": set(),
+    "streaming": {"checks"},
+    "fitting": {
+        *("callbacks", "checks", "monitoring", "optimizers", "regularizers", "schedules"),
+        *("scoring", "training"),
+    },
+    "online": {"fitting", "layout", "optimizers", "regularizers", "training"},
+    "rate_finder": {"checks", "fitting", "optimizers", "regularizers", "training"},
     "training": {"spec", "layout", "checks", "optimizers", "regularizers", "teams", "backends"},
     "backends": {"spec"},
     "equations": set(),
     "trace": {"checks", "equations", "backends", "spec"},
     "inspection": {"layout", "checks", "parameters", "training", "trace"},
     "network": {
-        *("spec", "layout", "checks", "optimizers", "parameters", "regularizers", "teams"),
-        *("training", "custom", "inspection", "backends"),
+        *("spec", "layout", "checks", "parameters", "regularizers", "teams"),
+        *("training", "custom", "fitting", "inspection", "online", "backends"),
     },
     "health": {"checks"},
     "gradcheck": {"backends", "checks", "inspection"},
@@ -134,7 +145,8 @@ NOT_MADE_BY_USERS = (
     }
     | {"Comparison", "Gradient", "History", "LeastSquares", "Optimizer"}
     | {
-        *("Equations", "GradientCheck", "LayerCheck", "Node", "Term", "Trace"),
+        *("Equations", "GradientCheck", "LayerCheck", "Node", "RateSearch", "Schedule", "Term"),
+        "Trace",
     }
 )
 
@@ -145,7 +157,8 @@ def public_functions():
         if name not in NOT_MADE_BY_USERS:
             yield name, item, item.__doc__
         # An optimiser's methods are for the library; its class says all to a user.
-        if inspect.isclass(item) and not issubclass(item, fastbp.Optimizer):
+        for_library = (fastbp.Optimizer, fastbp.Schedule, fastbp.EarlyStopping)
+        if inspect.isclass(item) and not issubclass(item, for_library):
             for key, method in inspect.getmembers(item, inspect.isfunction):
                 if method.__module__.startswith("fastbp") and not key.startswith("_"):
                     yield f"{name}.{key}", method, inspect.getdoc(method)
@@ -192,7 +205,7 @@ def test_documented_parameters_are_the_signature(name, item, text):
     "name",
     [
         *("Comparison", "Equations", "GradientCheck", "History", "LayerCheck", "LeastSquares"),
-        *("Node", "Term", "Trace"),
+        *("Node", "RateSearch", "Term", "Trace"),
     ],
 )
 def test_documented_attributes_are_the_fields(name):

@@ -81,6 +81,9 @@ class Backend(Protocol):
 
         out : real array of shape (n, n_m), C-contiguous, OUT
             Probabilities or values: what the loss's output activation returns.
+
+        The hidden layers' activations are left in the workspace if X is no more than a block,
+        see ``layout.activation``.
         """
 
     def loss_and_gradient(

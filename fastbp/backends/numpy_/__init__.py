@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ... import spec
-from ...layout import ACTIVATION, DROPOUT, SIZE, views
+from ...layout import ACTIVATION, DROPOUT, SIZE, activation, views
 from .elementwise import ACTIVATIONS, identity, sigmoid
 
 # What is added to a norm before dividing by it, as PyTorch does.
@@ -220,8 +220,11 @@ def backward(plan, parameters, s, h, out, factors, ds, gradient):
 
 def predict(plan, loss, parameters, X, block, workspace, out):
     with np.errstate(all="ignore"):
-        s, _, _ = forward(plan, parameters, X, [1] * len(plan))
+        s, h, _ = forward(plan, parameters, X, [1] * len(plan))
         out[...] = _output(loss, s[-1])
+    if len(X) <= block:
+        for i in range(1, len(plan) - 1):
+            activation(plan, workspace, block, i)[: len(X)] = h[i]
 
 
 def _dense(labels, targets, width, dtype):

@@ -1,0 +1,234 @@
+"""Learning-rate schedules: small frozen dataclasses, like the optimisers.
+
+A schedule gives factors of the optimiser's learning rate η. Those that are known beforehand are
+functions of the step, and the kernels get the rates of all steps of a call; `ReduceOnPlateau`
+decides between epochs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import checks, monitoring
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Base of the schedules; not used by itself."""
+
+    total_needed = False  # not annotated, so not a field
+
+    def factors(self, epochs, steps, total):
+        """What η is multiplied by in each of some steps.
+
+        Parameters
+        ----------
+        epochs, steps : int array of shape (n,)
+            Numbers of the steps, counted from 0, and of the epochs they are in.
+        total : int or None
+            Steps of the whole training; not None if `total_needed`.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class StepDecay(Schedule):
+    """Multiply the rate by a factor after every so many epochs.
+
+    In epoch e = 0, 1, ... the rate is ``η factor^⌊e / every⌋``.
+
+    Parameters
+    ----------
+    every : int
+        Epochs with the same rate.
+    factor : float, default=0.1
+        In (0, 1].
+
+    References
+    ----------
+    ``torch.optim.lr_scheduler.StepLR``, stepped once an epoch, does the same.
+    """
+
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self):
+        checks.whole_number("StepDecay: every", self.every)
+        _positive_share("StepDecay: factor", self.factor)
+
+    def factors(self, epochs, steps, total):
+        return self.factor ** (epochs // self.every)
+
+
+@dataclass(frozen=True)
+class ExponentialDecay(Schedule):
+    """Multiply the rate by a factor after every epoch.
+
+    In epoch e = 0, 1, ... the rate is ``η factor^e``.
+
+    Parameters
+    ----------
+    factor : float
+        In (0, 1].
+
+    References
+    ----------
+    ``torch.optim.lr_scheduler.ExponentialLR``, stepped once an epoch, does the same.
+    """
+
+    factor: float
+
+    def __post_init__(self):
+        _positive_share("ExponentialDecay: factor", self.factor)
+
+    def factors(self, epochs, steps, total):
+        return self.factor ** np.asarray(epochs, np.float64)
+
+
+@dataclass(frozen=True)
+class CosineDecay(Schedule):
+    """Lower the rate from step to step along half a cosine, after a linear warm-up if asked for.
+
+    Of T steps, the first w = ⌊warmup T⌋ have the rates ``η (t + 1) / (w + 1)``, t = 0, 1, ...,
+    and the others ``η (final + (1 - final) (1 + cos(π (t - w) / (T - w))) / 2)``.
+
+    Parameters
+    ----------
+    warmup : float, default=0.0
+        Share of the steps, in [0, 1).
+    final : float, default=0.0
+        What the rate goes towards, as a share of η in [0, 1].
+
+    References
+    ----------
+    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017,
+    equation (5), without restarts. ``torch.optim.lr_scheduler.CosineAnnealingLR``, stepped with
+    the optimiser, does the same without warm-up.
+    """
+
+    warmup: float = 0.0
+    final: float = 0.0
+    total_needed = True
+
+    def __post_init__(self):
+        if checks.real_number("CosineDecay: warmup", self.warmup) >= 1:
+            raise ValueError(f"CosineDecay: warmup must be in [0, 1), got {self.warmup!r}")
+        checks.real_number("CosineDecay: final", self.final, highest=1.0)
+
+    def factors(self, epochs, steps, total):
+        w = int(self.warmup * total)
+        # A stream may turn out to be longer than it said.
+        share = np.clip((steps - w) / (total - w), 0, 1)
+        decay = self.final + (1 - self.final) * (1 + np.cos(np.pi * share)) / 2
+        return np.where(steps < w, (steps + 1) / (w + 1), decay)
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Raise the rate to η and lower it to nearly nothing, each along half a cosine.
+
+    From ``initial η`` in the first step the rate comes to η after the share `peak` of the
+    steps, and to ``final η`` in the last one.
+
+    Parameters
+    ----------
+    peak : float, default=0.3
+        Share of the steps before the largest rate, in (0, 1).
+    initial : float, default=0.04
+        The first rate as a share of η, in (0, 1].
+    final : float, default=4e-6
+        The last rate as a share of η, in [0, 1].
+
+    References
+    ----------
+    Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large
+    Learning Rates", 2018. Rates and defaults as in ``torch.optim.lr_scheduler.OneCycleLR`` with
+    ``max_lr`` η; the momentum stays as it is.
+    """
+
+    peak: float = 0.3
+    initial: float = 0.04
+    final: float = 4e-6
+    total_needed = True
+
+    def __post_init__(self):
+        if not 0 < checks.real_number("OneCycle: peak", self.peak) < 1:
+            raise ValueError(f"OneCycle: peak must be in (0, 1), got {self.peak!r}")
+        _positive_share("OneCycle: initial", self.initial)
+        checks.real_number("OneCycle: final", self.final, highest=1.0)
+
+    def factors(self, epochs, steps, total):
+        top, last = self.peak * total - 1, total - 1
+        up = np.clip(steps / max(top, np.finfo(float).tiny), 0, 1)
+        down = np.clip((steps - top) / (last - top), 0, 1)
+        rising = self.initial + (1 - self.initial) * (1 - np.cos(np.pi * up)) / 2
+        falling = self.final + (1 - self.final) * (1 + np.cos(np.pi * down)) / 2
+        return np.where(steps <= top, rising, falling)
+
+
+@dataclass(frozen=True)
+class ReduceOnPlateau(Schedule):
+    """Multiply the rate by a factor when a loss or score has stopped improving.
+
+    Parameters
+    ----------
+    factor : float, default=0.1
+        In (0, 1).
+    patience : int, default=10
+        So many epochs in a row without improvement reduce the rate.
+    min_delta : float, default=1e-4
+        By how much an epoch has to be better than the best before, to count as improvement.
+    cooldown : int, default=0
+        Epochs after a reduction that are not counted.
+    lowest : float, default=0.0
+        Where the reductions end, as a share of η in [0, 1].
+    monitor : str, optional
+        "loss", "validation_loss" or the name of a score, see `scoring` of `Network.fit`. By
+        default the validation loss if there is one, else the loss.
+
+    References
+    ----------
+    ``torch.optim.lr_scheduler.ReduceLROnPlateau`` with ``threshold_mode="abs"`` does the same,
+    with a patience that is smaller by 1.
+    """
+
+    factor: float = 0.1
+    patience: int = 10
+    min_delta: float = 1e-4
+    cooldown: int = 0
+    lowest: float = 0.0
+    monitor: str | None = None
+
+    def __post_init__(self):
+        who = "ReduceOnPlateau"
+        _positive_share(f"{who}: factor", self.factor)
+        if self.factor == 1:
+            raise ValueError(f"{who}: factor must be in (0, 1), got {self.factor!r}")
+        monitoring.checked(who, self.monitor, self.patience, self.min_delta)
+        checks.whole_number(f"{who}: cooldown", self.cooldown, lowest=0)
+        checks.real_number(f"{who}: lowest", self.lowest, highest=1.0)
+
+
+def checked(schedule, optimizer):
+    """What users pass as the schedule of an optimiser; None stays None."""
+    if schedule is None:
+        return None
+    if not isinstance(schedule, Schedule) or type(schedule) is Schedule:
+        raise TypeError(
+            f"schedule must be one of fastbp's, such as fastbp.OneCycle(), got {schedule!r}"
+        )
+    if optimizer.full_batch_only:
+        raise ValueError(
+            f"{type(optimizer).__name__} has no learning rate to schedule: each weight's step "
+            "adapts itself"
+        )
+    return schedule
+
+
+def _positive_share(name, value):
+    if not 0 < checks.real_number(name, value) <= 1:
+        raise ValueError(f"{name} must be in (0, 1], got {value!r}")

@@ -1,0 +1,184 @@
+"""Reading data that do not fit into memory, in shuffled blocks.
+
+What is made here can be gone through again and again, as (X, y) or (X, y, sample_weight), by
+`Network.fit_batches` or in a loop over an estimator's ``partial_fit``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from . import checks
+
+
+class Stream:
+    """Base of the streams; not used by itself.
+
+    Each pass over it takes the blocks in a new order and the rows of each in a new order. No
+    more than one block is held, besides the one that the user holds.
+    """
+
+    def __init__(self, shuffle, seed):
+        self._shuffle = checks.flag("shuffle", shuffle)
+        self._random = np.random.default_rng(checks.seed(seed))
+
+    def __len__(self):
+        raise NotImplementedError
+
+    def _read(self, number):
+        """Block `number` as a list of arrays: X, y and perhaps sample weights."""
+        raise NotImplementedError
+
+    def __iter__(self):
+        numbers = np.arange(len(self))
+        if self._shuffle:
+            self._random.shuffle(numbers)
+        for number in numbers.tolist():
+            yield tuple(self._shuffled(self._read(number)))
+
+    def _shuffled(self, arrays):
+        if not self._shuffle:
+            return arrays
+        order = self._random.permutation(len(arrays[0]))
+        for i in range(len(arrays)):  # one by one, so that there is one copy too many at most
+            arrays[i] = arrays[i][order]
+        return arrays
+
+
+class ArrayStream(Stream):
+    """Blocks of successive rows of arrays, usually of ``.npy`` files.
+
+    Parameters
+    ----------
+    X, y : str, path or array
+        Files written by ``numpy.save``, or arrays, memory-mapped or not; of n_samples rows.
+    sample_weight : str, path or array, optional
+        As X, of shape (n_samples,).
+    rows : int, default=65536
+        Rows of a block. The last may have fewer.
+    shuffle : bool, default=True
+        Whether to shuffle the blocks and the rows in each of them. Rows that are near to each
+        other in the file stay so: if the file is sorted, shuffle it once, or take small blocks.
+    seed : int or None, default=None
+        Of the shuffling.
+
+    Notes
+    -----
+    Files are mapped anew for each block, since the pages of a map that was read count as memory
+    of the process for as long as it is open. Pass paths rather than open maps.
+    """
+
+    def __init__(self, X, y, sample_weight=None, *, rows=65536, shuffle=True, seed=None):
+        super().__init__(shuffle, seed)
+        self.rows = checks.whole_number("rows", rows)
+        names = ("X", "y", "sample_weight")
+        given = {n: a for n, a in zip(names, (X, y, sample_weight), strict=True) if a is not None}
+        if not {"X", "y"} <= given.keys():
+            raise TypeError("X and y must be paths or arrays, not None")
+        self._arrays = list(given.values())
+        lengths = {name: _length(name, array) for name, array in given.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"arrays must have the same number of rows, got {lengths}")
+        self._n = lengths["X"]
+        if self._n == 0:
+            raise ValueError("X has no rows; at least one sample is needed")
+
+    def __len__(self):
+        return -(-self._n // self.rows)
+
+    def _read(self, number):
+        rows = slice(number * self.rows, (number + 1) * self.rows)
+        return [np.array(_opened(array)[rows]) for array in self._arrays]
+
+
+class ParquetStream(Stream):
+    """Row groups of Parquet files. Needs pyarrow.
+
+    Parameters
+    ----------
+    paths : str, path or list of these
+        The files, which have the same columns.
+    target : str or list of str
+        Name of the column that is y, or of several.
+    features : list of str, optional
+        Names of the columns that are X; by default all others, in the order of the first file.
+    sample_weight : str, optional
+        Name of the column of weights.
+    dtype : {"float32", "float64"}, default="float32"
+        Of X.
+    shuffle : bool, default=True
+        Whether to shuffle the row groups, over all files, and the rows in each of them.
+    seed : int or None, default=None
+        Of the shuffling.
+    """
+
+    def __init__(
+        self,
+        paths,
+        target,
+        *,
+        features=None,
+        sample_weight=None,
+        dtype="float32",
+        shuffle=True,
+        seed=None,
+    ):
+        super().__init__(shuffle, seed)
+        from pyarrow import parquet
+
+        paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        if not paths:
+            raise ValueError("paths is empty; at least one file is needed")
+        self.dtype = checks.dtype(dtype)
+        self._groups = []
+        for path in paths:
+            with parquet.ParquetFile(path) as file:
+                groups = range(file.metadata.num_row_groups)
+                known = file.schema_arrow.names
+                self._groups += [(path, i) for i in groups if file.metadata.row_group(i).num_rows]
+            if features is None:
+                taken = {sample_weight, *([target] if isinstance(target, str) else target)}
+                features = [name for name in known if name not in taken]
+            self.features, self.target, self.sample_weight = list(features), target, sample_weight
+            unknown = [name for name in self._columns() if name not in known]
+            if unknown:
+                raise ValueError(f"{path} has no column {unknown[0]!r}, only {', '.join(known)}")
+        if not self.features:
+            raise ValueError("there is no column of features")
+        if not self._groups:
+            raise ValueError("the files have no rows; at least one sample is needed")
+
+    def __len__(self):
+        return len(self._groups)
+
+    def _columns(self):
+        target = [self.target] if isinstance(self.target, str) else list(self.target)
+        weight = [] if self.sample_weight is None else [self.sample_weight]
+        return [*self.features, *target, *weight]
+
+    def _read(self, number):
+        from pyarrow import parquet
+
+        path, group = self._groups[number]
+        with parquet.ParquetFile(path) as file:
+            table = file.read_row_group(group, columns=self._columns(), use_threads=False)
+        X = np.empty((table.num_rows, len(self.features)), self.dtype)
+        for j, name in enumerate(self.features):
+            X[:, j] = table[name].to_numpy()
+        if isinstance(self.target, str):
+            y = table[self.target].to_numpy()
+        else:
+            y = np.column_stack([table[name].to_numpy() for name in self.target])
+        weight = [] if self.sample_weight is None else [table[self.sample_weight].to_numpy()]
+        return [X, y, *weight]
+
+
+def _opened(array):
+    return np.load(array, mmap_mode="r") if isinstance(array, (str, Path)) else array
+
+
+def _length(name, array):
+    array = _opened(array)
+    if not getattr(array, "shape", None):
+        raise TypeError(f"{name} must be a path or an array, got {array!r}")
+    return array.shape[0]
