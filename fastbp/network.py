@@ -4,6 +4,7 @@ The only place that validates, allocates, draws random numbers and calls a backe
 """
 
 import copy
+import math
 from collections import deque
 
 import numpy as np
