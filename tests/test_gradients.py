@@ -13,6 +13,8 @@ from helpers import (
     outputs_for,
 )
 
+import fastbp
+
 # Every entry of the gradient, relative to the largest one. Central differences with this step
 # have truncation and rounding errors of about 1e-10.
 STEP = 1e-5
@@ -165,3 +167,32 @@ def test_autograd(backend, activation, loss, kind, rng):
     assert net.loss_and_gradient(X, y, w)[0] == pytest.approx(mean.item(), rel=SAME)
     ref = np.concatenate([leaf.grad.numpy().ravel() for leaf in leaves])
     assert error(gradient_of(net, X, y, w), ref) < SAME
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("delta", [0.2, 1.5])
+def test_huber_of_pytorch(backend, delta):
+    torch = pytest.importorskip("torch", reason="PyTorch is the independent source here")
+    net = fastbp.Network(
+        [3, 2], loss="huber", loss_parameter=delta, dtype="float64", backend=backend, seed=0
+    )
+    X, y = make_data("huber", 30, 3, 2)
+    s = torch.tensor(net.predict(X), requires_grad=True)
+    e = torch.nn.functional.huber_loss(s, torch.tensor(y), reduction="sum", delta=delta) / len(X)
+    e.backward()
+    loss, gradient = net.loss_and_gradient(X, y)
+    assert loss == pytest.approx(e.item(), rel=SAME)
+    assert error(gradient.weights[0], X.T @ s.grad.numpy()) < SAME
+
+
+def test_quantiles_of_numpy(backend):
+    """The bias that minimises the loss is the quantile of the targets."""
+    y = np.random.default_rng(0).standard_normal((2001, 1))
+    for q in (0.1, 0.5, 0.95):
+        net = fastbp.Network(
+            [1, 1], loss="quantile", loss_parameter=q, dtype="float64", backend=backend
+        )
+        rates = np.geomspace(1, 1e-4, 400)
+        for rate in rates:
+            net.fit_step(np.zeros((len(y), 1)), y, optimizer=fastbp.SGD(rate))
+        assert net.biases[0][0] == pytest.approx(np.quantile(y, q), abs=5e-3)
