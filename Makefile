@@ -1,12 +1,13 @@
 # make demo   train on real data with both compiled backends and compare them
 # make test   everything that has to pass: style, types, tests, benches run once
 # make debug  the tests on Cython kernels that check every memory range
+# make docs   the documentation: docs/_build/html/index.html
 # make bench  the benchmarks, with scikit-learn, PyTorch and JAX beside fastbp
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test debug bench clean
+.PHONY: demo test debug docs bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -23,16 +24,27 @@ $(VENV)/test: $(BIN)/python $(SOURCES)
 	FASTBP_REQUIRE_CYTHON=1 $(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
+$(VENV)/docs: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo.py
 
 # What also has to pass when four threads run each test at once.
 IN_MANY_THREADS = $(addprefix tests/test_,gradients.py fit_step.py no_hidden_layers.py saturation.py)
 
+# A warning is an error: a dead link, a name without a page, a formula that cannot be drawn.
+BUILD_DOCS = $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+
+docs: $(VENV)/docs
+	$(BUILD_DOCS)
+
 test: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BUILD_DOCS)
 	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest
 	$(BIN)/pytest --doctest-modules fastbp/network.py fastbp/least_squares.py fastbp/estimators.py fastbp/backends/__init__.py
 	$(BIN)/pytest --parallel-threads=4 $(IN_MANY_THREADS)
@@ -50,4 +62,4 @@ bench: $(VENV)/test
 	$(BIN)/python -m fastbp bench
 
 clean:
-	rm -rf $(VENV) build *.egg-info fastbp/backends/*.so
+	rm -rf $(VENV) build docs/_build docs/generated *.egg-info fastbp/backends/*.so

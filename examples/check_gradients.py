@@ -1,4 +1,9 @@
-"""Finite differences against every backend, and what a wrong formula looks like to them."""
+"""
+Are the gradients right?
+========================
+
+Finite differences against every backend, and what a wrong formula looks like to them.
+"""
 
 import numpy as np
 

@@ -1,4 +1,10 @@
-"""Train on real data with both compiled backends, and compare them: what `make demo` runs."""
+"""
+Both backends on real data
+==========================
+
+Train on digits and breast cancer with both compiled backends, and compare them. This is what
+``make demo`` runs.
+"""
 
 import time
 

@@ -1,4 +1,9 @@
-"""scikit-learn's MLPClassifier and fastbp's on the digits: one import changed, the same numbers."""
+"""
+In place of scikit-learn's
+==========================
+
+scikit-learn's MLPClassifier and fastbp's on the digits: one import changed, the same numbers.
+"""
 
 import time
 

@@ -1,9 +1,11 @@
-"""Holding a network back: penalties, dropout, averages and the like on noisy data.
+"""
+Holding a network back
+======================
+
+Penalties, dropout, averages and the like on noisy data.
 
 A network with more weights than samples is trained without and with each of them; the loss on
 data that it has not seen says what they bring. Then a loss of one's own, and a quantile.
-
-    python examples/regularization.py
 """
 
 import numba

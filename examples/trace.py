@@ -1,4 +1,9 @@
-"""Follow one sample through a network: every number of the derivation, and the same by hand."""
+"""
+One sample's way through a network
+==================================
+
+Every number of the derivation, and the same by hand.
+"""
 
 import numpy as np
 

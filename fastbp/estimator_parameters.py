@@ -135,7 +135,7 @@ _ATTRIBUTES = """\
         Activation of the output layer.
     n_features_in_ : int
         Features of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if X has names that are all strings."""
 
 

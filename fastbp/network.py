@@ -264,7 +264,7 @@ class Network(Inspection, Online):
         threads=None,
         progress=False,
     ):
-        """Train on (X, y); the weights are changed in place.
+        r"""Train on (X, y); the weights are changed in place.
 
         Parameters
         ----------
@@ -289,7 +289,7 @@ class Network(Inspection, Online):
             class are multiplied by, as ``sklearn.utils.class_weight.compute_sample_weight``
             says.
         l1, l2 : float or sequence of float, default=0.0
-            Add l1 Σ |W| + l2 / 2 Σ W² over all weights, not biases, to the loss of every
+            Add l1 Σ \|W\| + l2 / 2 Σ W² over all weights, not biases, to the loss of every
             batch; a number for all layers, or one for each entry of ``weights``.
         dropout : float or sequence of float, default=0.0
             The rate at which units are left out of a step, each time drawn anew, while the
