@@ -32,6 +32,13 @@ from .training import History, TrainingDiverged
 if TYPE_CHECKING:
     from .equations import Equations
     from .estimators import MLPClassifier, MLPRegressor
+    from .plots import (
+        DecisionBoundaryDisplay,
+        HealthDisplay,
+        LearningCurveDisplay,
+        NetworkGraphDisplay,
+        WeightHistogramDisplay,
+    )
     from .trace import Node, Term, Trace
 
 __version__ = "0.1.0"
@@ -45,6 +52,7 @@ __all__ = [
     "Callback",
     "Comparison",
     "CosineDecay",
+    "DecisionBoundaryDisplay",
     "EMA",
     "EarlyStopping",
     "Equations",
@@ -52,13 +60,16 @@ __all__ = [
     "Gradient",
     "GradientCheck",
     "Health",
+    "HealthDisplay",
     "HealthWarning",
     "History",
     "LayerCheck",
+    "LearningCurveDisplay",
     "LeastSquares",
     "MLPClassifier",
     "MLPRegressor",
     "Network",
+    "NetworkGraphDisplay",
     "Node",
     "OneCycle",
     "Optimizer",
@@ -74,6 +85,7 @@ __all__ = [
     "Term",
     "Trace",
     "TrainingDiverged",
+    "WeightHistogramDisplay",
     "WrongGradient",
     "available_backends",
     "check_gradients",
@@ -85,12 +97,17 @@ __all__ = [
 
 # Public names that are imported when they are first asked for, and the module that has them.
 _LATER = {
+    "DecisionBoundaryDisplay": "plots",
     "Equations": "equations",
+    "HealthDisplay": "plots",
+    "LearningCurveDisplay": "plots",
     "MLPClassifier": "estimators",
     "MLPRegressor": "estimators",
+    "NetworkGraphDisplay": "plots",
     "Node": "trace",
     "Term": "trace",
     "Trace": "trace",
+    "WeightHistogramDisplay": "plots",
 }
 
 

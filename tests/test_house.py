@@ -53,6 +53,7 @@ ARROWS = {
         *("training", "custom", "fitting", "inspection", "online", "backends"),
     },
     "health": {"checks"},
+    "plots": {"checks", "inspection"},
     "gradcheck": {"backends", "checks", "inspection"},
     "least_squares": {
         *("spec", "checks", "parameters", "regularizers", "training", "inspection", "network"),
@@ -89,8 +90,11 @@ def files(folder, pattern="*.py"):
 
 @pytest.mark.parametrize("name", ARROWS)
 def test_import_arrows(name):
-    path = PACKAGE / (f"{name}.py" if name != "backends" else "backends/__init__.py")
-    rooms = {module.split(".")[0] for module in imported(path)} - {name}
+    folder = {"backends": ["__init__.py"], "plots": ["*.py"]}.get(name)
+    paths = [PACKAGE / f"{name}.py"]
+    if folder:
+        paths = files(PACKAGE / name, *folder)
+    rooms = {module.split(".")[0] for path in paths for module in imported(path)} - {name}
     assert rooms <= ARROWS[name]
 
 

@@ -1,0 +1,65 @@
+"""What the displays share: axes, colours, legends."""
+
+from ..inspection import Inspection
+
+# Okabe and Ito, from dark to light.
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
+LINES = ["-", "--", "-.", ":"]
+
+
+def axes_for(ax, size=(6.4, 4.8)):
+    """The given axes, or new ones."""
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError("plotting needs matplotlib: pip install 'fastbp[plot]'") from error
+    return pyplot.subplots(figsize=size, layout="constrained")[1]
+
+
+def network_of(estimator):
+    """The Network of a fitted estimator, or the Network itself."""
+    network = estimator._network() if hasattr(estimator, "coefs_") else estimator
+    if not isinstance(network, Inspection):
+        raise TypeError(
+            f"expected a Network or a fitted estimator of fastbp, got {type(estimator).__name__}"
+        )
+    return network
+
+
+class Display:
+    """What the displays have in common.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    """
+
+    def _drawn(self, ax):
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def style(i):
+    """Colour and dashes of curve i: no two of the first 32 are alike."""
+    return {"color": COLORS[i % len(COLORS)], "linestyle": LINES[i // len(COLORS) % len(LINES)]}
+
+
+def bare(ax):
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def legend_below(ax, handles):
+    """A legend under the axes, where it hides nothing, if the figure makes room for it."""
+    if ax.figure.get_layout_engine() is None:
+        ax.legend(handles=handles, framealpha=0.9)
+        return
+    ax.legend(
+        handles=handles,
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),
+        ncols=2 if len(handles) > 3 else max(len(handles), 1),
+    )

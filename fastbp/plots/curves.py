@@ -1,0 +1,223 @@
+"""Curves: losses by epoch, weights by layer, the health of a training."""
+
+import numpy as np
+
+from .. import checks
+from .common import Display, axes_for, bare, legend_below, network_of, style
+
+
+class LearningCurveDisplay(Display):
+    """Losses by epoch.
+
+    Parameters
+    ----------
+    loss : sequence of float
+        Training loss of each epoch.
+    validation_loss : sequence of float, default=()
+        Loss on validation data after each epoch, if there was any.
+    validation_scores : sequence of float, default=()
+        Scores on validation data after each epoch, drawn on an axis of their own.
+    """
+
+    def __init__(self, loss, validation_loss=(), validation_scores=()):
+        self.loss, self.validation_loss = list(loss), list(validation_loss)
+        self.validation_scores = list(validation_scores)
+
+    @classmethod
+    def from_history(cls, history, *, ax=None):
+        """From what `Network.fit` returned.
+
+        Parameters
+        ----------
+        history : History
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        LearningCurveDisplay
+        """
+        return cls(history.loss, history.validation_loss).plot(ax=ax)
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """From a fitted `MLPClassifier` or `MLPRegressor` with a solver that has epochs.
+
+        Parameters
+        ----------
+        estimator : MLPClassifier or MLPRegressor
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        LearningCurveDisplay
+        """
+        if not hasattr(estimator, "loss_curve_"):
+            raise ValueError(
+                f"{type(estimator).__name__} has no loss_curve_: it is not fitted, or its solver "
+                "has no epochs"
+            )
+        scores = getattr(estimator, "validation_scores_", None)
+        return cls(estimator.loss_curve_, (), () if scores is None else scores).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        LearningCurveDisplay
+        """
+        ax = axes_for(ax)
+        ax.plot(range(1, len(self.loss) + 1), self.loss, label="training loss", **style(0))
+        if self.validation_loss:
+            epochs = range(1, len(self.validation_loss) + 1)
+            ax.plot(epochs, self.validation_loss, label="validation loss", **style(1))
+        ax.set(xlabel="epoch", ylabel="mean loss", title="Learning curve")
+        losses = np.array([*self.loss, *self.validation_loss])
+        if losses.min() > 0 and losses.max() > 20 * losses.min():
+            ax.set_yscale("log")
+        handles = ax.get_lines()
+        if self.validation_scores:
+            right = ax.twinx()
+            epochs = range(1, len(self.validation_scores) + 1)
+            handles += right.plot(
+                epochs, self.validation_scores, label="validation score", **style(2)
+            )
+            right.set_ylabel("validation score")
+            right.spines["top"].set_visible(False)
+            ax.spines["top"].set_visible(False)
+        else:
+            bare(ax)
+        legend_below(ax, handles)
+        return self._drawn(ax)
+
+
+class WeightHistogramDisplay(Display):
+    """How the weights of each layer are distributed.
+
+    Parameters
+    ----------
+    weights : list of ndarray
+        By layer.
+    bins : int, default=20
+    """
+
+    def __init__(self, weights, bins=20):
+        self.weights, self.bins = weights, checks.whole_number("bins", bins)
+
+    @classmethod
+    def from_estimator(cls, estimator, *, bins=20, ax=None):
+        """From a network or fitted estimator.
+
+        Parameters
+        ----------
+        estimator : Network, MLPClassifier or MLPRegressor
+        bins : int, default=20
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        WeightHistogramDisplay
+        """
+        return cls([W.copy() for W in network_of(estimator).weights], bins).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        WeightHistogramDisplay
+        """
+        ax = axes_for(ax)
+        largest = max(float(np.abs(W).max()) for W in self.weights) or 1.0
+        edges = np.linspace(-largest, largest, self.bins + 1)
+        for i, W in enumerate(self.weights):
+            density, _ = np.histogram(W, edges, density=True)
+            label = f"layer {i + 1} ({W.size} weights)"
+            ax.stairs(density, edges, linewidth=1.8, label=label, **style(i))
+        ax.set(xlabel="weight", ylabel="density", title="Weights by layer")
+        bare(ax)
+        legend_below(ax, ax.get_legend_handles_labels()[0])
+        return self._drawn(ax)
+
+
+# What a HealthDisplay can draw: its label, and whether the scale is logarithmic.
+QUANTITIES = {
+    "gradient": ("root mean square of ∇W", True),
+    "update": ("change of W / size of W", True),
+    "dead": ("share of dead units", False),
+    "saturated": ("share of saturated slopes", False),
+}
+
+
+class HealthDisplay(Display):
+    """One quantity of a `Health` record by layer, through the training.
+
+    Parameters
+    ----------
+    health : Health
+    what : {"gradient", "update", "dead", "saturated"}, default="gradient"
+    """
+
+    def __init__(self, health, what="gradient"):
+        if what not in QUANTITIES:
+            raise ValueError(f"what must be one of {', '.join(QUANTITIES)}; got {what!r}")
+        self.health, self.what = health, what
+
+    @classmethod
+    def from_health(cls, health, what="gradient", *, ax=None):
+        """From what a `Health` has recorded.
+
+        Parameters
+        ----------
+        health : Health
+        what : {"gradient", "update", "dead", "saturated"}, default="gradient"
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        HealthDisplay
+        """
+        return cls(health, what).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        HealthDisplay
+        """
+        if not self.health.loss:
+            raise ValueError("the Health has recorded nothing yet")
+        from matplotlib import colormaps
+
+        ax = axes_for(ax)
+        label, logarithmic = QUANTITIES[self.what]
+        table = np.array(getattr(self.health, self.what))
+        m = table.shape[1]
+        for i in range(m):
+            # From dark (the input's side) to light.
+            color = colormaps["viridis"](0.9 * i / max(m - 1, 1))
+            name = "output" if i == len(self.health.activations) else f"layer {i + 1}"
+            ax.plot(table[:, i], color=color, marker="o", markersize=3, label=name)
+        if logarithmic and np.nanmax(table, initial=0) > 0:
+            ax.set_yscale("log")
+        if not logarithmic:
+            ax.set_ylim(-0.03, 1.03)
+        ax.set(xlabel="record", ylabel=label, title=f"Health of the training: {label}")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        bare(ax)
+        if m:
+            ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        return self._drawn(ax)

@@ -1,0 +1,127 @@
+"""A network as a graph of units and weights."""
+
+import numpy as np
+
+from .common import Display, axes_for, network_of
+
+# Layers of more units than this are drawn with a gap in the middle.
+MOST_UNITS = 12
+
+
+class NetworkGraphDisplay(Display):
+    """Units as circles, weights as edges: as thick as large, coloured by weight or gradient.
+
+    Parameters
+    ----------
+    weights : list of ndarray of shape (n_{i-1}, n_i)
+    gradients : list of ndarray, optional
+        Of the same shapes. If given, they are the colours of the edges.
+    """
+
+    def __init__(self, weights, gradients=None):
+        self.weights, self.gradients = weights, gradients
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """From a network or fitted estimator: edges have the colours of the weights.
+
+        Parameters
+        ----------
+        estimator : Network, MLPClassifier or MLPRegressor
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        NetworkGraphDisplay
+        """
+        return cls([W.copy() for W in network_of(estimator).weights]).plot(ax=ax)
+
+    @classmethod
+    def from_trace(cls, trace, *, ax=None):
+        """From `Network.trace`: edges have the colours of the gradient ∇W.
+
+        Parameters
+        ----------
+        trace : Trace
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        NetworkGraphDisplay
+        """
+        return cls(trace.W[1:], trace.dW[1:]).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        NetworkGraphDisplay
+        """
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.collections import LineCollection
+        from matplotlib.colors import Normalize
+
+        sizes = [len(self.weights[0]), *(W.shape[1] for W in self.weights)]
+        ax = axes_for(ax, (2.2 + 1.6 * len(sizes), 4.8))
+        shown = [_shown(n) for n in sizes]
+        places = [_heights(n) for n in sizes]
+        colors = self.weights if self.gradients is None else self.gradients
+        largest = max(float(np.abs(C).max()) for C in colors) or 1.0
+        norm = Normalize(-largest, largest)
+        thickest = max(float(np.abs(W).max()) for W in self.weights) or 1.0
+        for i, W in enumerate(self.weights):
+            pairs = [(k, j) for k in shown[i] for j in shown[i + 1]]
+            pairs.sort(key=np.abs(colors[i]).__getitem__)  # the strongest on top
+            ax.add_collection(
+                LineCollection(
+                    [[(i, places[i][k]), (i + 1, places[i + 1][j])] for k, j in pairs],
+                    linewidths=[0.4 + 4 * abs(W[pair]) / thickest for pair in pairs],
+                    colors=[_color(norm, colors[i][pair]) for pair in pairs],
+                    zorder=1,
+                )
+            )
+        for i, n in enumerate(sizes):
+            y = [places[i][k] for k in shown[i]]
+            ax.scatter([i] * len(y), y, s=180, color="white", edgecolor="black", zorder=2)
+            if len(y) < n:
+                ax.text(i, 0, "⋮", ha="center", va="center", fontsize=16)
+        label = "weight" if self.gradients is None else "gradient ∇W"
+        ax.figure.colorbar(ScalarMappable(norm, "coolwarm"), ax=ax, label=label)
+        names = ["input", *(f"layer {i}" for i in range(1, len(sizes) - 1)), "output"]
+        ticks = [f"{name}\n{n} unit{'s' * (n > 1)}" for name, n in zip(names, sizes, strict=True)]
+        ax.set_xticks(range(len(sizes)), ticks)
+        ax.set_yticks([])
+        ax.set_xlim(-0.4, len(sizes) - 0.6)
+        tallest = max(max(places[i].values()) for i in range(len(sizes)))
+        ax.set_ylim(-tallest - 0.6, tallest + 0.6)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        ax.set_title("Network: edges as thick as weights are large")
+        return self._drawn(ax)
+
+
+def _color(norm, value):
+    from matplotlib import colormaps
+
+    return colormaps["coolwarm"](norm(value))
+
+
+def _shown(n):
+    """The units of a layer that are drawn: all, or the first and last ones."""
+    if n <= MOST_UNITS:
+        return list(range(n))
+    half = MOST_UNITS // 2
+    return [*range(half), *range(n - half, n)]
+
+
+def _heights(n):
+    """Unit -> height, the first one on top, around 0; a gap where units are left out."""
+    shown = _shown(n)
+    gap = 1.0 if len(shown) < n else 0.0
+    top = (len(shown) - 1 + gap) / 2
+    return {k: top - row - gap * (row >= len(shown) / 2) for row, k in enumerate(shown)}
