@@ -1,17 +1,15 @@
-"""Pictures of a network that learns two half moons; written into the folder given, or here."""
+"""
+Pictures of a network
+=====================
 
-import sys
-from pathlib import Path
+Two half moons: how the loss goes down, what the network makes of the plane, and its weights.
+"""
 
-import matplotlib
+from matplotlib import pyplot
+from sklearn.datasets import make_moons
 
-matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402
-from sklearn.datasets import make_moons  # noqa: E402
+import fastbp
 
-import fastbp  # noqa: E402
-
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 X, y = make_moons(400, noise=0.15, random_state=0)
 net = fastbp.Network([2, 6, 1], activation="tanh", loss="log_loss", seed=0)
 before = net.trace(X, y)
@@ -25,5 +23,4 @@ fastbp.DecisionBoundaryDisplay.from_estimator(net, X, y, ax=axes[0, 1])
 fastbp.NetworkGraphDisplay.from_trace(before, ax=axes[1, 0])
 axes[1, 0].set_title("Before training: what the gradient would change")
 fastbp.WeightHistogramDisplay.from_estimator(net, ax=axes[1, 1])
-figure.savefig(folder / "pictures.png", dpi=120)
-print(f"wrote {folder / 'pictures.png'}")
+pyplot.show()

@@ -39,9 +39,9 @@ class HealthWarning(UserWarning):
 class Health:
     """A record of how well the layers learn, taken on some fixed samples.
 
-    It has the methods of a callback (begin, epoch, end); or call `record` where you like. At the
-    end of a training it warns (`HealthWarning`) of vanishing and exploding gradients, dead and
-    saturated units and of steps that are too large or too small, and says what to try.
+    A callback for `Network.fit`; or call `record` where you like. At the end of a training it warns
+    (`HealthWarning`) of vanishing and exploding gradients, dead and saturated units and of steps
+    that are too large or too small, and says what to try.
 
     Parameters
     ----------
