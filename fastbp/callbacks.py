@@ -70,7 +70,7 @@ class EarlyStopping(Callback):
     min_delta : float, default=0.0
         By how much an epoch has to be better than the best before, to count as improvement.
     monitor : str, default="validation_loss"
-        "loss", "validation_loss" or the name of a score, see `scoring` of `Network.fit`.
+        "loss", "validation_loss" or the name of a score, see ``scoring`` of `Network.fit`.
     restore_best : bool, default=True
         Whether the network ends with the weights of the best epoch, however training ends, or
         with the last ones.

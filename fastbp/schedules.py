@@ -26,7 +26,7 @@ class Schedule:
         epochs, steps : int array of shape (n,)
             Numbers of the steps, counted from 0, and of the epochs they are in.
         total : int or None
-            Steps of the whole training; not None if `total_needed`.
+            Steps of the whole training; not None if ``total_needed``.
 
         Returns
         -------
@@ -131,7 +131,7 @@ class CosineDecay(Schedule):
 class OneCycle(Schedule):
     """Raise the rate to η and lower it to nearly nothing, each along half a cosine.
 
-    From ``initial η`` in the first step the rate comes to η after the share `peak` of the
+    From ``initial η`` in the first step the rate comes to η after the share ``peak`` of the
     steps, and to ``final η`` in the last one.
 
     Parameters
@@ -187,7 +187,7 @@ class ReduceOnPlateau(Schedule):
     lowest : float, default=0.0
         Where the reductions end, as a share of η in [0, 1].
     monitor : str, optional
-        "loss", "validation_loss" or the name of a score, see `scoring` of `Network.fit`. By
+        "loss", "validation_loss" or the name of a score, see ``scoring`` of `Network.fit`. By
         default the validation loss if there is one, else the loss.
 
     References
