@@ -2,20 +2,9 @@
 
 import statistics
 
-FASTBP = ("cython", "numba", "numpy")
+from fastbp.plots.speed import BACKENDS, rivals
 
-
-def best(figures, names):
-    """The fastest of some contenders of one workload: (name, seconds), or None."""
-    times = [(figures[name]["median"], name) for name in names if "median" in figures.get(name, {})]
-    return min(times)[::-1] if times else None
-
-
-def rivals(figures):
-    """(best backend of fastbp, best peer) of one workload, as from `best`."""
-    compiled = [name for name in figures if name in FASTBP and name != "numpy"]
-    peers = [name for name in figures if name not in FASTBP]
-    return best(figures, compiled or ["numpy"]), best(figures, peers)
+FASTBP = BACKENDS
 
 
 def ratio(figures):

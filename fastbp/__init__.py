@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from .equations import Equations
     from .estimators import MLPClassifier, MLPRegressor
     from .plots import (
+        BackendComparisonDisplay,
         DecisionBoundaryDisplay,
         HealthDisplay,
         LearningCurveDisplay,
         NetworkGraphDisplay,
+        RooflineDisplay,
         WeightHistogramDisplay,
     )
     from .trace import Node, Term, Trace
@@ -52,6 +54,7 @@ __all__ = [
     "Callback",
     "Comparison",
     "CosineDecay",
+    "BackendComparisonDisplay",
     "DecisionBoundaryDisplay",
     "EMA",
     "EarlyStopping",
@@ -70,6 +73,7 @@ __all__ = [
     "MLPRegressor",
     "Network",
     "NetworkGraphDisplay",
+    "RooflineDisplay",
     "Node",
     "OneCycle",
     "Optimizer",
@@ -97,6 +101,7 @@ __all__ = [
 
 # Public names that are imported when they are first asked for, and the module that has them.
 _LATER = {
+    "BackendComparisonDisplay": "plots",
     "DecisionBoundaryDisplay": "plots",
     "Equations": "equations",
     "HealthDisplay": "plots",
@@ -104,6 +109,7 @@ _LATER = {
     "MLPClassifier": "estimators",
     "MLPRegressor": "estimators",
     "NetworkGraphDisplay": "plots",
+    "RooflineDisplay": "plots",
     "Node": "trace",
     "Term": "trace",
     "Trace": "trace",

@@ -146,15 +146,11 @@ class Comparison:
             raise ImportError("plotting needs matplotlib: pip install 'fastbp[plot]'") from error
         figure = matplotlib.figure.Figure(figsize=(9, 4), layout="constrained")
         left, right = figure.subplots(1, 2)
-        names = [r.backend for r in self.results]
-        places = np.arange(len(names))
+        from .plots.speed import BackendComparisonDisplay
 
-        bars = left.bar(places, [r.step * 1e6 for r in self.results], color="#0072B2", width=0.6)
-        left.bar_label(
-            bars, [f"{r.step * 1e6:.3g} µs\n{r.gflops:.3g} GFLOP/s" for r in self.results]
-        )
-        left.set_title("Training step, warm")
-        left.set_ylabel("time a step (µs)")
+        display = BackendComparisonDisplay.from_comparison(self, ax=left)
+        left.set_title("Training step, warm")  # the problem is the title of both
+        places = np.arange(len(display.names))
 
         for shift, what, color, label in [
             (-0.2, "cold_start", "#D55E00", "empty compile cache"),
@@ -166,11 +162,10 @@ class Comparison:
         right.set_title("Start: import, compile, first fit")
         right.set_ylabel("time (s)")
         right.legend()
-        for axes in (left, right):
-            axes.set_xticks(places, names)
-            axes.set_yscale("log")
-            axes.margins(y=0.2)
-            axes.spines[["top", "right"]].set_visible(False)
+        right.set_xticks(places, display.names)
+        right.set_yscale("log")
+        right.margins(y=0.2)
+        right.spines[["top", "right"]].set_visible(False)
         figure.suptitle(self.problem, fontsize=10)
         figure.savefig(path, dpi=150)
 

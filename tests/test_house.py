@@ -54,6 +54,7 @@ ARROWS = {
     },
     "health": {"checks"},
     "plots": {"checks", "inspection"},
+    "compare": {"backends", "checks", "network", "plots"},
     "gradcheck": {"backends", "checks", "inspection"},
     "least_squares": {
         *("spec", "checks", "parameters", "regularizers", "training", "inspection", "network"),

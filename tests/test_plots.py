@@ -1,6 +1,7 @@
 """Displays draw what they are given: data of curves, positions, labels, colours."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ matplotlib = pytest.importorskip("matplotlib", reason="needs matplotlib")
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
+SPEEDS = {"cython": 1e-5, "numba": 1.1e-5}  # seconds a step
 DISPLAYS = [name for name in fastbp.__all__ if name.endswith("Display")]
 
 
@@ -197,8 +199,41 @@ def test_given_axes_are_used():
     assert again is first and first.ax_ is not axes[0]
 
 
+def test_backends_side_by_side():
+    results = [SimpleNamespace(backend=b, step=t, gflops=1e-3 / t) for b, t in SPEEDS.items()]
+    comparison = SimpleNamespace(results=results, problem="64-64-10, batch 32")
+    display = fastbp.BackendComparisonDisplay.from_comparison(comparison)
+    bars = {
+        label.get_text(): bar.get_height()
+        for label, bar in zip(display.ax_.get_xticklabels(), display.ax_.patches, strict=True)
+    }
+    assert bars == pytest.approx({name: 1e6 * t for name, t in SPEEDS.items()})
+    is_clean(display)
+
+
+def test_roofline():
+    """Points lie at operations / time, and the roofs where they were measured."""
+    figures = {name: {"median": t} for name, t in (SPEEDS | {"jax": 5e-5, "numpy": 1e-9}).items()}
+    results = {
+        "training": [{"flops": 1e6, "bytes": 1e5, "contenders": figures}],
+        "peak": {"float32": 100e9, "memory": 10e9, "cache": 50e9},
+        "settings": {"dtype": "float32"},
+    }
+    display = fastbp.RooflineDisplay.from_results(results)
+    assert display.intensities == [10]
+    # NumPy, the reference, does not compete.
+    assert display.ours == [("cython", pytest.approx(1e11))]
+    assert display.theirs == [("jax", pytest.approx(2e10))]
+    lines = [line.get_data() for line in display.ax_.lines]
+    points = {(x.item(0), round(y.item(0), 6)) for x, y in map(np.array, lines) if x.size == 1}
+    assert points == {(10.0, 100.0), (10.0, 20.0)}
+    roofs = [max(y) for x, y in lines if len(x) > 2]
+    assert roofs == pytest.approx([100, 100])
+    is_clean(display)
+
+
 def test_displays_are_public():
-    assert len(DISPLAYS) == 5
+    assert len(DISPLAYS) == 7
     for name in DISPLAYS:
         display = getattr(fastbp, name)
         assert callable(display.plot)

@@ -7,11 +7,14 @@ in ``figure_``; ``plot(ax=)`` draws it again elsewhere.
 from .boundary import DecisionBoundaryDisplay
 from .curves import HealthDisplay, LearningCurveDisplay, WeightHistogramDisplay
 from .graph import NetworkGraphDisplay
+from .speed import BackendComparisonDisplay, RooflineDisplay
 
 __all__ = [
+    "BackendComparisonDisplay",
     "DecisionBoundaryDisplay",
     "HealthDisplay",
     "LearningCurveDisplay",
     "NetworkGraphDisplay",
+    "RooflineDisplay",
     "WeightHistogramDisplay",
 ]

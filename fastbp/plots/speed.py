@@ -1,0 +1,255 @@
+"""Speed: backends side by side, and the roofline of a benchmark."""
+
+import numpy as np
+
+from .common import Display, axes_for, bare
+
+# Okabe and Ito's colours, and a marker each, of whatever the benchmarks compare.
+STYLES = {
+    "cython": ("#0072B2", "o"),
+    "numba": ("#56B4E9", "s"),
+    "numpy": ("#000000", "x"),
+    "scikit-learn": ("#E69F00", "^"),
+    "pytorch": ("#D55E00", "v"),
+    "torch.compile": ("#CC79A7", "D"),
+    "jax": ("#009E73", "P"),
+}
+BACKENDS = ("cython", "numba", "numpy")
+
+
+def best(figures, names):
+    """(name, median seconds) of the fastest of some contenders, or None if none was measured."""
+    measured = [
+        (figures[name]["median"], name) for name in names if "median" in figures.get(name, {})
+    ]
+    return min(measured)[::-1] if measured else None
+
+
+def rivals(figures):
+    """(best backend of fastbp, best peer) of one workload, as from `best`."""
+    compiled = [name for name in figures if name in BACKENDS and name != "numpy"]
+    peers = [name for name in figures if name not in BACKENDS]
+    return best(figures, compiled or ["numpy"]), best(figures, peers)
+
+
+class BackendComparisonDisplay(Display):
+    """The time of a training step on each backend.
+
+    Parameters
+    ----------
+    names : list of str
+        The backends.
+    seconds : list of float
+        Of a step.
+    gflops : list of float
+        10⁹ operations a second.
+    problem : str, default=""
+        What was trained, for the title.
+    """
+
+    def __init__(self, names, seconds, gflops, problem=""):
+        self.names, self.seconds, self.gflops = list(names), list(seconds), list(gflops)
+        self.problem = problem
+
+    @classmethod
+    def from_comparison(cls, comparison, *, ax=None):
+        """From what `compare_backends` returned.
+
+        Parameters
+        ----------
+        comparison : Comparison
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        BackendComparisonDisplay
+        """
+        results = comparison.results
+        return cls(
+            [result.backend for result in results],
+            [result.step for result in results],
+            [result.gflops for result in results],
+            comparison.problem,
+        ).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        BackendComparisonDisplay
+        """
+        ax = axes_for(ax)
+        places = np.arange(len(self.names))
+        micro = np.array(self.seconds) * 1e6
+        bars = ax.bar(places, micro, color="#0072B2", width=0.6)
+        pairs = zip(micro, self.gflops, strict=True)
+        ax.bar_label(bars, [f"{time:.3g} µs\n{rate:.3g} GFLOP/s" for time, rate in pairs])
+        ax.set_title("\n".join(filter(None, ["Training step, warm", self.problem])))
+        ax.set_ylabel("time a step (µs, less is better)")
+        ax.set_xticks(places, self.names)
+        ax.set_yscale("log")
+        ax.margins(y=0.2)
+        bare(ax)
+        return self._drawn(ax)
+
+
+class RooflineDisplay(Display):
+    """Rates of computation against arithmetic intensity, under the machine's roofs.
+
+    A point can lie at most at the rate of the arithmetic (the flat roof), and at most at its
+    intensity times the bandwidth of where its data come from (the slopes).
+
+    Parameters
+    ----------
+    intensities : list of float
+        Operations a byte of each workload.
+    ours, theirs : list of (str, float) or None
+        For each workload, the fastest backend of fastbp, and the fastest other library: its name
+        and its rate in operations a second. None if there is none.
+    roofs : dict
+        "peak" in operations a second, "memory" and "cache" in bytes a second.
+
+    References
+    ----------
+    Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for
+    multicore architectures", Communications of the ACM 52, 2009.
+    """
+
+    def __init__(self, intensities, ours, theirs, roofs):
+        self.intensities, self.ours, self.theirs = list(intensities), list(ours), list(theirs)
+        self.roofs = dict(roofs)
+
+    @classmethod
+    def from_results(cls, results, *, ax=None):
+        """From what ``python -m fastbp bench`` writes as results.json.
+
+        Parameters
+        ----------
+        results : dict
+            As ``json.load`` reads it.
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        RooflineDisplay
+        """
+        rows, peak = results["training"], results["peak"]
+
+        def rate(row, rival):
+            return rival and (rival[0], row["flops"] / rival[1])
+
+        pairs = [rivals(row["contenders"]) for row in rows]
+        return cls(
+            [row["flops"] / row["bytes"] for row in rows],
+            [rate(row, ours) for row, (ours, _) in zip(rows, pairs, strict=True)],
+            [rate(row, theirs) for row, (_, theirs) in zip(rows, pairs, strict=True)],
+            {
+                "peak": peak[results["settings"]["dtype"]],
+                "memory": peak["memory"],
+                "cache": peak["cache"],
+            },
+        ).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw; the numbers at the points count the workloads from 1.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        RooflineDisplay
+        """
+        ax = axes_for(ax, (8, 6.4))
+        top = self.roofs["peak"] / 1e9
+        intensities = self.intensities
+        x = np.geomspace(min(0.2, min(intensities) / 2), max(100, 2 * max(intensities)), 500)
+        _draw_roofs(ax, x, self.roofs, top)
+        lowest = top
+        for i, point in enumerate(zip(intensities, self.ours, self.theirs, strict=True), 1):
+            lowest = min([lowest, *_draw_point(ax, i, *point)])
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xlim(x[0], x[-1])
+        ax.set_ylim(lowest / 2, top * 1.8)
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.set_xlabel("intensity, FLOP a byte of batch, parameters and optimiser's state")
+        ax.set_ylabel("achieved GFLOP/s (more is better)")
+        _share_axis(ax, top, lowest / 2)
+        ax.grid(color="#e8e8e8")
+        ax.set_axisbelow(True)
+        ax.set_title("Roofline: best backend of fastbp (filled), best peer (hollow)")
+        return self._drawn(ax)
+
+
+def _draw_point(ax, number, intensity, ours, theirs):
+    """A workload's two rates, above each other; returns them in GFLOP/s."""
+    from matplotlib.patheffects import withStroke
+
+    rates = {rival: rival[1] / 1e9 for rival in (theirs, ours) if rival}
+    ax.plot([intensity] * len(rates), list(rates.values()), color="#999999", lw=1, zorder=1)
+    for rival, rate in rates.items():
+        color, marker = STYLES[rival[0]]
+        # The hollow ones are larger, to be seen around a filled one in the same place.
+        look = dict(mfc="none", ms=11, mew=1.5) if rival is theirs else dict(ms=7)
+        ax.plot(intensity, rate, marker, color=color, zorder=2, **look)
+    if ours:
+        # On the side where no peer is.
+        side = -1 if theirs and theirs[1] > ours[1] else 1
+        text = ax.annotate(
+            str(number),
+            (intensity, rates[ours]),
+            xytext=(0, side * 12),
+            textcoords="offset points",
+            ha="center",
+            va="center_baseline",
+            weight="bold",
+        )
+        text.set_path_effects([withStroke(linewidth=3, foreground="white")])
+    return rates.values()
+
+
+def _draw_roofs(ax, x, roofs, top):
+    """The slopes of cache and memory under the flat peak, labelled beside the lines."""
+    ink = "#555555"
+    sides = {  # where there is no other line
+        "cache": dict(ha="right", va="bottom", xytext=(-4, 2)),
+        "memory": dict(ha="left", va="top", xytext=(4, -2)),
+    }
+    for (name, side), style in zip(sides.items(), ("--", "-"), strict=True):
+        bandwidth = roofs[name] / 1e9
+        ax.plot(x, np.minimum(x * bandwidth, top), style, color=ink, lw=1.5, zorder=1)
+        height = 0.15 * top if name == "cache" else 0.01 * top
+        ax.annotate(
+            f"{name}, {bandwidth:.0f} GB/s",
+            (max(height / bandwidth, 2 * x[0]), max(height, 2 * x[0] * bandwidth)),
+            textcoords="offset points",
+            color=ink,
+            **side,
+        )
+    ax.annotate(
+        f"FMA peak, {top:.0f} GFLOP/s",
+        (x[-1], top),
+        xytext=(-5, 4),
+        textcoords="offset points",
+        ha="right",
+        color=ink,
+    )
+
+
+def _share_axis(ax, top, lowest):
+    """The rates once more on the right, as a share of the peak."""
+    functions = (lambda rate: rate / top * 100, lambda share: share / 100 * top)
+    axis = ax.secondary_yaxis("right", functions=functions)
+    axis.set_ylabel("share of the FMA peak")
+    shares = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 50, 70, 100]
+    shares = [share for share in shares if share / 100 * top > lowest]
+    axis.set_yticks(shares, [f"{share:g} %" for share in shares])
+    axis.minorticks_off()
