@@ -141,7 +141,7 @@ class Blocks:
             if part.interrupted:
                 history.interrupted = True
                 return
-            weight = block.sample_weight
+            weight = block.sample_weight  # by which the penalties' share counts too, here
             of_block = float(weight.sum(dtype=np.float64)) if weight.size else float(len(block.X))
             loss, total = loss + of_block * part.loss[0], total + of_block
         if not total:

@@ -29,8 +29,8 @@ class RateSearch:
     smoothed : ndarray of shape (n_steps,)
         Their exponential moving average, with the bias of its start corrected.
     suggestion : float or None
-        The rate at which the smoothed loss falls most steeply over the logarithm of the rate;
-        None if it never falls.
+        The rate in the middle of the decade of rates over which the smoothed loss falls most;
+        None if it falls over none.
     """
 
     rates: np.ndarray
@@ -160,9 +160,14 @@ def _batches(network, rows):
 
 
 def _steepest(rates, smoothed):
-    """The rate at which the loss falls most steeply, or None."""
-    if len(rates) < 2:
+    """The rate in the middle of the decade over which the loss falls most, or None.
+
+    From one step to the next it moves by chance: the batches differ.
+    """
+    if len(rates) < 3:
         return None
-    slopes = np.gradient(smoothed, math.log(rates[1] / rates[0]))
-    lowest = int(np.argmin(slopes))
-    return float(rates[lowest]) if slopes[lowest] < 0 else None
+    half = round(0.5 / math.log10(rates[1] / rates[0]))
+    half = min(max(half, 1), (len(rates) - 1) // 2)
+    falls = np.subtract(smoothed[: -2 * half], smoothed[2 * half :])
+    middle = int(np.argmax(falls))
+    return float(rates[half + middle]) if falls[middle] > 0 else None

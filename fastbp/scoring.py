@@ -28,7 +28,7 @@ class _Classifier(ClassifierMixin, BaseEstimator):
         self.network = network
         self.several = network is not None and network.loss == "log_loss"
         self.several = self.several and network.layout.sizes[-1] > 1
-        if network is not None and not self.several:
+        if network is not None:
             self.classes_ = np.arange(max(network.layout.sizes[-1], 2))
 
     def __sklearn_is_fitted__(self):
