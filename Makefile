@@ -46,7 +46,7 @@ test: $(VENV)/test
 	$(BIN)/mypy
 	$(BUILD_DOCS)
 	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest
-	$(BIN)/pytest --doctest-modules fastbp/network.py fastbp/least_squares.py fastbp/estimators.py fastbp/backends/__init__.py
+	$(BIN)/pytest --doctest-modules fastbp
 	$(BIN)/pytest --parallel-threads=4 $(IN_MANY_THREADS)
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m nojit --backend numba
 	$(BIN)/pytest bench --benchmark-disable

@@ -28,6 +28,7 @@ PAGES = {
     "generated/lesson/4_own_step": (3, 1),
     "generated/lesson/5_one_line": (0, 1),
     "generated/examples/index": (0, 1),
+    "generated/examples/pictures": (0, 1),
 }
 
 

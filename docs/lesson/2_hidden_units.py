@@ -88,8 +88,8 @@ print("loss:", history.loss[-1])
 table(net)
 
 # %%
-# Left, the plane of the inputs with the line of each hidden unit, where its s is 0: the output
-# is above ½ on one side of both, or between them. Right, the same four points as the output unit
+# Left, the plane of the inputs with the line of each hidden unit, where its s is 0: the answer is 1
+# between the two. Right, the same four points as the output unit
 # sees them, namely through what the hidden units say. There a straight line is enough.
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"

@@ -158,5 +158,5 @@ right.legend()
 plt.show()
 
 # %%
-# Our fifty lines do the same as the library, number by number. What they do not do is the same in
-# no time. That is the last part.
+# Our forty lines do what the library does, number by number. They only take longer. How much
+# longer, the last part measures.
