@@ -195,7 +195,8 @@ def control(
     own: list = []
     validation = None
     if validation_data is not None:
-        validation = network._data(*parts("validation_data", validation_data), name="validation ")
+        names = ("validation X", "validation y", "validation sample_weight")
+        validation = network._data(*parts("validation_data", validation_data), names=names)
     score, names = None, []
     if scoring is not None:
         from . import scoring as scoring_
@@ -281,6 +282,11 @@ def fit(network, samples, control, rules, threads):
     if optimizer.full_batch_only and not samples.full_batch:
         raise ValueError(
             f"{type(optimizer).__name__} works on the full batch only; pass batch_size=None"
+        )
+    average = rules.average
+    if isinstance(average, regularizers.SWA) and average.start > control.epochs:
+        raise ValueError(
+            f"{average} averages from epoch {average.start} on, but there are {control.epochs}"
         )
     total = samples.steps and samples.steps * control.epochs
     if schedule is not None and schedule.total_needed and total is None:

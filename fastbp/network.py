@@ -18,6 +18,8 @@ from .training import Data, Training
 
 # Predictions of at most this many rows keep their workspace for the next one.
 FEW_ROWS = 16
+# What messages call the samples.
+NAMES = ("X", "y", "sample_weight")
 
 
 class Network(Inspection, Online):
@@ -385,14 +387,14 @@ class Network(Inspection, Online):
         if not self._backend.finite(self._parameters):
             raise ValueError("the network's weights or biases have NaN or infinite values")
 
-    def _data(self, X, y, sample_weight, *, name="", class_weight=None, label_smoothing=0.0):
+    def _data(self, X, y, sample_weight, *, names=NAMES, class_weight=None, label_smoothing=0.0):
         """Samples as the backends take them."""
         sizes, dtype = self.layout.sizes, self.layout.dtype
-        X = checks.samples(X, sizes[0], dtype, f"{name}X", self._backend.finite)
+        X = checks.samples(X, sizes[0], dtype, names[0], self._backend.finite)
         labels, targets = checks.targets(
-            y, len(X), sizes[-1], self.loss, self._loss, dtype, f"{name}y"
+            y, len(X), sizes[-1], self.loss, self._loss, dtype, names[1]
         )
-        weight = checks.weights_of_samples(sample_weight, len(X), dtype, f"{name}sample_weight")
+        weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2])
         if class_weight is not None:
             factors = checks.class_weights(class_weight, self.loss, labels, targets)
             weight = factors * weight if weight.size else factors

@@ -186,7 +186,20 @@ class RooflineDisplay(Display):
         ax.grid(color="#e8e8e8")
         ax.set_axisbelow(True)
         ax.set_title("Roofline: best backend of fastbp (filled), best peer (hollow)")
+        _name_markers(ax, [rival[0] for rival in (*self.ours, *self.theirs) if rival])
         return self._drawn(ax)
+
+
+def _name_markers(ax, names):
+    """A legend of the contenders, in the order of STYLES."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=color, marker=marker, linestyle="", label=name)
+        for name, (color, marker) in STYLES.items()
+        if name in names
+    ]
+    ax.legend(handles=handles, loc="lower right", framealpha=0.9)
 
 
 def _draw_point(ax, number, intensity, ours, theirs):
@@ -226,7 +239,7 @@ def _draw_roofs(ax, x, roofs, top):
     for (name, side), style in zip(sides.items(), ("--", "-"), strict=True):
         bandwidth = roofs[name] / 1e9
         ax.plot(x, np.minimum(x * bandwidth, top), style, color=ink, lw=1.5, zorder=1)
-        height = 0.15 * top if name == "cache" else 0.01 * top
+        height = 0.5 * top if name == "cache" else 0.01 * top
         ax.annotate(
             f"{name}, {bandwidth:.0f} GB/s",
             (max(height / bandwidth, 2 * x[0]), max(height, 2 * x[0] * bandwidth)),
