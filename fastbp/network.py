@@ -399,9 +399,10 @@ class Network(Inspection, Online):
             factors = checks.class_weights(class_weight, self.loss, labels, targets)
             weight = factors * weight if weight.size else factors
             weight = checks.weights_of_samples(weight, len(X), dtype, "class_weight")
-        labels, targets = regularizers.smooth(
-            (labels, targets), sizes[-1], self.loss, label_smoothing
-        )
+        if label_smoothing != 0:
+            labels, targets = regularizers.smooth(
+                (labels, targets), sizes[-1], self.loss, label_smoothing
+            )
         return Data(X, labels, targets, weight)
 
     def _loss_and_gradient(self, data, gradient):

@@ -103,8 +103,6 @@ def checked(
 def smooth(targets, n_outputs, loss, amount):
     """Checked (labels, values) of `loss` with an amount of their weight spread over all classes."""
     amount = checks.real_number("label_smoothing", amount)
-    if amount == 0:
-        return targets
     if loss not in ("cross_entropy", "log_loss"):
         raise ValueError(
             f"label_smoothing is for the losses cross_entropy and log_loss, not for {loss}"
