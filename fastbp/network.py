@@ -343,7 +343,8 @@ class Network(Inspection, Online):
         TypeError, ValueError
             For bad arguments; the network is unchanged.
         TrainingDiverged
-            If loss or weights stop being finite; the weights of that moment are kept.
+            If loss or weights stop being finite; the weights of that moment are kept, or with
+            early stopping the best ones.
         """
         self._check_parameters()
         data = self._data(

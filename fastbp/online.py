@@ -67,7 +67,7 @@ class Online:
         TypeError, ValueError
             For bad arguments; the network is unchanged, unless a later batch is bad.
         TrainingDiverged
-            If loss or weights stop being finite; the weights of that moment are kept.
+            If loss or weights stop being finite, as in `fit`.
         """
         self._check_parameters()
         samples = fitting.Blocks(

@@ -249,6 +249,23 @@ def test_early_stopping_keeps_the_best_when_interrupted(backend, data, validatio
     assert np.array_equal(parameters(net), parameters(ref))
 
 
+def test_early_stopping_keeps_the_best_when_training_diverges(backend):
+    """Here after the first epoch, of which the weights are restored."""
+
+    class Enlarge(fastbp.Callback):
+        def epoch(self, network, history):
+            network.weights[0][...] *= 1e30
+
+    X, y = make_data("squared_error", N, 4, 3)
+    net, ref = (make_network([4, 3], "squared_error", backend, "float32") for _ in range(2))
+    options = {"optimizer": fastbp.SGD(0.01), "batch_size": None}
+    stopping = fastbp.EarlyStopping(monitor="loss")
+    with pytest.raises(fastbp.TrainingDiverged):
+        net.fit(X, y, epochs=9, callbacks=[stopping, Enlarge()], **options)
+    ref.fit(X, y, epochs=1, **options)
+    assert np.array_equal(parameters(net), parameters(ref))
+
+
 # Scores.
 
 
