@@ -197,15 +197,15 @@ def control(
     if validation_data is not None:
         names = ("validation X", "validation y", "validation sample_weight")
         validation = network._data(*parts("validation_data", validation_data), names=names)
-    score, names = None, []
+    score, scored = None, []
     if scoring is not None:
         from . import scoring as scoring_
 
         scorers = scoring_.checked(scoring)
         if validation is None:
             raise ValueError("scoring needs validation_data to score on")
-        score, names = scoring_.Scores(scorers, network.loss, validation), list(scorers)
-    known = ["loss", *(["validation_loss"] if validation is not None else []), *names]
+        score, scored = scoring_.Scores(scorers, network.loss, validation), list(scorers)
+    known = ["loss", *(["validation_loss"] if validation is not None else []), *scored]
     if validation is not None:
         own.append(callbacks_.Validation(validation, score))
     plateau = None
@@ -223,7 +223,7 @@ def control(
     for callback in own:
         if isinstance(callback, callbacks_.EarlyStopping):
             monitoring.choose("early stopping", callback.monitor, known)
-    return Control(epochs, optimizer, schedule, own, plateau, names)
+    return Control(epochs, optimizer, schedule, own, plateau, scored)
 
 
 def of_rules(options):
