@@ -195,8 +195,8 @@ def control(
     own: list = []
     validation = None
     if validation_data is not None:
-        names = ("validation X", "validation y", "validation sample_weight")
-        validation = network._data(*parts("validation_data", validation_data), names=names)
+        called = ("validation X", "validation y", "validation sample_weight")
+        validation = network._data(*parts("validation_data", validation_data), names=called)
     score, scored = None, []
     if scoring is not None:
         from . import scoring as scoring_
