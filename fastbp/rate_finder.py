@@ -16,7 +16,7 @@ from .training import Data, Training, TrainingDiverged
 EXPLODED = 4.0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class RateSearch:
     """What `find_learning_rate` found.
 
@@ -37,6 +37,13 @@ class RateSearch:
     losses: np.ndarray
     smoothed: np.ndarray
     suggestion: float | None
+
+    def __repr__(self):
+        found = "none" if self.suggestion is None else f"{self.suggestion:.3g}"
+        return (
+            f"RateSearch(suggestion={found}, {len(self.rates)} rates from {self.rates[0]:.3g} to "
+            f"{self.rates[-1]:.3g})"
+        )
 
     def plot(self, ax=None):
         """Draw the losses over the rates. Needs matplotlib.

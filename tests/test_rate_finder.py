@@ -91,6 +91,11 @@ def test_steepest_by_hand():
     assert rate_finder._steepest(rates[:2], [2.0, 1.0]) is None
 
 
+def test_repr_is_short():
+    search = fastbp.RateSearch(np.array([1e-6, 1e-3]), np.ones(2), np.ones(2), None)
+    assert repr(search) == "RateSearch(suggestion=none, 2 rates from 1e-06 to 0.001)"
+
+
 def test_plot(data):
     pytest.importorskip("matplotlib").use("agg")
     from matplotlib import pyplot
