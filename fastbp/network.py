@@ -11,6 +11,7 @@ import numpy as np
 
 from . import backends, checks, fitting, layout, regularizers, spec, teams
 from .custom import CustomLoss
+from .exchange import Exchange
 from .inspection import Inspection
 from .online import Online
 from .parameters import Gradient, Parameters
@@ -22,7 +23,7 @@ FEW_ROWS = 16
 NAMES = ("X", "y", "sample_weight")
 
 
-class Network(Inspection, Online):
+class Network(Exchange, Inspection, Online):
     r"""A feed-forward network h_i = σ_i(h_{i-1} W_i + b_i), i = 1..m, trained by backpropagation.
 
     Parameters

@@ -50,8 +50,10 @@ ARROWS = {
     "inspection": {"layout", "checks", "parameters", "training", "trace"},
     "network": {
         *("spec", "layout", "checks", "parameters", "regularizers", "teams"),
-        *("training", "custom", "fitting", "inspection", "online", "backends"),
+        *("training", "custom", "exchange", "fitting", "inspection", "online", "backends"),
     },
+    # The estimators are imported when scikit-learn's are asked for.
+    "exchange": {"spec", "layout", "backends", "estimator_parameters", "perceptron"},
     "health": {"checks"},
     "plots": {"checks", "inspection"},
     "compare": {"backends", "checks", "network", "plots"},
@@ -91,7 +93,7 @@ def files(folder, pattern="*.py"):
 
 @pytest.mark.parametrize("name", ARROWS)
 def test_import_arrows(name):
-    folder = {"backends": ["__init__.py"], "plots": ["*.py"]}.get(name)
+    folder = {"backends": ["__init__.py"], "exchange": ["*.py"], "plots": ["*.py"]}.get(name)
     paths = [PACKAGE / f"{name}.py"]
     if folder:
         paths = files(PACKAGE / name, *folder)
@@ -125,7 +127,17 @@ def test_import_arrows_of_backends(path):
     ["import fastbp", "import fastbp; fastbp.Network([2, 1], loss='huber', backend='numpy')"],
 )
 def test_import_is_light(statement):
-    heavy = {"numba", "llvmlite", "sklearn", "scipy", "joblib", "tqdm", "matplotlib", "torch"}
+    heavy = {
+        "numba",
+        "llvmlite",
+        "sklearn",
+        "scipy",
+        "joblib",
+        "tqdm",
+        "matplotlib",
+        "torch",
+        "onnx",
+    }
     code = f"{statement}\nimport sys\nprint(*sorted(set(sys.modules) & {heavy}))"
     paths = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
@@ -164,7 +176,9 @@ def public_functions():
         # An optimiser's methods are for the library; its class says all to a user.
         for_library = (fastbp.Optimizer, fastbp.Schedule, fastbp.EarlyStopping)
         if inspect.isclass(item) and not issubclass(item, for_library):
-            for key, method in inspect.getmembers(item, inspect.isfunction):
+            own = [*inspect.getmembers(item, inspect.isfunction)]
+            own += inspect.getmembers(item, inspect.ismethod)  # of the class
+            for key, method in own:
                 if method.__module__.startswith("fastbp") and not key.startswith("_"):
                     yield f"{name}.{key}", method, inspect.getdoc(method)
     for name in ("get", "available"):

@@ -1,0 +1,119 @@
+"""Exchange of networks with other tools: ONNX, PyTorch, scikit-learn, and C.
+
+These are methods of `Network`, which is where they are to be found by users. Each tool has a file
+of its own, imported when it is asked for.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..layout import Layout
+
+
+class Exchange:
+    """The methods of `Network` that write it for another tool, or read it from there."""
+
+    # Of Network.
+    layout: Layout
+    _loss: Any
+    _check_parameters: Callable
+
+    def to_torch(self):
+        """This network as a `torch.nn.Sequential`, the output activation included.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Linear layers and activations, of the network's dtype; its output is that of `predict`
+            up to rounding. Without the last entry it gives s_m (logits), where the loss has an
+            output activation. After the loss "poisson" comes a ``fastbp.exchange.pytorch.Exp``.
+            Its ``state_dict()`` has the weights alone, transposed, as PyTorch has them.
+        """
+        from .pytorch import to_torch
+
+        self._check_parameters()
+        return to_torch(self, self._loss.output_activation)
+
+    @classmethod
+    def from_torch(cls, module, *, activation=None, loss=None, backend=None):
+        """A network from PyTorch's layers.
+
+        Parameters
+        ----------
+        module : torch.nn.Sequential or dict
+            Linear layers with activations between them: Identity, Sigmoid, Tanh, ReLU,
+            LeakyReLU(0.01), ELU(), Softplus(), SiLU, GELU(); dropout is left out. It may end in
+            Sigmoid or Softmax(dim=1). Or a state_dict with the weights and biases of the linear
+            layers, in their order.
+        activation : str or sequence of str, optional
+            For a state_dict, which does not tell: as for `Network`.
+        loss : str or callable, optional
+            What to minimise in further training, as for `Network`. By default log_loss after
+            a sigmoid, cross_entropy after a softmax, squared_error after neither. Where the module
+            ends in a linear layer, another loss adds its output activation: of a module that gives
+            logits, ``loss="cross_entropy"`` makes a network that predicts probabilities.
+        backend : {"auto", "cython", "numba", "numpy"} or None, default=None
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ValueError
+            For layers that a Network does not have; it names them.
+        """
+        from .pytorch import from_torch
+
+        return from_torch(cls, module, activation, loss, backend)
+
+    def to_sklearn(self, classes=None):
+        """This network as a fitted estimator of `sklearn.neural_network`, to predict with.
+
+        Parameters
+        ----------
+        classes : array-like of shape (n_classes,), optional
+            Labels of the classes, sorted, for the losses cross_entropy and log_loss; 0, 1, ...
+            by default.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or sklearn.neural_network.MLPRegressor
+            A classifier for cross_entropy and log_loss. It has what predictions need, and no record
+            of a training; its ``fit`` starts anew.
+
+        Raises
+        ------
+        ValueError
+            If the hidden layers do not all have the same activation out of identity, sigmoid, tanh
+            and relu.
+        """
+        from .scikit_learn import to_sklearn
+
+        self._check_parameters()
+        return to_sklearn(self, self._loss.output_activation, classes)
+
+    @classmethod
+    def from_sklearn(cls, estimator, *, loss=None, backend=None):
+        """The network of a fitted perceptron of scikit-learn, or of fastbp's estimators.
+
+        Parameters
+        ----------
+        estimator : MLPClassifier or MLPRegressor
+            Of `sklearn.neural_network` or of fastbp, fitted.
+        loss : str or callable, optional
+            What to minimise in further training, as for `Network`; by default what the
+            estimator does.
+        backend : {"auto", "cython", "numba", "numpy"} or None, default=None
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+            With the dtype of the estimator's coefficients. It predicts probabilities or
+            values: of two classes, that of ``estimator.classes_[1]``.
+        """
+        from .scikit_learn import from_sklearn
+
+        return from_sklearn(cls, estimator, loss, backend)
