@@ -18,6 +18,60 @@ class Exchange:
     _loss: Any
     _check_parameters: Callable
 
+    def to_onnx(self, path):
+        """Write this network as an ONNX file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write; a file that is there is replaced.
+
+        Notes
+        -----
+        The graph (opset 17) has one input ``X`` of shape (n_samples, n_0) and one output ``h``,
+        h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is free. Needs the
+        package onnx: ``pip install 'fastbp[onnx]'``.
+        """
+        from .onnx_export import to_onnx
+
+        self._check_parameters()
+        to_onnx(self, path, self._loss.output_activation)
+
+    @classmethod
+    def from_onnx(cls, path, *, output=None, loss=None, backend=None):
+        """A network from an ONNX file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file: linear layers (Gemm, or MatMul and Add) with activations between them, in
+            whatever operators they are written.
+        output : str, optional
+            Which of the graph's outputs is that of the network, if it has several.
+        loss : str or callable, optional
+            What to minimise in further training, as for `from_torch`.
+        backend : {"auto", "cython", "numba", "numpy"} or None, default=None
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ValueError
+            If the file is broken, has its weights elsewhere, or is not a multi-layer perceptron
+            with Network's activations; the message names the node.
+
+        Notes
+        -----
+        The file may come from anywhere: nothing in it is executed, no other file is read, and
+        sizes are checked before memory is taken.
+        """
+        from .onnx_import import from_onnx
+
+        return from_onnx(cls, path, output, loss, backend)
+
     def to_torch(self):
         """This network as a `torch.nn.Sequential`, the output activation included.
 
