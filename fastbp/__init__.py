@@ -13,6 +13,7 @@ from .compare import Comparison, compare_backends
 from .gradcheck import GradientCheck, LayerCheck, WrongGradient, check_gradients
 from .health import Health, HealthWarning
 from .least_squares import LeastSquares, levenberg_marquardt
+from .many import SomeFailed, fit_many
 from .network import Network
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 from .parameters import Gradient
@@ -85,6 +86,7 @@ __all__ = [
     "SGD",
     "SWA",
     "Schedule",
+    "SomeFailed",
     "StepDecay",
     "Term",
     "Trace",
@@ -95,6 +97,7 @@ __all__ = [
     "check_gradients",
     "compare_backends",
     "find_learning_rate",
+    "fit_many",
     "levenberg_marquardt",
 ]
 

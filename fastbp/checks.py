@@ -209,10 +209,10 @@ def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight"):
     return values
 
 
-def class_weights(class_weight, loss_name, labels, targets):
+def class_weights(class_weight, loss_name, labels, targets, rows=None):
     """What class_weight multiplies the weights of samples by, as an (n_samples,) array.
 
-    `labels` and `targets` are checked.
+    `labels` and `targets` are checked; "balanced" are the samples of those rows, all by default.
     """
     if loss_name not in ("cross_entropy", "log_loss"):
         raise ValueError(f"class_weight is for cross_entropy and log_loss, not for {loss_name}")
@@ -229,7 +229,32 @@ def class_weights(class_weight, loss_name, labels, targets):
             raise ValueError("class_weight is for classes that exclude each other, not multi-label")
     from sklearn.utils.class_weight import compute_sample_weight
 
-    return compute_sample_weight(class_weight, labels)
+    return compute_sample_weight(
+        class_weight, labels, indices=rows if class_weight == "balanced" else None
+    )
+
+
+def rows(name, value, n_samples):
+    """Numbers of rows as an int64 array, from such numbers or a mask."""
+    array = np.asarray(value)
+    if array.ndim != 1 or array.dtype.kind not in "iub":
+        raise TypeError(
+            f"{name} must be a 1-D array of row numbers, or a mask of {n_samples} booleans; got "
+            f"shape {array.shape} and dtype {array.dtype}"
+        )
+    if array.dtype.kind == "b":
+        if len(array) != n_samples:
+            raise ValueError(
+                f"{name} is a mask of {len(array)} entries, but there are {n_samples} samples"
+            )
+        array = np.flatnonzero(array)
+    if not len(array):
+        raise ValueError(f"{name} is empty; at least one row is needed")
+    if array.min() < 0 or array.max() >= n_samples:
+        raise ValueError(
+            f"{name} must be in 0..{n_samples - 1}, but ranges from {array.min()} to {array.max()}"
+        )
+    return np.ascontiguousarray(array, np.int64)
 
 
 def parameter(value, shape, dtype, name):

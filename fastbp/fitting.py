@@ -35,27 +35,33 @@ class Rows:
     data : training.Data
     batch_size : int or None
     shuffle : bool
+    rows : ndarray of int64, optional
+        Those of the samples to train on; all by default.
     """
 
-    def __init__(self, data, batch_size, shuffle):
-        self.data, self.n = data, len(data.X)
+    def __init__(self, data, batch_size, shuffle, rows=None):
+        self.data, self.rows = data, rows
+        self.n = len(data.X) if rows is None else len(rows)
         batch_size = self.n if batch_size is None else checks.whole_number("batch_size", batch_size)
         self.batch_size = min(batch_size, self.n)
         self.full_batch = self.batch_size == self.n
         # The order of a full batch does not matter.
         self.shuffle = checks.flag("shuffle", shuffle) and not self.full_batch
+        self.ordered = self.shuffle or rows is not None
         self.steps = -(-self.n // self.batch_size)
 
     def epochs_a_call(self, scheduled):
         """For how many epochs orders and rates may be made ahead; None for any number."""
-        most = [self.n] * self.shuffle + [self.steps] * scheduled
+        most = [self.n] * self.ordered + [self.steps] * scheduled
         return max(1, ORDERED_ROWS // max(most)) if most else None
 
     def run(self, training, epochs, history, pace):
         """Train for some epochs."""
-        order = np.empty((epochs if self.shuffle else 0, self.n), np.int64)
+        order = np.empty((epochs if self.ordered else 0, self.n), np.int64)
         for line in order:
-            line[...] = training.network._random.permutation(self.n)
+            line[...] = np.arange(self.n) if self.rows is None else self.rows
+            if self.shuffle:
+                training.network._random.shuffle(line)
         rates = pace.rates(epochs * self.steps, len(history.loss), self.steps)
         training.run(order, epochs, history, rates)
 
@@ -179,7 +185,7 @@ def control(
     epochs,
     optimizer=None,
     schedule=None,
-    validation_data=None,
+    validation=None,
     scoring=None,
     patience=None,
     min_delta=0.0,
@@ -187,16 +193,12 @@ def control(
     callbacks=(),
     progress=False,
 ):
-    """The `Control` of what users pass to `Network.fit`."""
+    """The `Control` of what users pass to `Network.fit`; the validation data as training.Data."""
     epochs = checks.whole_number("epochs", epochs)
     optimizer = optimizers.checked(optimizer)
     schedule = schedules.checked(schedule, optimizer)
     users = callbacks_.checked(callbacks)
     own: list = []
-    validation = None
-    if validation_data is not None:
-        called = ("validation X", "validation y", "validation sample_weight")
-        validation = network._data(*parts("validation_data", validation_data), names=called)
     score, scored = None, []
     if scoring is not None:
         from . import scoring as scoring_
@@ -263,7 +265,7 @@ class Pace:
         return rates
 
 
-def fit(network, samples, control, rules, threads):
+def fit(network, samples, control, rules, threads, stop=None):
     """Train. What is left to check is what concerns several of the arguments.
 
     Parameters
@@ -273,6 +275,8 @@ def fit(network, samples, control, rules, threads):
     control : Control
     rules : Regularizers
     threads : int or None
+    stop : int64 array of shape (1,), optional
+        Ends the training, without a warning, once it is not zero.
 
     Returns
     -------
@@ -299,7 +303,7 @@ def fit(network, samples, control, rules, threads):
     threads = network._threads(threads, samples.batch_size)
     seed = int(network._random.integers(2**63)) if rules.dropout else 0
     training = Training(
-        network, samples.data, optimizer, samples.batch_size, rules, threads, seed=seed
+        network, samples.data, optimizer, samples.batch_size, rules, threads, seed=seed, stop=stop
     )
     history = History(scores={name: [] for name in control.scores})
     pace = Pace(control, total)
@@ -318,7 +322,7 @@ def fit(network, samples, control, rules, threads):
             _epochs(training, samples, control, pace, history)
         except KeyboardInterrupt:  # between two calls of the backend
             history.interrupted = True
-    if history.interrupted:
+    if history.interrupted and stop is None:
         warnings.warn(
             f"training interrupted after {len(history.loss)} of {control.epochs} epochs",
             RuntimeWarning,

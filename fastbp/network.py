@@ -357,7 +357,7 @@ class Network(Exchange, Inspection, Online):
             epochs=epochs,
             optimizer=optimizer,
             schedule=schedule,
-            validation_data=validation_data,
+            validation=self._validation(validation_data),
             scoring=scoring,
             patience=patience,
             min_delta=min_delta,
@@ -389,8 +389,25 @@ class Network(Exchange, Inspection, Online):
         if not self._backend.finite(self._parameters):
             raise ValueError("the network's weights or biases have NaN or infinite values")
 
-    def _data(self, X, y, sample_weight, *, names=NAMES, class_weight=None, label_smoothing=0.0):
-        """Samples as the backends take them."""
+    def _validation(self, given):
+        """What users pass as validation_data as the backends take it, or None."""
+        if given is None:
+            return None
+        called = ("validation X", "validation y", "validation sample_weight")
+        return self._data(*fitting.parts("validation_data", given), names=called)
+
+    def _data(
+        self,
+        X,
+        y,
+        sample_weight,
+        *,
+        names=NAMES,
+        class_weight=None,
+        label_smoothing=0.0,
+        rows=None,
+    ):
+        """Samples as the backends take them; balanced class weights are those of some rows."""
         sizes, dtype = self.layout.sizes, self.layout.dtype
         X = checks.samples(X, sizes[0], dtype, names[0], self._backend.finite)
         labels, targets = checks.targets(
@@ -398,7 +415,7 @@ class Network(Exchange, Inspection, Online):
         )
         weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2])
         if class_weight is not None:
-            factors = checks.class_weights(class_weight, self.loss, labels, targets)
+            factors = checks.class_weights(class_weight, self.loss, labels, targets, rows)
             weight = factors * weight if weight.size else factors
             weight = checks.weights_of_samples(weight, len(X), dtype, "class_weight")
         if label_smoothing != 0:

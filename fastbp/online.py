@@ -17,6 +17,7 @@ class Online:
     layout: Layout
     _online: Training | None
     _check_parameters: Callable
+    _validation: Callable
     _data: Callable
 
     def fit_batches(
@@ -74,7 +75,8 @@ class Online:
             self, batches, epochs, batch_size, steps_per_epoch, class_weight, label_smoothing
         )
         rules = regularizers.checked(len(self.layout.sizes) - 1, **fitting.of_rules(options))
-        control = fitting.control(self, epochs=epochs, **options)
+        validation = self._validation(options.pop("validation_data", None))
+        control = fitting.control(self, epochs=epochs, validation=validation, **options)
         return fitting.fit(self, samples.begin(), control, rules, threads)
 
     def fit_step(self, X, y, *, optimizer=None, sample_weight=None):

@@ -1,7 +1,8 @@
 """Teams of threads: how many a piece of work gets, and running it.
 
 The compiled kernels run without the GIL, so a team is so many Python threads that call the same
-backend function with a rank each; the barrier between them is in the kernels.
+backend function with a rank each; the barrier between them is in the kernels. `share` is for
+independent pieces of work instead.
 """
 
 import multiprocessing
@@ -76,3 +77,34 @@ def run(member, threads):
     if errors:
         raise errors[0]
     return result
+
+
+def share(jobs, threads, done):
+    """Call each of the jobs once, in so many threads; the next free one takes the next job.
+
+    Parameters
+    ----------
+    jobs : iterable of callable
+        They raise nothing.
+    threads : int
+    done : callable
+        Called after each job, by one thread at a time.
+    """
+    jobs, lock = iter(jobs), threading.Lock()
+
+    def work():
+        while True:
+            with lock:
+                job = next(jobs, None)
+            if job is None:
+                return
+            job()
+            with lock:
+                done()
+
+    others = [threading.Thread(target=work, name="fastbp-share") for _ in range(threads - 1)]
+    for thread in others:
+        thread.start()
+    work()
+    for thread in others:
+        thread.join()

@@ -121,11 +121,21 @@ class Memory:
 class Training:
     """What one call of fit allocates, and its calls of the backend.
 
-    A `memory` that is passed in is gone on with and kept up to date.
+    A `memory` that is passed in is gone on with and kept up to date; a `stop` that is passed in
+    may be that of other trainings, too.
     """
 
     def __init__(
-        self, network, data, optimizer, batch_size, regularizers, threads, memory=None, seed=0
+        self,
+        network,
+        data,
+        optimizer,
+        batch_size,
+        regularizers,
+        threads,
+        memory=None,
+        seed=0,
+        stop=None,
     ):
         self.network, self.data = network, data
         self.optimizer, self.regularizers = optimizer, regularizers
@@ -144,7 +154,7 @@ class Training:
         self.memory.counters = self.counters[0]
         self.transposed = plan.zeros(plan.n_transposed)
         self.gradient = plan.zeros(plan.n_parameters)
-        self.stop = np.zeros(1, np.int64)
+        self.stop = np.zeros(1, np.int64) if stop is None else stop
         self._one_loss = np.zeros(1)
         self._team = np.zeros(TEAM_SIZE, np.int64)
         self._make_room(batch_size)
@@ -218,7 +228,7 @@ class Training:
         seconds = network.layout.flops_per_row * len(self.data.X) * epochs / FLOPS_PER_SECOND
         try:
             inline = seconds <= INLINE_SECONDS and self.threads == 1
-            finished = call() if inline else _interruptible(call, self.stop)
+            finished = call() if inline else interruptible(call, self.stop)
         except KeyboardInterrupt:  # heard when an inline call came back
             self.stop[0] = 1
             finished = np.count_nonzero(np.isfinite(losses))
@@ -293,7 +303,7 @@ def mean_loss(network, data):
     return float(numerator / denominator)
 
 
-def _interruptible(call, stop):
+def interruptible(call, stop):
     """Run `call` in a thread, and set `stop` when Ctrl-C is pressed meanwhile.
 
     Python handles signals between bytecodes of the main thread, so compiled code must not

@@ -162,7 +162,7 @@ def train(
     cdef const double *of_steps = <const double *>memory("rates", rates).start
     cdef double *epoch_losses = <double *>memory("losses", losses).start
     cdef const int64_t *stopped = <const int64_t *>memory("stop", stop).start
-    cdef Py_ssize_t n = X.shape[0], finished
+    cdef Py_ssize_t n = X.shape[0] if data.order == NULL else order.shape[1], finished
     with nogil:
         finished = run_train(
             &net, &data, n, epochs, batch_size, &how, of_steps, divided, seed, WT, G,

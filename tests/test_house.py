@@ -54,6 +54,7 @@ ARROWS = {
     },
     # The estimators are imported when scikit-learn's are asked for.
     "exchange": {"spec", "layout", "backends", "estimator_parameters", "perceptron"},
+    "many": {"checks", "fitting", "network", "regularizers", "teams", "training"},
     "health": {"checks"},
     "plots": {"checks", "inspection"},
     "compare": {"backends", "checks", "network", "plots"},

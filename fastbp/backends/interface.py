@@ -188,9 +188,10 @@ class Backend(Protocol):
         finite; then `parameters` are those before that batch (in the latter case,
         ``losses[returned]`` holds the loss).
 
-        order : int64 array of shape (rows of orders, n) or (0, n), C-contiguous, IN
-            The rows in the order of training, one line an epoch; empty for 0, 1, ..., n - 1
-            in each. A batch is `batch_size` successive entries, the last may be smaller.
+        order : int64 array of shape (epochs, any number) or of size 0, C-contiguous, IN
+            The rows to train on in the order of training, one line an epoch, in which rows may
+            be missing or come more than once; empty for 0, 1, ..., n - 1 in each. A batch is
+            `batch_size` successive entries, the last may be smaller.
         rates : float64 array of shape (steps of this call,) or (0,), IN
             The learning rate of each step; if empty, ``hyper[0]`` throughout.
         hyper : float64 array of shape (6,), IN

@@ -355,7 +355,7 @@ def train(
     steps = key = 0
     dropping = has_dropout(net)
     WT, G = pointer(transposed), pointer(gradient)
-    n = X.shape[0]
+    n = order.shape[1] if order.size > 0 else X.shape[0]
     if leading:
         set_constants(net)
         shared[STOPPED] = stop[0]

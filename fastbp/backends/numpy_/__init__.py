@@ -376,9 +376,9 @@ def train(
     rank,
 ):
     (counters,) = counters  # this backend has no teams
-    n = len(X)
+    n = order.shape[1] if order.size else len(X)
     y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
-    w = _weights(n, sample_weight)
+    w = _weights(len(X), sample_weight)
     weights, biases = views(plan, parameters)
     dW, db = views(plan, gradient)
     slots = [views(plan, slot) for slot in state]

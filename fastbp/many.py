@@ -1,0 +1,306 @@
+"""Training many networks at once: one network a thread."""
+
+import inspect
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import checks, fitting, regularizers, teams
+from .network import Network
+from .training import Data, History, interruptible
+
+OF_DATA = ("sample_weight", "class_weight", "label_smoothing")
+# What `Network.fit` takes that means nothing here, or is an argument of its own.
+NOT_TAKEN = ("self", "X", "y", "threads", "progress")
+
+
+class SomeFailed(ExceptionGroup):  # noqa: N818 - as TrainingDiverged, it says what happened
+    """The training of some networks failed; all others are trained.
+
+    Attributes
+    ----------
+    exceptions : tuple of Exception
+        What went wrong, in the order of the networks.
+    indices : list of int
+        The failed networks' numbers, from 0 on.
+    histories : list of History
+        What `fit_many` would have returned; those of failed networks end where they failed.
+    """
+
+    indices: list
+    histories: list
+
+    def __new__(cls, failures, histories):
+        n, (first, error) = len(failures), next(iter(failures.items()))
+        text = f"{n} of {len(histories)} networks failed, network {first} first: {error}"
+        self = super().__new__(cls, text, list(failures.values()))
+        self.indices, self.histories = list(failures), histories
+        return self
+
+    def __init__(self, failures, histories):
+        super().__init__(self.message, self.exceptions)
+
+    def derive(self, exceptions):
+        """A part of the failures, as ``except*`` makes it, with all of the histories.
+
+        Parameters
+        ----------
+        exceptions : sequence of Exception
+            Some of these.
+
+        Returns
+        -------
+        SomeFailed
+        """
+        known = dict(zip(self.exceptions, self.indices, strict=True))
+        return type(self)({known[error]: error for error in exceptions}, self.histories)
+
+
+@dataclass
+class Job:
+    """A network and what it will be trained with, checked."""
+
+    network: Network
+    samples: fitting.Rows
+    control: fitting.Control
+    rules: regularizers.Regularizers
+
+    @property
+    def work(self):
+        """Operations, in any unit."""
+        return self.network.layout.flops_per_row * self.samples.n * self.control.epochs
+
+
+def fit_many(
+    networks,
+    X,
+    y,
+    *,
+    rows=None,
+    threads=None,
+    progress=False,
+    **options,
+):
+    """Train any number of networks at the same time, each as `Network.fit` would, to the last bit.
+
+    Each network is trained by one thread, and compiled kernels need no lock, so that many small
+    networks keep all cores busy, which steps of a single one could not. X is held once for each
+    dtype in use; beyond the networks' parameters a thread has memory for the one that it trains.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        Changed in place. They may differ in everything but the data that they fit.
+    X : array-like of shape (n_samples, n_0)
+    y : array-like of shape (n_samples,) or (n_samples, n_m)
+    rows : list of array-like, optional
+        For each network the numbers of the samples that it is trained on, which may come more
+        than once (a bootstrap), or a mask; None for all samples. As ``fit(X[rows], y[rows])``.
+    threads : int, optional
+        By default as many as are free. The result does not depend on it.
+    progress : bool, default=False
+        Show a progress bar over the networks.
+    **options
+        All others of `Network.fit`: optimizer, schedule, epochs, batch_size, sample_weight,
+        validation_data, patience and so on. A list has one value for each network, anything
+        else is for all: numbers by layer are a tuple here, as in ``l2=(0, 0.1)``. Callbacks, which
+        may take notes, are always a list of one list each.
+
+    Returns
+    -------
+    list of History
+        In the order of the networks. After Ctrl-C those of networks that were not trained to their
+        end are `interrupted`, and there is a warning.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad arguments, with the number of the network; all networks are unchanged.
+    SomeFailed
+        If the training of some networks failed, by divergence for example, after all others were
+        trained.
+
+    Examples
+    --------
+    Four seeds at once:
+
+    >>> import numpy as np, fastbp
+    >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
+    >>> networks = [
+    ...     fastbp.Network([1, 8, 1], activation="tanh", loss="squared_error", seed=seed)
+    ...     for seed in range(4)
+    ... ]
+    >>> histories = fastbp.fit_many(
+    ...     networks, X, X**2, epochs=[10, 10, 20, 20], optimizer=fastbp.Adam(0.01)
+    ... )
+    >>> [len(history.loss) for history in histories]
+    [10, 10, 20, 20]
+    """
+    networks = _checked_networks(networks)
+    threads = teams.available() if threads is None else checks.whole_number("threads", threads)
+    checks.flag("progress", progress)
+    jobs = _jobs(networks, X, y, rows, options)
+    histories = [History(scores={name: [] for name in job.control.scores}) for job in jobs]
+    failures: dict = {}
+    finished = 0
+    stop = np.zeros(1, np.int64)
+
+    def train(i):
+        job = jobs[i]
+        if stop[0]:
+            histories[i].interrupted = True
+            return
+        try:
+            histories[i] = fitting.fit(job.network, job.samples, job.control, job.rules, 1, stop)
+        except Exception as error:
+            error.add_note(f"in network {i}")
+            histories[i] = getattr(error, "history", histories[i])
+            failures[i] = error
+
+    def count():
+        nonlocal finished
+        finished += 1
+        bar.update()
+
+    # The longest first: none of them is begun when the other threads are done already.
+    order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
+    from tqdm.auto import tqdm
+
+    with tqdm(total=len(jobs), unit="network", disable=not progress) as bar:
+        calls = [lambda i=i: train(i) for i in order]
+        interruptible(lambda: teams.share(calls, min(threads, len(jobs)), count), stop)
+    if stop[0]:
+        left = sum(history.interrupted for history in histories)
+        warnings.warn(
+            f"training interrupted; {left} of {len(jobs)} networks are not trained to the end",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    if failures:
+        raise SomeFailed(dict(sorted(failures.items())), histories)
+    return histories
+
+
+def _checked_networks(networks):
+    networks = list(networks)
+    if not networks:
+        raise ValueError("networks is empty; at least one is needed")
+    seen: dict = {}
+    for i, network in enumerate(networks):
+        if not isinstance(network, Network):
+            raise TypeError(f"networks[{i}] must be a fastbp.Network, got {network!r}")
+        if seen.setdefault(id(network), i) != i:
+            raise ValueError(
+                f"networks[{seen[id(network)]}] and networks[{i}] are the same object; pass a "
+                "copy.deepcopy, or one with another seed"
+            )
+    return networks
+
+
+def _jobs(networks, X, y, rows, options):
+    """What is to be trained. Nothing of it is checked again."""
+    known = inspect.signature(Network.fit).parameters.keys() - {*NOT_TAKEN}
+    for name in options.keys() - known:
+        raise TypeError(f"fit_many takes no argument {name!r}; known: {', '.join(sorted(known))}")
+    options = {"rows": rows, **options}
+    if not isinstance(options.get("callbacks", []), list):
+        raise TypeError(
+            "callbacks must be a list with one list of callbacks for each network, since they "
+            f"take notes; got {options['callbacks']!r}"
+        )
+    for name, value in options.items():
+        if isinstance(value, list) and len(value) != len(networks):
+            raise ValueError(
+                f"{name} is a list of {len(value)}, but there are {len(networks)} networks; a "
+                "list has one entry for each network (for one value for all with several "
+                "numbers pass a tuple)"
+            )
+    datasets = Datasets(X, y)
+    jobs = []
+    for i, network in enumerate(networks):
+        own = {
+            name: value[i] if isinstance(value, list) else value for name, value in options.items()
+        }
+        try:
+            jobs.append(_job(network, datasets, **own))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"network {i}: {error}") from error
+    return jobs
+
+
+def _job(
+    network,
+    datasets,
+    *,
+    rows,
+    epochs=20,
+    batch_size=32,
+    shuffle=True,
+    validation_data=None,
+    **options,
+):
+    network._check_parameters()
+    of_data = {name: options.pop(name) for name in OF_DATA if name in options}
+    data, rows = datasets.training(network, rows, **of_data)
+    samples = fitting.Rows(data, batch_size, shuffle, rows)
+    rules = regularizers.checked(len(network.weights), **fitting.of_rules(options))
+    validation = datasets.validation(network, validation_data)
+    return Job(
+        network,
+        samples,
+        fitting.control(network, epochs=epochs, validation=validation, **options),
+        rules,
+    )
+
+
+class Datasets:
+    """The samples as networks take them, made once for all networks that take the same."""
+
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+        self._made: dict = {}
+
+    def training(self, network, rows, sample_weight=None, class_weight=None, label_smoothing=0.0):
+        """The samples, and the checked rows."""
+        X = self._once(
+            (network.layout.sizes[0], network.layout.dtype),
+            lambda: checks.samples(self.X, network.layout.sizes[0], network.layout.dtype),
+        )
+        if rows is not None:
+            rows = checks.rows("rows", rows, len(X))
+        data = self._once(
+            (
+                *_kind(network),
+                id(sample_weight),
+                id(class_weight),
+                label_smoothing,
+                id(rows) if class_weight == "balanced" else None,
+            ),
+            lambda: network._data(
+                X,
+                self.y,
+                sample_weight,
+                class_weight=class_weight,
+                label_smoothing=label_smoothing,
+                rows=rows,
+            ),
+        )
+        if rows is not None and data.sample_weight.size and not data.sample_weight[rows].any():
+            raise ValueError("sample_weight is zero for all rows; at least one must be positive")
+        return data, rows
+
+    def validation(self, network, given):
+        """The validation data, or None."""
+        return self._once((*_kind(network), id(given)), lambda: network._validation(given))
+
+    def _once(self, key, make) -> Data:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
+def _kind(network):
+    """What the form of a network's data depends on."""
+    sizes = network.layout.sizes
+    return sizes[0], sizes[-1], network.layout.dtype, network.loss
