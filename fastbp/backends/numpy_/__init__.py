@@ -163,6 +163,23 @@ def update(optimizer, hyper, rate, counters, w, g, state, weight_decay):
         previous[...] = g
 
 
+def step(optimizer, hyper, rate, counters, layers, slots, learning):
+    """One step of all layers in the list `learning`, in place.
+
+    `layers` has the `views` of parameters and gradient, (weights, biases, dW, db), and `slots`
+    those of each slot of the state.
+    """
+    weights, biases, dW, db = layers
+    counters[0] += 1
+    counters[1] *= hyper[1]
+    counters[2] *= hyper[2]
+    for i in learning:
+        of_weights = [slot[0][i] for slot in slots]
+        of_biases = [slot[1][i] for slot in slots]
+        update(optimizer, hyper, rate, counters, weights[i], dW[i], of_weights, hyper[4])
+        update(optimizer, hyper, rate, counters, biases[i], db[i], of_biases, 0.0)
+
+
 # The passes.
 
 
@@ -381,7 +398,7 @@ def train(
     w = _weights(len(X), sample_weight)
     weights, biases = views(plan, parameters)
     dW, db = views(plan, gradient)
-    slots = [views(plan, slot) for slot in state]
+    layers, slots = (weights, biases, dW, db), [views(plan, slot) for slot in state]
     averages = views(plan, average) if average.size else ()
     steps = 0
     with np.errstate(all="ignore"):
@@ -412,21 +429,13 @@ def train(
                 denominator += count if divided else total
                 rate = float(rates[steps] if rates.size else hyper[0])
                 steps += 1
-                counters[0] += 1
-                counters[1] *= hyper[1]
-                counters[2] *= hyper[2]
                 learning = [i for i in range(len(weights)) if not rules[i + 1, spec.FROZEN]]
                 for i in learning:
                     l1, l2 = factor * rules[i + 1, spec.L1], factor * rules[i + 1, spec.L2]
                     dW[i][...] += float(l2) * weights[i] + float(l1) * np.sign(weights[i])
                 if squares.size:
                     _clip([array[i] for i in learning for array in (dW, db)], clip_norm)
-                for i in learning:
-                    of_weights = [slot[0][i] for slot in slots]
-                    of_biases = [slot[1][i] for slot in slots]
-                    W, b = weights[i], biases[i]
-                    update(optimizer, hyper, rate, counters, W, dW[i], of_weights, hyper[4])
-                    update(optimizer, hyper, rate, counters, b, db[i], of_biases, 0.0)
+                step(optimizer, hyper, rate, counters, layers, slots, learning)
                 keep = decay if counters[0] > 1 else 0.0
                 for averaged, arrays in zip(averages, (weights, biases), strict=False):
                     for i in learning:
