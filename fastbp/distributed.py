@@ -131,7 +131,7 @@ def fit(
         network,
         epochs=epochs,
         optimizer=optimizer,
-        validation_data=validation_data,
+        validation=network._validation(validation_data),
         callbacks=callbacks,
         progress=progress,
     )
@@ -192,7 +192,7 @@ class Partitions:
             self._held = self._read(range(len(pieces)))
             if not self._held:
                 raise ValueError("X has no rows in any partition; at least one sample is needed")
-        self._seed = int(network._random.integers(2**63)) if shuffle else None
+        self._seed = int(network._random.integers(2**63)) if shuffle else 0
 
     def epochs_a_call(self, scheduled):
         return 1
@@ -218,12 +218,13 @@ class Partitions:
         futures = self._client.compute([*data, *[_call(_length, part) for part in data]])
         held, lengths = futures[: len(data)], futures[len(data) :]
         try:
-            lengths = self._client.gather(lengths)
+            known = self._client.gather(lengths)
         except Exception as error:
-            failed = [i for i, future in zip(group, lengths, strict=True) if future.status == "error"]
+            pairs = zip(group, lengths, strict=True)
+            failed = [i for i, future in pairs if future.status == "error"]
             error.add_note(f"Partitions that could not be read: {failed}")
             raise
-        parts = zip(group, held, lengths, strict=True)
+        parts = zip(group, held, known, strict=True)
         return [Held(i, future, n) for i, future, n in parts if n]
 
     def _rounds(self, training, group, history):
@@ -259,13 +260,12 @@ class Partitions:
         """One step, or one average of weights, from shares of partitions: Σ w and Σ w e."""
         network, memory = self._network, training.memory
         if self._local_steps is None:
-            do, options = _gradient, ()
-            numbers = network._parameters
+            sent = _call(_as_it_is, network._parameters)
+            parts = [_call(_gradient, self._bare, sent, *share) for share in shares]
         else:
-            do, options = _train, (training.optimizer, memory.counters.tolist(), self._size)
-            numbers = np.stack([network._parameters, *memory.state])
-        sent = _call(_as_it_is, numbers)
-        parts = [_call(do, self._bare, sent, *share, *options) for share in shares]
+            sent = _call(_as_it_is, np.stack([network._parameters, *memory.state]))
+            how = training.optimizer, memory.counters.tolist(), self._size
+            parts = [_call(_train, self._bare, sent, *share, *how) for share in shares]
         while len(parts) > FAN_IN:
             parts = [_call(_sum, *parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
         try:
@@ -277,13 +277,13 @@ class Partitions:
             raise TrainingDiverged(len(history.loss) + 1, error._what, history) from None
         weight, loss, *counters = facts.tolist()
         if not math.isfinite(loss):
-            what = f"the loss of a batch is {loss / weight:g}"
+            what = f"the loss of a batch is {loss / (weight or 1):g}"
             raise TrainingDiverged(len(history.loss) + 1, what, history)
         if weight:
             with np.errstate(all="ignore"):
                 if self._local_steps is None:
                     np.divide(numbers, weight, out=training.gradient, casting="same_kind")
-                    self._step(training)
+                    _step(training)
                 else:
                     average = (numbers / weight).astype(numbers.dtype)
                     memory.state[...] = average[1:]
@@ -293,23 +293,24 @@ class Partitions:
             raise TrainingDiverged(len(history.loss) + 1, "the weights are not finite", history)
         return weight, loss
 
-    def _step(self, training):
-        """One step with the gradient of `training`, by the reference: a step is a small thing here.
 
-        The weights change all at once, so that Ctrl-C cannot come in between.
-        """
-        network, memory, plan = self._network, training.memory, self._network.layout.plan
-        parameters = network._parameters.copy()
-        numpy_.step(
-            training.optimizer.code,
-            memory.hyper,
-            float(memory.hyper[0]),
-            memory.counters,
-            (*views(plan, parameters), *views(plan, training.gradient)),
-            [views(plan, slot) for slot in memory.state],
-            range(len(plan) - 1),
-        )
-        network._parameters[...] = parameters
+def _step(training):
+    """One step with the gradient of `training`, by the reference: it is small beside a round.
+
+    The weights change all at once, so that Ctrl-C cannot come in between.
+    """
+    network, memory, plan = training.network, training.memory, training.network.layout.plan
+    parameters = network._parameters.copy()
+    numpy_.step(
+        training.optimizer.code,
+        memory.hyper,
+        float(memory.hyper[0]),
+        memory.counters,
+        (*views(plan, parameters), *views(plan, training.gradient)),
+        [views(plan, slot) for slot in memory.state],
+        range(len(plan) - 1),
+    )
+    network._parameters[...] = parameters
 
 
 class Held(NamedTuple):
@@ -340,7 +341,7 @@ def _call(function, *arguments):
     return delayed(function, pure=False, traverse=False)(*arguments)
 
 
-# What follows runs on the workers.
+# What follows runs on the workers. Numbers that are not finite are left for the client to find.
 
 
 def _as_it_is(value):
@@ -378,6 +379,7 @@ def _share(data, order, start, stop):
     return share, float(weight.sum(dtype=np.float64)) if weight.size else float(len(share.X))
 
 
+@np.errstate(all="ignore")
 def _gradient(network, parameters, data, order, start, stop):
     """W times loss and gradient on some rows of a partition."""
     share, weight = _share(data, order, start, stop)
@@ -388,6 +390,7 @@ def _gradient(network, parameters, data, order, start, stop):
     return Sums(gradient, np.array([weight, weight * loss]))
 
 
+@np.errstate(all="ignore")
 def _train(network, numbers, data, order, start, stop, optimizer, counters, batch_size):
     """W times weights, state and loss after training on some rows of a partition."""
     share, weight = _share(data, order, start, stop)
@@ -402,6 +405,7 @@ def _train(network, numbers, data, order, start, stop, optimizer, counters, batc
     return Sums(weight * np.stack([network._parameters, *memory.state]), weight * facts)
 
 
+@np.errstate(all="ignore")
 def _sum(first, *others):
     """Sums in the given order."""
     numbers, facts = first.numbers.copy(), first.facts.copy()

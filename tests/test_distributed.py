@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -200,7 +199,7 @@ LENGTHS = [20, 7, 31, 12, 10]
 
 def trained_bits(client, options, callbacks=()):
     net, _, _, X, y = start(LENGTHS, "float32")
-    distributed.fit(net, X, y, client=client, epochs=4, callbacks=callbacks, **options)
+    distributed.fit(net, X, y, client=client, epochs=3, callbacks=callbacks, **options)
     return parameters(net).tobytes()
 
 
@@ -218,14 +217,17 @@ def test_bits_do_not_depend_on_the_number_of_workers(bits, single):
 
 
 class Killer(fastbp.Callback):
-    """Kills a worker in the middle of the round after the first epoch."""
+    """Kills the worker that holds most, in the middle of the round after the first epoch."""
 
     def __init__(self, client):
         self.client = client
 
     def epoch(self, network, history):
         if len(history.loss) == 1:
-            self.killed = next(iter(self.client.run(os.getpid).values()))
+            held = {address: len(keys) for address, keys in self.client.has_what().items()}
+            most = max(held, key=held.get)
+            assert held[most] > 2  # a partition, its order, and the network
+            self.killed = self.client.run(os.getpid)[most]
             threading.Timer(0.01, os.kill, (self.killed, signal.SIGKILL)).start()
 
 
@@ -261,7 +263,7 @@ def test_peak_memory(single):
     before = max(single.run(peak).values())
     distributed.fit(net, X, X[:, 0], epochs=1, **options)
     taken = (max(single.run(peak).values()) - before) / (rows * width * 4)
-    assert taken < 8
+    assert taken < 4
 
 
 # Collections.
@@ -314,7 +316,7 @@ def test_bad_partitions_name_themselves(client, at_once):
         (holed, y_parts, "X of partition 2 has NaN or infinite values"),
         (narrow, y_parts, "X of partition 2 has 5 features, but .* input layer has 6"),
         (X_parts, labels, "labels in y of partition 1 must be in 0..2"),
-        (X_parts, y_parts.rechunk(((10, 15, 5),)), "y of partition [12] must have one entry a sampl"),
+        (X_parts, y_parts.rechunk(((10, 15, 5),)), "y of partition [12] must have one entry"),
     ]
     for X_given, y_given, message in cases:
         with pytest.raises(ValueError, match=message):
@@ -355,9 +357,10 @@ def test_bad_arguments(client):
         ),
     ]
     before = parameters(net)
+    given = {"network": net, "X": X_parts, "y": y_parts, "client": client}
     for kind, message, change in cases:
         with pytest.raises(kind, match=message):
-            distributed.fit(**{"network": net, "X": X_parts, "y": y_parts, "client": client} | change)
+            distributed.fit(**given | change)
     with pytest.raises(ValueError, match="no rows in any partition"):
         distributed.fit(net, X_parts[:0], y_parts[:0], client=client, partitions_at_once=1)
     assert np.array_equal(parameters(net), before)
@@ -411,9 +414,6 @@ class Interrupter(fastbp.Callback):
                 0.03, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)
             )
             press.start()
-
-    def end(self, network, history):
-        self.ended = time.perf_counter()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a single thread on Windows")

@@ -42,6 +42,10 @@ ARROWS = {
         *("scoring", "training"),
     },
     "online": {"fitting", "layout", "optimizers", "regularizers", "training"},
+    "distributed": {
+        *("backends", "checks", "fitting", "layout", "network", "optimizers", "regularizers"),
+        "training",
+    },
     "rate_finder": {"checks", "fitting", "optimizers", "regularizers", "training"},
     "training": {"spec", "layout", "checks", "optimizers", "regularizers", "teams", "backends"},
     "backends": {"spec"},
