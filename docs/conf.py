@@ -26,7 +26,7 @@ extensions = [
 exclude_patterns = ["_build", "_extensions", "lesson"]
 nitpicky = True
 smartquotes = False
-nitpick_ignore_regex = [("py:.*", r"(numpy|sklearn)\..*")]
+nitpick_ignore_regex = [("py:.*", r"(numpy|sklearn|torch)\..*")]
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 3
@@ -40,7 +40,7 @@ numpydoc_show_class_members = False  # the templates list them
 sphinx_gallery_conf = {
     "examples_dirs": ["lesson", "../examples"],
     "gallery_dirs": ["generated/lesson", "generated/examples"],
-    "filename_pattern": r"\.py$",
+    "filename_pattern": r"/(?!dask_)\w+\.py$",  # no workers of a cluster, which say much
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("fastbp",),

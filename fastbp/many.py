@@ -18,10 +18,10 @@ NOT_TAKEN = ("self", "X", "y", "threads", "progress")
 class SomeFailed(ExceptionGroup):  # noqa: N818 - as TrainingDiverged, it says what happened
     """The training of some networks failed; all others are trained.
 
+    As of any ``ExceptionGroup``, ``exceptions`` is what went wrong, in the order of the networks.
+
     Attributes
     ----------
-    exceptions : tuple of Exception
-        What went wrong, in the order of the networks.
     indices : list of int
         The failed networks' numbers, from 0 on.
     histories : list of History
