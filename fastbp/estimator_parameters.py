@@ -6,13 +6,18 @@ Names, defaults and constraints are scikit-learn's; fastbp's own come last.
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from . import spec
 from .backends import BACKENDS
+from .regularizers import EMA, SWA
 
 STOCHASTIC = ("sgd", "adam")
-# scikit-learn's names of activations -> Network's.
-ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
+# Parameters without a meaning where there are no steps.
+NOT_FOR_LBFGS = ("l1", "dropout", "clip_norm", "average", "progress")
+# scikit-learn's name of an activation -> Network's; the others are the same.
+ALIASES = {"logistic": "sigmoid"}
 
 _AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
 _AT_LEAST_ZERO = Interval(Real, 0, None, closed="left")
@@ -21,7 +26,7 @@ _BELOW_ONE = Interval(Real, 0, 1, closed="left")
 
 CONSTRAINTS: dict = {
     "hidden_layer_sizes": ["array-like", _AT_LEAST_ONE],
-    "activation": [StrOptions(set(ACTIVATIONS))],
+    "activation": [StrOptions({*ALIASES, *spec.ACTIVATIONS}), "array-like"],
     "solver": [StrOptions({"lbfgs", *STOCHASTIC})],
     "alpha": [_AT_LEAST_ZERO],
     "batch_size": [StrOptions({"auto"}), _AT_LEAST_ONE],
@@ -46,13 +51,34 @@ CONSTRAINTS: dict = {
     "backend": [StrOptions({"auto", *BACKENDS}), None],
     "threads": [_AT_LEAST_ONE, None],
     "dtype": [StrOptions({"auto", "float32", "float64"})],
+    "l1": [_AT_LEAST_ZERO, "array-like"],
+    "dropout": [_BELOW_ONE, "array-like"],
+    "clip_norm": [_ABOVE_ZERO, None],
+    "average": [EMA, SWA, None],
+    "frozen": ["array-like"],
+    "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+    "progress": ["boolean"],
+}
+CLASSIFIER_CONSTRAINTS: dict = {
+    **CONSTRAINTS,
+    "label_smoothing": [_BELOW_ONE],
+    "class_weight": [dict, list, StrOptions({"balanced"}), None],
+}
+REGRESSOR_CONSTRAINTS: dict = {
+    **CONSTRAINTS,
+    "loss": [
+        StrOptions({"squared_error", "poisson", "absolute_error", "huber", "quantile"}),
+        callable,
+    ],
+    "loss_parameter": [_ABOVE_ZERO, None],
 }
 
 _PARAMETERS = """\
     hidden_layer_sizes : int or array-like of shape (n_layers - 2,), default=(100,)
         Numbers of units of the hidden layers; none of them for a linear model.
-    activation : {{"identity", "logistic", "tanh", "relu"}}, default="relu"
-        Function of the hidden layers.
+    activation : str or array-like of str, default="relu"
+        Function of the hidden layers, one for all or one each: "identity", "logistic", "tanh",
+        "relu", or another one of `Network`'s.
     solver : {{"lbfgs", "sgd", "adam"}}, default="adam"
         "lbfgs" is SciPy's L-BFGS-B on the whole data, "sgd" stochastic gradient descent, "adam"
         Adam with ε beside √v.
@@ -109,7 +135,26 @@ _PARAMETERS = """\
         step has work for and as are free, often one.
     dtype : {{"auto", "float32", "float64"}}, default="auto"
         Precision of coefficients and computation. "auto" is float32 for X of float32, and
-        float64 otherwise; "float32" is the faster one."""
+        float64 otherwise; "float32" is the faster one.
+    l1 : float or array-like of float, default=0.0
+        Strength of an L1 penalty, l1 Σ |W|, as alpha is one of L2; a number for all layers, or
+        one for each entry of `coefs_`. Not for "lbfgs".
+    dropout : float or array-like of float, default=0.0
+        The rate at which units are left out of a step, each time drawn anew: one for all hidden
+        layers, or one each, with another one for the input before them or not. Not for "lbfgs".
+    clip_norm : float or None, default=None
+        The largest Euclidean norm of a step's gradient; larger ones are scaled down to it. Not
+        for "lbfgs".
+    average : EMA, SWA or None, default=None
+        Average the weights over training; scores are those of the average, and the estimator
+        ends with it. Not for "lbfgs", nor for `partial_fit`.
+    frozen : array-like of int, default=()
+        Indices of entries of `coefs_` and `intercepts_` that training leaves as they are.
+    scoring : str, callable or None, default=None
+        The score that early stopping looks at, as scikit-learn names scorers; None for
+        {score}.
+    progress : bool, default=False
+        Show a progress bar over `max_iter` epochs. Not for "lbfgs"."""
 
 _ATTRIBUTES = """\
     coefs_, intercepts_ : list of ndarray
@@ -122,7 +167,8 @@ _ATTRIBUTES = """\
     best_loss_ : float or None
         The smallest of them; None with early stopping.
     validation_scores_ : list of float or None
-        {score} on the held-out samples after each epoch; None without early stopping.
+        {score}, or what `scoring` says, on the held-out samples after each epoch; None without
+        early stopping.
     best_validation_score_ : float or None
         The best of them.
     n_iter_ : int
@@ -151,3 +197,10 @@ def documented(**words):
         return estimator
 
     return fill
+
+
+def hidden_activations(activation, n_hidden):
+    """Network's names of the hidden layers' activations, from the parameter."""
+    if isinstance(activation, str):
+        activation = [activation] * n_hidden
+    return spec.hidden_activations([ALIASES.get(name, name) for name in activation], n_hidden)

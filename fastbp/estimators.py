@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
@@ -15,8 +15,12 @@ from sklearn.utils.multiclass import (
 )
 
 from .checks import NO_LABELS
-from .estimator_parameters import CONSTRAINTS, documented
-from .perceptron import MultilayerPerceptron
+from .estimator_parameters import (
+    CLASSIFIER_CONSTRAINTS,
+    REGRESSOR_CONSTRAINTS,
+    documented,
+)
+from .perceptron import LOSSES, MultilayerPerceptron
 
 
 @documented(stratified=" (the classes of two in proportion)", score="Accuracy")
@@ -29,6 +33,12 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     Parameters
     ----------
     {parameters}
+    label_smoothing : float, default=0.0
+        Share of the targets that is spread evenly over the classes, in [0, 1). `loss_` is the
+        exact log loss then.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weights of the classes, by which sample weights are multiplied; "balanced" for those that
+        make all classes count the same. A list has one dict for each of several labels.
 
     Attributes
     ----------
@@ -50,6 +60,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     array([1, 0, 1, 0, 0])
     """
 
+    _parameter_constraints: dict = CLASSIFIER_CONSTRAINTS
     loss = "log_loss"  # as scikit-learn's has it
 
     def __init__(
@@ -81,20 +92,29 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         backend=None,
         threads=None,
         dtype="auto",
+        l1=0.0,
+        dropout=0.0,
+        clip_norm=None,
+        average=None,
+        frozen=(),
+        scoring=None,
+        progress=False,
+        label_smoothing=0.0,
+        class_weight=None,
     ):
         self._set(locals())
 
     def _output_activation(self):
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
-    def _validate_targets(self, y, incremental):
+    def _validate_targets(self, y, incremental, validation=False):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
         else:
-            self._check_classes(unique_labels(y))
+            self._check_classes(unique_labels(y), all_of_them=self.warm_start and not validation)
         kind, n_classes = self._label_binarizer.y_type_, len(self.classes_)
         if kind.startswith("multilabel") or y.ndim != 1:
             targets = self._label_binarizer.transform(y)
@@ -104,9 +124,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
             return numbers, np.empty((0, n_classes)), n_classes
         return NO_LABELS, numbers.reshape(-1, 1), 1
 
-    def _check_classes(self, classes):
+    def _check_classes(self, classes, all_of_them):
         """Whether those of y go with those of earlier calls."""
-        if self.warm_start:
+        if all_of_them:
             if set(classes) != set(self.classes_):
                 raise ValueError(
                     "warm_start can only be used where `y` has the same "
@@ -118,6 +138,28 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
                 "`y` has classes not in `self.classes_`. "
                 f"`self.classes_` has {self.classes_}. 'y' has {classes}."
             )
+
+    def _truth(self, samples):
+        if samples.labels.size:
+            return self.classes_[samples.labels]
+        multilabel = self._label_binarizer.y_type_.startswith("multilabel")
+        return samples.targets if multilabel else self.classes_[samples.targets.ravel()]
+
+    def _weigh(self, y, sample_weight, incremental):
+        if self.class_weight is None:
+            return sample_weight
+        if incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight 'balanced' is not supported for partial_fit, which does not see all "
+                "of y. Pass a dict, as sklearn.utils.class_weight.compute_class_weight computes it."
+            )
+        if isinstance(self.class_weight, dict) and y.size == len(y):
+            y = np.ravel(y)  # of which a batch may lack some classes
+            by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            weight = by_class[np.searchsorted(self.classes_, y)]
+        else:
+            weight = compute_sample_weight(self.class_weight, y)
+        return weight if sample_weight is None else weight * sample_weight
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -234,10 +276,15 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
 
     Parameters
     ----------
-    loss : {{"squared_error", "poisson"}}, default="squared_error"
+    loss : {{"squared_error", "poisson", "absolute_error", "huber", "quantile"}} or callable, \
+            default="squared_error"
         Half the squared error, averaged over the outputs, or half the Poisson deviance, summed
-        over them; the latter takes y ≥ 0 and predicts exp of the last layer.
+        over them; the latter takes y ≥ 0 and predicts exp of the last layer. Beyond
+        scikit-learn's, `Network`'s other losses for real numbers, and functions as it takes
+        them; summed over the outputs.
     {parameters}
+    loss_parameter : float or None, default=None
+        "huber"'s δ > 0 (by default 1) or "quantile"'s q in (0, 1) (by default 0.5, the median).
 
     Attributes
     ----------
@@ -257,10 +304,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
     True
     """
 
-    _parameter_constraints: dict = {
-        **CONSTRAINTS,
-        "loss": [StrOptions({"squared_error", "poisson"})],
-    }
+    _parameter_constraints: dict = REGRESSOR_CONSTRAINTS
 
     def __init__(
         self,
@@ -292,13 +336,26 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         backend=None,
         threads=None,
         dtype="auto",
+        l1=0.0,
+        dropout=0.0,
+        clip_norm=None,
+        average=None,
+        frozen=(),
+        scoring=None,
+        progress=False,
+        loss_parameter=None,
     ):
         self._set(locals())
 
     def _output_activation(self):
         return "exp" if self.loss == "poisson" else "identity"
 
-    def _validate_targets(self, y, incremental):
+    def _loss(self):
+        if self.loss == "poisson" or self.out_activation_ == "exp":
+            return LOSSES[self.out_activation_], self.loss_parameter  # of the coefficients' time
+        return self.loss, self.loss_parameter
+
+    def _validate_targets(self, y, incremental, validation=False):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         targets = y.reshape(len(y), -1)
@@ -326,6 +383,9 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
             The trained estimator.
         """
         return self._fit(X, y, sample_weight, incremental=True)
+
+    def _truth(self, samples):
+        return samples.targets.ravel() if self.n_outputs_ == 1 else samples.targets
 
     def predict(self, X):
         """The values for X.

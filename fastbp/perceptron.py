@@ -4,23 +4,25 @@ The order of checks, draws of random numbers and attributes is scikit-learn's, s
 parameters give the same numbers; docs/estimators.md lists the differences.
 """
 
-import math
-import warnings
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context, is_classifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
+from sklearn.base import _fit_context, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from . import solvers
-from .estimator_parameters import ACTIVATIONS, CONSTRAINTS, STOCHASTIC
+from . import regularizers, solvers
+from .estimator_parameters import (
+    CONSTRAINTS,
+    NOT_FOR_LBFGS,
+    STOCHASTIC,
+    hidden_activations,
+)
 from .network import Network
 from .optimizers import Adam
+from .stochastic import NOT_FINITE, StochasticTraining
 
 # Output activations -> Network's losses.
 LOSSES = {
@@ -29,10 +31,6 @@ LOSSES = {
     "identity": "squared_error",
     "exp": "poisson",
 }
-NOT_FINITE = (
-    "Solver produced non-finite parameter weights. The input data may"
-    " contain large values and need to be preprocessed."
-)
 
 
 class Held(NamedTuple):
@@ -53,11 +51,12 @@ def _same(ours, theirs):
     return len(ours) == len(theirs) and all(a is b for a, b in zip(ours, theirs, strict=True))
 
 
-class MultilayerPerceptron(BaseEstimator, ABC):
+class MultilayerPerceptron(StochasticTraining, ABC):
     """Base of the estimators; not used by itself.
 
-    A subclass sets its parameters and says how targets become `Samples` (`_targets`), which
-    output they ask for (`_output_activation`) and what an output scores (`_score_outputs`).
+    A subclass sets its parameters and says how targets become `Samples` and back
+    (`_validate_targets`, `_truth`), which output and loss they ask for (`_output_activation`,
+    `_loss`) and what an output scores (`_scorer`).
     """
 
     _parameter_constraints: dict = CONSTRAINTS
@@ -65,11 +64,6 @@ class MultilayerPerceptron(BaseEstimator, ABC):
     coefs_: list
     intercepts_: list
     _held: Held | None
-    # Either None or a number, list or array, by early stopping.
-    best_loss_: Any
-    validation_scores_: Any
-    best_validation_score_: Any
-    _best: Any
 
     def _set(self, parameters):
         """Keep the constructor's arguments, given as its `locals()`."""
@@ -78,12 +72,20 @@ class MultilayerPerceptron(BaseEstimator, ABC):
                 setattr(self, name, value)
 
     @abstractmethod
-    def _validate_targets(self, y, incremental):
+    def _validate_targets(self, y, incremental, validation=False):
         """y as (labels, targets, number of outputs), see `solvers.Samples`."""
 
     @abstractmethod
     def _output_activation(self):
         """scikit-learn's name of the output activation."""
+
+    def _loss(self):
+        """Network's loss for that, and its parameter."""
+        return LOSSES[self.out_activation_], None
+
+    @abstractmethod
+    def _truth(self, samples):
+        """The y of samples, as `_validate_targets` had it."""
 
     @abstractmethod
     def _strata(self, samples):
@@ -102,7 +104,9 @@ class MultilayerPerceptron(BaseEstimator, ABC):
         they are copied in, now and whenever they are needed, since they may change unseen.
         To `adopt` is to replace them by views.
         """
-        made_for = (self.activation, self.out_activation_, self.backend)
+        named = isinstance(self.activation, str)
+        activation = self.activation if named else tuple(self.activation)
+        made_for = (activation, *self._loss(), self.backend)
         held = getattr(self, "_held", None)
         if held is not None and held.made_for != made_for:
             held = None
@@ -138,16 +142,16 @@ class MultilayerPerceptron(BaseEstimator, ABC):
             dtype,
         ):
             return held.network
-        network = Network(
+        loss, parameter = self._loss()
+        return Network(
             sizes,
-            activation=ACTIVATIONS[self.activation],
-            loss=LOSSES[self.out_activation_],
+            activation=hidden_activations(self.activation, len(coefs) - 1),
+            loss=loss,
+            loss_parameter=parameter,
             dtype=dtype,
             seed=0,
             backend=self.backend,
         )
-        solvers.report_as_scikit_learn(network)
-        return network
 
     def __getstate__(self):
         """All but the network, which is made again where the backend of the parameters is."""
@@ -163,9 +167,12 @@ class MultilayerPerceptron(BaseEstimator, ABC):
         self.n_layers_ = len(layer_units)
         self.out_activation_ = self._output_activation()
         self.coefs_, self.intercepts_ = [], []
-        for fan_in, fan_out in zip(layer_units, layer_units[1:], strict=False):
+        names = hidden_activations(self.activation, len(layer_units) - 2)
+        names = [*names, names[-1] if names else self.activation]  # as if the output had it, too
+        for fan_in, fan_out, name in zip(layer_units, layer_units[1:], names, strict=False):
             # Glorot and Bengio, AISTATS 2010; scikit-learn's factor for the logistic function.
-            bound = np.sqrt((2 if self.activation == "logistic" else 6) / (fan_in + fan_out))
+            factor = 2 if name in ("logistic", "sigmoid") else 6
+            bound = np.sqrt(factor / (fan_in + fan_out))
             draw = self._random_state.uniform
             self.coefs_.append(draw(-bound, bound, (fan_in, fan_out)).astype(dtype, copy=False))
             self.intercepts_.append(draw(-bound, bound, fan_out).astype(dtype, copy=False))
@@ -185,7 +192,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):
     # Fitting.
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit to data X and targets y.
 
         Parameters
@@ -196,13 +203,18 @@ class MultilayerPerceptron(BaseEstimator, ABC):
             Class labels, or an indicator matrix of several labels; real numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
+        X_val, y_val : like X and y, default=None
+            Samples for early stopping to look at, instead of some of X.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        return self._fit(X, y, sample_weight, incremental=False)
+        validation = (X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, validation)
 
     def _check_solver(self):
         if self.solver not in STOCHASTIC:
@@ -212,25 +224,41 @@ class MultilayerPerceptron(BaseEstimator, ABC):
             )
         return True
 
-    def _fit(self, X, y, sample_weight, incremental):
+    def _fit(self, X, y, sample_weight, validation=(None, None, None), incremental=False):
+        if self.solver == "lbfgs":
+            for name in NOT_FOR_LBFGS:
+                value = getattr(self, name)
+                if value is not None and np.any(value):
+                    raise ValueError(
+                        f"{name} is for the solvers 'sgd' and 'adam', but solver is 'lbfgs' and "
+                        f"{name}={value!r}"
+                    )
+        network, samples = self._build(X, y, sample_weight, incremental)
+        validation = self._validation(*validation)
+        # What scikit-learn reports has no meaning for targets between the classes.
+        solvers.report_as_scikit_learn(network, exactly=self._smoothing() > 0)
+        if self.solver == "lbfgs":
+            self._fit_lbfgs(network, samples)
+        else:
+            self._fit_stochastic(network, samples, validation, incremental)
+        if not network._backend.finite(network._parameters):
+            network.layout.clear_padding(network._parameters)
+            if not network._backend.finite(network._parameters):
+                raise ValueError(NOT_FINITE)
+        return self
+
+    def _build(self, X, y, sample_weight=None, incremental=False):
+        """The network to train, with its first coefficients if need be, and checked samples."""
         hidden = self.hidden_layer_sizes
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=not is_classifier(self),
-            dtype=(np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype),
-            reset=first_pass,
-        )
+        X, y = self._checked(X, y, reset=first_pass)
         labels, targets, self.n_outputs_ = self._validate_targets(y, incremental)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
+        sample_weight = self._weigh(y, sample_weight, incremental)
         self._random_state = check_random_state(self.random_state)
         if first_pass:
             self._initialize([X.shape[1], *hidden, self.n_outputs_], X.dtype)
@@ -243,19 +271,64 @@ class MultilayerPerceptron(BaseEstimator, ABC):
                 f"y has {self.n_outputs_} outputs, but the coefficients that are there already "
                 f"give {network.layout.sizes[-1]}"
             )
-        if not isinstance(X, np.ndarray):
-            X = X.tocsr()  # whose rows can be taken
-        samples = solvers.Samples(X, labels, targets, sample_weight)
-        if self.solver == "lbfgs":
-            self._fit_lbfgs(network, samples)
-        else:
-            self._fit_stochastic(network, samples, incremental)
-        return self
+        return network, solvers.Samples(X, labels, targets, sample_weight)
+
+    def _checked(self, X, y, reset):
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=not is_classifier(self),
+            dtype=(np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype),
+            reset=reset,
+        )
+        return (X if isinstance(X, np.ndarray) else X.tocsr()), y  # whose rows can be taken
+
+    def _validation(self, X, y, sample_weight):
+        """The user's own samples for early stopping, or None."""
+        if X is None and y is None:
+            if sample_weight is not None:
+                raise ValueError("sample_weight_val is provided, but X_val was not provided.")
+            return None
+        if X is None or y is None:
+            given, missing = ("y_val", "X_val") if X is None else ("X_val", "y_val")
+            raise ValueError(f"{given} is provided, but {missing} was not provided.")
+        if not self.early_stopping:
+            raise ValueError(
+                "X_val and y_val are passed to fit while at the same time early_stopping is "
+                "False. When passing X_val and y_val to fit, early_stopping should be set to True."
+            )
+        X, y = self._checked(X, y, reset=False)
+        labels, targets, n_outputs = self._validate_targets(y, incremental=True, validation=True)
+        if n_outputs != self.n_outputs_:
+            raise ValueError(f"y_val has {n_outputs} outputs, but y has {self.n_outputs_}")
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        return solvers.Samples(X, labels, targets, self._weigh(y, sample_weight, False))
+
+    def _weigh(self, y, sample_weight, incremental):
+        """The sample weights, times those of the classes if there are any."""
+        return sample_weight
+
+    def _regularizers(self, network):
+        return regularizers.checked(
+            len(network.weights),
+            l1=self.l1,
+            l2=self.alpha,
+            dropout=self.dropout,
+            clip_norm=self.clip_norm,
+            average=self.average,
+            frozen=self.frozen,
+            divided=True,
+        )
 
     def _fit_lbfgs(self, network, samples):
         result = solvers.minimize(
             network,
-            samples,
+            samples.smooth(network, self._smoothing()),
+            self._regularizers(network),
             self.alpha,
             tol=self.tol,
             max_iter=self.max_iter,
@@ -263,143 +336,6 @@ class MultilayerPerceptron(BaseEstimator, ABC):
         )
         self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
         self.loss_ = float(result.fun)
-        _check_finite(network)
-
-    def _fit_stochastic(self, network, samples, incremental):
-        if not incremental or not hasattr(self, "_optimizer"):
-            self._optimizer = self._stepping(network)
-        self._optimizer.check(network.layout)
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
-        if not hasattr(self, "loss_curve_") or self.early_stopping != (self.best_loss_ is None):
-            self._begin_records()  # a warm start after another solver, or without early stopping
-        score = None
-        if self.early_stopping:
-            samples, score = self._hold_out(network, samples)
-        n = len(samples)
-        epochs = solvers.Epochs(
-            network, samples, self._optimizer, self._batch_rows(n), self.alpha, self.threads
-        )
-        order = np.arange(n) if self.shuffle else None
-        self.n_iter_ = 0
-        try:
-            for _ in range(self.max_iter):
-                if order is not None:
-                    self._random_state.shuffle(order)  # what sklearn.utils.shuffle comes to
-                self.loss_ = epochs.run(order)
-                self.n_iter_ += 1
-                self.t_ += n
-                if self._ends(network, score) or incremental:
-                    break
-                if self.n_iter_ == self.max_iter:
-                    warnings.warn(
-                        f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
-                        "reached and the optimization hasn't converged yet.",
-                        ConvergenceWarning,
-                        stacklevel=2,
-                    )
-        except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
-        if self.early_stopping:
-            if self._best is not None:
-                network._parameters[...] = self._best
-            # As in scikit-learn, where these are one with the coefficients from now on, and change
-            # with them in a warm start.
-            self._best = None
-        elif not math.isfinite(self.loss_):
-            raise ValueError(NOT_FINITE)
-        _check_finite(network)
-
-    def _begin_records(self):
-        """Empty curves, and nothing reached so far."""
-        self.loss_curve_ = []
-        self._no_improvement_count = 0
-        self._best = None
-        self.validation_scores_ = [] if self.early_stopping else None
-        self.best_validation_score_ = -np.inf if self.early_stopping else None
-        self.best_loss_ = None if self.early_stopping else np.inf
-
-    def _batch_rows(self, n):
-        """The batch size for n samples."""
-        if self.batch_size == "auto":
-            return min(200, n)
-        if self.batch_size > n:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than "
-                "sample size. It is going to be clipped",
-                stacklevel=2,
-            )
-        return min(self.batch_size, n)
-
-    def _hold_out(self, network, samples):
-        """The samples to train on, and the score of those held out as a function."""
-        rows = np.arange(len(samples))
-        train, held_out = train_test_split(
-            rows,
-            random_state=self._random_state,
-            test_size=self.validation_fraction,
-            stratify=self._strata(samples),
-        )
-        if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' "
-                "or the size of your dataset."
-            )
-        validation = samples.take(held_out)
-        X, score = validation.X, self._scorer(validation)
-        if not validation.sparse:
-            X = np.ascontiguousarray(X, network.layout.dtype)
-        if self.best_validation_score_ == -np.inf:
-            self._best = network._parameters.copy()
-        return samples.take(train), lambda: score(solvers.outputs(network, X))
-
-    def _ends(self, network, score):
-        """Take note of an epoch; returns whether it is the last one."""
-        self.loss_curve_.append(self.loss_)
-        if self.verbose:
-            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
-        diverged = not math.isfinite(self.loss_)
-        if score is None:
-            self._note_loss()
-        else:
-            self._note_score(math.nan if diverged else score(), network)
-        if diverged:
-            if score is not None:
-                warnings.warn(
-                    f"Training diverged in iteration {self.n_iter_}; the coefficients with the "
-                    "best validation score so far are kept.",
-                    ConvergenceWarning,
-                    stacklevel=3,
-                )
-            return True
-        self._optimizer.end_epoch(self.t_)
-        if self._no_improvement_count <= self.n_iter_no_change:
-            return False
-        what = "Training loss" if score is None else "Validation score"
-        ends = self._optimizer.stops(
-            f"{what} did not improve more than tol={self.tol:f} "
-            f"for {self.n_iter_no_change} consecutive epochs.",
-            self.verbose,
-        )
-        if not ends:
-            self._no_improvement_count = 0
-        return ends
-
-    def _note_loss(self):
-        loss = self.loss_
-        worse = loss > self.best_loss_ - self.tol
-        self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
-        self.best_loss_ = min(self.best_loss_, loss)
-
-    def _note_score(self, score, network):
-        self.validation_scores_.append(score)
-        if self.verbose:
-            print(f"Validation score: {score:f}")
-        worse = score < self.best_validation_score_ + self.tol
-        self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
-        if score > self.best_validation_score_:
-            self.best_validation_score_ = score
-            self._best = network._parameters.copy()
 
     # Predicting.
 
@@ -430,10 +366,3 @@ def _check_width(network, X):
         raise ValueError(
             f"X has {X.shape[1]} features, but coefs_ are for {network.layout.sizes[0]}"
         )
-
-
-def _check_finite(network):
-    if not network._backend.finite(network._parameters):
-        network.layout.clear_padding(network._parameters)
-        if not network._backend.finite(network._parameters):
-            raise ValueError(NOT_FINITE)

@@ -13,6 +13,7 @@ from . import regularizers
 from .checks import NO_LABELS
 from .layout import views
 from .optimizers import SGD
+from .spec import FROZEN
 from .training import NATURAL_ORDER, Data, History, Memory, Training, TrainingDiverged
 
 # Sparse rows are made dense for as many numbers as this at a time.
@@ -49,6 +50,12 @@ class Samples:
             None if self.weight is None else self.weight[rows],
         )
 
+    def smooth(self, network, amount):
+        """These with an amount of the targets' weight spread over all classes."""
+        classes, targets = network.layout.sizes[-1], (self.labels, self.targets)
+        labels, values = regularizers.smooth(targets, classes, network.loss, amount)
+        return Samples(self.X, labels, values, self.weight)
+
     def total(self):
         """Σ w."""
         return float(len(self) if self.weight is None else self.weight.sum(dtype=np.float64))
@@ -82,17 +89,18 @@ def outputs(network, X):
     return np.concatenate([network._outputs(part.data(dtype).X) for part in parts])
 
 
-def report_as_scikit_learn(network):
+def report_as_scikit_learn(network, exactly=False):
     """Let the network report scikit-learn's losses, of which its gradients are not derivatives.
 
-    That of a probability p is -ln p with p at least the machine epsilon, and the squared error is
-    averaged over the outputs, while its gradient is that of the sum.
+    That of a probability p is -ln p with p at least the machine epsilon, or if `exactly` just
+    -ln p, and the squared error is averaged over the outputs, while its gradient is that of the
+    sum.
     """
     epsilon = float(np.finfo(network.layout.dtype).eps)
     if network.loss == "log_loss":
-        network._loss_parameter = epsilon
+        network._loss_parameter = 0.0 if exactly else epsilon
     elif network.loss == "cross_entropy":
-        network._loss_parameter = -math.log(epsilon)
+        network._loss_parameter = 0.0 if exactly else -math.log(epsilon)
     elif network.loss == "squared_error":
         network._loss_parameter = 1 / network.layout.sizes[-1]
 
@@ -162,12 +170,14 @@ class Epochs:
     samples : Samples
     stepping : Stepping
     batch_size : int
-    alpha : float
-        L2 penalty: α/2 Σ W² / Σ w is added to a batch's loss, w being its sample weights.
+    rules : Regularizers
+        Penalties that are divided by the sum of a batch's sample weights, and the like.
     threads : int or None
+    seed : int
+        Of dropout.
     """
 
-    def __init__(self, network, samples, stepping, batch_size, alpha, threads):
+    def __init__(self, network, samples, stepping, batch_size, rules, threads, seed):
         self.network, self.samples = network, samples
         self.rows = samples.chunk(batch_size)
         self.whole = self.rows == len(samples)
@@ -178,10 +188,12 @@ class Epochs:
             data,
             stepping.optimizer,
             batch_size,
-            regularizers.checked(len(network.weights), l2=alpha, divided=True),
+            rules,
             network._threads(threads, batch_size),
             memory=stepping.memory,
+            seed=seed,
         )
+        self.history = History()
 
     def run(self, order):
         """Train for an epoch, and return its loss: NaN or infinite if training diverged.
@@ -196,10 +208,19 @@ class Epochs:
         KeyboardInterrupt
             The network is as the last step left it.
         """
-        n = len(self.samples)
         if self.whole:
-            return self._part(NATURAL_ORDER if order is None else order.reshape(1, n))
-        total = 0.0
+            n = len(self.samples)
+            loss = self._part(NATURAL_ORDER if order is None else order.reshape(1, n))
+        else:
+            loss = self._parts(order)
+        self.history.loss.append(loss)
+        if math.isfinite(loss):
+            self.training.count_epoch(len(self.history.loss))
+        return loss
+
+    def _parts(self, order):
+        """An epoch over rows that are made dense some at a time."""
+        n, total = len(self.samples), 0.0
         for start in range(0, n, self.rows):
             rows = slice(start, start + self.rows)
             part = self.samples.take(rows if order is None else order[rows])
@@ -218,10 +239,11 @@ class Epochs:
         return history.loss[0]
 
 
-def minimize(network, samples, alpha, *, tol, max_iter, max_fun):
+def minimize(network, samples, rules, alpha, *, tol, max_iter, max_fun):
     """Minimise scikit-learn's objective by L-BFGS; the network ends at the minimum.
 
-    The objective is the mean loss over all samples plus α/2 Σ W² / Σ w.
+    The objective is the mean loss over all samples plus α/2 Σ W² / Σ w; of the rules only those
+    of frozen layers count.
 
     Returns
     -------
@@ -229,7 +251,7 @@ def minimize(network, samples, alpha, *, tol, max_iter, max_fun):
     """
     import scipy.optimize
 
-    objective = Objective(network, samples, alpha)
+    objective = Objective(network, samples, alpha, rules.rules[1:, FROZEN])
     result = scipy.optimize.minimize(
         objective,
         objective.start(),
@@ -244,7 +266,7 @@ def minimize(network, samples, alpha, *, tol, max_iter, max_fun):
 class Objective:
     """The objective and its gradient as functions of one vector: all weights, then all biases."""
 
-    def __init__(self, network, samples, alpha):
+    def __init__(self, network, samples, alpha, frozen):
         self.network, self.samples = network, samples
         layout = network.layout
         self.parameters = [*network.weights, *network.biases]
@@ -254,6 +276,8 @@ class Objective:
         ends = np.cumsum([view.size for view in self.parameters]).tolist()
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
         self.n_weights = ends[len(weights) - 1]
+        layers = zip(self.slices, [*frozen, *frozen], strict=True)
+        self.frozen = [part for part, still in layers if still]
         self.total = samples.total()
         self.penalty = alpha / self.total
         self.rows = samples.chunk(1)
@@ -279,6 +303,8 @@ class Objective:
             loss += share * self.network._loss_and_gradient(data, self.gradient)
             for part, gradient in zip(self.slices, self.gradients, strict=True):
                 slope[part] += share * gradient.ravel()
+        for part in self.frozen:
+            slope[part] = 0
         return loss, slope
 
     def _sparse_parts(self):

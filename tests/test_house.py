@@ -66,9 +66,13 @@ ARROWS = {
     "least_squares": {
         *("spec", "checks", "parameters", "regularizers", "training", "inspection", "network"),
     },
-    "solvers": {"layout", "checks", "optimizers", "regularizers", "training"},
-    "estimator_parameters": {"backends"},
-    "perceptron": {"estimator_parameters", "network", "optimizers", "solvers"},
+    "solvers": {"layout", "checks", "optimizers", "regularizers", "spec", "training"},
+    "estimator_parameters": {"backends", "regularizers", "spec"},
+    "stochastic": {"solvers", "training"},
+    "perceptron": {
+        *("estimator_parameters", "network", "optimizers", "regularizers", "solvers"),
+        "stochastic",
+    },
     "estimators": {"checks", "estimator_parameters", "perceptron"},
 }
 A_BACKEND = {"spec", "layout"}
