@@ -12,10 +12,11 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from . import spec
 from .backends import BACKENDS
 from .regularizers import EMA, SWA
+from .schedules import Schedule
 
 STOCHASTIC = ("sgd", "adam")
 # Parameters without a meaning where there are no steps.
-NOT_FOR_LBFGS = ("l1", "dropout", "clip_norm", "average", "progress")
+NOT_FOR_LBFGS = ("l1", "dropout", "clip_norm", "average", "schedule", "callbacks", "progress")
 # scikit-learn's name of an activation -> Network's; the others are the same.
 ALIASES = {"logistic": "sigmoid"}
 
@@ -56,7 +57,9 @@ CONSTRAINTS: dict = {
     "clip_norm": [_ABOVE_ZERO, None],
     "average": [EMA, SWA, None],
     "frozen": ["array-like"],
+    "schedule": [Schedule, None],
     "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+    "callbacks": ["array-like"],
     "progress": ["boolean"],
 }
 CLASSIFIER_CONSTRAINTS: dict = {
@@ -150,11 +153,17 @@ _PARAMETERS = """\
         ends with it. Not for "lbfgs", nor for `partial_fit`.
     frozen : array-like of int, default=()
         Indices of entries of `coefs_` and `intercepts_` that training leaves as they are.
+    schedule : Schedule or None, default=None
+        How the learning rate changes in the course of `max_iter` epochs, instead of
+        `learning_rate`, which must be "constant". Not for "lbfgs", nor for `partial_fit`.
     scoring : str, callable or None, default=None
         The score that early stopping looks at, as scikit-learn names scorers; None for
         {score}.
+    callbacks : list of Callback, default=()
+        What else to call before, between and after the epochs, with the network behind the
+        estimator, see `Callback`. Not for "lbfgs", nor for `partial_fit`.
     progress : bool, default=False
-        Show a progress bar over `max_iter` epochs. Not for "lbfgs"."""
+        Show a progress bar over `max_iter` epochs. Not for "lbfgs", nor for `partial_fit`."""
 
 _ATTRIBUTES = """\
     coefs_, intercepts_ : list of ndarray

@@ -192,21 +192,25 @@ def control(
     monitor="validation_loss",
     callbacks=(),
     progress=False,
+    recorded=(),
 ):
-    """The `Control` of what users pass to `Network.fit`; the validation data as training.Data."""
+    """The `Control` of what users pass to `Network.fit`; the validation data as training.Data.
+
+    `recorded` are names of scores that the caller takes note of.
+    """
     epochs = checks.whole_number("epochs", epochs)
     optimizer = optimizers.checked(optimizer)
     schedule = schedules.checked(schedule, optimizer)
     users = callbacks_.checked(callbacks)
     own: list = []
-    score, scored = None, []
+    score, scored = None, list(recorded)
     if scoring is not None:
         from . import scoring as scoring_
 
         scorers = scoring_.checked(scoring)
         if validation is None:
             raise ValueError("scoring needs validation_data to score on")
-        score, scored = scoring_.Scores(scorers, network.loss, validation), list(scorers)
+        score, scored = scoring_.Scores(scorers, network.loss, validation), [*scored, *scorers]
     known = ["loss", *(["validation_loss"] if validation is not None else []), *scored]
     if validation is not None:
         own.append(callbacks_.Validation(validation, score))

@@ -22,6 +22,7 @@ from .estimator_parameters import (
 )
 from .network import Network
 from .optimizers import Adam
+from .sklearn_callbacks import CallbackSupportMixin, Tasks, with_callbacks
 from .stochastic import NOT_FINITE, StochasticTraining
 
 # Output activations -> Network's losses.
@@ -51,7 +52,7 @@ def _same(ours, theirs):
     return len(ours) == len(theirs) and all(a is b for a, b in zip(ours, theirs, strict=True))
 
 
-class MultilayerPerceptron(StochasticTraining, ABC):
+class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
     """Base of the estimators; not used by itself.
 
     A subclass sets its parameters and says how targets become `Samples` and back
@@ -192,6 +193,7 @@ class MultilayerPerceptron(StochasticTraining, ABC):
     # Fitting.
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @with_callbacks
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit to data X and targets y.
 
@@ -216,6 +218,31 @@ class MultilayerPerceptron(StochasticTraining, ABC):
         validation = (X_val, y_val, sample_weight_val)
         return self._fit(X, y, sample_weight, validation)
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def initialize(self, X, y):
+        """Draw the first coefficients for data like these, without fitting.
+
+        They can be looked at, or set. `partial_fit`, or `fit` with ``warm_start=True``, goes on
+        from them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            As for `fit`; of all classes at least one sample.
+
+        Returns
+        -------
+        self : object
+            The estimator, which predicts as these coefficients say.
+        """
+        for name in ("coefs_", "intercepts_", "_optimizer"):
+            self.__dict__.pop(name, None)
+        network, _ = self._build(X, y)
+        solvers.report_as_scikit_learn(network)
+        return self
+
     def _check_solver(self):
         if self.solver not in STOCHASTIC:
             raise AttributeError(
@@ -235,16 +262,19 @@ class MultilayerPerceptron(StochasticTraining, ABC):
                     )
         network, samples = self._build(X, y, sample_weight, incremental)
         validation = self._validation(*validation)
+        stochastic = self.solver in STOCHASTIC
+        tasks = Tasks(self, X, y, sample_weight, self.max_iter if stochastic else 0)
         # What scikit-learn reports has no meaning for targets between the classes.
         solvers.report_as_scikit_learn(network, exactly=self._smoothing() > 0)
-        if self.solver == "lbfgs":
-            self._fit_lbfgs(network, samples)
+        if stochastic:
+            self._fit_stochastic(network, samples, validation, incremental, tasks)
         else:
-            self._fit_stochastic(network, samples, validation, incremental)
+            self._fit_lbfgs(network, samples)
         if not network._backend.finite(network._parameters):
             network.layout.clear_padding(network._parameters)
             if not network._backend.finite(network._parameters):
                 raise ValueError(NOT_FINITE)
+        tasks.end()
         return self
 
     def _build(self, X, y, sample_weight=None, incremental=False):
@@ -339,8 +369,28 @@ class MultilayerPerceptron(StochasticTraining, ABC):
 
     # Predicting.
 
+    def layer_outputs(self, X):
+        """The activations of every layer for X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        list of ndarray of shape (n_samples, n_units)
+            Those of the hidden layers in order, then the outputs.
+        """
+        network, X = self._checked_for_outputs(X)
+        return network.layer_outputs(X if isinstance(X, np.ndarray) else X.toarray())
+
     def _outputs(self, X):
         """The network's output for X, which is checked."""
+        return solvers.outputs(*self._checked_for_outputs(X))
+
+    def _checked_for_outputs(self, X):
+        """The network, and X as it takes it."""
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)  # raises; to find nothing amiss takes it long
         network = self._network()
@@ -353,7 +403,7 @@ class MultilayerPerceptron(StochasticTraining, ABC):
             reset=False,
         )
         _check_width(network, X)
-        return solvers.outputs(network, X)
+        return network, X
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -14,7 +14,15 @@ from .checks import NO_LABELS
 from .layout import views
 from .optimizers import SGD
 from .spec import FROZEN
-from .training import NATURAL_ORDER, Data, History, Memory, Training, TrainingDiverged
+from .training import (
+    CONSTANT_RATE,
+    NATURAL_ORDER,
+    Data,
+    History,
+    Memory,
+    Training,
+    TrainingDiverged,
+)
 
 # Sparse rows are made dense for as many numbers as this at a time.
 DENSE_NUMBERS = 1 << 22
@@ -52,6 +60,8 @@ class Samples:
 
     def smooth(self, network, amount):
         """These with an amount of the targets' weight spread over all classes."""
+        if amount == 0:
+            return self
         classes, targets = network.layout.sizes[-1], (self.labels, self.targets)
         labels, values = regularizers.smooth(targets, classes, network.loss, amount)
         return Samples(self.X, labels, values, self.weight)
@@ -195,13 +205,15 @@ class Epochs:
         )
         self.history = History()
 
-    def run(self, order):
+    def run(self, order, rates=CONSTANT_RATE):
         """Train for an epoch, and return its loss: NaN or infinite if training diverged.
 
         Parameters
         ----------
         order : ndarray of shape (n,) or None
             The samples' numbers in the order of training; None for 0, 1, 2, ...
+        rates : float64 array of shape (steps,) or (0,)
+            The learning rate of each step; if empty, the optimiser's own.
 
         Raises
         ------
@@ -210,28 +222,30 @@ class Epochs:
         """
         if self.whole:
             n = len(self.samples)
-            loss = self._part(NATURAL_ORDER if order is None else order.reshape(1, n))
+            loss = self._part(NATURAL_ORDER if order is None else order.reshape(1, n), rates)
         else:
-            loss = self._parts(order)
+            loss = self._parts(order, rates)
         self.history.loss.append(loss)
         if math.isfinite(loss):
-            self.training.count_epoch(len(self.history.loss))
+            self.training.end_epoch(len(self.history.loss))
         return loss
 
-    def _parts(self, order):
+    def _parts(self, order, rates):
         """An epoch over rows that are made dense some at a time."""
         n, total = len(self.samples), 0.0
         for start in range(0, n, self.rows):
             rows = slice(start, start + self.rows)
             part = self.samples.take(rows if order is None else order[rows])
             self.training.data = part.data(self.network.layout.dtype)
-            total += self._part(NATURAL_ORDER) * len(part)
+            steps = -(-len(part) // self.training.batch_size)
+            total += self._part(NATURAL_ORDER, rates[:steps]) * len(part)
+            rates = rates[steps:]
         return total / n
 
-    def _part(self, order):
+    def _part(self, order, rates):
         history = History()
         try:
-            self.training.run(order, 1, history)
+            self.training.run(order, 1, history, rates)
         except TrainingDiverged:
             return math.nan
         if history.interrupted:

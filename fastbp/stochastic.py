@@ -3,6 +3,7 @@
 The order of checks, draws and notes is scikit-learn's, see perceptron.py.
 """
 
+import contextlib
 import math
 import warnings
 from typing import Any
@@ -13,13 +14,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from . import solvers
-from .training import progress_bar
+from . import fitting, solvers
 
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may"
     " contain large values and need to be preprocessed."
 )
+# Parameters for a training that has an end.
+NOT_FOR_PARTIAL_FIT = ("early_stopping", "average", "schedule", "callbacks", "progress")
 
 
 class StochasticTraining(BaseEstimator):
@@ -31,14 +33,29 @@ class StochasticTraining(BaseEstimator):
     best_validation_score_: Any
     _best: Any
 
-    def _fit_stochastic(self, network, samples, validation, incremental):
+    def _fit_stochastic(self, network, samples, validation, incremental, tasks):
         """Train on `samples`; early stopping looks at `validation`, or at some it holds out."""
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = self._stepping(network)
         self._optimizer.check(network.layout)
-        for name in ("early_stopping", "average") if incremental else ():
-            if getattr(self, name):
-                raise ValueError(f"partial_fit does not support {name}={getattr(self, name)}")
+        for name in NOT_FOR_PARTIAL_FIT if incremental else ():
+            value = getattr(self, name)
+            if value:
+                raise ValueError(f"partial_fit does not support {name}={value}")
+        if self.schedule is not None and self.learning_rate != "constant":
+            raise ValueError(
+                "schedule says how the learning rate changes, so that learning_rate must be "
+                f"'constant', but is {self.learning_rate!r}"
+            )
+        control = fitting.control(
+            network,
+            epochs=self.max_iter,
+            optimizer=self._optimizer.optimizer,
+            schedule=self.schedule,
+            callbacks=self.callbacks,
+            progress=self.progress,
+            recorded=["validation_score"] if self.early_stopping else [],
+        )
         if not hasattr(self, "loss_curve_") or self.early_stopping != (self.best_loss_ is None):
             self._begin_records()  # a warm start after another solver, or without early stopping
         score = None
@@ -47,40 +64,54 @@ class StochasticTraining(BaseEstimator):
                 samples, validation = self._hold_out(samples)
             score = self._score_on(network, validation)
         n = len(samples)
+        batch_size = self._batch_rows(n)
         rules = self._regularizers(network)
         epochs = solvers.Epochs(
             network,
             samples.smooth(network, self._smoothing()),
             self._optimizer,
-            self._batch_rows(n),
+            batch_size,
             rules,
             self.threads,
             int(self._random_state.randint(2**63, dtype=np.int64)) if rules.dropout else 0,
         )
+        history, steps = epochs.history, -(-n // batch_size)
+        history.scores = {name: [] for name in control.scores}
+        planned = self.schedule is not None and self.schedule.total_needed  # for all of max_iter
+        pace = fitting.Pace(control, steps * self.max_iter)
         order = np.arange(n) if self.shuffle else None
         self.n_iter_ = 0
-        try:
-            with progress_bar(self.max_iter, self.progress) as show:
+        with contextlib.ExitStack() as ends:
+            try:
+                for callback in control.callbacks:
+                    callback.begin(network, history)
+                    ends.callback(callback.end, network, history)
+                ends.callback(epochs.training.finish)
                 for _ in range(self.max_iter):
+                    tasks.begin_epoch()
                     if order is not None:
                         self._random_state.shuffle(order)  # what sklearn.utils.shuffle comes to
-                    self.loss_ = epochs.run(order)
+                    self.loss_ = epochs.run(order, pace.rates(steps, self.n_iter_))
+                    history.learning_rate.extend(pace.latest.tolist())
                     self.n_iter_ += 1
                     self.t_ += n
-                    ends = self._ends(network, epochs, score)
-                    show(epochs.history, self._figures())
-                    if ends or incremental:
+                    ended = self._ends(network, epochs, score)
+                    if math.isfinite(self.loss_):
+                        with epochs.training.averaged_weights():
+                            answers = [call.epoch(network, history) for call in control.callbacks]
+                            answers.append(tasks.end_epoch())
+                        ended = ended or any(answers)
+                    if ended or incremental:
                         break
-                    if self.n_iter_ == self.max_iter:
+                    if self.n_iter_ == self.max_iter and not planned:
                         warnings.warn(
                             f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
                             "reached and the optimization hasn't converged yet.",
                             ConvergenceWarning,
                             stacklevel=2,
                         )
-        except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
-        epochs.training.finish()
+            except KeyboardInterrupt:
+                warnings.warn("Training interrupted by user.", stacklevel=2)
         if self.early_stopping:
             if self._best is not None:
                 network._parameters[...] = self._best
@@ -92,12 +123,6 @@ class StochasticTraining(BaseEstimator):
 
     def _smoothing(self):
         return getattr(self, "label_smoothing", 0.0)  # a regressor has none
-
-    def _figures(self):
-        """What the progress bar shows beside the loss."""
-        if not self.early_stopping:
-            return {}
-        return {"validation_score": f"{self.validation_scores_[-1]:.4g}"}
 
     def _begin_records(self):
         """Empty curves, and nothing reached so far."""
@@ -164,6 +189,7 @@ class StochasticTraining(BaseEstimator):
         else:
             with epochs.training.averaged_weights():
                 self._note_score(math.nan if diverged else score(), network)
+            epochs.history.scores["validation_score"].append(self.validation_scores_[-1])
         if diverged:
             if score is not None:
                 warnings.warn(

@@ -67,12 +67,13 @@ ARROWS = {
         *("spec", "checks", "parameters", "regularizers", "training", "inspection", "network"),
     },
     "solvers": {"layout", "checks", "optimizers", "regularizers", "spec", "training"},
-    "estimator_parameters": {"backends", "regularizers", "spec"},
-    "stochastic": {"solvers", "training"},
+    "estimator_parameters": {"backends", "regularizers", "schedules", "spec"},
+    "stochastic": {"fitting", "solvers"},
     "perceptron": {
         *("estimator_parameters", "network", "optimizers", "regularizers", "solvers"),
-        "stochastic",
+        *("sklearn_callbacks", "stochastic"),
     },
+    "sklearn_callbacks": set(),
     "estimators": {"checks", "estimator_parameters", "perceptron"},
 }
 A_BACKEND = {"spec", "layout"}

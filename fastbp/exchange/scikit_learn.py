@@ -8,10 +8,12 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
-from ..estimator_parameters import ACTIVATIONS
+from ..estimator_parameters import hidden_activations
 from ..perceptron import MultilayerPerceptron
 from .chain import Chain, network_of
 
+# scikit-learn's names of activations -> ours.
+ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 # scikit-learn's names of output activations -> ours.
 OUTPUTS = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax", "exp": "exp"}
 
@@ -27,7 +29,7 @@ def from_sklearn(cls, estimator, loss, backend):
         check_is_fitted(estimator)
     except NotFittedError as error:
         raise ValueError(f"{type(estimator).__name__} is not fitted: call its fit first") from error
-    hidden = [ACTIVATIONS[estimator.activation]] * (len(estimator.coefs_) - 1)
+    hidden = hidden_activations(estimator.activation, len(estimator.coefs_) - 1)
     output = OUTPUTS[estimator.out_activation_]
     return network_of(
         cls, Chain(estimator.coefs_, estimator.intercepts_, hidden, output), loss, backend
