@@ -140,7 +140,7 @@ _PARAMETERS = """\
         Precision of coefficients and computation. "auto" is float32 for X of float32, and
         float64 otherwise; "float32" is the faster one.
     l1 : float or array-like of float, default=0.0
-        Strength of an L1 penalty, l1 Σ |W|, as alpha is one of L2; a number for all layers, or
+        Strength of an L1 penalty, l1 Σ abs(W), as alpha is one of L2; a number for all layers, or
         one for each entry of `coefs_`. Not for "lbfgs".
     dropout : float or array-like of float, default=0.0
         The rate at which units are left out of a step, each time drawn anew: one for all hidden
@@ -176,7 +176,7 @@ _ATTRIBUTES = """\
     best_loss_ : float or None
         The smallest of them; None with early stopping.
     validation_scores_ : list of float or None
-        {score}, or what `scoring` says, on the held-out samples after each epoch; None without
+        {score}, or what ``scoring`` says, on the held-out samples after each epoch; None without
         early stopping.
     best_validation_score_ : float or None
         The best of them.
