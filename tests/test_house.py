@@ -57,7 +57,7 @@ ARROWS = {
         *("training", "custom", "exchange", "fitting", "inspection", "online", "backends"),
     },
     # The estimators are imported when scikit-learn's are asked for.
-    "exchange": {"spec", "layout", "backends", "estimator_parameters", "perceptron"},
+    "exchange": {"spec", "layout", "checks", "backends", "estimator_parameters", "perceptron"},
     "many": {"checks", "fitting", "network", "regularizers", "teams", "training"},
     "health": {"checks"},
     "plots": {"checks", "inspection"},

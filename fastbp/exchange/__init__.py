@@ -171,3 +171,51 @@ class Exchange:
         from .scikit_learn import from_sklearn
 
         return from_sklearn(cls, estimator, loss, backend)
+
+    def to_c(self, folder, name="network", *, weights="float32", X=None):
+        """Write this network as C99 source code that needs no library.
+
+        Three files: ``NAME.h`` and ``NAME.c`` with the function
+        ``void NAME_predict(const float x[NAME_INPUTS], float h[NAME_OUTPUTS])`` for one sample (in
+        the macros, the name is in capitals), and the program ``NAME_test.c``, which compares it
+        with `predict` bit by bit and returns 0 if all agrees.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Where to write; it is made if it is not there, and files that are there are replaced.
+        name : str, default="network"
+            Name of the files, and what the names in them begin with: a letter, then letters,
+            digits and single underscores between them.
+        weights : {"float32", "int8"}, default="float32"
+            How the weights are kept. "int8" takes a quarter of the memory: each weight is a whole
+            number of steps, at most 127, and the step of a unit is a 127th of its largest
+            weight. So a weight changes by up to half a step. Biases stay as they are.
+        X : array-like of shape (n_samples, n_0), optional
+            Samples for the test program; by default eight, normally distributed.
+
+        Returns
+        -------
+        Network
+            The network as it was written: in float32, with the weights as they were rounded. What
+            its `predict` gives on the compiled backends, the C function gives to the last bit.
+
+        Raises
+        ------
+        ValueError
+            For a name that cannot be used, weights too large for float32, or samples for which the
+            outputs are not finite.
+
+        Notes
+        -----
+        The source has no dynamic memory: weights are constants, and the outputs of hidden layers
+        are static, so only one thread at a time may call the function. Results do not depend on
+        the compiler or its options: fused multiply-adds are instructions where the
+        processor has them, else they are computed from float64. They are the same bits as
+        `predict` has on a processor with such instructions (on others, the test program may find
+        differences), unless a hidden layer overflows.
+        """
+        from .c_source import to_c
+
+        self._check_parameters()
+        return to_c(self, folder, name, weights, X)

@@ -1,0 +1,277 @@
+"""Networks as C99: a header, a source and a test program that need no library."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from .. import checks
+
+WEIGHTS = ("float32", "int8")
+# Files of these names would stand before the compiler's own.
+HEADERS = (
+    *("assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits"),
+    *("locale", "math", "setjmp", "signal", "stdalign", "stdarg", "stdatomic", "stdbool", "stddef"),
+    *("stdint", "stdio", "stdlib", "stdnoreturn", "string", "tgmath", "threads", "time", "uchar"),
+    *("wchar", "wctype"),
+)
+# Activations that are not called as in spec.py, since these names are the C library's.
+FUNCTIONS = {"tanh": "hyperbolic_tangent", "exp": "exponential"}
+# The largest whole number of int8 that has a negative.
+STEPS = 127
+N_SAMPLES = 8
+
+
+def to_c(net, folder, name, weights, X):
+    """See Network.to_c."""
+    _check_name(name)
+    if weights not in WEIGHTS:
+        raise ValueError(f'weights must be "float32" or "int8", got {weights!r}')
+    exported = _single_precision(net)
+    steps = None
+    if weights == "int8":
+        steps = [_steps(W) for W in exported.weights]
+        for i, step in enumerate(steps):
+            exported.weights[i] = step * _whole(exported.weights[i], step)
+    X, h = _samples(exported, X)
+    texts = {
+        f"{name}.h": _header(exported, name, weights),
+        f"{name}.c": _source(exported, name, steps),
+        f"{name}_test.c": _test(name, X, h),
+    }
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in texts.items():
+        (folder / file).write_text(text, encoding="ascii", newline="\n")
+    return exported
+
+
+def _check_name(name):
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, got {type(name).__name__}: {name!r}")
+    if not re.fullmatch("[A-Za-z](_?[A-Za-z0-9])*", name, re.ASCII):
+        raise ValueError(
+            f"name {name!r} is no name for C: it must begin with a letter and have letters, digits "
+            "and single underscores between them"
+        )
+    if name.lower() in HEADERS:
+        raise ValueError(f"name {name!r} would make a file {name}.h, which is a header of C's own")
+
+
+def _single_precision(net):
+    """A copy of the network in float32."""
+    copy = type(net)(
+        net.layout.sizes,
+        activation=net.layout.activations,
+        loss=net.loss,
+        loss_parameter=net.loss_parameter,
+        dtype="float32",
+        backend=net.backend,
+    )
+    for i, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        copy.weights[i], copy.biases[i] = W, b
+    return copy
+
+
+def _steps(W):
+    """For each unit, what the largest of its weights is 127 times of."""
+    largest = np.abs(W).max(axis=0).astype(np.float64)
+    # Multiples of subnormal numbers would be rounded once more.
+    return np.maximum(largest / STEPS, np.finfo(np.float32).tiny).astype(np.float32)
+
+
+def _whole(W, step):
+    """The weights as multiples of their units' steps."""
+    return np.rint(W.astype(np.float64) / step).clip(-STEPS, STEPS).astype(np.int8)
+
+
+def _samples(net, X):
+    """Samples for the test program, and the outputs that it should find."""
+    n_in = net.layout.sizes[0]
+    if X is None:
+        X = np.random.default_rng(0).standard_normal((N_SAMPLES, n_in))
+    X = checks.samples(X, n_in, net.layout.dtype)
+    h = net.to_backend("auto").predict(X)  # not the reference, which has other last bits
+    if not np.isfinite(h).all():
+        raise ValueError(
+            "the network's outputs for the samples of the test program are not finite; "
+            "pass X=, samples for which they are"
+        )
+    return X, h
+
+
+def _activations(net):
+    return [*net.layout.activations, net._loss.output_activation]
+
+
+def _memory(net):
+    """The places of the hidden layers' outputs, by name: odd layers share one, even ones another.
+
+    (A layer is computed from the one before it.)
+    """
+    hidden = net.layout.sizes[1:-1]
+    return {name: max(hidden[k::2]) for k, name in enumerate(("a", "b")) if hidden[k::2]}
+
+
+def _header(net, name, weights):
+    sizes, prefix = net.layout.sizes, name.upper()
+    layers = " -> ".join(
+        f"{n} {function}" for n, function in zip(sizes[1:], _activations(net), strict=True)
+    )
+    n_weights, n_biases = sum(W.size for W in net.weights), sum(sizes[1:])
+    constants = 4 * (n_weights + n_biases) if weights == "float32" else n_weights + 8 * n_biases
+    memory = 4 * sum(_memory(net).values())
+    return f"""\
+/* The network {sizes[0]} -> {layers}, its weights in {weights}. Written by fastbp.
+ *
+ * {name}.c is C99 without any library. It has {constants} bytes of constants and {memory} bytes of
+ * static memory. With instructions that multiply and add at once (gcc -O3 -march=native) it is
+ * much faster, with the same results.
+ *
+ * {name}_test.c is a program that returns 0 if the results are those of fastbp to the last bit:
+ *
+ *     cc -O3 -march=native {name}.c {name}_test.c -o {name}_test && ./{name}_test
+ */
+#ifndef {prefix}_H
+#define {prefix}_H
+
+#define {prefix}_INPUTS {sizes[0]}
+#define {prefix}_OUTPUTS {sizes[-1]}
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+/* The network's output h for one sample x; they must not overlap. x must be finite: what comes of
+ * NaN is NaN. Its memory is static: calls by several threads at once would disturb each other. */
+void {name}_predict(const float x[{prefix}_INPUTS], float h[{prefix}_OUTPUTS]);
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+
+def _source(net, name, steps):
+    prefix = name.upper()
+    kind = "float32" if steps is None else "int8"
+    functions, constants, calls = set(), [], []
+    source = "x"
+    n_layers = len(net.weights)
+    for i, (W, b, function) in enumerate(
+        zip(net.weights, net.biases, _activations(net), strict=True), start=1
+    ):
+        n_in, n_out = W.shape
+        target = "h" if i == n_layers else ("a", "b")[(i - 1) % 2]
+        arrays = [f"weights_{i}", f"biases_{i}"]
+        if steps is None:
+            constants.append(_array("float", arrays[0], W))
+        else:
+            constants.append(_array("int8_t", arrays[0], _whole(W, steps[i - 1])))
+            constants.append(_array("float", f"steps_{i}", steps[i - 1]))
+            arrays.insert(1, f"steps_{i}")
+        constants.append(_array("float", f"biases_{i}", b))
+        single = i == n_layers and n_out == 1
+        counts = [n_in] if single else [n_in, n_out]
+        called = f"{'unit' if single else 'layer'}_{kind}"
+        calls.append(f"{called}({', '.join(map(str, [*arrays, source, target, *counts]))});")
+        functions.add(called)
+        if function == "softmax":
+            calls.append(f"softmax({target}, {n_out});")
+            functions.add(function)
+        elif function != "identity":
+            called = FUNCTIONS.get(function, function)
+            calls += [
+                f"for (size_t i = 0; i < {n_out}; i++)",
+                f"    {target}[i] = {called}({target}[i]);",
+            ]
+            functions.add(called)
+        source = target
+    memory = [f"static float {place}[{size}];" for place, size in _memory(net).items()]
+    body = "\n    ".join([*memory, *calls])
+    return "\n\n".join(
+        [
+            f'/* See {name}.h. */\n#include "{name}.h"',
+            *_arithmetic(functions),
+            *constants,
+            f"void {name}_predict(const float x[{prefix}_INPUTS], float h[{prefix}_OUTPUTS])\n"
+            f"{{\n    {body}\n}}\n",
+        ]
+    )
+
+
+def _arithmetic(wanted):
+    """The blocks of arithmetic.c that have these functions, and what they call."""
+    text = Path(__file__).with_name("arithmetic.c").read_text(encoding="ascii")
+    blocks = text.strip().split("\n\n")[1:]
+    defined = {}
+    for block in blocks:
+        for function in re.findall(r"^static \w+ (\w+)\(", block, re.M):
+            defined[function] = block
+    pending, needed = list(wanted), set()
+    while pending:
+        function = pending.pop()
+        needed.add(function)
+        called = set(re.findall(r"\w+", defined[function])) & set(defined)
+        pending += called - needed
+    # What defines no function is for all of them.
+    for_all = set(blocks) - set(defined.values())
+    kept = for_all | {defined[function] for function in needed}
+    return [block for block in blocks if block in kept]
+
+
+def _test(name, X, h):
+    prefix = name.upper()
+    samples = _array("float", "samples", X, f"[][{prefix}_INPUTS]")
+    outputs = _array("float", "outputs", h, f"[][{prefix}_OUTPUTS]")
+    return f"""\
+/* Compares {name}_predict with fastbp's Network.predict, bit by bit: 0 if all agrees. */
+#include <stdio.h>
+#include <string.h>
+
+#include "{name}.h"
+
+{samples}
+
+{outputs}
+
+int main(void)
+{{
+    const int n = sizeof samples / sizeof samples[0];
+    int different = 0;
+    for (int i = 0; i < n; i++) {{
+        float h[{prefix}_OUTPUTS];
+        {name}_predict(samples[i], h);
+        if (memcmp(h, outputs[i], sizeof h) == 0)
+            continue;
+        different++;
+        for (int j = 0; j < {prefix}_OUTPUTS; j++)
+            printf("sample %d, output %d: %.9g, expected %.9g\\n", i, j, h[j], outputs[i][j]);
+    }}
+    printf("{name}: %d of %d samples differ\\n", different, n);
+    return different != 0;
+}}
+"""
+
+
+def _array(kind, name, array, brackets=None):
+    """A constant of C: numbers in a row, or with brackets for two indices, rows in braces."""
+    literal, per_line = (_hexadecimal, 6) if kind == "float" else (str, 20)
+    groups = array if brackets else [np.ravel(array)]
+    texts = []
+    for group in groups:
+        numbers = [literal(x) for x in group.tolist()]
+        lines = [", ".join(numbers[k : k + per_line]) for k in range(0, len(numbers), per_line)]
+        texts.append(",\n    ".join(lines))
+    if brackets:
+        texts = [f"{{{text}}}" for text in texts]
+    content = ",\n    ".join(texts)
+    return f"static const {kind} {name}{brackets or f'[{array.size}]'} = {{\n    {content}\n}};"
+
+
+def _hexadecimal(x):
+    """A float32 in C, exactly."""
+    mantissa, exponent = x.hex().split("p")
+    return f"{mantissa.rstrip('0').rstrip('.')}p{exponent}f"
