@@ -33,6 +33,7 @@ from .training import History, TrainingDiverged
 if TYPE_CHECKING:
     from .equations import Equations
     from .estimators import MLPClassifier, MLPRegressor
+    from .persistence.models import load, save
     from .plots import (
         BackendComparisonDisplay,
         DecisionBoundaryDisplay,
@@ -99,6 +100,8 @@ __all__ = [
     "find_learning_rate",
     "fit_many",
     "levenberg_marquardt",
+    "load",
+    "save",
 ]
 
 
@@ -117,6 +120,8 @@ _LATER = {
     "Term": "trace",
     "Trace": "trace",
     "WeightHistogramDisplay": "plots",
+    "load": "persistence.models",
+    "save": "persistence.models",
 }
 
 

@@ -15,6 +15,7 @@ from .exchange import Exchange
 from .inspection import Inspection
 from .online import Online
 from .parameters import Gradient, Parameters
+from .persistence import Persistence
 from .training import Data, Training
 
 # Predictions of at most this many rows keep their workspace for the next one.
@@ -23,7 +24,7 @@ FEW_ROWS = 16
 NAMES = ("X", "y", "sample_weight")
 
 
-class Network(Exchange, Inspection, Online):
+class Network(Exchange, Inspection, Online, Persistence):
     r"""A feed-forward network h_i = σ_i(h_{i-1} W_i + b_i), i = 1..m, trained by backpropagation.
 
     Parameters

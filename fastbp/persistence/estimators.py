@@ -1,0 +1,207 @@
+"""Estimators as documents and arrays, and back: parameters, and what fitting has left.
+
+What is saved is what predictions and going on need. What is not: requests of metadata, and the
+state of a random generator that was passed as random_state.
+"""
+
+from functools import partial
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.validation import check_is_fitted
+
+from .. import checks, solvers, spec
+from ..estimator_parameters import hidden_activations
+from ..estimators import MLPClassifier, MLPRegressor
+from ..optimizers import Optimizer
+from ..perceptron import LOSSES
+from . import schema, values
+from .network import give_memory, give_parameters, layout_of, take_memory, take_parameters
+
+CLASSES: dict = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
+FIELDS = (
+    *("class", "parameters", "layer_sizes", "dtype", "feature_names_in_", "classes"),
+    *("fitted", "curves", "optimizer"),
+)
+# Attributes that fitting leaves, and how they are checked; not every fit leaves all.
+FITTED: dict = {
+    "out_activation_": partial(schema.text, choices=LOSSES),
+    "n_iter_": schema.whole,
+    "t_": schema.whole,
+    "_no_improvement_count": schema.whole,
+    "loss_": schema.number,
+    "best_loss_": partial(schema.optional, schema.number),
+    "best_validation_score_": partial(schema.optional, schema.number),
+}
+ALWAYS_FITTED = ("out_activation_", "n_iter_", "t_")
+# Records by epoch, or None.
+CURVES = ("loss_curve_", "validation_scores_")
+CLASS_FIELDS = ("classes_", "y_type_", "sparse_input_")
+OPTIMIZER = ("optimizer", "schedule", "power_t")
+SCHEDULES = ("constant", "invscaling", "adaptive")
+
+
+def to_document(estimator, tensors):
+    """The document of a fitted estimator; its numbers go into `tensors`."""
+    name = type(estimator).__name__
+    if CLASSES.get(name) is not type(estimator):
+        raise TypeError(
+            f"cannot save a {name}, only a Network, fastbp's MLPClassifier and MLPRegressor, and "
+            "scikit-learn's Pipelines that end in one of these"
+        )
+    check_is_fitted(estimator)
+    if len(estimator.callbacks) or getattr(estimator, "_skl_callbacks", None):
+        raise ValueError(
+            "an estimator's callbacks cannot be saved; take them off first, for example with "
+            "set_params(callbacks=())"
+        )
+    network, attributes = estimator._network(), vars(estimator)
+    parameters = estimator.get_params(deep=False)
+    take_parameters(network, tensors)
+    for key in CURVES:
+        if attributes.get(key) is not None:
+            tensors[key] = np.array(attributes[key], np.float64)
+    return {
+        "class": name,
+        "parameters": {key: values.to_json(key, value) for key, value in parameters.items()},
+        "layer_sizes": list(network.layout.sizes),
+        "dtype": network.layout.dtype.name,
+        "feature_names_in_": names_to_json(estimator),
+        "classes": _classes_to_json(estimator) if is_classifier(estimator) else None,
+        "fitted": {
+            key: values.to_json(key, attributes[key]) for key in FITTED if key in attributes
+        },
+        "curves": {key: attributes[key] is not None for key in CURVES if key in attributes},
+        "optimizer": _stepping_to_json(attributes.get("_optimizer"), network.layout, tensors),
+    }
+
+
+def names_to_json(estimator):
+    """The names of the features that an estimator was fitted on, None if they had none."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else values.array_to_json("feature_names_in_", names)
+
+
+def _classes_to_json(estimator):
+    binarizer = estimator._label_binarizer
+    return {
+        "classes_": values.array_to_json("classes_", estimator.classes_),
+        "y_type_": binarizer.y_type_,
+        "sparse_input_": bool(binarizer.sparse_input_),
+    }
+
+
+def _stepping_to_json(stepping, layout, tensors):
+    """The optimiser between calls; None if there is none that could go on."""
+    if (
+        stepping is None
+        or stepping.made_for != (layout.sizes, layout.dtype)  # coefs_ have been replaced
+        or not checks.all_finite(stepping.memory.state)  # a training has diverged
+    ):
+        return None
+    take_memory(stepping.memory, layout, tensors)
+    return {
+        "optimizer": values.to_json("optimizer", stepping.optimizer),
+        "schedule": stepping.schedule,
+        "power_t": stepping.power_t,
+    }
+
+
+def from_document(document, tensors):
+    """The estimator of a document."""
+    schema.fields("estimator", document, FIELDS)
+    name = schema.text("the estimator's class", document["class"], CLASSES)
+    names = CLASSES[name]._get_param_names()
+    estimator = with_parameters(CLASSES[name], names, document["parameters"])
+    if not isinstance(estimator.callbacks, tuple) or estimator.callbacks:
+        raise schema.wrong("callbacks", estimator.callbacks, "()")
+    fitted = document["fitted"]
+    for key, value in schema.some_fields("fitted", fitted, FITTED, ALWAYS_FITTED).items():
+        setattr(estimator, key, FITTED[key](key, values.from_json(key, value)))
+    layout = _layout(estimator, document)
+    estimator.n_features_in_, estimator.n_outputs_ = layout.sizes[0], layout.sizes[-1]
+    estimator.n_layers_ = len(layout.sizes)
+    set_names(estimator, document["feature_names_in_"], layout.sizes[0])
+    _set_classes(estimator, document["classes"])
+    estimator.coefs_, estimator.intercepts_ = give_parameters(layout, tensors)
+    estimator._held = None  # the network is made when it is needed, of these arrays
+    for key, has in schema.some_fields("curves", document["curves"], CURVES).items():
+        has = schema.flag(key, has)
+        setattr(
+            estimator, key, tensors.take(key, np.float64, finite=False).tolist() if has else None
+        )
+    if "loss_curve_" in document["curves"]:
+        estimator._best = None
+    if document["optimizer"] is not None:
+        estimator._optimizer = _stepping(document["optimizer"], layout, tensors)
+    return estimator
+
+
+def with_parameters(cls, names, document):
+    """An estimator or transformer of a class, with parameters of these names, checked by itself."""
+    schema.fields(f"the parameters of {cls.__name__}", document, names)
+    made = cls(**{key: values.from_json(key, value) for key, value in document.items()})
+    try:
+        made._validate_params()
+    except TypeError as error:  # of a check that met what it did not expect
+        raise ValueError(f"broken file: {cls.__name__}: {error}") from None
+    return made
+
+
+def set_names(estimator, document, n_features):
+    """Give an estimator the names of its features, if there are any."""
+    if document is not None:
+        estimator.feature_names_in_ = values.array_from_json(
+            "feature_names_in_", document, ("object",), n_features
+        )
+        for name in estimator.feature_names_in_:
+            schema.text("a feature's name", name)
+
+
+def _layout(estimator, document):
+    """The layout of the network that will be made for an estimator."""
+    hidden = len(schema.listed("layer_sizes", document["layer_sizes"])) - 2
+    try:
+        activations = hidden_activations(estimator.activation, max(hidden, 0))
+        loss, parameter = estimator._loss()
+        checks.loss_parameter(parameter, loss, spec.choose("loss", loss, spec.LOSSES))
+    except TypeError as error:
+        raise ValueError(f"broken file: {error}") from None
+    return layout_of(document["layer_sizes"], list(activations), document["dtype"])
+
+
+def _set_classes(estimator, document):
+    output = estimator.out_activation_
+    if not is_classifier(estimator):
+        if document is not None or output not in ("identity", "exp"):
+            raise schema.wrong("classes of a regressor", (document, output), "null")
+        return
+    schema.fields("classes", document, CLASS_FIELDS)
+    kinds = ("binary", "multiclass", "multilabel-indicator")
+    binarizer = LabelBinarizer()
+    binarizer.y_type_ = schema.text("y_type_", document["y_type_"], kinds)
+    binarizer.sparse_input_ = schema.flag("sparse_input_", document["sparse_input_"])
+    binarizer.classes_ = values.array_from_json("classes_", document["classes_"])
+    n, n_outputs = len(binarizer.classes_), estimator.n_outputs_
+    fits = n_outputs == 1 and n in (1, 2) if binarizer.y_type_ == "binary" else n == n_outputs
+    estimator.classes_, estimator._label_binarizer = binarizer.classes_, binarizer
+    if not fits or output != estimator._output_activation():
+        raise ValueError(
+            f"broken file: {n} classes ({binarizer.y_type_}) do not go with {n_outputs} outputs "
+            f"after {output}"
+        )
+
+
+def _stepping(document, layout, tensors):
+    """The optimiser between calls."""
+    schema.fields("optimizer", document, OPTIMIZER)
+    optimizer = values.instance("optimizer", document["optimizer"], Optimizer)
+    stepping = solvers.Stepping(
+        optimizer,
+        layout,
+        schema.text("schedule", document["schedule"], SCHEDULES),
+        schema.real("power_t", document["power_t"]),
+    )
+    give_memory(stepping.memory, optimizer, layout, tensors)
+    return stepping

@@ -1,0 +1,146 @@
+"""A safetensors file with one JSON document in its metadata: written whole, read with distrust.
+
+The safetensors package writes and reads the format; here is what it leaves open: that a file is
+the old one or the new one at any moment, and that a hostile one takes no more memory than stated.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import stat
+from pathlib import Path
+
+import numpy as np
+
+from . import schema
+
+# The metadata's one entry, which has the document.
+KEY = "fastbp"
+# The version of the documents, and the first 8 bytes and the header they are in, which is JSON:
+# what is read of it may take some 40 times as much memory.
+SCHEMA = 1
+MAX_HEADER = 1 << 22
+DTYPES: dict[str, np.dtype] = {
+    "I64": np.dtype(np.int64),
+    "F32": np.dtype(np.float32),
+    "F64": np.dtype(np.float64),
+}
+
+
+def write(path, document, tensors):
+    """Write a document and named arrays so that the file is the old or the new one at any moment.
+
+    Parameters
+    ----------
+    path : str or path-like
+    document : dict
+        What JSON can hold.
+    tensors : dict of str to ndarray
+    """
+    from safetensors.numpy import save
+
+    from .. import __version__
+
+    document = {"schema": SCHEMA, "library": __version__, **document}
+    text = json.dumps(document, allow_nan=False)
+    content = save(tensors, {KEY: text})
+    length = int.from_bytes(content[:8], "little")
+    if length > MAX_HEADER:
+        raise ValueError(
+            f"names and texts take {length} bytes in the file's header, but no more than "
+            f"{MAX_HEADER} would be read again; has an encoder too many categories?"
+        )
+    replace(Path(path), content)
+
+
+def replace(path, content):
+    """Put a file of that content in the place of `path`, at once."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name, too
+        finally:
+            os.close(folder)
+
+
+def read(path):
+    """The document and the arrays of a file, as `parse` returns them."""
+    with open(path, "rb", opener=_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{os.fspath(path)!r} is not a regular file")
+        # Of a file without end no more than the size it had; of a broken one the first bytes.
+        start = file.read(8)
+        _check_header(start, status.st_size)
+        content = start + file.read(status.st_size - 8)
+    return parse(content)
+
+
+def _without_waiting(path, flags):
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
+
+
+def _check_header(start, size):
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > size - 8:
+        raise ValueError("not a whole safetensors file: its header is longer than the file")
+    if length > MAX_HEADER:
+        raise ValueError(
+            f"the file's header takes {length} bytes, but no more than {MAX_HEADER} are read"
+        )
+    return length
+
+
+def parse(content):
+    """The document of a file's content, its version checked, and its arrays as `Tensors`.
+
+    The arrays take as much memory as the content; the header at most MAX_HEADER, and some 40
+    times that while it is read.
+
+    Raises
+    ------
+    ValueError
+        If it is anything but a file of ours.
+    """
+    from safetensors import SafetensorError, deserialize
+
+    length = _check_header(content[:8], len(content))
+    try:
+        header = json.loads(content[8 : 8 + length])
+        text = header["__metadata__"][KEY]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        raise ValueError("not a file of fastbp's: it has no document of ours") from None
+    del header  # which may be large
+    document = schema.decode(text)
+    try:
+        found = deserialize(content)
+    except SafetensorError as error:
+        raise ValueError(f"not a whole safetensors file: {error}") from None
+    arrays = {}
+    for name, tensor in found:
+        dtype = DTYPES.get(tensor["dtype"])
+        if dtype is None:
+            raise schema.wrong(
+                f"the dtype of {schema.shown(name)}", tensor["dtype"], sorted(DTYPES)
+            )
+        arrays[name] = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
+    version = schema.whole("schema", document.pop("schema", None), low=1)
+    library = schema.text("library", document.pop("library", None))
+    if version > SCHEMA:
+        raise ValueError(
+            f"the file was written by fastbp {schema.shown(library)}, in version {version} of the "
+            f"schema; this one reads versions up to {SCHEMA}: pip install --upgrade fastbp"
+        )
+    return document, schema.Tensors(arrays)

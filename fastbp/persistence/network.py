@@ -1,0 +1,159 @@
+"""A network as a document and arrays, and back."""
+
+import numpy as np
+
+from .. import spec
+from ..layout import Layout, views
+from . import schema
+
+# The document of a network, and of its random state (NumPy's PCG64).
+FIELDS = ("layer_sizes", "activation", "loss", "loss_parameter", "dtype", "random")
+RANDOM = ("state", "inc", "has_uint32", "uinteger")
+
+
+def to_document(network, tensors):
+    """The document of a network; its weights and biases go into `tensors`."""
+    if callable(network.loss):
+        raise ValueError(
+            f"the loss {network.loss!r} is a function, which cannot be saved; only a network with "
+            "one of the losses that have names can"
+        )
+    take_parameters(network, tensors)
+    return {
+        "layer_sizes": list(network.layout.sizes),
+        "activation": list(network.layout.activations),
+        "loss": network.loss,
+        "loss_parameter": network.loss_parameter,
+        "dtype": network.layout.dtype.name,
+        "random": of_random(network._random),
+    }
+
+
+def from_document(cls, document, tensors, backend):
+    """The network of a document, of that class."""
+    schema.fields("network", document, FIELDS)
+    layout = layout_of(document["layer_sizes"], document["activation"], document["dtype"])
+    loss = schema.text("loss", document["loss"], spec.LOSSES)
+    parameter = schema.optional(schema.real, "loss_parameter", document["loss_parameter"])
+    if (parameter is None) != (spec.LOSSES[loss].parameter is None):
+        raise schema.wrong(f"loss_parameter of {loss}", parameter, "there only if it has one")
+    # All are there before memory is taken for the network.
+    weights, biases = give_parameters(layout, tensors)
+    network = cls(
+        layout.sizes,
+        activation=layout.activations,
+        loss=loss,
+        loss_parameter=parameter,
+        dtype=layout.dtype,
+        seed=0,
+        backend=backend,
+    )
+    for view, array in zip([*network.weights, *network.biases], [*weights, *biases], strict=True):
+        view[...] = array
+    set_random(network._random, document["random"])
+    return network
+
+
+def layout_of(sizes, names, dtype):
+    """The Layout that a document's entries say."""
+    if len(schema.listed("layer_sizes", sizes)) < 2:
+        raise schema.wrong("layer_sizes", sizes, "a list of at least 2")
+    return Layout(
+        tuple(schema.whole("a layer size", n, 1, 2**31) for n in sizes),
+        tuple(
+            schema.text("activation", name, spec.ACTIVATIONS)
+            for name in schema.listed("activation", names, len(sizes) - 2)
+        ),
+        np.dtype(schema.text("dtype", dtype, ("float32", "float64"))),
+    )
+
+
+def take_parameters(network, tensors):
+    """Put copies of weights and biases into `tensors`, refused if they are not finite."""
+    network._check_parameters()
+    for i, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
+        tensors[f"weights.{i}"], tensors[f"biases.{i}"] = np.array(W), np.array(b)
+
+
+def give_parameters(layout, tensors):
+    """Lists of the weights and of the biases that `take_parameters` has put there."""
+    weights, biases = [], []
+    for i, (n_in, n_out) in enumerate(zip(layout.sizes, layout.sizes[1:], strict=False), start=1):
+        weights.append(tensors.take(f"weights.{i}", layout.dtype, (n_in, n_out)))
+        biases.append(tensors.take(f"biases.{i}", layout.dtype, (n_out,)))
+    return weights, biases
+
+
+def take_memory(memory, layout, tensors):
+    """Put copies of an optimiser's memory into `tensors`."""
+    tensors["optimizer.hyper"] = memory.hyper.copy()
+    tensors["optimizer.counters"] = memory.counters.copy()
+    for slot, state in enumerate(memory.state):
+        tensors[f"optimizer.state.{slot}"] = packed(layout, state)
+
+
+def give_memory(memory, optimizer, layout, tensors):
+    """Fill an optimiser's empty memory with what `take_memory` has put there."""
+    memory.hyper[...] = tensors.take("optimizer.hyper", np.float64, memory.hyper.shape)
+    memory.counters[...] = tensors.take("optimizer.counters", np.float64, memory.counters.shape)
+    for slot, state in enumerate(memory.state):
+        unpack(
+            layout,
+            tensors.take(f"optimizer.state.{slot}", layout.dtype, (n_packed(layout),)),
+            state,
+        )
+
+
+def of_random(generator):
+    """The state of a generator as JSON takes it."""
+    state = generator.bit_generator.state
+    return {
+        **state["state"],
+        "has_uint32": state["has_uint32"],
+        "uinteger": state["uinteger"],
+    }
+
+
+def set_random(generator, document):
+    """Put a generator into a state that `of_random` returned."""
+    schema.fields("random", document, RANDOM)
+    most = {"state": 2**128, "inc": 2**128, "has_uint32": 2, "uinteger": 2**32}
+    state = {name: schema.whole(name, document[name], 0, most[name] - 1) for name in RANDOM}
+    generator.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": state["state"], "inc": state["inc"]},
+        "has_uint32": state["has_uint32"],
+        "uinteger": state["uinteger"],
+    }
+
+
+def packed(layout, buffer):
+    """A flat parameter buffer without its padding: weights, then biases, by layer."""
+    weights, biases = views(layout.plan, buffer)
+    return np.concatenate([np.ravel(view) for view in [*weights, *biases]])
+
+
+def unpack(layout, vector, buffer):
+    """Fill a flat parameter buffer from what `packed` returned; padding is left as it is."""
+    weights, biases = views(layout.plan, buffer)
+    start = 0
+    for view in [*weights, *biases]:
+        view[...] = vector[start : start + view.size].reshape(view.shape)
+        start += view.size
+
+
+def n_packed(layout):
+    """The length of what `packed` returns."""
+    return sum((a + 1) * b for a, b in zip(layout.sizes, layout.sizes[1:], strict=False))
+
+
+def from_file(cls, document, tensors, backend):
+    """The network of a whole file's document."""
+    kind = document.get("kind")
+    if kind in ("estimator", "pipeline"):
+        raise ValueError(f"the file has not a network, but an {kind}; use fastbp.load")
+    schema.text("kind", kind, ("network",))
+    schema.fields("the document", document, ("kind", "model"))
+    network = from_document(cls, document["model"], tensors, backend)
+    tensors.end()
+    return network
