@@ -31,6 +31,7 @@ from .streaming import ArrayStream, ParquetStream
 from .training import History, TrainingDiverged
 
 if TYPE_CHECKING:
+    from .ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor
     from .equations import Equations
     from .estimators import MLPClassifier, MLPRegressor
     from .persistence.models import load, save
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         RooflineDisplay,
         WeightHistogramDisplay,
     )
+    from .search import MLPSearchCV
     from .trace import Node, Term, Trace
 
 __version__ = "0.1.0"
@@ -72,7 +74,10 @@ __all__ = [
     "LearningCurveDisplay",
     "LeastSquares",
     "MLPClassifier",
+    "MLPEnsembleClassifier",
+    "MLPEnsembleRegressor",
     "MLPRegressor",
+    "MLPSearchCV",
     "Network",
     "NetworkGraphDisplay",
     "RooflineDisplay",
@@ -113,7 +118,10 @@ _LATER = {
     "HealthDisplay": "plots",
     "LearningCurveDisplay": "plots",
     "MLPClassifier": "estimators",
+    "MLPEnsembleClassifier": "ensembles",
+    "MLPEnsembleRegressor": "ensembles",
     "MLPRegressor": "estimators",
+    "MLPSearchCV": "search",
     "NetworkGraphDisplay": "plots",
     "RooflineDisplay": "plots",
     "Node": "trace",

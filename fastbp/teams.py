@@ -25,7 +25,10 @@ def available():
     if multiprocessing.current_process().daemon:
         return 1  # one of a pool, whose size was chosen to fill the machine
     from joblib import cpu_count  # counts affinity, container limits and LOKY_MAX_CPU_COUNT
+    from joblib.parallel import get_active_backend
 
+    if get_active_backend()[0].nesting_level:
+        return 1  # called by one of joblib's workers, of which there are enough
     limit = os.environ.get("OMP_NUM_THREADS", "")  # set by joblib in its worker processes
     cores = min(cpu_count(), int(limit)) if limit.isdigit() else cpu_count()
     return max(1, cores - _busy)

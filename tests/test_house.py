@@ -81,6 +81,8 @@ ARROWS = {
     },
     "sklearn_callbacks": set(),
     "estimators": {"checks", "estimator_parameters", "perceptron"},
+    "ensembles": {"estimators"},
+    "search": {"checks"},
 }
 A_BACKEND = {"spec", "layout"}
 

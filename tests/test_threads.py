@@ -115,6 +115,14 @@ def test_workers_of_a_pool_get_one_thread():
         assert pool.map(_automatic, [0]) == [1]
 
 
+def test_threads_of_joblib_get_one_thread(monkeypatch):
+    joblib = pytest.importorskip("joblib")
+    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
+    work = joblib.Parallel(n_jobs=2, backend="threading")
+    assert work(joblib.delayed(teams.available)() for _ in range(4)) == [1, 1, 1, 1]
+    assert teams.available() == 4
+
+
 def test_workers_of_joblib_share_the_cores(monkeypatch):
     joblib = pytest.importorskip("joblib")
     cores = joblib.cpu_count()
