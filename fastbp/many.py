@@ -80,6 +80,7 @@ def fit_many(
     rows=None,
     threads=None,
     progress=False,
+    client=None,
     **options,
 ):
     """Train any number of networks at the same time, each as `Network.fit` would, to the last bit.
@@ -101,6 +102,9 @@ def fit_many(
         By default as many as are free. The result does not depend on it.
     progress : bool, default=False
         Show a progress bar over the networks.
+    client : distributed.Client, optional
+        Train on the workers of this Dask cluster, each task on one thread. X, y and what else is
+        for all are sent to each worker once. Not together with callbacks.
     **options
         All others of `Network.fit`: optimizer, schedule, epochs, batch_size, sample_weight,
         validation_data, patience and so on. A list has one value for each network, anything
@@ -140,10 +144,29 @@ def fit_many(
     networks = _checked_networks(networks)
     threads = teams.available() if threads is None else checks.whole_number("threads", threads)
     checks.flag("progress", progress)
-    jobs = _jobs(networks, X, y, rows, options)
-    histories = [History(scores={name: [] for name in job.control.scores}) for job in jobs]
+    jobs = _jobs(networks, X, y, rows, **options)
+    if client is None:
+        histories, failures = _train(jobs, threads, progress)
+    else:
+        histories, failures = _train_on(client, networks, X, y, rows, options, jobs, progress)
+    left = sum(history.interrupted for history in histories)
+    if left:
+        warnings.warn(
+            f"training interrupted; {left} of {len(jobs)} networks are not trained to the end",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    if failures:
+        for i, error in failures.items():
+            error.add_note(f"in network {i}")
+        raise SomeFailed(dict(sorted(failures.items())), histories)
+    return histories
+
+
+def _train(jobs, threads, progress):
+    """Do all jobs in so many threads; returns histories, and what went wrong by number."""
+    histories = [_no_history(job) for job in jobs]
     failures: dict = {}
-    finished = 0
     stop = np.zeros(1, np.int64)
 
     def train(i):
@@ -154,14 +177,8 @@ def fit_many(
         try:
             histories[i] = fitting.fit(job.network, job.samples, job.control, job.rules, 1, stop)
         except Exception as error:
-            error.add_note(f"in network {i}")
             histories[i] = getattr(error, "history", histories[i])
             failures[i] = error
-
-    def count():
-        nonlocal finished
-        finished += 1
-        bar.update()
 
     # The longest first: none of them is begun when the other threads are done already.
     order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
@@ -169,17 +186,34 @@ def fit_many(
 
     with tqdm(total=len(jobs), unit="network", disable=not progress) as bar:
         calls = [lambda i=i: train(i) for i in order]
-        interruptible(lambda: teams.share(calls, min(threads, len(jobs)), count), stop)
-    if stop[0]:
-        left = sum(history.interrupted for history in histories)
-        warnings.warn(
-            f"training interrupted; {left} of {len(jobs)} networks are not trained to the end",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    if failures:
-        raise SomeFailed(dict(sorted(failures.items())), histories)
-    return histories
+        interruptible(lambda: teams.share(calls, min(threads, len(jobs)), bar.update), stop)
+    return histories, failures
+
+
+def _no_history(job, interrupted=False):
+    """What there is to say of a job that has not begun."""
+    return History(scores={name: [] for name in job.control.scores}, interrupted=interrupted)
+
+
+def _train_on(client, networks, X, y, rows, options, jobs, progress):
+    """The same on the workers of a Dask cluster."""
+    from . import many_on_dask
+
+    if options.get("callbacks"):
+        raise ValueError("callbacks cannot be called from a cluster; pass either them or client")
+    options = {"rows": rows, **options}
+    own = {name: value for name, value in options.items() if isinstance(value, list)}
+    shared = X, y, {name: value for name, value in options.items() if name not in own}
+    works = [job.work for job in jobs]
+    known, failures = many_on_dask.run(client, _fit_chunk, shared, networks, own, works, progress)
+    histories = [known.get(i) or _no_history(job, True) for i, job in enumerate(jobs)]
+    return histories, failures
+
+
+def _fit_chunk(networks, shared, own):
+    """What a worker does."""
+    X, y, options = shared
+    return _train(_jobs(networks, X, y, **options, **own), threads=1, progress=False)
 
 
 def _checked_networks(networks):
@@ -198,7 +232,7 @@ def _checked_networks(networks):
     return networks
 
 
-def _jobs(networks, X, y, rows, options):
+def _jobs(networks, X, y, rows, **options):
     """What is to be trained. Nothing of it is checked again."""
     known = inspect.signature(Network.fit).parameters.keys() - {*NOT_TAKEN}
     for name in options.keys() - known:

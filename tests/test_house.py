@@ -64,7 +64,10 @@ ARROWS = {
     },
     # The estimators are imported when scikit-learn's are asked for.
     "exchange": {"spec", "layout", "checks", "backends", "estimator_parameters", "perceptron"},
-    "many": {"checks", "fitting", "network", "regularizers", "teams", "training"},
+    "many": {
+        *("checks", "fitting", "many_on_dask", "network", "regularizers", "teams", "training"),
+    },
+    "many_on_dask": set(),
     "health": {"checks"},
     "plots": {"checks", "inspection"},
     "compare": {"backends", "checks", "network", "plots"},
