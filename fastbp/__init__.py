@@ -17,6 +17,7 @@ from .many import SomeFailed, fit_many
 from .network import Network
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 from .parameters import Gradient
+from .persistence.checkpoint import Checkpoint
 from .rate_finder import RateSearch, find_learning_rate
 from .regularizers import EMA, SWA
 from .schedules import (
@@ -56,6 +57,7 @@ __all__ = [
     "ArrayStream",
     "BackendUnavailable",
     "Callback",
+    "Checkpoint",
     "Comparison",
     "CosineDecay",
     "BackendComparisonDisplay",

@@ -95,6 +95,10 @@ class EarlyStopping(Callback):
             history.best_epoch = len(history.loss)
             if self.restore_best:
                 self._best = network._parameters.copy()
+        return self.ended()
+
+    def ended(self):
+        """Whether it has waited long enough; a training may go on from such a moment."""
         return self._watch.waited >= self.patience
 
     def end(self, network, history):
@@ -167,7 +171,7 @@ class ProgressBar(Callback):
     def begin(self, network, history):
         from tqdm.auto import tqdm
 
-        self._bar = tqdm(total=self.epochs, unit="epoch")
+        self._bar = tqdm(total=self.epochs, initial=len(history.loss), unit="epoch")
 
     def epoch(self, network, history):
         figures = {"loss": history.loss}

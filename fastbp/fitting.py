@@ -12,6 +12,9 @@ import numpy as np
 
 from . import callbacks as callbacks_
 from . import checks, monitoring, optimizers, regularizers, schedules
+from .callbacks import EarlyStopping
+from .persistence import checkpoint
+from .persistence.checkpoint import Checkpoint
 from .training import CONSTANT_RATE, NATURAL_ORDER, History, Training, TrainingDiverged
 
 # Shuffle orders, and rates of steps, are made for as many epochs ahead as have this many, and
@@ -269,7 +272,7 @@ class Pace:
         return rates
 
 
-def fit(network, samples, control, rules, threads, stop=None):
+def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
     """Train. What is left to check is what concerns several of the arguments.
 
     Parameters
@@ -281,6 +284,8 @@ def fit(network, samples, control, rules, threads, stop=None):
     threads : int or None
     stop : int64 array of shape (1,), optional
         Ends the training, without a warning, once it is not zero.
+    resume_from : str, path or None, default=None
+        A checkpoint to go on from.
 
     Returns
     -------
@@ -305,12 +310,27 @@ def fit(network, samples, control, rules, threads, stop=None):
     if threads is not None:
         threads = checks.whole_number("threads", threads)
     threads = network._threads(threads, samples.batch_size)
-    seed = int(network._random.integers(2**63)) if rules.dropout else 0
+    checkpoints = [each for each in control.callbacks if isinstance(each, Checkpoint)]
+    if checkpoints and not isinstance(samples, Rows):
+        raise ValueError("Checkpoint is for Network.fit and fit_many, whose samples are in memory")
+    arguments = saved = None
+    if checkpoints or resume_from is not None:
+        arguments = checkpoint.arguments(network, samples, control, rules, total)
+    if resume_from is not None:
+        saved = checkpoint.read(resume_from, arguments)
+        seed = saved.seed
+    else:
+        seed = int(network._random.integers(2**63)) if rules.dropout else 0
     training = Training(
         network, samples.data, optimizer, samples.batch_size, rules, threads, seed=seed, stop=stop
     )
     history = History(scores={name: [] for name in control.scores})
     pace = Pace(control, total)
+    state = checkpoint.State(network, control, arguments, training, pace, history)
+    if saved is not None:
+        saved.restore(state)
+    for each in checkpoints:
+        each.attach(state)
 
     def finish(kind, *error):
         network.layout.clear_padding(network._parameters)  # 0 * inf may have left NaN there
@@ -323,7 +343,9 @@ def fit(network, samples, control, rules, threads, stop=None):
                 callback.begin(network, history)
                 ends.callback(callback.end, network, history)
             ends.push(finish)
-            _epochs(training, samples, control, pace, history)
+            if saved is not None:
+                saved.restore_callbacks(state)
+            _epochs(training, samples, control, pace, history, checkpoints)
         except KeyboardInterrupt:  # between two calls of the backend
             history.interrupted = True
     if history.interrupted and stop is None:
@@ -336,13 +358,13 @@ def fit(network, samples, control, rules, threads, stop=None):
     return history
 
 
-def _epochs(training, samples, control, pace, history):
+def _epochs(training, samples, control, pace, history, checkpoints):
     """Train until all epochs are done, a callback says so, or Ctrl-C is pressed."""
     network = training.network
     most = samples.epochs_a_call(control.schedule is not None) or control.epochs
     if control.callbacks:
         most = 1
-    stopped = False
+    stopped = any(isinstance(each, EarlyStopping) and each.ended() for each in control.callbacks)
     while len(history.loss) < control.epochs and not stopped:
         done = len(history.loss)
         count = training.epochs_a_call(done, min(most, control.epochs - done))
@@ -356,6 +378,8 @@ def _epochs(training, samples, control, pace, history):
             with training.averaged_weights():
                 answers = [callback.epoch(network, history) for callback in control.callbacks]
             stopped = any(answers)
+        for each in checkpoints:  # of what all callbacks have seen, the weights themselves
+            each.after_epoch(stopped or len(history.loss) == control.epochs)
 
 
 def _check_finite(network, history):

@@ -267,6 +267,7 @@ class Network(Exchange, Inspection, Online, Persistence):
         shuffle=True,
         threads=None,
         progress=False,
+        resume_from=None,
     ):
         r"""Train on (X, y); the weights are changed in place.
 
@@ -332,6 +333,9 @@ class Network(Exchange, Inspection, Online, Persistence):
             backend always takes one.
         progress : bool, default=False
             Show a progress bar.
+        resume_from : str or path-like, optional
+            A checkpoint to go on from, see `Checkpoint`: the other arguments are those of that
+            training, and `epochs` counts from its beginning.
 
         Returns
         -------
@@ -375,7 +379,7 @@ class Network(Exchange, Inspection, Online, Persistence):
             clip_norm=clip_norm,
             average=average,
         )
-        return fitting.fit(self, samples, control, rules, threads)
+        return fitting.fit(self, samples, control, rules, threads, resume_from=resume_from)
 
     def _threads(self, threads, batch_size):
         """How many threads to train with, None being for as many as are worth it."""

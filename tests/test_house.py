@@ -39,7 +39,7 @@ ARROWS = {
     "streaming": {"checks"},
     "fitting": {
         *("callbacks", "checks", "monitoring", "optimizers", "regularizers", "schedules"),
-        *("scoring", "training"),
+        *("scoring", "training", "persistence"),
     },
     "online": {"fitting", "layout", "optimizers", "regularizers", "training"},
     "distributed": {
@@ -61,6 +61,7 @@ ARROWS = {
     "persistence": {
         *("spec", "layout", "checks", "optimizers", "regularizers", "schedules", "solvers"),
         *("network", "estimators", "estimator_parameters", "perceptron", "__version__"),
+        *("callbacks", "monitoring"),
     },
     # The estimators are imported when scikit-learn's are asked for.
     "exchange": {"spec", "layout", "checks", "backends", "estimator_parameters", "perceptron"},

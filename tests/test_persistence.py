@@ -236,7 +236,7 @@ def test_other_models_are_refused(path):
     with pytest.raises(NotFittedError):
         fastbp.save(fastbp.MLPRegressor(), path)
     fastbp.save(fitted("binary")[0], path)
-    with pytest.raises(ValueError, match=r"not a network, but an estimator; use fastbp\.load"):
+    with pytest.raises(ValueError, match=r"not a network: estimator; use fastbp\.load"):
         fastbp.Network.load(path)
 
 

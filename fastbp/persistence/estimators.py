@@ -17,7 +17,7 @@ from ..estimators import MLPClassifier, MLPRegressor
 from ..optimizers import Optimizer
 from ..perceptron import LOSSES
 from . import schema, values
-from .network import give_memory, give_parameters, layout_of, take_memory, take_parameters
+from .network import get_memory, get_parameters, layout_of, put_memory, put_parameters
 
 CLASSES: dict = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
 FIELDS = (
@@ -58,7 +58,7 @@ def to_document(estimator, tensors):
         )
     network, attributes = estimator._network(), vars(estimator)
     parameters = estimator.get_params(deep=False)
-    take_parameters(network, tensors)
+    put_parameters(network, tensors)
     for key in CURVES:
         if attributes.get(key) is not None:
             tensors[key] = np.array(attributes[key], np.float64)
@@ -100,7 +100,7 @@ def _stepping_to_json(stepping, layout, tensors):
         or not checks.all_finite(stepping.memory.state)  # a training has diverged
     ):
         return None
-    take_memory(stepping.memory, layout, tensors)
+    put_memory(stepping.memory, layout, tensors)
     return {
         "optimizer": values.to_json("optimizer", stepping.optimizer),
         "schedule": stepping.schedule,
@@ -124,7 +124,7 @@ def from_document(document, tensors):
     estimator.n_layers_ = len(layout.sizes)
     set_names(estimator, document["feature_names_in_"], layout.sizes[0])
     _set_classes(estimator, document["classes"])
-    estimator.coefs_, estimator.intercepts_ = give_parameters(layout, tensors)
+    estimator.coefs_, estimator.intercepts_ = get_parameters(layout, tensors)
     estimator._held = None  # the network is made when it is needed, of these arrays
     for key, has in schema.some_fields("curves", document["curves"], CURVES).items():
         has = schema.flag(key, has)
@@ -203,5 +203,5 @@ def _stepping(document, layout, tensors):
         schema.text("schedule", document["schedule"], SCHEDULES),
         schema.real("power_t", document["power_t"]),
     )
-    give_memory(stepping.memory, optimizer, layout, tensors)
+    get_memory(stepping.memory, layout, tensors)
     return stepping

@@ -18,7 +18,7 @@ def to_document(network, tensors):
             f"the loss {network.loss!r} is a function, which cannot be saved; only a network with "
             "one of the losses that have names can"
         )
-    take_parameters(network, tensors)
+    put_parameters(network, tensors)
     return {
         "layer_sizes": list(network.layout.sizes),
         "activation": list(network.layout.activations),
@@ -38,7 +38,7 @@ def from_document(cls, document, tensors, backend):
     if (parameter is None) != (spec.LOSSES[loss].parameter is None):
         raise schema.wrong(f"loss_parameter of {loss}", parameter, "there only if it has one")
     # All are there before memory is taken for the network.
-    weights, biases = give_parameters(layout, tensors)
+    weights, biases = get_parameters(layout, tensors)
     network = cls(
         layout.sizes,
         activation=layout.activations,
@@ -48,10 +48,21 @@ def from_document(cls, document, tensors, backend):
         seed=0,
         backend=backend,
     )
+    _fill(network, weights, biases, document["random"])
+    return network
+
+
+def restore(network, document, tensors):
+    """Give a network of the same sizes the weights and the random state of a document."""
+    schema.fields("network", document, FIELDS)
+    weights, biases = get_parameters(network.layout, tensors)
+    _fill(network, weights, biases, document["random"])
+
+
+def _fill(network, weights, biases, random):
+    set_random(network._random, random)
     for view, array in zip([*network.weights, *network.biases], [*weights, *biases], strict=True):
         view[...] = array
-    set_random(network._random, document["random"])
-    return network
 
 
 def layout_of(sizes, names, dtype):
@@ -68,15 +79,15 @@ def layout_of(sizes, names, dtype):
     )
 
 
-def take_parameters(network, tensors):
+def put_parameters(network, tensors):
     """Put copies of weights and biases into `tensors`, refused if they are not finite."""
     network._check_parameters()
     for i, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
         tensors[f"weights.{i}"], tensors[f"biases.{i}"] = np.array(W), np.array(b)
 
 
-def give_parameters(layout, tensors):
-    """Lists of the weights and of the biases that `take_parameters` has put there."""
+def get_parameters(layout, tensors):
+    """Lists of the weights and of the biases that `put_parameters` has put there."""
     weights, biases = [], []
     for i, (n_in, n_out) in enumerate(zip(layout.sizes, layout.sizes[1:], strict=False), start=1):
         weights.append(tensors.take(f"weights.{i}", layout.dtype, (n_in, n_out)))
@@ -84,7 +95,7 @@ def give_parameters(layout, tensors):
     return weights, biases
 
 
-def take_memory(memory, layout, tensors):
+def put_memory(memory, layout, tensors):
     """Put copies of an optimiser's memory into `tensors`."""
     tensors["optimizer.hyper"] = memory.hyper.copy()
     tensors["optimizer.counters"] = memory.counters.copy()
@@ -92,16 +103,29 @@ def take_memory(memory, layout, tensors):
         tensors[f"optimizer.state.{slot}"] = packed(layout, state)
 
 
-def give_memory(memory, optimizer, layout, tensors):
-    """Fill an optimiser's empty memory with what `take_memory` has put there."""
+def get_memory(memory, layout, tensors):
+    """Fill an optimiser's empty memory with what `put_memory` has put there."""
     memory.hyper[...] = tensors.take("optimizer.hyper", np.float64, memory.hyper.shape)
     memory.counters[...] = tensors.take("optimizer.counters", np.float64, memory.counters.shape)
     for slot, state in enumerate(memory.state):
-        unpack(
-            layout,
-            tensors.take(f"optimizer.state.{slot}", layout.dtype, (n_packed(layout),)),
-            state,
-        )
+        get_packed(f"optimizer.state.{slot}", state, layout, tensors)
+
+
+def packed(layout, buffer):
+    """A flat parameter buffer without its padding: weights, then biases, by layer."""
+    weights, biases = views(layout.plan, buffer)
+    return np.concatenate([np.ravel(view) for view in [*weights, *biases]])
+
+
+def get_packed(name, buffer, layout, tensors):
+    """Fill a flat parameter buffer from a tensor that `packed` made; padding is left as it is."""
+    weights, biases = views(layout.plan, buffer)
+    every = [*weights, *biases]
+    vector = tensors.take(name, layout.dtype, (sum(view.size for view in every),))
+    start = 0
+    for view in every:
+        view[...] = vector[start : start + view.size].reshape(view.shape)
+        start += view.size
 
 
 def of_random(generator):
@@ -127,33 +151,15 @@ def set_random(generator, document):
     }
 
 
-def packed(layout, buffer):
-    """A flat parameter buffer without its padding: weights, then biases, by layer."""
-    weights, biases = views(layout.plan, buffer)
-    return np.concatenate([np.ravel(view) for view in [*weights, *biases]])
-
-
-def unpack(layout, vector, buffer):
-    """Fill a flat parameter buffer from what `packed` returned; padding is left as it is."""
-    weights, biases = views(layout.plan, buffer)
-    start = 0
-    for view in [*weights, *biases]:
-        view[...] = vector[start : start + view.size].reshape(view.shape)
-        start += view.size
-
-
-def n_packed(layout):
-    """The length of what `packed` returns."""
-    return sum((a + 1) * b for a, b in zip(layout.sizes, layout.sizes[1:], strict=False))
-
-
 def from_file(cls, document, tensors, backend):
-    """The network of a whole file's document."""
+    """The network of a whole file's document, which may be a checkpoint's."""
     kind = document.get("kind")
     if kind in ("estimator", "pipeline"):
-        raise ValueError(f"the file has not a network, but an {kind}; use fastbp.load")
-    schema.text("kind", kind, ("network",))
-    schema.fields("the document", document, ("kind", "model"))
+        raise ValueError(f"the file's model is not a network: {kind}; use fastbp.load")
+    schema.text("kind", kind, ("network", "checkpoint"))
+    training = ("training",) if kind == "checkpoint" else ()
+    schema.fields("the document", document, ("kind", "model", *training))
     network = from_document(cls, document["model"], tensors, backend)
-    tensors.end()
+    if not training:
+        tensors.end()
     return network

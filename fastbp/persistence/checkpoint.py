@@ -1,0 +1,377 @@
+"""Trainings that outlive their process: checkpoints between epochs, and going on from one.
+
+Everything that the coming epochs depend on is in a checkpoint, so that they bring the same bits
+as if the training had never stopped. What the user passes again, the data before all, is compared.
+"""
+
+import re
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import checks, monitoring, spec
+from ..callbacks import Callback, EarlyStopping
+from . import file, schema, values
+from . import network as network_
+
+NAME = re.compile(r"epoch-(\d+)\.safetensors")
+# The documents of a training, of a plateau and of early stopping.
+FIELDS = (
+    *("arguments", "seed", "averaged", "steps", "epochs", "best_epoch", "plateau", "stoppings"),
+)
+PLATEAU = ("figure", "waited", "cooling", "factor")
+STOPPING = ("figure", "waited", "best")
+# The history's lists besides scores.
+LISTS = ("loss", "validation_loss", "learning_rate")
+
+
+class Checkpoint(Callback):
+    """Saves a training between its epochs, so that `Network.fit` can go on from there.
+
+    Give it to `Network.fit` as one of the callbacks. A process that is killed, at whatever moment,
+    leaves whole files; ``fit(resume_from=...)``, with the same arguments, ends with the same bits
+    as a training that was never stopped.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where the files are written, one for each checkpoint: ``epoch-000012.safetensors`` after
+        12 epochs. It is made if need be, and is for one training only.
+    every_epochs : int, optional
+        Save after every so many epochs; by default after each one, unless `every_minutes` is
+        given. The end of the training is always saved.
+    every_minutes : float, optional
+        Save after the first epoch that ends so many minutes after the last checkpoint.
+    keep : int, default=3
+        How many checkpoints to keep, the last ones.
+
+    See Also
+    --------
+    Network.load : The network of a checkpoint, without its training.
+
+    Examples
+    --------
+    >>> import fastbp, tempfile
+    >>> X, y = [[0.0], [1.0], [2.0]], [0.0, 2.0, 4.0]
+    >>> checkpoint = fastbp.Checkpoint(tempfile.mkdtemp())
+    >>> net = fastbp.Network([1, 1], loss="squared_error", seed=0)
+    >>> history = net.fit(X, y, epochs=2, callbacks=[checkpoint])
+
+    In another process, later:
+
+    >>> net = fastbp.Network([1, 1], loss="squared_error")
+    >>> history = net.fit(
+    ...     X, y, epochs=5, callbacks=[checkpoint], resume_from=checkpoint.newest()
+    ... )
+    >>> len(history.loss)
+    5
+    """
+
+    def __init__(self, folder, *, every_epochs=None, every_minutes=None, keep=3):
+        self.folder = Path(folder)
+        if every_minutes is not None:
+            every_minutes = checks.real_number("Checkpoint: every_minutes", every_minutes)
+        elif every_epochs is None:
+            every_epochs = 1
+        if every_epochs is not None:
+            every_epochs = checks.whole_number("Checkpoint: every_epochs", every_epochs)
+        self.every_epochs, self.every_minutes = every_epochs, every_minutes
+        self.keep = checks.whole_number("Checkpoint: keep", keep)
+        self._state: Any = None
+
+    def newest(self):
+        """The last checkpoint in the folder, as `fit` takes it for ``resume_from``.
+
+        Returns
+        -------
+        pathlib.Path or None
+            None if there is none (yet): then `fit` begins at the beginning.
+        """
+        numbers = self._numbers()
+        return self._path(numbers[-1]) if numbers else None
+
+    def _path(self, epoch):
+        return self.folder / f"epoch-{epoch:06d}.safetensors"
+
+    def _numbers(self):
+        """The epochs of the checkpoints in the folder, in order."""
+        if not self.folder.is_dir():
+            return []
+        found = [NAME.fullmatch(path.name) for path in self.folder.iterdir()]
+        return sorted(int(match[1]) for match in found if match)
+
+    def attach(self, state):
+        """Called before `begin`, by the training that is to be saved.
+
+        Parameters
+        ----------
+        state : State
+        """
+        self._state = state
+
+    def begin(self, network, history):
+        if self._state is None:
+            raise ValueError("Checkpoint is for Network.fit and fit_many, and saves no other fit")
+        if not history.loss and self.newest() is not None:
+            raise ValueError(
+                f"{str(self.folder)!r} has checkpoints of another training: go on from there with "
+                "resume_from=checkpoint.newest(), or name another folder"
+            )
+        network_.to_document(network, {})  # refuses what cannot be saved
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.glob(".epoch-*.tmp"):  # of a process that was killed
+            path.unlink(missing_ok=True)
+        self._saved = time.monotonic()
+
+    def after_epoch(self, ended):
+        """Called when all callbacks have seen an epoch, to save if it is time.
+
+        Parameters
+        ----------
+        ended : bool
+            Whether it was the last epoch.
+        """
+        epoch, now = len(self._state.history.loss), time.monotonic()
+        by_epochs = self.every_epochs is not None and epoch % self.every_epochs == 0
+        by_time = self.every_minutes is not None and now - self._saved >= 60 * self.every_minutes
+        if not (by_epochs or by_time or ended):
+            return
+        tensors: dict = {}
+        document = self._state.to_document(tensors)
+        file.write(self._path(epoch), {"kind": "checkpoint", **document}, tensors)
+        self._saved = now
+        numbers = self._numbers()
+        # What lies beyond this epoch is of a training that went on from an earlier one.
+        kept = [number for number in numbers if number <= epoch][-self.keep :]
+        for number in set(numbers) - set(kept):
+            self._path(number).unlink(missing_ok=True)
+
+    def end(self, network, history):
+        self._state = None
+
+
+@dataclass
+class State:
+    """A training between two epochs.
+
+    Parameters
+    ----------
+    network : Network
+    control : fitting.Control
+    arguments : dict or None
+        What `arguments` returned.
+    training : training.Training
+    pace : fitting.Pace
+    history : training.History
+    """
+
+    network: Any
+    control: Any
+    arguments: dict | None
+    training: Any
+    pace: Any
+    history: Any
+
+    def to_document(self, tensors):
+        """The document of a checkpoint; arrays go into `tensors`."""
+        network, training, history = self.network, self.training, self.history
+        layout, plateau = network.layout, self.control.plateau
+        model = network_.to_document(network, tensors)
+        network_.put_memory(training.memory, layout, tensors)
+        if training.average.size:
+            tensors["average"] = network_.packed(layout, training.average)
+        for name, figures in self.figures().items():
+            tensors[name] = np.array(figures, np.float64)
+        stoppings = []
+        for i, callback in enumerate(self.stoppings()):
+            stoppings.append(
+                {**_watch_to_json(callback._watch), "best": callback._best is not None}
+            )
+            if callback._best is not None:
+                tensors[f"best.{i}"] = network_.packed(layout, callback._best)
+        if plateau is not None:
+            plateau = {
+                **_watch_to_json(plateau.watch),
+                "cooling": plateau.cooling,
+                "factor": plateau.factor,
+            }
+        document = {
+            "arguments": self.arguments,
+            "seed": training.seed,
+            "averaged": training.averaged,
+            "steps": self.pace.done,
+            "epochs": len(history.loss),
+            "best_epoch": history.best_epoch,
+            "stoppings": stoppings,
+            "plateau": plateau,
+        }
+        return {"model": model, "training": document}
+
+    def figures(self):
+        """The history's lists by the names of their tensors."""
+        lists = {name: getattr(self.history, name) for name in LISTS}
+        lists |= {f"scores.{name}": figures for name, figures in self.history.scores.items()}
+        return {f"history.{name}": figures for name, figures in lists.items()}
+
+    def stoppings(self):
+        """The early stopping among the callbacks."""
+        return [each for each in self.control.callbacks if isinstance(each, EarlyStopping)]
+
+
+class Saved:
+    """A training as a checkpoint has it.
+
+    Parameters
+    ----------
+    model, training : dict
+        The documents of the network and of its training.
+    tensors : schema.Tensors
+
+    Attributes
+    ----------
+    seed : int
+        Of dropout.
+    """
+
+    def __init__(self, model, training, tensors):
+        self._model, self._training, self._tensors = model, training, tensors
+        self.seed = schema.whole("seed", training["seed"])
+
+    def restore(self, state):
+        """Put a training that has not begun where this one was."""
+        training, saved, tensors = state.training, self._training, self._tensors
+        layout = state.network.layout
+        # All that may be refused comes before the network changes.
+        network_.get_memory(training.memory, layout, tensors)
+        training.counters[...] = training.memory.counters
+        training.averaged = schema.whole("averaged", saved["averaged"])
+        if training.average.size:
+            network_.get_packed("average", training.average, layout, tensors)
+        state.pace.done = schema.whole("steps", saved["steps"])
+        epochs = schema.whole("epochs", saved["epochs"], 1)
+        for name, figures in state.figures().items():
+            array = tensors.take(name, np.float64, finite=False)
+            if len(array) != epochs and (len(array) or name == "history.loss"):
+                raise schema.wrong(f"the length of {name}", len(array), epochs)
+            figures.extend(array.tolist())
+        state.history.best_epoch = schema.optional(
+            schema.whole, "best_epoch", saved["best_epoch"], 1, epochs
+        )
+        self._restore_plateau(state.control.plateau)
+        self._watches = []
+        callbacks = state.stoppings()
+        listed = schema.listed("stoppings", saved["stoppings"], len(callbacks))
+        for i, (callback, stopping) in enumerate(zip(callbacks, listed, strict=True)):
+            schema.fields("early stopping", stopping, STOPPING)
+            best = None
+            if schema.flag("best", stopping["best"]):
+                best = layout.zeros(layout.n_parameters)
+                network_.get_packed(f"best.{i}", best, layout, tensors)
+            watch = monitoring.Watch(callback.monitor, callback.min_delta)
+            self._watches.append((_set_watch(watch, stopping), best))
+        network_.restore(state.network, self._model, tensors)
+
+    def _restore_plateau(self, plateau):
+        saved = self._training["plateau"]
+        if plateau is None:
+            schema.optional(schema.fields, "plateau", saved, ())
+            return
+        schema.fields("plateau", saved, PLATEAU)
+        _set_watch(plateau.watch, saved)
+        plateau.cooling = schema.whole("cooling", saved["cooling"])
+        plateau.factor = schema.real("factor", saved["factor"])
+        if not 0 <= plateau.factor <= 1:
+            raise schema.wrong("factor", plateau.factor, "in [0, 1]")
+
+    def restore_callbacks(self, state):
+        """The same for early stopping, which has begun meanwhile."""
+        for callback, (watch, best) in zip(state.stoppings(), self._watches, strict=True):
+            callback._watch, callback._best = watch, best
+
+
+def _watch_to_json(watch):
+    return {"figure": values.to_json("the best figure", watch.best), "waited": watch.waited}
+
+
+def _set_watch(watch, saved):
+    watch.best = schema.number("the best figure", values.from_json("figure", saved["figure"]))
+    watch.waited = schema.whole("waited", saved["waited"])
+    return watch
+
+
+def arguments(network, samples, control, rules, total):
+    """What the user passes again when a training goes on, by the names of arguments, as JSON."""
+    schedule = control.schedule
+    stoppings = [each for each in control.callbacks if isinstance(each, EarlyStopping)]
+    penalties = rules.rules[1:]
+    found = {
+        "layer_sizes": network.layout.sizes,
+        "activation": network.layout.activations,
+        "loss": network.loss,
+        "loss_parameter": network.loss_parameter,
+        "dtype": network.layout.dtype.name,
+        "data": _checksum([*samples.data, *([] if samples.rows is None else [samples.rows])]),
+        "batch_size": samples.batch_size,
+        "shuffle": samples.shuffle,
+        "optimizer": control.optimizer,
+        "schedule": schedule,
+        "l1": penalties[:, spec.L1].tolist(),
+        "l2": penalties[:, spec.L2].tolist(),
+        "frozen": np.flatnonzero(penalties[:, spec.FROZEN]).tolist(),
+        "dropout": rules.dropout,
+        "clip_norm": rules.clip_norm,
+        "average": rules.average,
+        "scoring": control.scores,
+        "early stopping": [
+            [each.patience, each.min_delta, each.monitor, each.restore_best] for each in stoppings
+        ],
+    }
+    if schedule is not None and schedule.total_needed:
+        found["number of steps"] = total
+    return {name: values.to_json(name, value) for name, value in found.items()}
+
+
+def _checksum(arrays):
+    """A sum of the samples, by which to tell that they are others."""
+    total = 0
+    for array in arrays:
+        total = zlib.crc32(repr(array.shape).encode(), total)
+        total = zlib.crc32(np.ascontiguousarray(array).data, total)
+    return total
+
+
+def read(path, now):
+    """The training in a checkpoint, if `now` are its `arguments`.
+
+    Parameters
+    ----------
+    path : str or path-like
+    now : dict
+
+    Returns
+    -------
+    Saved
+    """
+    document, tensors = file.read(path)
+    if document.get("kind") != "checkpoint":
+        raise ValueError(
+            f"resume_from: {str(path)!r} is not a checkpoint; of a model that `save` wrote no "
+            "training can go on: load it, and begin a new one"
+        )
+    schema.fields("the document", document, ("kind", "model", "training"))
+    training = schema.fields("training", document["training"], FIELDS)
+    before = training["arguments"]
+    if not isinstance(before, dict):
+        raise schema.wrong("arguments", before, "a JSON object")
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise ValueError(
+                f"resume_from: the checkpoint is of a training with another {name}: "
+                f"{schema.shown(before.get(name))} there, {schema.shown(value)} here. For a new "
+                "training with its weights use Network.load"
+            )
+    return Saved(document["model"], training, tensors)
