@@ -152,8 +152,12 @@ def _torch_epoch(step, inputs, targets, batch):
         step(inputs[rows], targets[rows])
 
 
-def jax(workload, X, y, threads=1):
-    """JAX with an epoch as one compiled call: a scan over shuffled batches."""
+def jax(workload, X, y, threads=1, models=None):
+    """JAX with an epoch as one compiled call: a scan over shuffled batches.
+
+    Of so many models, each with an order of its own, `vmap` makes one computation; outputs are
+    those of the first one then.
+    """
     # Both are read when JAX starts, which is why they stand here.
     if threads == 1:
         flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
@@ -172,11 +176,13 @@ def jax(workload, X, y, threads=1):
         "squared_error": lambda s: s,
     }[workload.loss]
     inputs, targets = jnp.asarray(X), jnp.asarray(y)
+    all_models = () if models is None else (models,)
 
     def initial_weights(n_in, n_out):
         bound = np.sqrt(6 / n_in)
-        weights = random.uniform(-bound, bound, (n_in, n_out))
-        return {"weights": jnp.asarray(weights, X.dtype), "bias": jnp.zeros(n_out, X.dtype)}
+        weights = random.uniform(-bound, bound, (*all_models, n_in, n_out))
+        bias = jnp.zeros((*all_models, n_out), X.dtype)
+        return {"weights": jnp.asarray(weights, X.dtype), "bias": bias}
 
     def forward(parameters, x):
         *hidden, last = parameters
@@ -214,10 +220,13 @@ def jax(workload, X, y, threads=1):
             parameters = jax.tree.map(lambda p, g: p - LEARNING_RATE * g, parameters, gradient)
         return (parameters, first, second, count), None
 
+    def train_one(state, order):
+        return step(state, None)[0] if order is None else jax.lax.scan(step, state, order)[0]
+
     # Donating the state lets XLA update it in place.
     @functools.partial(jax.jit, donate_argnums=0)
     def train(state, order):
-        return step(state, None)[0] if order is None else jax.lax.scan(step, state, order)[0]
+        return train_one(state, order) if models is None else jax.vmap(train_one)(state, order)
 
     @jax.jit
     def predict(parameters, x):
@@ -228,19 +237,21 @@ def jax(workload, X, y, threads=1):
 
     sizes = zip(workload.layers, workload.layers[1:], strict=False)
     parameters = [initial_weights(n_in, n_out) for n_in, n_out in sizes]
-    state = (parameters, zeros(), zeros(), jnp.zeros((), X.dtype))
+    state = (parameters, zeros(), zeros(), jnp.zeros(all_models, X.dtype))
     whole = len(X) // workload.batch * workload.batch  # a scan's batches are all of one size
 
     def epoch():
         nonlocal state
         order = None
         if workload.batch < len(X):  # NumPy draws a permutation faster than XLA does
-            order = random.permutation(len(X))[:whole].astype(np.int32)
-            order = order.reshape(-1, workload.batch)
+            rows = np.tile(np.arange(len(X), dtype=np.int32), (*all_models, 1))
+            order = random.permuted(rows, axis=-1)[..., :whole]
+            order = order.reshape(*all_models, -1, workload.batch)
         state = jax.block_until_ready(train(state, order))
 
     def outputs(X):
-        return np.asarray(predict(state[0], X))
+        first = state[0] if models is None else jax.tree.map(lambda p: p[0], state[0])
+        return np.asarray(predict(first, X))
 
     return epoch, outputs
 
