@@ -96,13 +96,14 @@ def _numbers(name, value):
 
 def _cast(name, array, dtype):
     """C-contiguous, of `dtype`, and finite."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # invalid is a signalling NaN
         result = np.ascontiguousarray(array, dtype)
-    if not all_finite(result):
-        if all_finite(np.asarray(array, np.float64)):
-            raise ValueError(f"{name} has values too large for {dtype}")
-        raise ValueError(f"{name} has NaN or infinite values; all must be finite")
-    return result
+        if all_finite(result):
+            return result
+        too_large = all_finite(np.asarray(array, np.float64))
+    if too_large:
+        raise ValueError(f"{name} has values too large for {dtype}")
+    raise ValueError(f"{name} has NaN or infinite values; all must be finite")
 
 
 def samples(X, n_features, dtype, name="X", finite=all_finite):

@@ -318,6 +318,11 @@ ASSIGNMENTS = {
     "one row": (np.ones(4), ValueError, r"weights\[0\] must have shape \(3, 4\), got \(4,\)"),
     "a number": (1.0, ValueError, r"weights\[0\] must have shape \(3, 4\), got \(\)"),
     "NaN": (np.full((3, 4), NAN), ValueError, r"weights\[0\] has NaN or infinite"),
+    "signalling NaN": (
+        np.full((3, 4), 0x7F800001, np.uint32).view(np.float32),
+        ValueError,
+        r"weights\[0\] has NaN or infinite",
+    ),
     "too large": (np.full((3, 4), 1e39), ValueError, r"weights\[0\] has values too large"),
     "strings": ([["a"] * 4] * 3, TypeError, r"weights\[0\] must hold real numbers"),
 }

@@ -122,6 +122,9 @@ def test_refused_arguments():
         fastbp.Network.from_torch(norm.state_dict(), activation="relu")
     with pytest.raises(TypeError, match="must be a tensor, got int"):
         fastbp.Network.from_torch({"0.weight": 1}, activation="relu")
+    sparse = {"0.weight": torch.eye(2).to_sparse()}
+    with pytest.raises(ValueError, match=r"0.weight is sparse .*; pass its to_dense\(\)"):
+        fastbp.Network.from_torch(sparse, activation="relu")
     net = fastbp.Network([2, 1], loss="squared_error")
     net.weights[0][0] = np.nan
     with pytest.raises(ValueError, match="NaN"):

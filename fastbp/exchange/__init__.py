@@ -1,4 +1,4 @@
-"""Exchange of networks with other tools: ONNX, PyTorch, scikit-learn, and C.
+"""Exchange of networks with other tools: ONNX, PyTorch, scikit-learn, Keras, and C.
 
 These are methods of `Network`, which is where they are to be found by users. Each tool has a file
 of its own, imported when it is asked for.
@@ -171,6 +171,50 @@ class Exchange:
         from .scikit_learn import from_sklearn
 
         return from_sklearn(cls, estimator, loss, backend)
+
+    def to_keras(self):
+        """The weights of this network as a Keras model of Dense layers has them.
+
+        Returns
+        -------
+        list of ndarray
+            W_1, b_1, W_2, b_2, ...: what ``model.set_weights`` takes. The activations are not in
+            it, and the model has to have them.
+        """
+        from .keras import to_keras
+
+        self._check_parameters()
+        return to_keras(self)
+
+    @classmethod
+    def from_keras(cls, weights, *, activation, loss, backend=None):
+        """A network with the weights of a Keras model of Dense layers.
+
+        Parameters
+        ----------
+        weights : list of array-like
+            What ``model.get_weights()`` gives: kernels, each with its bias behind it if it has one.
+        activation : str or sequence of str
+            Of the hidden layers, as for `Network`; the list does not tell. (Keras's
+            ``"linear"`` is identity here, and its ``"leaky_relu"`` has another slope.)
+        loss : str or callable
+            As for `Network`. Its output activation has to be that of the model: cross_entropy for
+            softmax, log_loss for sigmoid, squared_error for linear, poisson for exponential.
+        backend : {"auto", "cython", "numba", "numpy"} or None, default=None
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ValueError
+            For arrays that are no kernels and biases of a chain of Dense layers.
+        """
+        from .keras import from_keras
+
+        return from_keras(cls, weights, activation, loss, backend)
 
     def to_c(self, folder, name="network", *, weights="float32", X=None):
         """Write this network as C99 source code that needs no library.

@@ -36,16 +36,19 @@ static float fused(float a, float b, float c)
     union {
         double value;
         uint64_t bits;
-    } sum;
+    } sum, error;
     const double product = (double)a * (double)b; /* exact */
-    double rest, error;
+    double rest;
+    uint64_t inexact, too_large;
     sum.value = product + (double)c;
-    /* What the sum lost (Knuth), and the sum rounded to odd, from where a float is rounded as from
-     * the exact one (Boldo and Melquiond, IEEE Trans. Comput. 57, 2008). */
+    /* What the sum lost (Knuth). */
     rest = sum.value - product;
-    error = (product - (sum.value - rest)) + ((double)c - rest);
-    if ((error < 0.0 || error > 0.0) && !(sum.bits & 1))
-        sum.bits += (error > 0.0) == (sum.value > 0.0) ? 1 : (uint64_t)-1;
+    error.value = (product - (sum.value - rest)) + ((double)c - rest);
+    /* The sum rounded to odd, from where a float is rounded as from the exact sum (Boldo and
+     * Melquiond, IEEE Trans. Comput. 57, 2008). No branches: they would be hard to predict. */
+    inexact = (error.value < 0.0) | (error.value > 0.0); /* neither with NaN */
+    too_large = (error.bits ^ sum.bits) >> 63;
+    sum.bits = (sum.bits - (inexact & too_large)) | inexact;
     return (float)sum.value;
 }
 #endif

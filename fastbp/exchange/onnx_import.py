@@ -239,7 +239,7 @@ class Reader:
         n = len(self.biases[-1])
         if isinstance(b, Signal) or b.shape not in ((), (1,), (1, 1), (n,), (1, n)):
             raise ValueError(f"adds what is not a constant bias of shape ({n},)")
-        with np.errstate(over="ignore"):  # the Network looks at it
+        with np.errstate(over="ignore", invalid="ignore"):  # the Network looks at it
             self.biases[-1] = self.biases[-1] + _scaled(b, beta).ravel()
         return self._next_stage()
 

@@ -170,4 +170,6 @@ def _array(tensor, name):
     if tensor.dtype not in (torch.float32, torch.float64) or tensor.is_meta:
         what = "without values (on the device meta)" if tensor.is_meta else str(tensor.dtype)
         raise ValueError(f"{name} is {what}; it must be float32 or float64: try module.float()")
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{name} is sparse ({tensor.layout}); pass its to_dense()")
     return tensor.detach().cpu().numpy()
