@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -315,3 +316,24 @@ def test_estimators(tmp_path):
         assert len({figures["epochs"] for figures in contenders.values()}) == 1
         reached = [figures["reached"] for figures in contenders.values()]
         assert max(reached) - min(reached) < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+def test_latency(tmp_path):
+    """A quick run compiles, compares bits, and prints a time for every contender."""
+    output = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, str(BENCH / "latency.py"), "--quick", "--output", str(output)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(output.read_text())
+    assert list(results) == ["2-8-1", "64-64-10"]
+    for name, contenders in results.items():
+        assert name in done.stdout
+        assert len(contenders) >= 5
+        assert all(0 < figures["median"] < 0.1 for figures in contenders.values())
