@@ -118,7 +118,7 @@ class StochasticTraining(BaseEstimator):
             # As in scikit-learn, where these are one with the coefficients from now on, and change
             # with them in a warm start.
             self._best = None
-        elif not math.isfinite(self.loss_):
+        elif history.loss and not math.isfinite(history.loss[-1]):  # Ctrl-C may come before any
             raise ValueError(NOT_FINITE)
 
     def _smoothing(self):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import fastbp
-from fastbp import __main__ as command_line
+from fastbp import cli
+from fastbp.cli import comparing
 
 ROOT = Path(fastbp.__file__).resolve().parents[1]
 BENCH = ROOT / "bench"
@@ -101,15 +102,15 @@ def test_bad_options(arguments, words, tmp_path, capsys):
 
 
 def test_command_without_the_repository(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(command_line, "__file__", str(tmp_path / "lib" / "fastbp" / "x.py"))
+    monkeypatch.setattr(comparing, "__file__", str(tmp_path / "lib" / "fastbp" / "cli" / "x.py"))
     monkeypatch.chdir(tmp_path)
-    assert command_line.main(["bench", "--quick"]) == 1
+    assert cli.main(["bench", "--quick"]) == 1
     assert "copy of fastbp's repository" in capsys.readouterr().err
 
 
 def test_other_commands_refuse_unknown_options(capsys):
     with pytest.raises(SystemExit):
-        command_line.main(["backends", "--quick"])
+        cli.main(["backends", "--quick"])
     assert "unrecognized arguments: --quick" in capsys.readouterr().err
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.__main__ import main
 from fastbp.backends import BACKENDS
+from fastbp.cli import main
 
 
 @pytest.fixture(scope="module")

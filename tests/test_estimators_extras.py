@@ -392,3 +392,18 @@ def test_checks(estimator, check):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         check(estimator)
+
+
+def test_ctrl_c_before_the_end_of_the_first_epoch():
+    """There is no loss yet, but a network to predict with."""
+
+    class Impatient(fastbp.Callback):
+        def begin(self, network, history):
+            raise KeyboardInterrupt
+
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    classifier = MLPClassifier((3,), callbacks=[Impatient()], backend="numpy")
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        classifier.fit(X, X[:, 0] > 0)
+    assert classifier.loss_curve_ == []
+    assert classifier.predict(X).shape == (20,)

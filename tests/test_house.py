@@ -85,6 +85,10 @@ ARROWS = {
     },
     "sklearn_callbacks": set(),
     "estimators": {"checks", "estimator_parameters", "perceptron"},
+    "cli": {
+        *("__version__", "backends", "callbacks", "compare", "estimators", "network"),
+        *("optimizers", "persistence", "plots", "spec", "stochastic", "teams", "training"),
+    },
     "ensembles": {"estimators"},
     "search": {"checks"},
 }

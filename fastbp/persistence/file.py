@@ -15,8 +15,9 @@ import numpy as np
 
 from . import schema
 
-# The metadata's one entry, which has the document.
+# The metadata's entry that has the document.
 KEY = "fastbp"
+NOTES = "fastbp.notes"  # a second document, of what users want to remember
 # The version of the documents, and the first 8 bytes and the header they are in, which is JSON:
 # what is read of it may take some 40 times as much memory.
 SCHEMA = 1
@@ -28,7 +29,7 @@ DTYPES: dict[str, np.dtype] = {
 }
 
 
-def write(path, document, tensors):
+def write(path, document, tensors, notes=None):
     """Write a document and named arrays so that the file is the old or the new one at any moment.
 
     Parameters
@@ -37,14 +38,18 @@ def write(path, document, tensors):
     document : dict
         What JSON can hold.
     tensors : dict of str to ndarray
+    notes : dict, optional
+        What JSON can hold.
     """
     from safetensors.numpy import save
 
     from .. import __version__
 
     document = {"schema": SCHEMA, "library": __version__, **document}
-    text = json.dumps(document, allow_nan=False)
-    content = save(tensors, {KEY: text})
+    metadata = {KEY: json.dumps(document, allow_nan=False)}
+    if notes is not None:
+        metadata[NOTES] = json.dumps(notes, allow_nan=False)
+    content = save(tensors, metadata)
     length = int.from_bytes(content[:8], "little")
     if length > MAX_HEADER:
         raise ValueError(
@@ -77,6 +82,18 @@ def replace(path, content):
 
 def read(path):
     """The document and the arrays of a file, as `parse` returns them."""
+    return parse(_content(path))
+
+
+def read_notes(path):
+    """The notes that were saved with a model, and the version of fastbp that saved it."""
+    content = _content(path)
+    metadata = _metadata(content, _check_header(content[:8], len(content)))
+    library = schema.text("library", schema.decode(metadata[KEY]).get("library"))
+    return schema.decode(metadata.get(NOTES, "{}")), library
+
+
+def _content(path):
     with open(path, "rb", opener=_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -84,8 +101,7 @@ def read(path):
         # Of a file without end no more than the size it had; of a broken one the first bytes.
         start = file.read(8)
         _check_header(start, status.st_size)
-        content = start + file.read(status.st_size - 8)
-    return parse(content)
+        return start + file.read(status.st_size - 8)
 
 
 def _without_waiting(path, flags):
@@ -103,6 +119,16 @@ def _check_header(start, size):
     return length
 
 
+def _metadata(content, length):
+    """The strings in a header of that length; our document is among them."""
+    try:
+        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+        metadata[KEY]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        raise ValueError("not a file of fastbp's: it has no document of ours") from None
+    return metadata
+
+
 def parse(content):
     """The document of a file's content, its version checked, and its arrays as `Tensors`.
 
@@ -117,13 +143,7 @@ def parse(content):
     from safetensors import SafetensorError, deserialize
 
     length = _check_header(content[:8], len(content))
-    try:
-        header = json.loads(content[8 : 8 + length])
-        text = header["__metadata__"][KEY]
-    except (ValueError, RecursionError, LookupError, TypeError):
-        raise ValueError("not a file of fastbp's: it has no document of ours") from None
-    del header  # which may be large
-    document = schema.decode(text)
+    document = schema.decode(_metadata(content, length)[KEY])
     try:
         found = deserialize(content)
     except SafetensorError as error:

@@ -4,7 +4,7 @@ from ..network import Network
 from . import estimators, file, network, schema, transformers
 
 
-def save(model, path):
+def save(model, path, *, notes=None):
     """Write a model to one safetensors file, without pickle.
 
     A file that is there is replaced at once: whenever the program is killed, there is the old
@@ -18,6 +18,9 @@ def save(model, path):
         "passthrough", or pipelines of these.
     path : str or path-like
         Where to write.
+    notes : dict, optional
+        What else to remember, such as where the data came from, in what JSON can hold;
+        ``fastbp info`` shows it.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def save(model, path):
         kind, document = "pipeline", transformers.to_document(model, tensors)
     else:
         kind, document = "estimator", estimators.to_document(model, tensors)
-    file.write(path, {"kind": kind, "model": document}, tensors)
+    file.write(path, {"kind": kind, "model": document}, tensors, notes)
 
 
 def load(path):

@@ -1,0 +1,195 @@
+"""Columns of a table as the network's inputs: what each is, and what becomes of it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .options import note
+from .tables import listed, pandas
+
+# More different texts than these in a column are pointed out.
+MANY_CATEGORIES = 100
+# Stands for a missing text, as a category of its own.
+MISSING = "(missing)"
+
+
+class Columns(NamedTuple):
+    """Names of the columns to learn from.
+
+    Attributes
+    ----------
+    numbers, categories : list of str
+    """
+
+    numbers: list
+    categories: list
+
+
+def find(frame, target, *, categorical=(), drop=()):
+    """Which columns there are to learn from.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    target : str
+    categorical : sequence of str
+        Columns of numbers that are names of categories.
+    drop : sequence of str
+        Columns to leave out.
+
+    Returns
+    -------
+    Columns
+
+    Raises
+    ------
+    ValueError
+        If there are none, or some of a kind that cannot be used.
+    """
+    types = pandas().api.types
+    found = Columns([], [])
+    for name in frame.columns:
+        if name == target or name in drop:
+            continue
+        series = frame[name]
+        if series.isna().all():
+            note(f"warning: column {name!r} is empty and left out")
+        elif types.is_datetime64_any_dtype(series) or types.is_timedelta64_dtype(series):
+            raise ValueError(
+                f"column {name!r} holds times, which are neither numbers nor categories; turn "
+                f"them into numbers, or leave them out with --drop {name}"
+            )
+        elif types.is_numeric_dtype(series) and name not in categorical:
+            found.numbers.append(name)
+            if len(series) > 1 and (series.diff().iloc[1:] == 1).all():
+                note(f"warning: column {name!r} only counts the rows; if so, use --drop {name}")
+        else:
+            found.categories.append(name)
+            _warn_of_many(series)
+    if not found.numbers and not found.categories:
+        raise ValueError("there is no column to learn from beside the target")
+    return found
+
+
+def _warn_of_many(series):
+    n_values = series.nunique()
+    if n_values > MANY_CATEGORIES:
+        example = series.dropna().iloc[0]
+        note(
+            f"warning: column {series.name!r} has {n_values} different values, such as "
+            f"{str(example)[:40]!r}, and becomes as many inputs; if it is a name or an identifier, "
+            f"use --drop {series.name}"
+        )
+
+
+def prepare(frame, columns, path):
+    """The columns as numbers and as text, NaN for what is missing.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    columns : Columns
+    path : Path
+        Of the table, for messages.
+
+    Returns
+    -------
+    DataFrame
+        Float64, and object of str.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing or hold something else than they should.
+    """
+    names = [*columns.numbers, *columns.categories]
+    missing = [name for name in names if name not in frame]
+    if missing:
+        others = [name for name in frame.columns if name not in names]
+        raise ValueError(
+            f"{path} lacks columns that the model was trained on: {listed(missing)}. "
+            f"Columns it has beside the known ones: {listed(others) or 'none'}"
+        )
+    made = {name: _numbers(frame[name], path) for name in columns.numbers}
+    made |= {name: _texts(frame[name]) for name in columns.categories}
+    return pandas().DataFrame(made)
+
+
+def _numbers(series, path):
+    pd = pandas()
+    values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = (np.isnan(values) & ~series.isna().to_numpy()) | np.isinf(values)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"{path}: column {series.name!r} has {str(series.iloc[row])!r} in row {row + 1}, "
+            "where a finite number is expected"
+        )
+    return values
+
+
+def _texts(series):
+    """Text for every value, the same for 1 and 1.0, since gaps make floats of whole numbers."""
+    if pandas().api.types.is_float_dtype(series):
+        texts = [f"{value:.0f}" if value % 1 == 0 else str(value) for value in series]
+    else:
+        texts = [str(value) for value in series]
+    made = np.array(texts, dtype=object)
+    made[series.isna().to_numpy()] = np.nan
+    return made
+
+
+def transformer(columns):
+    """scikit-learn's transformer of such columns, not yet fitted."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers = [("fill", SimpleImputer(strategy="median")), ("scale", StandardScaler())]
+    categories = [
+        ("fill", SimpleImputer(strategy="constant", fill_value=MISSING)),
+        ("encode", OneHotEncoder(handle_unknown="ignore", sparse_output=False)),
+    ]
+    made = [
+        ("numbers", Pipeline(numbers), columns.numbers),
+        ("categories", Pipeline(categories), columns.categories),
+    ]
+    return ColumnTransformer([part for part in made if part[2]])
+
+
+def of_transformer(fitted):
+    """The `Columns` that a fitted transformer was made for."""
+    names = {name: list(columns) for name, _, columns in fitted.transformers_}
+    return Columns(names.get("numbers", []), names.get("categories", []))
+
+
+def inputs(fitted):
+    """What each input of the network is made of.
+
+    Parameters
+    ----------
+    fitted : ColumnTransformer
+        As `transformer` makes it, fitted.
+
+    Returns
+    -------
+    list of dict
+        In the order of inputs. A number has "column", "fill" (what stands for missing ones),
+        "mean" and "scale": the input is (value - mean) / scale. A category has "column" and
+        "equals": the input is 1 where the text is that, else 0.
+    """
+    listed = []
+    for name, steps, columns in fitted.transformers_:
+        if name == "numbers":
+            fills = steps["fill"].statistics_
+            means, scales = steps["scale"].mean_, steps["scale"].scale_
+            for j in range(len(columns)):
+                made = {"fill": fills[j], "mean": means[j], "scale": scales[j]}
+                listed.append(
+                    {"column": columns[j], **{key: float(value) for key, value in made.items()}}
+                )
+        elif name == "categories":
+            for column, values in zip(columns, steps["encode"].categories_, strict=True):
+                listed += [{"column": column, "equals": str(value)} for value in values]
+    return listed

@@ -1,0 +1,141 @@
+"""The commands `compare`, `backends` and `bench`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from .. import backends, optimizers, spec
+from .options import add_command
+
+OPTIMIZERS = {
+    optimizer.__name__.lower(): optimizer
+    for optimizer in (
+        *(optimizers.SGD, optimizers.RMSprop, optimizers.Adagrad),
+        *(optimizers.Adam, optimizers.AdamW, optimizers.Rprop),
+    )
+}
+EXAMPLES = """
+fastbp compare
+fastbp compare --layers 64,128,64,10 --batch-size 128
+fastbp compare --backend cython --json --plot comparison.png
+"""
+
+
+def add(commands):
+    """Describe the commands."""
+    compare = add_command(
+        commands,
+        "compare",
+        _compare,
+        help="compare the backends' start, speed and numbers",
+        description="Train a network on random data with every backend and compare start-up, "
+        "time per step and difference from the NumPy reference.",
+        examples=EXAMPLES,
+    )
+    compare.add_argument(
+        "--layers", default="64,64,10", help="layer sizes, inputs first (default: %(default)s)"
+    )
+    compare.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
+    compare.add_argument("--samples", type=int, default=4096, help="default: %(default)s")
+    compare.add_argument("--activation", default="relu", help="default: %(default)s")
+    compare.add_argument(
+        "--loss",
+        help="default: log_loss for one output, else cross_entropy; known: "
+        + ", ".join(spec.LOSSES),
+    )
+    compare.add_argument(
+        "--optimizer", choices=sorted(OPTIMIZERS), default="adam", help="default: %(default)s"
+    )
+    compare.add_argument(
+        "--dtype", choices=["float32", "float64"], default="float32", help="default: %(default)s"
+    )
+    compare.add_argument(
+        "--backend",
+        action="append",
+        choices=sorted(backends.BACKENDS),
+        help="compare this one (may be repeated; default: all); the reference is always shown",
+    )
+    compare.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    compare.add_argument("--plot", metavar="FILE", help="also draw a picture (needs matplotlib)")
+    add_command(
+        commands,
+        "backends",
+        _backends,
+        help="say which backends can be used here, and if not, why",
+        description="Say which backends can be used here, and if not, why.",
+        examples="fastbp backends",
+    )
+    add_command(
+        commands,
+        "bench",
+        _bench,
+        add_help=False,
+        help="time fastbp against other libraries (from a copy of the repository)",
+        description="",
+        examples="fastbp bench --quick",
+    )
+
+
+def _compare(options):
+    from ..compare import compare_backends
+    from ..network import Network
+
+    try:
+        sizes = [int(size) for size in options.layers.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--layers takes sizes separated by commas, such as 64,64,10; got {options.layers!r}"
+        ) from None
+    if options.samples < 1:
+        raise ValueError(f"--samples must be at least 1, got {options.samples}")
+    loss = options.loss or ("log_loss" if sizes[-1] == 1 else "cross_entropy")
+    # Refuses bad sizes and names before data are made for them.
+    Network(sizes, activation=options.activation, loss=loss, backend="numpy")
+    random = np.random.default_rng(0)
+    X = random.normal(size=(options.samples, sizes[0])).astype(options.dtype)
+    if loss == "cross_entropy":
+        y = random.integers(0, sizes[-1], options.samples)
+    else:
+        y = random.integers(0, 2, (options.samples, sizes[-1]))
+    comparison = compare_backends(
+        sizes,
+        X,
+        y,
+        activation=options.activation,
+        loss=loss,
+        optimizer=OPTIMIZERS[options.optimizer](),
+        batch_size=options.batch_size,
+        dtype=options.dtype,
+        only=options.backend,
+    )
+    print(comparison.to_json() if options.json else comparison)
+    if options.plot:
+        comparison.plot(options.plot)
+    return 0
+
+
+def _backends(options):
+    for name, answer in backends.available().items():
+        print(f"{name:8} {answer}")
+    return 0
+
+
+def _bench(options):
+    """Hand over to bench/run.py, which is part of the repository but not of the package."""
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package, Path.cwd()):
+        script = folder / "bench" / "run.py"
+        if script.is_file():
+            break
+    else:
+        raise FileNotFoundError(
+            "there is no bench/run.py beside the package or in the current folder; run this in "
+            "a copy of fastbp's repository"
+        )
+    # What is measured is this very package, installed or not.
+    paths = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, str(script), *options.rest]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}).returncode

@@ -1,0 +1,147 @@
+"""How good predictions are, beside those of a trivial baseline; as numbers and as text."""
+
+import shutil
+
+import numpy as np
+
+# A confusion matrix is shown for at most so many classes.
+MOST_CLASSES = 12
+WIDTH_OF_LABELS = 12
+NAMES = {
+    "accuracy": "accuracy",
+    "log_loss": "log loss",
+    "roc_auc": "ROC AUC",
+    "mse": "MSE",
+    "mae": "MAE",
+    "r2": "R²",
+}
+
+
+def of_model(model, X, y):
+    """Figures of a fitted classifier or regressor on some rows.
+
+    Parameters
+    ----------
+    model : estimator
+    X : what it takes
+    y : ndarray of shape (n_rows,)
+
+    Returns
+    -------
+    dict of str to float or None
+        None for what these rows do not define, such as R² of a constant y.
+    """
+    from sklearn.base import is_classifier
+
+    if is_classifier(model):
+        return _of_classes(model.classes_, model.predict(X), model.predict_proba(X), y)
+    return _of_numbers(model.predict(X), y)
+
+
+def _of_classes(labels, predicted, probabilities, y):
+    from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+
+    probabilities = np.asarray(probabilities, np.float64)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)  # to 1 in float64, too
+    area = None
+    if len(np.unique(y)) == len(labels):
+        if len(labels) == 2:
+            area = roc_auc_score(y, probabilities[:, 1])
+        else:
+            area = roc_auc_score(y, probabilities, multi_class="ovr", labels=labels)
+    return {
+        "accuracy": float(accuracy_score(y, predicted)),
+        "log_loss": float(log_loss(y, probabilities, labels=labels)),
+        "roc_auc": None if area is None else float(area),
+    }
+
+
+def _of_numbers(predicted, y):
+    from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+
+    defined = len(y) > 1 and np.ptp(y) > 0
+    return {
+        "mse": float(mean_squared_error(y, predicted)),
+        "mae": float(mean_absolute_error(y, predicted)),
+        "r2": float(r2_score(y, predicted)) if defined else None,
+    }
+
+
+def baseline(task, y):
+    """A fitted model that knows the targets but no features: their frequencies, or their mean."""
+    from sklearn.dummy import DummyClassifier, DummyRegressor
+
+    dummy = DummyClassifier() if task == "classification" else DummyRegressor()
+    return dummy.fit(np.zeros((len(y), 1)), y)
+
+
+def of_baseline(dummy, y):
+    """Its figures for these targets."""
+    return of_model(dummy, np.zeros((len(y), 1)), y)
+
+
+def confusion(labels, predicted, y):
+    """Counts by true class (rows) and predicted class (columns), or None for many classes."""
+    from sklearn.metrics import confusion_matrix
+
+    if len(labels) > MOST_CLASSES:
+        return None
+    return confusion_matrix(y, predicted, labels=labels).tolist()
+
+
+# As text.
+
+
+def figure(value):
+    """A number in at most four digits, or a dash."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
+
+
+def table(columns):
+    """Figures side by side.
+
+    Parameters
+    ----------
+    columns : dict of str to dict
+        Heading -> figures.
+
+    Returns
+    -------
+    str
+    """
+    keys = list(next(iter(columns.values())))
+    rows = [["", *columns]]
+    rows += [[NAMES[key], *(figure(part[key]) for part in columns.values())] for key in keys]
+    return aligned(rows)
+
+
+def confusion_table(labels, counts):
+    """A confusion matrix as text: a line for each true class."""
+    names = [_short(label) for label in labels]
+    rows = [["true \\ predicted", *names]]
+    rows += [[name, *map(str, line)] for name, line in zip(names, counts, strict=True)]
+    text = aligned(rows)
+    if max(map(len, text.splitlines())) < shutil.get_terminal_size().columns:
+        return text
+    rows[0] = ["true \\ pred.", *(f"[{j}]" for j in range(len(names)))]
+    for j, row in enumerate(rows[1:]):
+        row[0] = f"[{j}] {row[0]}"
+    return aligned(rows)
+
+
+def _short(label):
+    text = str(label)
+    return text if len(text) <= WIDTH_OF_LABELS else f"{text[: WIDTH_OF_LABELS - 1]}…"
+
+
+def aligned(rows):
+    """Lines of a table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

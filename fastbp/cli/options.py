@@ -1,0 +1,117 @@
+"""What the commands' options have in common: how they are read, and how help looks."""
+
+import argparse
+import shutil
+import sys
+import textwrap
+
+
+class WrongUsage(Exception):
+    """Options that do not go together."""
+
+
+def parser(name, description, examples, more=""):
+    """The parser of the whole command line.
+
+    Parameters
+    ----------
+    name, description : str
+    examples : str
+        Commands, one a line.
+    more : str, default=""
+        What else to say at the end of the help.
+    """
+    return argparse.ArgumentParser(**_texts(description, examples, more), prog=name)
+
+
+def add_command(commands, name, run, *, help, description, examples, **more):
+    """A parser for one command, which is carried out by ``run(options)``."""
+    command = commands.add_parser(name, help=help, **_texts(description, examples), **more)
+    command.set_defaults(run=run)
+    return command
+
+
+def _texts(description, examples, more=""):
+    lines = examples.strip().splitlines()
+    title = "example:" if len(lines) == 1 else "examples:"
+    epilog = "\n".join([title, *(f"  {line}" for line in lines)])
+    return {
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "description": filled(description),
+        "epilog": epilog + (f"\n\n{filled(more)}" if more else ""),
+    }
+
+
+def filled(text, indent=""):
+    """Text in lines that fit the terminal, all but the first one indented.
+
+    Characters that would control the terminal, as files may have them, become spaces.
+    """
+    text = "".join(character if character.isprintable() else " " for character in text)
+    width = max(20, min(shutil.get_terminal_size().columns, 100) - 1)
+    return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def note(text):
+    """Say something that is not the command's answer, on standard error."""
+    print(f"fastbp: {text}", file=sys.stderr, flush=True)
+
+
+# Types for argparse, which calls these where the text does not fit.
+
+
+def whole_number(text):
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def seed(text):
+    """A seed as NumPy's old generators take it."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2³²-1, got {text!r}")
+    return int(text)
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+
+
+def positive(text):
+    """A finite number above 0."""
+    number = _number(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
+
+
+def not_negative(text):
+    """A finite number of at least 0."""
+    number = _number(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
+    return number
+
+
+def fraction(text):
+    """A number from 0 to below 1."""
+    number = _number(text)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to below 1, got {text}")
+    return number
+
+
+def sizes(text):
+    """Sizes of hidden layers, such as 64,32; none for the empty text or "none"."""
+    if text in ("", "none"):
+        return []
+    try:
+        return [whole_number(size.strip()) for size in text.split(",")]
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"expected sizes separated by commas, such as 64,32, or none, got {text!r}"
+        ) from None

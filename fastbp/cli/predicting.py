@@ -1,0 +1,129 @@
+"""The commands `predict` and `evaluate`: a saved model on new rows."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from . import columns, metrics, problems, store, tables
+from .options import add_command, note
+
+PREDICT_EXAMPLES = """
+fastbp predict titanic.safetensors passengers.csv --output predictions.csv
+fastbp predict titanic.safetensors passengers.csv --proba | head
+"""
+EVALUATE_EXAMPLES = """
+fastbp evaluate titanic.safetensors more.csv
+fastbp evaluate titanic.safetensors more.csv --target survived --json
+"""
+
+
+def add(commands):
+    """Describe the commands."""
+    predict = add_command(
+        commands,
+        "predict",
+        predict_rows,
+        help="predict for the rows of a table",
+        description="Predict a class or a value for each row of a table, in its order.",
+        examples=PREDICT_EXAMPLES,
+    )
+    evaluate = add_command(
+        commands,
+        "evaluate",
+        evaluate_rows,
+        help="compare predictions with the truth",
+        description="Predict for rows whose target is known, and say how good that is. The "
+        "baseline knows this table's targets, but no features.",
+        examples=EVALUATE_EXAMPLES,
+    )
+    for command in (predict, evaluate):
+        command.add_argument("model", type=Path, metavar="MODEL", help="a file of fastbp train")
+        command.add_argument(
+            "data", type=tables.data_path, metavar="DATA", help=".csv, .tsv, .parquet or .npz"
+        )
+    predict.add_argument(
+        "--output",
+        type=tables.output_path,
+        metavar="FILE",
+        help="a .csv or .parquet file to write (default: CSV on standard output)",
+    )
+    predict.add_argument("--proba", action="store_true", help="also the probability of each class")
+    predict.add_argument("--json", action="store_true", help="print JSON")
+    evaluate.add_argument(
+        "--target", metavar="COLUMN", help="default: the one the model was trained for"
+    )
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _inputs(stored, frame, path):
+    """What the network gets, from a table."""
+    prepare, _ = store.parts(stored)
+    return prepare.transform(columns.prepare(frame, columns.of_transformer(prepare), path))
+
+
+def predict_rows(options):
+    """Write predictions."""
+    stored = store.load(options.model)
+    _, network = store.parts(stored)
+    if options.proba and not hasattr(network, "classes_"):
+        raise ValueError("--proba is for classes, but this model predicts values")
+    X = _inputs(stored, tables.read(options.data), options.data)
+    predicted = {"prediction": network.predict(X)}
+    if options.proba:
+        probabilities = network.predict_proba(X).T
+        for label, column in zip(network.classes_, probabilities, strict=True):
+            predicted[f"probability_{label}"] = column
+    frame = tables.pandas().DataFrame(predicted)
+    if options.output:
+        tables.write(frame, options.output)
+        if options.json:
+            print(json.dumps({"rows": len(frame), "output": str(options.output)}))
+        else:
+            print(f"{len(frame)} predictions: {options.output}")
+    elif options.json:
+        print(json.dumps(frame.to_dict("list"), indent=2))
+    else:
+        frame.to_csv(sys.stdout, index=False, lineterminator="\n")
+    return 0
+
+
+def evaluate_rows(options):
+    """Print figures."""
+    stored = store.load(options.model)
+    _, network = store.parts(stored)
+    name = options.target or stored.notes.get("target")
+    if not isinstance(name, str):
+        raise ValueError("the model does not say what its target is; name it with --target")
+    frame = tables.read(options.data)
+    labels = getattr(network, "classes_", None)
+    y = problems.known(tables.column(frame, name, options.data), labels)
+    X = _inputs(stored, frame, options.data)
+    task = "regression" if labels is None else "classification"
+    report = {
+        "rows": len(y),
+        "target": name,
+        "task": task,
+        "metrics": {
+            "model": metrics.of_model(network, X, y),
+            "baseline": _baseline(task, labels, y),
+        },
+    }
+    if labels is not None:
+        report["confusion"] = metrics.confusion(labels, network.predict(X), y)
+        report["classes"] = labels.tolist()
+    if options.json:
+        print(json.dumps(report, indent=2))
+        return 0
+    print(f"{options.data}: {len(y)} rows, target {name}\n")
+    print(metrics.table(report["metrics"]))
+    if report.get("confusion"):
+        print("\n" + metrics.confusion_table(labels, report["confusion"]))
+    if labels is not None and len(np.unique(y)) < len(labels):
+        note("not all classes occur in this table, so there is no ROC AUC")
+    return 0
+
+
+def _baseline(task, labels, y):
+    return metrics.of_baseline(metrics.baseline(task, y), y)

@@ -1,0 +1,214 @@
+"""What is to be learnt: classes or numbers, and the targets as estimators take them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .tables import listed, pandas
+
+# Whole numbers with at most so many different values are taken for classes.
+FEW_VALUES = 20
+FEWEST_ROWS = 10
+TASKS = ("classification", "regression")
+
+
+class Problem(NamedTuple):
+    """The target of a training.
+
+    Attributes
+    ----------
+    target : str
+        Name of the column.
+    task : {"classification", "regression"}
+    y : ndarray of shape (n_rows,)
+        Classes as text or int64, or float64 values.
+    why : str
+        What spoke for the task.
+    """
+
+    target: str
+    task: str
+    y: np.ndarray
+    why: str
+
+
+def find(series, task=None):
+    """The problem that a target column poses.
+
+    Parameters
+    ----------
+    series : Series
+    task : {"classification", "regression"} or None
+        None leaves it to the values.
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    ValueError
+        For a target that cannot be learnt; the message says why.
+    """
+    name, n = series.name, len(series)
+    if n < FEWEST_ROWS:
+        raise ValueError(f"there are {n} rows, which is too few; at least {FEWEST_ROWS} are needed")
+    _refuse_missing(series)
+    n_values = series.nunique()
+    if n_values == 1:
+        raise ValueError(
+            f"target {name!r} is {str(series.iloc[0])!r} in every row, so there is nothing to learn"
+        )
+    guessed, why = _guess(series, n_values)
+    if task is not None:
+        why = "as asked for"
+    task = task or guessed
+    y = classes(series) if task == "classification" else numbers(series)
+    if task == "classification" and n_values > n / 2:
+        raise ValueError(
+            f"target {name!r} has {n_values} different values in {n} rows, too many for classes; "
+            "is it a name or an identifier?"
+        )
+    return Problem(name, task, y, why)
+
+
+def _refuse_missing(series):
+    missing = series.isna().to_numpy()
+    if missing.any():
+        raise ValueError(
+            f"target {series.name!r} has no value in {missing.sum()} of {len(series)} rows, the "
+            f"first of them row {missing.argmax() + 1}; fill them in or remove these rows"
+        )
+
+
+def _guess(series, n_values):
+    types = pandas().api.types
+    if types.is_bool_dtype(series) or not types.is_numeric_dtype(series):
+        return "classification", "values that are not numbers"
+    if n_values > FEW_VALUES:
+        return "regression", f"numbers, {n_values} different ones"
+    if (series % 1 == 0).all():
+        return "classification", f"whole numbers, only {n_values} different ones"
+    return "regression", "numbers with fractions"
+
+
+def classes(series):
+    """Labels of classes: int64 if they are whole numbers, else text."""
+    types = pandas().api.types
+    if types.is_bool_dtype(series) or not types.is_numeric_dtype(series):
+        return series.astype(str).to_numpy(dtype=str)
+    values = series.to_numpy(dtype=np.float64)
+    if (values % 1 != 0).any():
+        raise ValueError(
+            f"target {series.name!r} has numbers with fractions, such as "
+            f"{values[values % 1 != 0][0]:g}, which are no classes; use --task regression"
+        )
+    return series.to_numpy(dtype=np.int64)
+
+
+def numbers(series):
+    """Values as float64."""
+    pd = pandas()
+    values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        row = int(np.argmin(np.isfinite(values)))
+        raise ValueError(
+            f"target {series.name!r} has {str(series.iloc[row])!r} in row {row + 1}, where "
+            "regression needs a number; for classes use --task classification"
+        )
+    return values
+
+
+def known(series, labels):
+    """Targets of a table for an evaluation.
+
+    Parameters
+    ----------
+    series : Series
+    labels : ndarray of shape (n_classes,) or None
+        The model's classes; None for a regression.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+    """
+    _refuse_missing(series)
+    if labels is None:
+        return numbers(series)
+    y = classes(series)
+    if y.dtype.kind != labels.dtype.kind and labels.dtype.kind == "U":
+        y = y.astype(str)
+    unknown = sorted(set(y.tolist()) - set(labels.tolist()))
+    if unknown:
+        raise ValueError(
+            f"target {series.name!r} has classes that the model was not trained on: "
+            f"{listed(unknown)}; it knows {listed(labels)}"
+        )
+    return y
+
+
+class Parts(NamedTuple):
+    """Numbers of the rows to train on, to watch, and to judge by."""
+
+    training: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+    def used(self):
+        """Name -> rows, of the parts that have any."""
+        return {name: rows for name, rows in self._asdict().items() if len(rows)}
+
+
+def split(problem, validation, test, seed):
+    """Draw the rows of each part, of all classes in proportion.
+
+    Parameters
+    ----------
+    problem : Problem
+    validation, test : float
+        Shares of all rows, below 1 together; the rest is for training.
+    seed : int
+
+    Returns
+    -------
+    Parts
+
+    Raises
+    ------
+    ValueError
+        If a class, or all rows, are too few for that.
+    """
+    from sklearn.model_selection import train_test_split
+
+    y = problem.y
+    strata = y if problem.task == "classification" else None
+    n_parts = 1 + (validation > 0) + (test > 0)
+    if strata is not None:
+        labels, counts = np.unique(y, return_counts=True)
+        rare = [f"{a} ({b})" for a, b in zip(labels, counts, strict=True) if b < 2 * n_parts]
+        if rare:
+            raise ValueError(
+                f"classes of target {problem.target!r} with too few rows to be split into "
+                f"{n_parts} parts: {listed(rare)}; {2 * n_parts} rows each are needed. Remove "
+                "these rows, join classes, or set --test 0"
+            )
+    rows, others = np.arange(len(y)), []
+    for share in (test, validation):
+        part = rows[:0]
+        if share > 0:
+            size = max(1, round(share * len(y)))
+            try:
+                rows, part = train_test_split(
+                    rows,
+                    test_size=size,
+                    random_state=seed,
+                    stratify=None if strata is None else strata[rows],
+                )
+            except ValueError as error:
+                raise ValueError(
+                    f"{len(y)} rows cannot be split so that {size} are held out: {error}"
+                ) from error
+        others.append(part)
+    if strata is not None and len(np.unique(y[rows])) < len(labels):
+        raise ValueError("a class has no row left for training; lower --validation or --test")
+    return Parts(rows, others[1], others[0])

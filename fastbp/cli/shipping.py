@@ -1,0 +1,191 @@
+"""The commands `info` and `export`: what a model is, and how to use it elsewhere."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from . import columns, store
+from .options import add_command, filled
+from .tables import listed
+
+INFO_EXAMPLES = """
+fastbp info titanic.safetensors
+fastbp info titanic.safetensors --json
+"""
+EXPORT_EXAMPLES = """
+fastbp export titanic.safetensors --format c
+fastbp export titanic.safetensors --format onnx
+fastbp export titanic.safetensors --format npz --output weights.npz
+"""
+
+
+def add(commands):
+    """Describe the commands."""
+    info = add_command(
+        commands,
+        "info",
+        show,
+        help="say what a model is and how it was trained",
+        description="Say what a saved model is: sizes, activations, loss, columns, classes, and "
+        "how it was trained.",
+        examples=INFO_EXAMPLES,
+    )
+    export = add_command(
+        commands,
+        "export",
+        write,
+        help="write a model for other tools",
+        description="Write the network of a saved model for another tool. Its inputs are the "
+        "prepared columns; how each is made from a table is written beside it, as .inputs.json.",
+        examples=EXPORT_EXAMPLES,
+    )
+    for command in (info, export):
+        command.add_argument("model", type=Path, metavar="MODEL", help="a saved model")
+    info.add_argument("--json", action="store_true", help="print JSON")
+    export.add_argument(
+        "--format",
+        required=True,
+        choices=FORMATS,
+        help="c: a folder with C99 source; npz: arrays W1, b1, ..., and the names of "
+        "activations; torch-state: a state_dict, as torch.load reads it",
+    )
+    export.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="default: the name of MODEL with the ending of the format, here",
+    )
+    export.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _described(stored):
+    """What a model is, as a dict."""
+    network = store.network(stored)
+    estimator = store.estimator(stored)
+    about = {
+        "kind": type(stored.model).__name__,
+        "sizes": list(network.layout.sizes),
+        "activations": list(network.layout.activations),
+        "output_activation": network._loss.output_activation,
+        "loss": network.loss,
+        "dtype": network.layout.dtype.name,
+        "parameters": int(sum(a.size for a in [*network.weights, *network.biases])),
+        "library": stored.library,
+    }
+    if hasattr(estimator, "classes_"):
+        about["classes"] = estimator.classes_.tolist()
+    if hasattr(estimator, "feature_names_in_"):
+        about["features"] = list(estimator.feature_names_in_)
+    if store.is_ours(stored):
+        prepare, _ = store.parts(stored)
+        about["columns"] = columns.of_transformer(prepare)._asdict()
+    return about | {"notes": stored.notes}
+
+
+def show(options):
+    """Print what a model is."""
+    stored = store.load(options.model)
+    about = _described(stored)
+    if options.json:
+        print(json.dumps(about, indent=2))
+        return 0
+    lines = [
+        f"{options.model}: {about['kind']}, saved by fastbp {about['library']}",
+        f"network: {'-'.join(map(str, about['sizes']))}, {about['parameters']} weights and biases, "
+        f"{about['dtype']}",
+        f"activations: {', '.join([*about['activations'], about['output_activation']])}",
+        f"loss: {about['loss']}",
+    ]
+    if "classes" in about:
+        lines.append(f"classes: {listed(about['classes'])}")
+    for kind, names in about.get("columns", {"features": about.get("features")}).items():
+        if names:
+            lines.append(f"{kind}: {listed(names)}")
+    lines += _of_notes(about["notes"])
+    print("\n".join(filled(line, "  ") for line in lines))
+    return 0
+
+
+def _of_notes(notes):
+    """Notes as lines. They may have been made in Python, and hold anything that JSON can."""
+    for key, value in notes.items():
+        values = list(value.values()) if isinstance(value, dict) else []
+        if values and all(isinstance(each, dict) for each in values):
+            yield from _of_notes({f"{key}, {part}": each for part, each in value.items()})
+        else:
+            yield f"{key.replace('_', ' ')}: {_as_text(value)}"
+
+
+def _as_text(value):
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_as_text(each)}" for key, each in value.items())
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _onnx(network, path):
+    network.to_onnx(path)
+
+
+def _torch_state(network, path):
+    module = network.to_torch()
+    import torch
+
+    torch.save(module.state_dict(), path)
+
+
+def _npz(network, path):
+    arrays: dict = {f"W{i}": np.array(W) for i, W in enumerate(network.weights, start=1)}
+    arrays |= {f"b{i}": np.array(b) for i, b in enumerate(network.biases, start=1)}
+    names = [*network.layout.activations, network._loss.output_activation]
+    with open(path, "wb") as file:  # savez would add an ending of its own to a name
+        np.savez(file, activations=np.array(names), **arrays)
+
+
+def _c(network, path):
+    network.to_c(path)
+
+
+# Name -> function that writes, usual ending.
+FORMATS = {
+    "c": (_c, "_c"),  # a folder
+    "npz": (_npz, ".npz"),
+    "onnx": (_onnx, ".onnx"),
+    "torch-state": (_torch_state, ".pt"),
+}
+
+
+def write(options):
+    """Write the network, and how its inputs are made."""
+    stored = store.load(options.model)
+    network = store.network(stored)
+    export, ending = FORMATS[options.format]
+    path = options.output or Path(options.model.stem + ending)
+    export(network, path)
+    written = [str(path)]
+    if store.is_ours(stored):
+        beside = Path(f"{path}.inputs.json")
+        beside.write_text(json.dumps(_interface(stored), indent=2) + "\n", encoding="utf-8")
+        written.append(str(beside))
+    if options.json:
+        print(json.dumps({"format": options.format, "written": written}))
+    else:
+        print(f"{options.format}: {', '.join(written)}")
+    return 0
+
+
+def _interface(stored):
+    """What goes into the network and what comes out."""
+    prepare, estimator = store.parts(stored)
+    made: dict = {"inputs": columns.inputs(prepare)}
+    target = stored.notes.get("target")
+    if hasattr(estimator, "classes_"):
+        labels = estimator.classes_.tolist()
+        # Of two classes there is one output.
+        shown = labels[1:] if len(labels) == 2 else labels
+        made["outputs"] = [{"probability_of": label, "target": target} for label in shown]
+    else:
+        made["outputs"] = [{"value_of": target}]
+    return made

@@ -1,0 +1,159 @@
+"""Tables in files: CSV, Parquet, NumPy's .npz."""
+
+import argparse
+import difflib
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+EXTENSIONS = (".csv", ".tsv", ".parquet", ".npz")
+WRITTEN = (".csv", ".parquet")
+
+
+def data_path(text):
+    """For argparse: a path whose ending says how to read it."""
+    return _with_ending(text, EXTENSIONS)
+
+
+def output_path(text):
+    """For argparse: a path whose ending says how to write a table."""
+    return _with_ending(text, WRITTEN)
+
+
+def _with_ending(text, known):
+    path = Path(text)
+    if path.suffix.lower() not in known:
+        raise argparse.ArgumentTypeError(
+            f"unknown kind of file {text!r}; it must end in one of {', '.join(known)}"
+        )
+    return path
+
+
+def pandas():
+    """The module, or an error that says how to get it."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("reading tables needs pandas: pip install 'fastbp[cli]'") from error
+    return pandas
+
+
+def read(path):
+    """A table as a DataFrame.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    FileNotFoundError, ImportError, ValueError
+        If it cannot be read, or has no rows.
+    """
+    pandas()  # whose absence is not the file's fault
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"the file {str(path)!r} {what}")
+    reader = {".parquet": _read_parquet, ".npz": _read_npz}.get(path.suffix.lower(), _read_csv)
+    frame = reader(path)
+    if not len(frame):
+        raise ValueError(f"{path} has no rows, only names of columns")
+    return frame
+
+
+def _read_csv(path):
+    pd = pandas()
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            header = file.readline()
+        separator = max(",;\t", key=header.count)  # the comma if there is none of them
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(path, sep=separator, index_col=False, low_memory=False)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8 ({error}); convert it") from error
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"{path} is empty") from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise ValueError(f"{path} is not a proper CSV file: {str(error).strip()}") from error
+
+
+def _read_parquet(path):
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ImportError("reading Parquet needs pyarrow: pip install 'fastbp[cli]'") from error
+    try:
+        frame = pandas().read_parquet(path, engine="pyarrow")
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{path} is not a Parquet file: {error}") from error
+    frame.columns = [str(name) for name in frame.columns]
+    return frame.reset_index(drop=True)
+
+
+def _read_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        # AttributeError: a single array (.npy) under this name
+        raise ValueError(f"{path} is not a readable .npz file of plain arrays: {error}") from error
+    columns = {}
+    for name, array in arrays.items():
+        if array.ndim == 1:
+            columns[name] = array
+        elif array.ndim == 2:
+            columns |= {f"{name}{j}": array[:, j] for j in range(array.shape[1])}
+        else:
+            raise ValueError(
+                f"{path}: array {name!r} has shape {array.shape}; expected columns (1-D) or "
+                "matrices (2-D), whose columns are called name0, name1, ..."
+            )
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{path}: arrays must have equally many rows, but have {lengths}")
+    if not columns:
+        raise ValueError(f"{path} is empty")
+    return pandas().DataFrame(columns)
+
+
+def write(frame, path):
+    """Write a DataFrame as the path's ending says."""
+    if path.suffix.lower() == ".parquet":
+        frame.to_parquet(path, index=False)
+    else:
+        frame.to_csv(path, index=False)
+
+
+def column(frame, name, path):
+    """A column of the table from that path; if there is none, the error suggests another name."""
+    if name in frame:
+        return frame[name]
+    names = list(frame.columns)
+    near = {key.lower(): key for key in names}
+    found = difflib.get_close_matches(name.lower(), near, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[found[0]]!r}?" if found else ""
+    if all(_is_number(key) for key in names):
+        hint = " Its first line seems to hold data, where names of columns were expected."
+    raise ValueError(f"{path} has no column {name!r}.{hint} Its columns: {listed(names)}")
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def listed(names, most=12):
+    """Names separated by commas, and how many more there are."""
+    names = [str(name) for name in names]
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,273 @@
+"""The command `train`: a table in, a model, its figures and its learning curve out."""
+
+import datetime
+import json
+import os
+from pathlib import Path
+
+from .. import spec
+from ..backends import BACKENDS
+from . import columns, metrics, problems, store, tables, training
+from .options import (
+    WrongUsage,
+    add_command,
+    filled,
+    fraction,
+    not_negative,
+    note,
+    positive,
+    seed,
+    sizes,
+    whole_number,
+)
+
+EXAMPLES = """
+fastbp train titanic.csv --target survived
+fastbp train houses.parquet --target price --drop id --output houses.safetensors
+fastbp train wine.csv --target quality --task regression --hidden 32,16 --epochs 500
+fastbp train titanic.csv --target survived --json > report.json
+"""
+
+
+def add(commands):
+    """Describe the command."""
+    command = add_command(
+        commands,
+        "train",
+        run,
+        help="train a network on a table",
+        description="Train a network on a table and save it. Columns of text become one input for "
+        "each value (one-hot), columns of numbers are scaled, gaps are filled. A part of the rows "
+        "is held out to stop training in time (validation), another one to judge the result "
+        "(test). Ctrl-C ends the training and keeps what was learnt.",
+        examples=EXAMPLES,
+    )
+    command.add_argument(
+        "data", type=tables.data_path, metavar="DATA", help="a .csv, .tsv, .parquet or .npz file"
+    )
+    command.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
+    command.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to save the model (default: the name of DATA, ending in .safetensors, here)",
+    )
+    command.add_argument("--task", choices=problems.TASKS, help="default: by the target's values")
+    command.add_argument(
+        "--categorical",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="treat these numbers as names of categories (may be repeated)",
+    )
+    command.add_argument(
+        "--drop", action="append", default=[], metavar="COLUMN", help="leave out (may be repeated)"
+    )
+    rows = command.add_argument_group("rows")
+    rows.add_argument(
+        "--validation", type=fraction, default=0.15, metavar="SHARE", help="default: %(default)s"
+    )
+    rows.add_argument(
+        "--test", type=fraction, default=0.15, metavar="SHARE", help="default: %(default)s"
+    )
+    rows.add_argument(
+        "--seed", type=seed, default=0, help="of the split and the training (default: %(default)s)"
+    )
+    network = command.add_argument_group("network and training")
+    network.add_argument(
+        "--hidden",
+        type=sizes,
+        default=[64, 64],
+        metavar="SIZES",
+        help="of the hidden layers; none for a linear model (default: 64,64)",
+    )
+    network.add_argument(
+        "--activation",
+        choices=sorted(spec.ACTIVATIONS),
+        default="relu",
+        metavar="NAME",
+        help=f"one of {', '.join(spec.ACTIVATIONS)} (default: %(default)s)",
+    )
+    network.add_argument(
+        "--optimizer",
+        choices=["adam", "sgd"],
+        default="adam",
+        help="sgd has Nesterov's momentum 0.9 (default: %(default)s)",
+    )
+    network.add_argument(
+        "--epochs", type=whole_number, default=200, metavar="N", help="at most (default: 200)"
+    )
+    network.add_argument(
+        "--batch-size", type=whole_number, default=64, metavar="N", help="default: %(default)s"
+    )
+    network.add_argument(
+        "--learning-rate", type=positive, default=1e-3, metavar="RATE", help="default: %(default)s"
+    )
+    network.add_argument(
+        "--l2",
+        type=not_negative,
+        default=0.1,
+        metavar="STRENGTH",
+        help="of the penalty on large weights, see MLPClassifier's alpha (default: %(default)s)",
+    )
+    network.add_argument(
+        "--patience",
+        type=whole_number,
+        default=20,
+        metavar="N",
+        help="early stopping: end after N epochs in a row without a better validation loss, and "
+        "go back to the best one (default: %(default)s)",
+    )
+    network.add_argument(
+        "--no-early-stopping",
+        dest="patience",
+        action="store_const",
+        const=None,
+        help="train for all epochs",
+    )
+    network.add_argument(
+        "--backend", choices=["auto", *BACKENDS], help="default: FASTBP_BACKEND, else auto"
+    )
+    network.add_argument(
+        "--threads", type=whole_number, metavar="N", help="default: as many as are worth it"
+    )
+    output = command.add_argument_group("report")
+    picture = output.add_mutually_exclusive_group()
+    picture.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="where to draw the learning curve (default: beside the model, as .png)",
+    )
+    picture.add_argument("--no-plot", action="store_true", help="draw nothing")
+    output.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def run(options):
+    """Train, save, report."""
+    if options.validation + options.test >= 1:
+        raise WrongUsage("--validation and --test together must leave rows for training")
+    path = options.output or Path(f"{options.data.stem}.safetensors")
+    _refuse_folder_missing(path, options.plot)
+    frame = tables.read(options.data)
+    target = tables.column(frame, options.target, options.data)
+    for name in [*options.drop, *options.categorical]:
+        tables.column(frame, name, options.data)
+    problem = problems.find(target, options.task)
+    chosen = columns.find(frame, options.target, categorical=options.categorical, drop=options.drop)
+    features = columns.prepare(frame, chosen, options.data)
+    parts = problems.split(problem, options.validation, options.test, options.seed)
+    if not options.json:
+        print(_before(options, problem, chosen, parts), flush=True)
+    trained = training.train(features, problem, parts, chosen, options)
+    report = {
+        "data": str(options.data),
+        "target": problem.target,
+        "task": problem.task,
+        "rows": {name: len(rows) for name, rows in parts._asdict().items()},
+        "training": _settings(options, trained),
+        **_figures(trained.model, features, problem, parts),
+    }
+    store.save(trained.model, path, report)
+    report |= {
+        "sizes": _sizes(trained.model["network"]),
+        "model": str(path),
+        "picture": _picture(trained, options, path),
+        "loss": trained.loss,
+        "validation_loss": trained.validation_loss,
+    }
+    print(json.dumps(report, indent=2) if options.json else _after(report, trained))
+    return 0
+
+
+def _refuse_folder_missing(*paths):
+    """Before a long training rather than after it."""
+    for path in paths:
+        if path is not None and not os.access(path.parent, os.W_OK):
+            raise FileNotFoundError(f"cannot write {str(path)!r}: no such folder, or no permission")
+
+
+def _sizes(network):
+    return [network.n_features_in_, *(len(biases) for biases in network.intercepts_)]
+
+
+def _settings(options, trained):
+    """How it was trained."""
+    names = ("optimizer", "batch_size", "learning_rate", "l2", "patience", "seed")
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **{name: getattr(options, name) for name in names},
+        "epochs": len(trained.loss),
+        "best_epoch": trained.best_epoch,
+        "interrupted": trained.interrupted,
+        "backend": trained.backend,
+    }
+
+
+def _figures(model, features, problem, parts):
+    """Metrics of each part, of the baseline on the last one, and the confusion matrix there."""
+    network, used = model["network"], parts.used()
+    inputs = {name: model["columns"].transform(features.iloc[r]) for name, r in used.items()}
+    found = {name: metrics.of_model(network, inputs[name], problem.y[used[name]]) for name in used}
+    judged = list(used)[-1]
+    y = problem.y[used[judged]]
+    dummy = metrics.baseline(problem.task, problem.y[parts.training])
+    found["baseline"] = metrics.of_baseline(dummy, y)
+    counts = None
+    if problem.task == "classification":
+        counts = metrics.confusion(network.classes_, network.predict(inputs[judged]), y)
+    return {"judged_on": judged, "metrics": found, "confusion": counts}
+
+
+def _picture(trained, options, path):
+    """The path of the learning curve, if one was drawn."""
+    if options.no_plot or not trained.loss:
+        return None
+    picture = options.plot or path.with_suffix(".png")
+    if training.draw(trained, picture):
+        return str(picture)
+    if options.plot:
+        raise ImportError("drawing needs matplotlib: pip install 'fastbp[cli]'")
+    note("no learning curve drawn, which needs matplotlib: pip install 'fastbp[cli]'")
+    return None
+
+
+def _before(options, problem, chosen, parts):
+    """What is about to be done, as text."""
+    n = {name: len(rows) for name, rows in parts.used().items()}
+    lines = [
+        f"{options.data}: {sum(n.values())} rows, {', '.join(f'{n[k]} {k}' for k in n)}",
+        f"target {problem.target}: {problem.task} ({problem.why})",
+    ]
+    for what, names in chosen._asdict().items():
+        if names:
+            lines.append(f"{what}: {tables.listed(names)}")
+    return "\n".join(filled(line, "  ") for line in lines)
+
+
+def _after(report, trained):
+    """What came out, as text."""
+    model, judged = trained.model, report["judged_on"]
+    settings, found = report["training"], dict(report["metrics"])
+    ended = f"{settings['epochs']} epochs"
+    if settings["interrupted"]:
+        ended += ", then interrupted by Ctrl-C"
+    if settings["best_epoch"]:
+        ended += f"; the weights of epoch {settings['best_epoch']} are kept"
+    baseline = found.pop("baseline")
+    texts = [
+        filled(
+            f"network {'-'.join(map(str, report['sizes']))} on {settings['backend']}: {ended}", "  "
+        ),
+        "",
+        metrics.table({**found, "baseline": baseline}),
+        filled(f"(baseline: without features, on the {judged} rows)"),
+        "",
+    ]
+    if report["confusion"]:
+        labels = model["network"].classes_
+        texts += [metrics.confusion_table(labels, report["confusion"]), f"({judged} rows)", ""]
+    texts.append(f"model: {report['model']}")
+    if report["picture"]:
+        texts.append(f"learning curve: {report['picture']}")
+    return "\n".join(texts)

@@ -1,0 +1,182 @@
+"""From a table to a fitted Pipeline: the preparation of columns, then one of the estimators."""
+
+import sys
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from ..callbacks import Callback, EarlyStopping, ProgressBar
+from ..training import mean_loss
+from . import columns
+
+
+class Trained(NamedTuple):
+    """What came out of a training.
+
+    Attributes
+    ----------
+    model : Pipeline
+        Its steps are "columns" and "network".
+    loss, validation_loss : list of float
+        By epoch; of a regression in units of the target's variance.
+    best_epoch : int or None
+        Whose weights the model has; None for the last one's.
+    interrupted : bool
+        Whether Ctrl-C ended it.
+    backend : str
+        What computed.
+    """
+
+    model: object
+    loss: list
+    validation_loss: list
+    best_epoch: int | None
+    interrupted: bool
+    backend: str
+
+
+class Watch(Callback):
+    """Notes the loss on validation data after each epoch, and ends a training that has no use.
+
+    Parameters
+    ----------
+    X, y : ndarray
+        Validation data as the network takes them; None for none.
+    patience : int or None
+        As of `EarlyStopping`; None to train for all epochs.
+    """
+
+    def __init__(self, X, y, patience):
+        self.X, self.y = X, y
+        stops = X is not None and patience is not None
+        self.stopping = EarlyStopping(patience) if stops else Callback()
+
+    def begin(self, network, history):
+        self.history = history
+        if self.X is not None:
+            self._data = network._data(self.X, self.y, None)
+        self.stopping.begin(network, history)
+
+    def epoch(self, network, history):
+        if self.X is not None:
+            history.validation_loss.append(mean_loss(network, self._data))
+        return self.stopping.epoch(network, history)
+
+    def end(self, network, history):
+        self.stopping.end(network, history)
+
+
+def train(features, problem, parts, chosen, options):
+    """Fit the preparation and the network.
+
+    Parameters
+    ----------
+    features : DataFrame
+        Of all rows.
+    problem : Problem
+    parts : Parts
+        What to train on and what to watch.
+    chosen : Columns
+    options : namespace
+        Of the command `train`.
+
+    Returns
+    -------
+    Trained
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.pipeline import Pipeline
+
+    from ..estimators import MLPClassifier, MLPRegressor
+    from ..stochastic import NOT_FINITE
+
+    prepare = columns.transformer(chosen)
+    X = prepare.fit_transform(features.iloc[parts.training])
+    y, mean, spread = problem.y, 0.0, 1.0
+    classifies = problem.task == "classification"
+    if classifies:
+        seen = np.searchsorted(np.unique(y), y)  # as the network sees them
+    else:
+        mean, spread = y[parts.training].mean(), y[parts.training].std() or 1.0
+        y = seen = (y - mean) / spread
+    held_out = (None, None)
+    if len(parts.validation):
+        rows = parts.validation
+        held_out = (prepare.transform(features.iloc[rows]), seen[rows])
+    watch = Watch(*held_out, options.patience)
+    callbacks: list = [watch]
+    if sys.stderr.isatty():
+        callbacks.append(ProgressBar(options.epochs))
+    network = (MLPClassifier if classifies else MLPRegressor)(
+        hidden_layer_sizes=options.hidden,
+        activation=options.activation,
+        solver=options.optimizer,
+        alpha=options.l2,
+        batch_size=min(options.batch_size, len(X)),
+        learning_rate_init=options.learning_rate,
+        max_iter=options.epochs,
+        random_state=options.seed,
+        n_iter_no_change=options.epochs,  # the training loss alone ends nothing
+        backend=options.backend,
+        threads=options.threads,
+        dtype="float32",
+        callbacks=callbacks,
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            network.fit(X, y[parts.training])
+        except ValueError as error:
+            if NOT_FINITE in str(error):
+                raise ValueError("training diverged; try a smaller --learning-rate") from error
+            raise
+    backend = network._network().backend
+    # The model is to predict with what there is wherever it is loaded, and saved without callbacks.
+    network.set_params(callbacks=(), backend=None, threads=None)
+    interrupted = False
+    for warning in caught:
+        if "interrupted by user" in str(warning.message):
+            interrupted = True
+        elif not issubclass(warning.category, ConvergenceWarning):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    _to_units(network, mean, spread)
+    history = watch.history
+    return Trained(
+        Pipeline([("columns", prepare), ("network", network)]),
+        history.loss,
+        history.validation_loss,
+        history.best_epoch,
+        interrupted,
+        backend,
+    )
+
+
+def _to_units(network, mean, spread):
+    """Let a network that learnt (y - mean) / spread predict y: its last layer is linear."""
+    if (mean, spread) != (0.0, 1.0):
+        network.coefs_[-1][...] *= spread
+        network.intercepts_[-1][...] = network.intercepts_[-1] * spread + mean
+
+
+def draw(trained, path):
+    """Write the learning curve as a picture; returns whether matplotlib is there to do it."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+    except ImportError:
+        return False
+    from ..plots import LearningCurveDisplay
+
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.subplots()
+    if trained.best_epoch is not None:
+        ax.axvline(trained.best_epoch, color="0.6", linestyle=":", label="best epoch")
+    LearningCurveDisplay(trained.loss, trained.validation_loss).plot(ax=ax)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(path, dpi=120)
+    return True

@@ -1,0 +1,604 @@
+"""The command line: tables to models and back, what it prints, and what it says when it cannot."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sklearn_metrics
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LinearRegression
+
+import fastbp
+from fastbp.cli import columns, doctor, main, problems
+
+QUICK = (
+    *("--backend", "numpy", "--hidden", "8", "--epochs", "60", "--batch-size", "16"),
+    *("--learning-rate", "0.02", "--no-plot"),
+)
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def people(n=200, seed=0):
+    """Two classes that depend on a number and a text, both with gaps, and on nothing else."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "age": rng.normal(40, 10, n).round(1),
+            "town": rng.choice(["Ulm", "Bonn", "Köln"], n),
+            "rooms": rng.integers(1, 9, n),
+        }
+    )
+    bought = (frame.age > 40) ^ (frame.town == "Ulm")
+    frame["bought"] = np.where(bought, "yes", "no")
+    frame.loc[::17, "age"] = np.nan
+    frame.loc[::23, "town"] = None
+    return frame
+
+
+def line(n=200):
+    """A linear dependence in units far from 1."""
+    rng = np.random.default_rng(1)
+    X = rng.normal([1000, -3], [50, 0.1], (n, 2))
+    return pd.DataFrame(X, columns=["a", "b"]).assign(price=5e4 + X @ [300, -2e4])
+
+
+@pytest.fixture
+def trained(capsys):
+    """A classifier of people, as its report."""
+    people().to_csv("people.csv", index=False)
+    assert main(["train", "people.csv", "--target", "bought", *QUICK, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+# Training.
+
+
+def test_training_learns_what_there_is_to_learn(trained):
+    figures = trained["metrics"]
+    assert figures["test"]["accuracy"] > 0.8 > 0.7 > figures["baseline"]["accuracy"]
+    assert trained["rows"] == {"training": 140, "validation": 30, "test": 30}
+    assert np.sum(trained["confusion"]) == 30
+    assert len(trained["loss"]) == len(trained["validation_loss"]) == trained["training"]["epochs"]
+    assert trained["validation_loss"][trained["training"]["best_epoch"] - 1] == min(
+        trained["validation_loss"]
+    )
+    assert trained["sizes"] == [2 + 4, 8, 1]  # two numbers; three towns, and none
+
+
+def test_figures_are_scikit_learns(trained, capsys):
+    """Those of `evaluate` and of the baseline, from what `predict` writes."""
+    frame = people(150, seed=1)
+    frame.to_csv("more.csv", index=False)
+    assert main(["evaluate", "people.safetensors", "more.csv", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert main(["predict", "people.safetensors", "more.csv", "--proba", "--output", "p.csv"]) == 0
+    predicted, truth = pd.read_csv("p.csv"), frame["bought"]
+    probability = predicted[["probability_no", "probability_yes"]].to_numpy()
+    probability /= probability.sum(axis=1, keepdims=True)  # of float32
+    assert report["metrics"]["model"] == pytest.approx(
+        {
+            "accuracy": (predicted["prediction"] == truth).mean(),
+            "log_loss": sklearn_metrics.log_loss(truth, probability),
+            "roc_auc": sklearn_metrics.roc_auc_score(truth == "yes", probability[:, 1]),
+        },
+        rel=1e-6,
+    )
+    expected = sklearn_metrics.confusion_matrix(truth, predicted["prediction"])
+    assert report["confusion"] == expected.tolist()
+    dummy = DummyClassifier().fit(probability, truth)
+    assert report["metrics"]["baseline"]["log_loss"] == pytest.approx(
+        sklearn_metrics.log_loss(truth, dummy.predict_proba(probability))
+    )
+
+
+def test_regression_is_in_the_units_of_the_target(capsys):
+    """The exact dependence is found, as by least squares; the target is far from unit variance."""
+    frame = line()
+    frame.to_parquet("line.parquet")
+    options = ["--hidden", "none", "--epochs", "300", "--learning-rate", "0.03", "--l2", "0"]
+    assert main(["train", "line.parquet", "--target", "price", *options, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["task"] == "regression"
+    assert report["metrics"]["test"]["r2"] > 0.9999
+    assert main(["predict", "line.safetensors", "line.parquet", "--output", "p.parquet"]) == 0
+    X, y = frame[["a", "b"]], frame["price"]
+    expected = LinearRegression().fit(X, y).predict(X)
+    found = pd.read_parquet("p.parquet")["prediction"]
+    assert np.abs(found - expected).max() < 0.01 * y.std()
+
+
+def test_the_same_seed_gives_the_same_model(trained):
+    first = fastbp.load("people.safetensors")["network"]
+    command = ["train", "people.csv", "--target", "bought", *QUICK]
+    for seed, same in (("0", True), ("1", False)):
+        assert main([*command, "--seed", seed, "--output", "again.safetensors"]) == 0
+        again = fastbp.load("again.safetensors")["network"]
+        assert np.array_equal(first.coefs_[0], again.coefs_[0]) == same
+
+
+def test_report_for_people(capsys):
+    people().to_csv("people.csv", index=False)
+    assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1]]) == 0
+    printed, errors = capsys.readouterr()
+    assert errors == ""  # no progress bar, since nobody looks
+    for words in (
+        "people.csv: 200 rows, 140 training, 30 validation, 30 test",
+        "target bought: classification (values that are not numbers)",
+        "numbers: age, rooms\ncategories: town\nnetwork 6-8-1 on numpy: ",
+        "accuracy",
+        "true \\ predicted",
+        "model: people.safetensors\nlearning curve: people.png\n",
+    ):
+        assert words in printed
+    assert Path("people.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_progress_bar_in_a_terminal(capsys, monkeypatch):
+    people().to_csv("people.csv", index=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["train", "people.csv", "--target", "bought", *QUICK]) == 0
+    assert "epoch/s" in capsys.readouterr().err
+
+
+def test_without_parts_held_out(capsys):
+    people().to_csv("people.csv", index=False)
+    command = ["train", "people.csv", "--target", "bought", *QUICK, "--json"]
+    assert main([*command, "--validation", "0", "--test", "0"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["judged_on"], report["training"]["best_epoch"]) == ("training", None)
+    assert len(report["loss"]) == 60 and report["validation_loss"] == []
+
+
+def test_early_stopping_can_be_turned_off(trained, capsys):
+    command = ["train", "people.csv", "--target", "bought", *QUICK, "--epochs", "80", "--json"]
+    ended = {}
+    for option in (["--patience", "1"], ["--no-early-stopping"]):
+        assert main([*command, *option]) == 0
+        ended[option[0]] = json.loads(capsys.readouterr().out)["training"]
+    assert ended["--patience"]["epochs"] < 80
+    assert ended["--no-early-stopping"]["epochs"] == 80
+    assert ended["--no-early-stopping"]["best_epoch"] is None
+
+
+PROGRAM = """
+import sys
+from fastbp.cli import main, training
+class Watch(training.Watch):
+    def epoch(self, network, history):
+        if len(history.loss) == 3:
+            print("three epochs", flush=True)
+        return super().epoch(network, history)
+training.Watch = Watch
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def environment():
+    paths = [str(Path(fastbp.__file__).parents[1]), os.environ.get("PYTHONPATH")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a single process on Windows")
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_learnt(capfd):
+    people().to_csv("people.csv", index=False)
+    options = [*QUICK, "--epochs", "100000000", "--no-early-stopping"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "train", "people.csv", "--target", "bought", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    for text in process.stdout:
+        if text == "three epochs\n":
+            break
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert "epochs, then interrupted by Ctrl-C" in printed
+    assert main(["info", "people.safetensors", "--json"]) == 0
+    notes = json.loads(capfd.readouterr().out)["notes"]
+    assert notes["training"]["interrupted"] and notes["training"]["epochs"] >= 3
+
+
+# What columns and targets are taken for.
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "kind"),
+    [
+        (["a", "b"] * 10, "classification", "U"),
+        ([True, False] * 10, "classification", "U"),
+        ([3, 1, 2, 2] * 5, "classification", "i"),
+        ([3.0, 1.0] * 10, "classification", "i"),
+        ([0.5, 1.0] * 10, "regression", "f"),
+        (list(range(21)), "regression", "f"),
+    ],
+)
+def test_task_is_found(values, task, kind):
+    problem = problems.find(pd.Series(values, name="y"))
+    assert (problem.task, problem.y.dtype.kind) == (task, kind)
+    assert problem.y.tolist() == ([str(v) for v in values] if kind == "U" else values)
+
+
+def test_task_can_be_chosen():
+    counts = pd.Series([0, 1, 2, 5] * 5, name="y")
+    assert problems.find(counts, "regression").y.dtype == np.float64
+
+
+def test_text_is_the_same_with_gaps_and_without():
+    """Whole numbers become floats where some are missing."""
+    whole, gaps = pd.Series([1, 2, 3], name="k"), pd.Series([1, None, 3], name="k")
+    chosen = columns.Columns([], ["k"])
+    tables = [columns.prepare(series.to_frame(), chosen, "x.csv") for series in (whole, gaps)]
+    assert tables[0]["k"].tolist() == ["1", "2", "3"]
+    assert tables[1]["k"].tolist()[::2] == ["1", "3"] and tables[1]["k"].isna()[1]
+
+
+def test_columns_are_pointed_out(capsys):
+    n = columns.MANY_CATEGORIES + 1
+    frame = pd.DataFrame({"y": range(n), "id": range(1, n + 1), "empty": None, "x": 0.5})
+    frame["name"] = [f"name {i}" for i in range(n)]
+    chosen = columns.find(frame, "y")
+    assert chosen == columns.Columns(["id", "x"], ["name"])
+    errors = capsys.readouterr().err
+    assert "column 'id' only counts the rows" in errors
+    assert "column 'empty' is empty and left out" in errors
+    assert f"'name' has {n} different values, such as 'name 0'" in errors
+    dropped = columns.find(frame, "y", drop=["id", "name"], categorical=["x"])
+    assert dropped == columns.Columns([], ["x"])
+
+
+def test_npz_and_other_separators(capsys):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)), rng.integers(0, 2, 60)
+    np.savez("matrix.npz", X=X, y=y)
+    frame = pd.DataFrame({"X0": X[:, 0], "X1": X[:, 1], "y": y})
+    frame.to_csv("semicolons.csv", sep=";", index=False)
+    frame.to_csv("tabs.tsv", sep="\t", index=False)
+    losses = []
+    for name in ("matrix.npz", "semicolons.csv", "tabs.tsv"):
+        assert main(["train", name, "--target", "y", *QUICK, "--json"]) == 0
+        losses.append(json.loads(capsys.readouterr().out)["loss"])
+    assert losses[0] == losses[1] == losses[2]
+
+
+# Using a model.
+
+
+def test_predictions_do_not_depend_on_order_and_more_columns(trained, capsys):
+    frame = people(30, seed=2)
+    frame.to_csv("new.csv", index=False)
+    frame[["town", "rooms", "age"]].assign(more=1).to_csv("other.csv", index=False)
+    outputs = []
+    for name in ("new.csv", "other.csv"):
+        assert main(["predict", "people.safetensors", name, "--json"]) == 0
+        outputs.append(json.loads(capsys.readouterr().out))
+    assert outputs[0] == outputs[1]
+    assert set(outputs[0]["prediction"]) == {"yes", "no"}
+
+
+def test_unknown_category_is_none_of_the_known(trained, capsys):
+    """All inputs of that column are 0."""
+    pd.DataFrame({"age": [50.0], "town": ["Oz"], "rooms": [3]}).to_csv("new.csv", index=False)
+    assert main(["predict", "people.safetensors", "new.csv", "--proba", "--json"]) == 0
+    probability = json.loads(capsys.readouterr().out)["probability_yes"][0]
+    model = fastbp.load("people.safetensors")
+    scale = model["columns"].named_transformers_["numbers"]["scale"]
+    row = np.zeros((1, 6))
+    row[0, :2] = (np.array([50.0, 3.0]) - scale.mean_) / scale.scale_
+    assert probability == pytest.approx(model["network"].predict_proba(row)[0, 1])
+
+
+def by_hand(frame, interface):
+    """The network's inputs, as the file beside an export says."""
+    inputs = []
+    for made in interface["inputs"]:
+        series = frame[made["column"]]
+        if "equals" in made:
+            inputs.append(series.fillna(columns.MISSING) == made["equals"])
+        else:
+            inputs.append((series.fillna(made["fill"]) - made["mean"]) / made["scale"])
+    return np.array(inputs, dtype=np.float32).T
+
+
+@pytest.mark.parametrize("form", ["npz", "onnx", "torch-state", "c"])
+def test_export(trained, capsys, form):
+    """What other tools compute from the export is what `predict` says."""
+    if form == "onnx":
+        runtime = pytest.importorskip("onnxruntime")
+    if form == "torch-state":
+        torch = pytest.importorskip("torch")
+    assert main(["export", "people.safetensors", "--format", form, "--json"]) == 0
+    written = json.loads(capsys.readouterr().out)["written"]
+    interface = json.loads(Path(written[1]).read_text(encoding="utf-8"))
+    assert interface["outputs"] == [{"probability_of": "yes", "target": "bought"}]
+    frame = people(20, seed=3)
+    frame.to_csv("new.csv", index=False)
+    assert main(["predict", "people.safetensors", "new.csv", "--proba", "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)["probability_yes"]
+    X = by_hand(frame, interface)
+    if form == "onnx":
+        found = runtime.InferenceSession(written[0]).run(None, {"X": X})[0]
+    elif form == "c":
+        names = sorted(path.name for path in Path(written[0]).iterdir())
+        assert names == ["network.c", "network.h", "network_test.c"]
+        return  # tests/test_exchange_c.py compiles such files
+    else:
+        if form == "npz":
+            with np.load(written[0]) as archive:
+                W1, b1, W2, b2 = (archive[key] for key in ("W1", "b1", "W2", "b2"))
+                assert archive["activations"].tolist() == ["relu", "sigmoid"]
+        else:
+            state = [array.numpy() for array in torch.load(written[0]).values()]
+            W1, b1, W2, b2 = state[0].T, state[1], state[2].T, state[3]
+        found = 1 / (1 + np.exp(-(np.maximum(X @ W1 + b1, 0) @ W2 + b2)))
+    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-4)
+
+
+def test_info(trained, capsys):
+    assert main(["info", "people.safetensors"]) == 0
+    printed = capsys.readouterr().out
+    for words in (
+        f"Pipeline, saved by fastbp {fastbp.__version__}",
+        "network: 6-8-1, 65 weights and biases, float32",
+        "activations: relu, sigmoid\nloss: log_loss\nclasses: no, yes\n",
+        "numbers: age, rooms\ncategories: town\n",
+        "target: bought\ntask: classification\n",
+        "optimizer adam",
+    ):
+        assert words in printed
+    assert main(["info", "people.safetensors", "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["notes"]["metrics"] == trained["metrics"]
+
+
+def test_models_from_python(capsys):
+    """They can be looked at and exported; a table says nothing about their columns."""
+    net = fastbp.Network([2, 3, 1], loss="squared_error", backend="numpy")
+    fastbp.save(net, "net.safetensors", notes={"by": "hand\x1b[2J", "runs": {"a": {"x": 0.5}}})
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    classifier = fastbp.MLPClassifier((3,), max_iter=200, tol=1.0).fit(X, X[:, 0] > 0)
+    fastbp.save(classifier, "classifier.safetensors")
+    assert main(["info", "net.safetensors"]) == 0
+    printed = capsys.readouterr().out
+    assert "Network, saved" in printed and "squared_error" in printed
+    assert "by: hand [2J\nruns, a: x 0.5\n" in printed  # and the terminal is left alone
+    assert main(["info", "classifier.safetensors"]) == 0
+    assert "classes: False, True" in capsys.readouterr().out
+    assert main(["export", "classifier.safetensors", "--format", "npz"]) == 0
+    assert capsys.readouterr().out == "npz: classifier.npz\n"
+    people().to_csv("people.csv", index=False)
+    assert main(["predict", "classifier.safetensors", "people.csv"]) == 1
+    assert "was not made by fastbp train" in capsys.readouterr().err
+
+
+def test_notes_are_not_needed_to_evaluate(trained, capsys):
+    fastbp.save(fastbp.load("people.safetensors"), "bare.safetensors")
+    assert main(["evaluate", "bare.safetensors", "people.csv"]) == 1
+    assert "name it with --target" in capsys.readouterr().err
+    assert main(["evaluate", "bare.safetensors", "people.csv", "--target", "bought"]) == 0
+    assert "people.csv: 200 rows, target bought" in capsys.readouterr().out
+
+
+# What it says when it cannot.
+
+GOOD = "x,y\n" + "".join(f"{i * 0.37 % 1:.3f},{i % 2}\n" for i in range(40))
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (None, [], "the file 'data.csv' does not exist"),
+        ("", [], "data.csv is empty"),
+        ("x,y\n", [], "data.csv has no rows"),
+        (GOOD, ["--target", "Yy"], "has no column 'Yy'. Did you mean 'y'? Its columns: x, y"),
+        (GOOD, ["--drop", "z"], "has no column 'z'. Its columns: x, y"),
+        (GOOD, ["--drop", "x"], "no column to learn from beside the target"),
+        (GOOD.replace("x,y\n", ""), [], "first line seems to hold data"),
+        (GOOD.replace(",1", ",7").replace(",0", ",7"), [], "target 'y' is '7' in every row"),
+        (GOOD + "0.5,\n", [], "target 'y' has no value in 1 of 41 rows, the first of them row 41"),
+        (GOOD[:40], [], "rows, which is too few; at least 10"),
+        (GOOD.replace(",1", ",b"), ["--task", "regression"], "has 'b' in row 2, where regression"),
+        (GOOD, ["--target", "x", "--task", "classification"], "such as 0.37, which are no classes"),
+        (GOOD + "0.5,2\n", [], "too few rows to be split into 3 parts: 2 (1); 6 rows each"),
+        (GOOD + "inf,1\n", [], "column 'x' has 'inf' in row 41"),
+        (GOOD + "1,1,1\n", [], "not a proper CSV file"),
+        (GOOD, ["--output", "none/model.safetensors"], "no such folder"),
+        (GOOD, ["--learning-rate", "1e30"], "diverged; try a smaller --learning-rate"),
+        ("x,y\n" + "".join(f"1,n{i}\n" for i in range(30)), [], "too many for classes"),
+    ],
+)
+def test_bad_training(text, options, message, capsys):
+    if text is not None:
+        Path("data.csv").write_text(text, encoding="utf-8")
+    assert main(["train", "data.csv", "--target", "y", *QUICK, *options]) == 1
+    assert message in capsys.readouterr().err
+    assert not Path("data.safetensors").exists()
+
+
+def test_times_are_refused(capsys):
+    frame = people().assign(day=pd.Timestamp("2020-02-02"))
+    frame.to_parquet("people.parquet")
+    assert main(["train", "people.parquet", "--target", "bought"]) == 1
+    assert "leave them out with --drop day" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "npz"])
+def test_other_files_under_these_names(ending, capsys):
+    Path(f"data.{ending}").write_bytes(b"\xff\xfe\x00\x01")
+    assert main(["train", f"data.{ending}", "--target", "y"]) == 1
+    assert f"fastbp: data.{ending} is not " in capsys.readouterr().err
+
+
+def test_bad_predictions(trained, capsys):
+    frame = people(5)
+    frame.drop(columns=["age", "town"]).to_csv("fewer.csv", index=False)
+    assert main(["predict", "people.safetensors", "fewer.csv"]) == 1
+    message = capsys.readouterr().err
+    assert "fewer.csv lacks columns that the model was trained on: age, town." in message
+    assert "beside the known ones: bought" in message
+    frame.assign(age="old").to_csv("texts.csv", index=False)
+    assert main(["predict", "people.safetensors", "texts.csv"]) == 1
+    assert "texts.csv: column 'age' has 'old' in row 1" in capsys.readouterr().err
+    frame.assign(bought="maybe").to_csv("others.csv", index=False)
+    assert main(["evaluate", "people.safetensors", "others.csv"]) == 1
+    assert "not trained on: maybe; it knows no, yes" in capsys.readouterr().err
+    assert main(["predict", "people.csv", "people.csv"]) == 1
+    assert "people.csv: not a whole safetensors file" in capsys.readouterr().err
+    assert main(["info", "nowhere.safetensors"]) == 1
+    assert "the file 'nowhere.safetensors' does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["train", "data.csv"], "--target"),
+        (["train", "data.xls", "--target", "y"], "must end in one of .csv, .tsv, .parquet, .npz"),
+        (["train", "data.csv", "--target", "y", "--hidden", "3,x"], "such as 64,32, or none"),
+        (["train", "data.csv", "--target", "y", "--epochs", "0"], "whole number of at least 1"),
+        (["train", "data.csv", "--target", "y", "--l2", "-1"], "number of at least 0"),
+        (["train", "data.csv", "--target", "y", "--learning-rate", "nan"], "number above 0"),
+        (["train", "data.csv", "--target", "y", "--seed", "x"], "whole number from 0"),
+        (["train", "data.csv", "--target", "y", "--test", "1"], "share from 0 to below 1"),
+        (
+            ["train", "data.csv", "--target", "y", "--test", "0.5", "--validation", "0.5"],
+            "must leave rows",
+        ),
+        (["predict", "m", "data.csv", "--output", "p.json"], "must end in one of .csv, .parquet"),
+        (["export", "m", "--format", "xml"], "invalid choice: 'xml'"),
+    ],
+)
+def test_wrong_usage(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "predict", "evaluate", "info", "export", "compare", "backends", "doctor"]
+)
+def test_every_command_has_help_with_examples(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    help_of_command = capsys.readouterr().out
+    assert f"  fastbp {command}" in help_of_command.partition("example")[2]
+
+
+@pytest.mark.parametrize("module", ["pandas", "pyarrow"])
+def test_missing_packages(module, monkeypatch, capsys):
+    people().to_parquet("people.parquet")
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["train", "people.parquet", "--target", "bought"]) == 1
+    assert f"needs {module}: pip install 'fastbp[cli]'" in capsys.readouterr().err
+
+
+def test_without_matplotlib(monkeypatch, capsys):
+    people().to_csv("people.csv", index=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1]]) == 0
+    assert "no learning curve drawn" in capsys.readouterr().err
+    assert Path("people.safetensors").exists() and not Path("people.png").exists()
+    assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1], "--plot", "x.png"]) == 1
+
+
+# The doctor.
+
+
+def test_doctor_finds_nothing_wrong(capsys):
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["problems"] == []
+    assert report["versions"]["numpy"] == np.__version__
+    assert report["backends"] == fastbp.available_backends()
+    bits = {name: result["bits"] for name, result in report["check"].items() if name != "numpy"}
+    assert len(set(bits.values())) == 1
+    cache = report["numba_cache"]
+    if "numba" in bits and cache and not os.environ.get("NUMBA_DISABLE_JIT"):
+        assert cache["files"] > 0 and cache["bytes"] > 0
+    assert main(["doctor"]) == 0
+    assert capsys.readouterr().out.endswith("all is well\n")
+
+
+def test_doctor_finds_what_is_wrong(monkeypatch, capsys):
+    answers = {"cython": "no: not built", "numba": "no: broken", "numpy": "yes: NumPy"}
+    monkeypatch.setattr(doctor.backends, "available", lambda: answers)
+    assert main(["doctor"]) == 1
+    assert "problem: no compiled backend can be used" in capsys.readouterr().out
+
+
+def test_doctor_compares_bits(monkeypatch, capsys, compiled):
+    """A compiled backend that computes something else, by little or by much, is found."""
+    fit = fastbp.Network.fit
+    change = [1e-7]
+
+    def wrong(net, *data, **options):
+        fit(net, *data, **options)
+        if net.backend == compiled:
+            net.weights[0][0, 0] += change[0]
+
+    monkeypatch.setattr(fastbp.Network, "fit", wrong)
+    others = {"cython", "numba"} & {
+        name for name, answer in fastbp.available_backends().items() if answer.startswith("yes")
+    }
+    if len(others) == 2:
+        assert main(["doctor"]) == 1
+        assert "do not give the same bits" in capsys.readouterr().out
+    change[0] = 0.1
+    assert main(["doctor"]) == 1
+    assert f"problem: {compiled} is 1.0e-01 away" in capsys.readouterr().out
+
+
+# As a program.
+
+
+def run(*arguments, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "fastbp", *arguments],
+        capture_output=True,
+        text=True,
+        env={**environment(), **more},
+        timeout=60,
+    )
+
+
+def test_as_a_module():
+    done = run("backends")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "numpy    yes" in done.stdout
+    done = run("train", "nothing.csv", "--target", "y")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "fastbp: the file 'nothing.csv' does not exist\n"
+
+
+def test_as_a_console_script():
+    scripts = pytest.importorskip("tomllib").loads(
+        (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    )["project"]["scripts"]
+    assert scripts == {"fastbp": f"{main.__module__}:{main.__name__}"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell's own business")
+def test_completion():
+    pytest.importorskip("argcomplete")
+    text = "fastbp export model --format "
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": text, "COMP_POINT": str(len(text))}
+    done = run("export", **asked, _ARGCOMPLETE_IFS="\n", _ARGCOMPLETE_STDOUT_FILENAME="answer.txt")
+    assert done.returncode == 0, done.stderr
+    answer = Path("answer.txt").read_text(encoding="utf-8").split("\n")
+    assert [each.strip() for each in answer] == ["c", "npz", "onnx", "torch-state"]
