@@ -1,6 +1,10 @@
 """A training that is stopped and gone on with is, to the last bit, one that was not stopped."""
 
 import contextlib
+import os
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -277,3 +281,19 @@ def test_broken_checkpoints(tmp_path):
             with pytest.raises(ValueError):
                 pytest.fail(f"{place}={value}: {net.fit(X, Y, resume_from=path, **given)}")
             assert net._parameters.tobytes() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_trainings_killed_at_random_moments(tmp_path):
+    """200 times; each goes on from its newest checkpoint, to the bits of one left alone."""
+    script = Path(__file__).with_name("killed_trainings.py")
+    done = subprocess.run(
+        [sys.executable, script, tmp_path],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    kills, trainings, halves = map(int, re.findall(r"\d+", done.stdout))
+    assert kills >= 200 and trainings >= 2 and halves >= 1, done.stdout
