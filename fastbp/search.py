@@ -2,11 +2,13 @@
 
 import contextlib
 import math
+import warnings
 from numbers import Integral, Real
 
 import joblib
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils._param_validation import Interval
@@ -170,9 +172,12 @@ class MLPSearchCV(BaseSearchCV):
                 raise ValueError(
                     f"resource must be a parameter of the estimator, got {self.resource!r}"
                 )
-        # A hint, which a backend that the user has chosen goes before.
-        with joblib.parallel_config(prefer="threads"):
-            return super().fit(X, y, **params)
+        with warnings.catch_warnings():
+            if self.halving is not None:  # whose first rounds are too short by design
+                warnings.simplefilter("ignore", ConvergenceWarning)
+            # A hint, which a backend that the user has chosen goes before.
+            with joblib.parallel_config(prefer="threads"):
+                return super().fit(X, y, **params)
 
     def _run_search(self, evaluate_candidates, *, callback_ctx=None):
         """What BaseSearchCV asks for; scikit-learn has the context of callbacks from 1.9 on."""

@@ -189,6 +189,11 @@ def test_candidates_that_fail(iris):
     assert search.best_params_["alpha"] > 0
 
 
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+def test_short_rounds_are_no_reason_to_warn(iris):
+    MLPSearchCV(CLASSIFIER, GRID, cv=2, halving=3).fit(*iris)
+
+
 @pytest.mark.parametrize(
     "parameters, text",
     [
