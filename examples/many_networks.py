@@ -4,8 +4,8 @@ Many networks
 
 Seeds, widths and learning rates at once, and the search for an estimator's parameters.
 
-`fit_many` trains one network a thread, each to the same bits as alone. `MLPSearchCV` tries parameters
-by cross-validation and gives what GridSearchCV would give.
+`fit_many` trains one network a thread, each to the same bits as alone. `MLPSearchCV` tries
+parameters by cross-validation and gives what GridSearchCV would give.
 """
 
 import numpy as np

@@ -17,6 +17,8 @@ from .persistence import checkpoint
 from .persistence.checkpoint import Checkpoint
 from .training import CONSTANT_RATE, NATURAL_ORDER, History, Training, TrainingDiverged
 
+RULES = inspect.signature(regularizers.checked).parameters.keys() - {"m", "divided"}
+
 # Shuffle orders, and rates of steps, are made for as many epochs ahead as have this many, and
 # these epochs are trained in one call.
 ORDERED_ROWS = 1 << 20
@@ -237,8 +239,7 @@ def control(
 
 def of_rules(options):
     """Take those of the options out that are for `regularizers.checked`."""
-    names = inspect.signature(regularizers.checked).parameters.keys() - {"m", "divided"}
-    return {name: options.pop(name) for name in names & options.keys()}
+    return {name: options.pop(name) for name in RULES & options.keys()}
 
 
 class Pace:

@@ -13,7 +13,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
-from sklearn.ensemble import BaggingRegressor, StackingClassifier
+from sklearn.ensemble import BaggingClassifier, BaggingRegressor, StackingClassifier
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastbp
+from fastbp import teams
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -125,6 +126,29 @@ def test_bagging_in_threads(backend, iris):
             return bag.predict(X)
 
     assert error(bagged(2), bagged(1)) < 1e-12  # the mean is taken in another order
+
+
+class Seen(fastbp.MLPClassifier):
+    """Notes how many threads a fit may have, and whether its data are mapped from a file."""
+
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y, sample_weight)
+        self.seen_ = teams.available(), isinstance(X, np.memmap)
+        return self
+
+
+@pytest.mark.parametrize("kind, mapped", [("loky", True), ("threading", False)])
+def test_bagging_neither_copies_the_data_nor_takes_more_cores(kind, mapped, rng):
+    """joblib's workers read data of more than a megabyte from one file."""
+    X, y = rng.normal(size=(3000, 60)), rng.integers(0, 3, 3000)
+    member = Seen((4,), max_iter=2, backend="cython")
+    with joblib.parallel_config(kind):
+        bag = BaggingClassifier(member, 4, n_jobs=2, random_state=0).fit(X, y)
+    share = max(1, joblib.cpu_count() // 2) if kind == "loky" else 1
+    assert {member.seen_ for member in bag.estimators_} == {(share, mapped)}
+    alone = BaggingClassifier(member, 4, random_state=0).fit(X, y)
+    for a, b in zip(bag.estimators_, alone.estimators_, strict=True):
+        assert np.array_equal(a.coefs_[0], b.coefs_[0])
 
 
 def test_predictions_in_threads_after_unpickling(backend, iris):

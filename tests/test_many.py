@@ -3,6 +3,7 @@
 import copy
 import os
 import signal
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -229,3 +230,25 @@ def test_the_same_network_twice(data):
     (net,) = networks("numpy", 1)
     with pytest.raises(ValueError, match=r"networks\[0\] and networks\[1\] are the same object"):
         fastbp.fit_many([net, net], *data)
+
+
+def test_memory_is_bounded_by_the_networks(compiled):
+    """More networks need no more than their jobs and histories: one workspace a thread."""
+    X = np.zeros((2000, 64), np.float32)
+    y = np.zeros(2000, int)
+
+    def peak(count):
+        nets = [
+            fastbp.Network([64, 64, 10], loss="cross_entropy", seed=seed, backend=compiled)
+            for seed in range(count)
+        ]
+        tracemalloc.start()
+        fastbp.fit_many(nets, X, y, epochs=2, threads=2)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most, nets[0]._parameters.nbytes
+
+    few, parameters = peak(4)
+    many, _ = peak(104)
+    assert few > 2 * parameters  # the gradient and Adam's moments of two are in it
+    assert (many - few) / 100 < 0.25 * parameters
