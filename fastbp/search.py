@@ -84,6 +84,8 @@ class MLPSearchCV(BaseSearchCV):
 
     Notes
     -----
+    After `fit`, the methods are the best estimator's: predict, predict_proba, score and so on.
+
     Inside a ``joblib.parallel_config`` that names a backend, the fits run there, on the workers
     of a Dask cluster for example. scikit-learn's callbacks of a search work (`set_callbacks`).
 
