@@ -45,7 +45,7 @@ class MLPSearchCV(BaseSearchCV):
         The parameter that halving increases, up to the value that `estimator` has for it; in a
         pipeline "mlp__max_iter", say.
     scoring : str, callable, list, tuple or dict, optional
-        As of GridSearchCV. By default the estimator's `score`.
+        As of GridSearchCV. By default the estimator's ``score``.
     n_jobs : int, default=-1
         How many fits at a time; -1 for one on each core. The result does not depend on it.
     refit : bool, str or callable, default=True
