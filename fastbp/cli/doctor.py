@@ -87,12 +87,12 @@ def _processor():
     builds = None
     with contextlib.suppress(ImportError):  # the Cython kernels are not built
         builds = importlib.import_module("fastbp.backends._cpu").supported()
-    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    simd = np.show_config(mode="dicts").get("SIMD Extensions", {})
     return {
         "name": name,
         "cores": os.cpu_count(),
         "usable_threads": teams.available(),
-        "features": [*simd["baseline"], *simd["found"]],
+        "features": [*simd.get("baseline", []), *simd.get("found", [])],
         "cython_builds": builds,
     }
 

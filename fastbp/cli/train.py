@@ -254,6 +254,8 @@ def _after(report, trained):
         ended += ", then interrupted by Ctrl-C"
     if settings["best_epoch"]:
         ended += f"; the weights of epoch {settings['best_epoch']} are kept"
+    if not settings["interrupted"] and settings["best_epoch"] == trained.planned:
+        ended += ", and it still became better: try more --epochs"
     baseline = found.pop("baseline")
     texts = [
         filled(

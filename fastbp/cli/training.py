@@ -22,6 +22,8 @@ class Trained(NamedTuple):
         By epoch; of a regression in units of the target's variance.
     best_epoch : int or None
         Whose weights the model has; None for the last one's.
+    planned : int
+        How many epochs there might have been.
     interrupted : bool
         Whether Ctrl-C ended it.
     backend : str
@@ -32,6 +34,7 @@ class Trained(NamedTuple):
     loss: list
     validation_loss: list
     best_epoch: int | None
+    planned: int
     interrupted: bool
     backend: str
 
@@ -149,6 +152,7 @@ def train(features, problem, parts, chosen, options):
         history.loss,
         history.validation_loss,
         history.best_epoch,
+        options.epochs,
         interrupted,
         backend,
     )
