@@ -260,6 +260,10 @@ def test_columns_are_pointed_out(capsys):
     assert f"'name' has {n} different values, such as 'name 0'" in errors
     dropped = columns.find(frame, "y", drop=["id", "name"], categorical=["x"])
     assert dropped == columns.Columns([], ["x"])
+    capsys.readouterr()
+    alternating = pd.DataFrame({"y": range(10), "b": [False, True] * 5})
+    assert columns.find(alternating, "y") == columns.Columns(["b"], [])
+    assert capsys.readouterr().err == ""
 
 
 def test_npz_and_other_separators(capsys):
@@ -430,11 +434,14 @@ def test_bad_training(text, options, message, capsys):
     assert not Path("data.safetensors").exists()
 
 
-def test_times_are_refused(capsys):
-    frame = people().assign(day=pd.Timestamp("2020-02-02"))
-    frame.to_parquet("people.parquet")
-    assert main(["train", "people.parquet", "--target", "bought"]) == 1
-    assert "leave them out with --drop day" in capsys.readouterr().err
+def test_times_and_lists_are_refused(capsys):
+    frame = people()
+    for values in (pd.Series([pd.Timestamp("2020-02-02")] * 200), pd.Series([[1, 2]] * 200)):
+        frame.assign(more=values).to_parquet("people.parquet")
+        assert main(["train", "people.parquet", "--target", "bought"]) == 1
+        assert "leave them out with --drop more" in capsys.readouterr().err
+    assert main(["train", "people.parquet", "--target", "more"]) == 1
+    assert "holds lists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "npz"])

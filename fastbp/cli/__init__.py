@@ -16,7 +16,7 @@ fastbp predict titanic.safetensors passengers.csv --output predictions.csv
 fastbp doctor
 """
 # What a command may run into: exit code 1 and a message. Anything else is a bug, with a traceback.
-EXPECTED = (TypeError, ValueError, ImportError, ArithmeticError, OSError, MemoryError)
+EXPECTED = (ValueError, ImportError, ArithmeticError, OSError, MemoryError)
 
 
 def main(arguments=None):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .options import note
-from .tables import listed, pandas
+from .tables import listed, pandas, refuse_nested
 
 # More different texts than these in a column are pointed out.
 MANY_CATEGORIES = 100
@@ -52,6 +52,7 @@ def find(frame, target, *, categorical=(), drop=()):
         if name == target or name in drop:
             continue
         series = frame[name]
+        refuse_nested(series)
         if series.isna().all():
             note(f"warning: column {name!r} is empty and left out")
         elif types.is_datetime64_any_dtype(series) or types.is_timedelta64_dtype(series):
@@ -61,7 +62,7 @@ def find(frame, target, *, categorical=(), drop=()):
             )
         elif types.is_numeric_dtype(series) and name not in categorical:
             found.numbers.append(name)
-            if len(series) > 1 and (series.diff().iloc[1:] == 1).all():
+            if types.is_integer_dtype(series) and (series.diff().iloc[1:] == 1).all():
                 note(f"warning: column {name!r} only counts the rows; if so, use --drop {name}")
         else:
             found.categories.append(name)

@@ -51,10 +51,9 @@ def run(options):
             if name.startswith(PREFIXES) or name in VARIABLES
         },
         "backends": backends.available(),
-        "numba_cache": _cache(),
     }
     report["check"], problems = _check(report["backends"])
-    report["problems"] = problems
+    report |= {"numba_cache": _cache(), "problems": problems}  # with what the check compiled
     print(json.dumps(report, indent=2) if options.json else _text(report))
     return 1 if problems else 0
 

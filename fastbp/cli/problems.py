@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .tables import listed, pandas
+from .tables import listed, pandas, refuse_nested
 
 # Whole numbers with at most so many different values are taken for classes.
 FEW_VALUES = 20
@@ -53,6 +53,7 @@ def find(series, task=None):
     name, n = series.name, len(series)
     if n < FEWEST_ROWS:
         raise ValueError(f"there are {n} rows, which is too few; at least {FEWEST_ROWS} are needed")
+    refuse_nested(series)
     _refuse_missing(series)
     n_values = series.nunique()
     if n_values == 1:

@@ -144,6 +144,16 @@ def column(frame, name, path):
     raise ValueError(f"{path} has no column {name!r}.{hint} Its columns: {listed(names)}")
 
 
+def refuse_nested(series):
+    """Lists and the like, which Parquet files may have, are neither numbers nor texts."""
+    types = pandas().api.types
+    if types.is_object_dtype(series) and series.map(types.is_list_like).any():
+        raise ValueError(
+            f"column {series.name!r} holds lists or structures, which are neither numbers nor "
+            f"categories; make columns of them, or leave them out with --drop {series.name}"
+        )
+
+
 def _is_number(text):
     try:
         float(text)
