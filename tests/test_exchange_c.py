@@ -330,6 +330,8 @@ def test_program(rng, tmp_path):
     for weights in ("float32", "int8"):
         net.to_c(folder, "digits_2", weights=weights, X=rng.standard_normal((20, 4)))
         files = ["digits_2.c", "digits_2_test.c"]
+        header = (folder / "digits_2.h").read_text()
+        assert ("rounded, by at most a 254th of the largest" in header) == (weights == "int8")
         assert sorted(p.name for p in folder.iterdir() if p.suffix in (".c", ".h")) == sorted(
             [*files, "digits_2.h"]
         )

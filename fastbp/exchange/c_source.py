@@ -121,8 +121,12 @@ def _header(net, name, weights):
     n_weights, n_biases = sum(W.size for W in net.weights), sum(sizes[1:])
     constants = 4 * (n_weights + n_biases) if weights == "float32" else n_weights + 8 * n_biases
     memory = 4 * sum(_memory(net).values())
+    rounding = ""
+    if weights == "int8":
+        rounding = f"""
+ * Each was rounded, by at most a {2 * STEPS}th of the largest one of its unit."""
     return f"""\
-/* The network {sizes[0]} -> {layers}, its weights in {weights}. Written by fastbp.
+/* The network {sizes[0]} -> {layers}, its weights in {weights}. Written by fastbp.{rounding}
  *
  * {name}.c is C99 without any library. It has {constants} bytes of constants and {memory} bytes of
  * static memory. With instructions that multiply and add at once (gcc -O3 -march=native) it is
