@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test debug docs bench clean
+.PHONY: demo test debug docs site kernels bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -34,21 +34,29 @@ demo: $(VENV)/demo
 # What also has to pass when four threads run each test at once.
 IN_MANY_THREADS = $(addprefix tests/test_,gradients.py fit_step.py no_hidden_layers.py saturation.py)
 
-# A warning is an error: a dead link, a name without a page, a formula that cannot be drawn.
-BUILD_DOCS = $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+docs: $(VENV)/docs site
 
-docs: $(VENV)/docs
-	$(BUILD_DOCS)
+# A warning is an error: a dead link, a name without a page, a formula that cannot be drawn.
+site:
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+
+# Numba's kernels in its cache.
+kernels:
+	$(BIN)/python tools/compile_kernels.py
+
+# Tests in two processes at once, a file at a time.
+BY_TWO = -n 2 --dist loadfile
 
 test: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BUILD_DOCS)
-	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest
+	$(MAKE) --jobs 2 site kernels
+	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest $(BY_TWO) -m "not serial"
+	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest -m serial
 	$(BIN)/pytest --doctest-modules fastbp
 	$(BIN)/pytest --parallel-threads=4 $(IN_MANY_THREADS)
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m nojit --backend numba
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest $(BY_TWO) -m nojit --backend numba
 	$(BIN)/pytest bench --benchmark-disable
 
 BUILD_IN_PLACE = FASTBP_REQUIRE_CYTHON=1 $(BIN)/python setup.py --quiet build_ext --inplace --force

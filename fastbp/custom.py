@@ -4,6 +4,7 @@ The kernels of all backends call it by address, with a block's outputs and targe
 """
 
 import ctypes
+import functools
 import sys
 
 import numpy as np
@@ -76,8 +77,12 @@ def _is_compiled(function):
     return numba is not None and isinstance(function, numba.core.dispatcher.Dispatcher)
 
 
+@functools.lru_cache(maxsize=64)
 def _compile(function, dtype):
-    """A compiled function as a C function; where it raises, all is NaN."""
+    """A compiled function as a C function; where it raises, all is NaN.
+
+    Takes about a second, and networks are copied often; so those of the last functions are kept.
+    """
     import numba
     from numba import types
 

@@ -1,6 +1,7 @@
 """Which backends the tests run on: the table's, or those that --backend names."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -17,6 +18,12 @@ def pytest_addoption(parser):
         action="append",
         help=f"test these only, one or a comma list; known: {', '.join(backends.BACKENDS)}",
     )
+
+
+def pytest_configure(config):
+    # A shell lets what it starts in the background ignore Ctrl-C, which tests press.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _chosen(config):

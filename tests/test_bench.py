@@ -62,6 +62,7 @@ def rows():
 
 
 @pytest.mark.slow
+@pytest.mark.serial  # it measures
 def test_quick_run_writes_json_and_picture(tmp_path):
     usable = fastbp.available_backends()
     backend = "cython" if usable["cython"].startswith("yes") else "numba"

@@ -16,7 +16,10 @@ import fastbp
 from fastbp.training import FLOPS_PER_SECOND, INLINE_SECONDS
 
 # Python's word of caution about forks beside threads is what some of these tests are about.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.serial,
+]
 
 THREADS = 8
 TEAMS = [1, 2]  # threads of each fit

@@ -21,7 +21,7 @@ from distributed import Client, LocalCluster
 
 from fastbp import distributed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
 SIZES, LOSS = [6, 12, 3], "cross_entropy"
 
@@ -133,7 +133,7 @@ def test_local_steps_against_numpy(client):
     assert error(np.append(net.weights[0].ravel(), net.biases[0]), theta) < 1e-12
 
 
-@pytest.mark.parametrize("name", set(OPTIMIZERS) - {"rprop"})
+@pytest.mark.parametrize("name", sorted(set(OPTIMIZERS) - {"rprop"}))
 def test_local_steps_keep_the_state(client, name):
     """Averages of equal partitions are those partitions, as if one had trained on."""
     net, X, y, *_ = start([24])

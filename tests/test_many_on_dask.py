@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster
 
 from fastbp import many_on_dask
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
 N = 150
 

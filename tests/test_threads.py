@@ -10,6 +10,8 @@ from helpers import make_data, make_network, parameters
 import fastbp
 from fastbp import teams
 
+pytestmark = pytest.mark.serial
+
 # Sizes, samples, batch size: rows and weight rows that do not divide evenly, fewer of them than
 # threads, single outputs, several blocks a batch, no hidden layer.
 SHAPES = {
@@ -118,6 +120,7 @@ def test_workers_of_a_pool_get_one_thread():
 def test_threads_of_joblib_get_one_thread(monkeypatch):
     joblib = pytest.importorskip("joblib")
     monkeypatch.setattr("joblib.cpu_count", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # a cluster of Dask's leaves it behind
     work = joblib.Parallel(n_jobs=2, backend="threading")
     assert work(joblib.delayed(teams.available)() for _ in range(4)) == [1, 1, 1, 1]
     assert teams.available() == 4
