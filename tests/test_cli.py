@@ -1,4 +1,4 @@
-"""The command line: tables to models and back, what it prints, and what it says when it cannot."""
+"""The command line: tables to models and back, and what it prints."""
 
 import json
 import os
@@ -12,17 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cli_cases import QUICK, environment, line, people, same_bits, train_people
 from sklearn import metrics as sklearn_metrics
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression
 
 import fastbp
-from fastbp.cli import columns, doctor, main, problems
-
-QUICK = (
-    *("--backend", "numpy", "--hidden", "8", "--epochs", "60", "--batch-size", "16"),
-    *("--learning-rate", "0.02", "--no-plot"),
-)
+from fastbp.cli import columns, main, metrics, problems
 
 
 @pytest.fixture(autouse=True)
@@ -30,36 +26,10 @@ def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def people(n=200, seed=0):
-    """Two classes that depend on a number and a text, both with gaps, and on nothing else."""
-    rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(
-        {
-            "age": rng.normal(40, 10, n).round(1),
-            "town": rng.choice(["Ulm", "Bonn", "Köln"], n),
-            "rooms": rng.integers(1, 9, n),
-        }
-    )
-    bought = (frame.age > 40) ^ (frame.town == "Ulm")
-    frame["bought"] = np.where(bought, "yes", "no")
-    frame.loc[::17, "age"] = np.nan
-    frame.loc[::23, "town"] = None
-    return frame
-
-
-def line(n=200):
-    """A linear dependence in units far from 1."""
-    rng = np.random.default_rng(1)
-    X = rng.normal([1000, -3], [50, 0.1], (n, 2))
-    return pd.DataFrame(X, columns=["a", "b"]).assign(price=5e4 + X @ [300, -2e4])
-
-
 @pytest.fixture
 def trained(capsys):
-    """A classifier of people, as its report."""
-    people().to_csv("people.csv", index=False)
-    assert main(["train", "people.csv", "--target", "bought", *QUICK, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+    """people.csv and people.safetensors, as the report of the training."""
+    return train_people(capsys)
 
 
 # Training.
@@ -145,6 +115,23 @@ def test_report_for_people(capsys):
     assert Path("people.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_confusion_matrix_in_a_narrow_terminal(monkeypatch):
+    """Columns are numbered where their names would not fit, and long names cut."""
+    labels, counts = ["a", "some very long name"], [[3, 1], [0, 12]]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert metrics.confusion_table(labels, counts).splitlines() == [
+        "true \\ predicted  a  some very l…",
+        "a                 3             1",
+        "some very l…      0            12",
+    ]
+    monkeypatch.setenv("COLUMNS", "30")
+    assert metrics.confusion_table(labels, counts).splitlines() == [
+        "true \\ pred.      [0]  [1]",
+        "[0] a               3    1",
+        "[1] some very l…    0   12",
+    ]
+
+
 def test_progress_bar_in_a_terminal(capsys, monkeypatch):
     people().to_csv("people.csv", index=False)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -183,11 +170,6 @@ class Watch(training.Watch):
 training.Watch = Watch
 sys.exit(main(sys.argv[1:]))
 """
-
-
-def environment():
-    paths = [str(Path(fastbp.__file__).parents[1]), os.environ.get("PYTHONPATH")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a single process on Windows")
@@ -390,6 +372,18 @@ def test_models_from_python(capsys):
     assert "was not made by fastbp train" in capsys.readouterr().err
 
 
+def test_evaluation_on_rows_of_one_class(trained, capsys):
+    frame = people(40, seed=4)
+    frame[frame.bought == "yes"].to_csv("buyers.csv", index=False)
+    assert main(["evaluate", "people.safetensors", "buyers.csv", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["metrics"]["model"]["roc_auc"] is None
+    assert report["metrics"]["baseline"] == {"accuracy": 1.0, "log_loss": 0.0, "roc_auc": None}
+    assert report["confusion"][0] == [0, 0]
+    assert main(["evaluate", "people.safetensors", "buyers.csv"]) == 0
+    assert "there is no ROC AUC" in capsys.readouterr().err
+
+
 def test_notes_are_not_needed_to_evaluate(trained, capsys):
     fastbp.save(fastbp.load("people.safetensors"), "bare.safetensors")
     assert main(["evaluate", "bare.safetensors", "people.csv"]) == 1
@@ -398,187 +392,7 @@ def test_notes_are_not_needed_to_evaluate(trained, capsys):
     assert "people.csv: 200 rows, target bought" in capsys.readouterr().out
 
 
-# What it says when it cannot.
-
-GOOD = "x,y\n" + "".join(f"{i * 0.37 % 1:.3f},{i % 2}\n" for i in range(40))
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "message"),
-    [
-        (None, [], "the file 'data.csv' does not exist"),
-        ("", [], "data.csv is empty"),
-        ("x,y\n", [], "data.csv has no rows"),
-        (GOOD, ["--target", "Yy"], "has no column 'Yy'. Did you mean 'y'? Its columns: x, y"),
-        (GOOD, ["--drop", "z"], "has no column 'z'. Its columns: x, y"),
-        (GOOD, ["--drop", "x"], "no column to learn from beside the target"),
-        (GOOD.replace("x,y\n", ""), [], "first line seems to hold data"),
-        (GOOD.replace(",1", ",7").replace(",0", ",7"), [], "target 'y' is '7' in every row"),
-        (GOOD + "0.5,\n", [], "target 'y' has no value in 1 of 41 rows, the first of them row 41"),
-        (GOOD[:40], [], "rows, which is too few; at least 10"),
-        (GOOD.replace(",1", ",b"), ["--task", "regression"], "has 'b' in row 2, where regression"),
-        (GOOD, ["--target", "x", "--task", "classification"], "such as 0.37, which are no classes"),
-        (GOOD + "0.5,2\n", [], "too few rows to be split into 3 parts: 2 (1); 6 rows each"),
-        (GOOD + "inf,1\n", [], "column 'x' has 'inf' in row 41"),
-        (GOOD + "1,1,1\n", [], "not a proper CSV file"),
-        (GOOD, ["--output", "none/model.safetensors"], "no such folder"),
-        (GOOD, ["--learning-rate", "1e30"], "diverged; try a smaller --learning-rate"),
-        ("x,y\n" + "".join(f"1,n{i}\n" for i in range(30)), [], "too many for classes"),
-    ],
-)
-def test_bad_training(text, options, message, capsys):
-    if text is not None:
-        Path("data.csv").write_text(text, encoding="utf-8")
-    assert main(["train", "data.csv", "--target", "y", *QUICK, *options]) == 1
-    assert message in capsys.readouterr().err
-    assert not Path("data.safetensors").exists()
-
-
-def test_times_and_lists_are_refused(capsys):
-    frame = people()
-    for values in (pd.Series([pd.Timestamp("2020-02-02")] * 200), pd.Series([[1, 2]] * 200)):
-        frame.assign(more=values).to_parquet("people.parquet")
-        assert main(["train", "people.parquet", "--target", "bought"]) == 1
-        assert "leave them out with --drop more" in capsys.readouterr().err
-    assert main(["train", "people.parquet", "--target", "more"]) == 1
-    assert "holds lists" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("ending", ["csv", "parquet", "npz"])
-def test_other_files_under_these_names(ending, capsys):
-    Path(f"data.{ending}").write_bytes(b"\xff\xfe\x00\x01")
-    assert main(["train", f"data.{ending}", "--target", "y"]) == 1
-    assert f"fastbp: data.{ending} is not " in capsys.readouterr().err
-
-
-def test_bad_predictions(trained, capsys):
-    frame = people(5)
-    frame.drop(columns=["age", "town"]).to_csv("fewer.csv", index=False)
-    assert main(["predict", "people.safetensors", "fewer.csv"]) == 1
-    message = capsys.readouterr().err
-    assert "fewer.csv lacks columns that the model was trained on: age, town." in message
-    assert "beside the known ones: bought" in message
-    frame.assign(age="old").to_csv("texts.csv", index=False)
-    assert main(["predict", "people.safetensors", "texts.csv"]) == 1
-    assert "texts.csv: column 'age' has 'old' in row 1" in capsys.readouterr().err
-    frame.assign(bought="maybe").to_csv("others.csv", index=False)
-    assert main(["evaluate", "people.safetensors", "others.csv"]) == 1
-    assert "not trained on: maybe; it knows no, yes" in capsys.readouterr().err
-    assert main(["predict", "people.csv", "people.csv"]) == 1
-    assert "people.csv: not a whole safetensors file" in capsys.readouterr().err
-    assert main(["info", "nowhere.safetensors"]) == 1
-    assert "the file 'nowhere.safetensors' does not exist" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "COMMAND"),
-        (["fly"], "invalid choice: 'fly'"),
-        (["train", "data.csv"], "--target"),
-        (["train", "data.xls", "--target", "y"], "must end in one of .csv, .tsv, .parquet, .npz"),
-        (["train", "data.csv", "--target", "y", "--hidden", "3,x"], "such as 64,32, or none"),
-        (["train", "data.csv", "--target", "y", "--epochs", "0"], "whole number of at least 1"),
-        (["train", "data.csv", "--target", "y", "--l2", "-1"], "number of at least 0"),
-        (["train", "data.csv", "--target", "y", "--learning-rate", "nan"], "number above 0"),
-        (["train", "data.csv", "--target", "y", "--seed", "x"], "whole number from 0"),
-        (["train", "data.csv", "--target", "y", "--test", "1"], "share from 0 to below 1"),
-        (
-            ["train", "data.csv", "--target", "y", "--test", "0.5", "--validation", "0.5"],
-            "must leave rows",
-        ),
-        (["predict", "m", "data.csv", "--output", "p.json"], "must end in one of .csv, .parquet"),
-        (["export", "m", "--format", "xml"], "invalid choice: 'xml'"),
-    ],
-)
-def test_wrong_usage(arguments, message, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == 2
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "command", ["train", "predict", "evaluate", "info", "export", "compare", "backends", "doctor"]
-)
-def test_every_command_has_help_with_examples(command, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
-    assert ended.value.code == 0
-    help_of_command = capsys.readouterr().out
-    assert f"  fastbp {command}" in help_of_command.partition("example")[2]
-
-
-@pytest.mark.parametrize("module", ["pandas", "pyarrow"])
-def test_missing_packages(module, monkeypatch, capsys):
-    people().to_parquet("people.parquet")
-    monkeypatch.setitem(sys.modules, module, None)
-    assert main(["train", "people.parquet", "--target", "bought"]) == 1
-    assert f"needs {module}: pip install 'fastbp[cli]'" in capsys.readouterr().err
-
-
-def test_without_matplotlib(monkeypatch, capsys):
-    people().to_csv("people.csv", index=False)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1]]) == 0
-    assert "no learning curve drawn" in capsys.readouterr().err
-    assert Path("people.safetensors").exists() and not Path("people.png").exists()
-    assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1], "--plot", "x.png"]) == 1
-
-
-# The doctor.
-
-
-def test_doctor_finds_nothing_wrong(capsys):
-    assert main(["doctor", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["problems"] == []
-    assert report["versions"]["numpy"] == np.__version__
-    assert report["backends"] == fastbp.available_backends()
-    bits = {name: result["bits"] for name, result in report["check"].items() if name != "numpy"}
-    assert len(set(bits.values())) == 1 or not same_bits()
-    cache = report["numba_cache"]
-    if "numba" in bits and cache and not os.environ.get("NUMBA_DISABLE_JIT"):
-        assert cache["files"] > 0 and cache["bytes"] > 0
-    assert main(["doctor"]) == 0
-    assert capsys.readouterr().out.endswith("all is well\n")
-
-
-def test_doctor_finds_what_is_wrong(monkeypatch, capsys):
-    answers = {"cython": "no: not built", "numba": "no: broken", "numpy": "yes: NumPy"}
-    monkeypatch.setattr(doctor.backends, "available", lambda: answers)
-    assert main(["doctor"]) == 1
-    assert "problem: no compiled backend can be used" in capsys.readouterr().out
-
-
-def test_doctor_compares_bits(monkeypatch, capsys, compiled):
-    """A compiled backend that computes something else, by little or by much, is found."""
-    fit = fastbp.Network.fit
-    change = [1e-7]
-
-    def wrong(net, *data, **options):
-        fit(net, *data, **options)
-        if net.backend == compiled:
-            net.weights[0][0, 0] += change[0]
-
-    monkeypatch.setattr(fastbp.Network, "fit", wrong)
-    others = {"cython", "numba"} & {
-        name for name, answer in fastbp.available_backends().items() if answer.startswith("yes")
-    }
-    if len(others) == 2 and same_bits():
-        assert main(["doctor"]) == 1
-        assert "do not give the same bits" in capsys.readouterr().out
-    change[0] = 0.1
-    assert main(["doctor"]) == 1
-    assert f"problem: {compiled} is 1.0e-01 away" in capsys.readouterr().out
-
-
 # The guide.
-
-
-def same_bits():
-    """Whether results are those of every processor with fused multiply-adds."""
-    return "without FMA" not in str(fastbp.available_backends())
 
 
 def alike(text):
@@ -602,43 +416,3 @@ def test_sessions_of_the_guide(monkeypatch, capfd):
         printed, errors = capfd.readouterr()
         assert alike(printed or errors) == alike(expected)
     assert len(commands) > 20
-
-
-# As a program.
-
-
-def run(*arguments, **more):
-    return subprocess.run(
-        [sys.executable, "-m", "fastbp", *arguments],
-        capture_output=True,
-        text=True,
-        env={**environment(), **more},
-        timeout=60,
-    )
-
-
-def test_as_a_module():
-    done = run("backends")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "numpy    yes" in done.stdout
-    done = run("train", "nothing.csv", "--target", "y")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "fastbp: the file 'nothing.csv' does not exist\n"
-
-
-def test_as_a_console_script():
-    scripts = pytest.importorskip("tomllib").loads(
-        (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
-    )["project"]["scripts"]
-    assert scripts == {"fastbp": f"{main.__module__}:{main.__name__}"}
-
-
-@pytest.mark.skipif(os.name == "nt", reason="a shell's own business")
-def test_completion():
-    pytest.importorskip("argcomplete")
-    text = "fastbp export model --format "
-    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": text, "COMP_POINT": str(len(text))}
-    done = run("export", **asked, _ARGCOMPLETE_IFS="\n", _ARGCOMPLETE_STDOUT_FILENAME="answer.txt")
-    assert done.returncode == 0, done.stderr
-    answer = Path("answer.txt").read_text(encoding="utf-8").split("\n")
-    assert [each.strip() for each in answer] == ["c", "npz", "onnx", "torch-state"]

@@ -43,6 +43,8 @@ def _of_classes(labels, predicted, probabilities, y):
 
     probabilities = np.asarray(probabilities, np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)  # to 1 in float64, too
+    if len(labels) == 1:  # of a baseline on rows of one class, which it is sure of
+        return {"accuracy": 1.0, "log_loss": 0.0, "roc_auc": None}
     area = None
     if len(np.unique(y)) == len(labels):
         if len(labels) == 2:

@@ -107,7 +107,7 @@ def evaluate_rows(options):
         "task": task,
         "metrics": {
             "model": metrics.of_model(network, X, y),
-            "baseline": _baseline(task, labels, y),
+            "baseline": metrics.of_baseline(metrics.baseline(task, y), y),
         },
     }
     if labels is not None:
@@ -123,7 +123,3 @@ def evaluate_rows(options):
     if labels is not None and len(np.unique(y)) < len(labels):
         note("not all classes occur in this table, so there is no ROC AUC")
     return 0
-
-
-def _baseline(task, labels, y):
-    return metrics.of_baseline(metrics.baseline(task, y), y)

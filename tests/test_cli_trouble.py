@@ -1,0 +1,241 @@
+"""The command line: what it says when it cannot, the doctor, and fastbp as a program."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cli_cases import QUICK, environment, people, same_bits, train_people
+
+import fastbp
+from fastbp.cli import doctor, main
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def trained(capsys):
+    """people.csv and people.safetensors, as the report of the training."""
+    return train_people(capsys)
+
+
+# What it says when it cannot.
+
+GOOD = "x,y\n" + "".join(f"{i * 0.37 % 1:.3f},{i % 2}\n" for i in range(40))
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (None, [], "the file 'data.csv' does not exist"),
+        ("", [], "data.csv is empty"),
+        ("x,y\n", [], "data.csv has no rows"),
+        (GOOD, ["--target", "Yy"], "has no column 'Yy'. Did you mean 'y'? Its columns: x, y"),
+        (GOOD, ["--drop", "z"], "has no column 'z'. Its columns: x, y"),
+        (GOOD, ["--drop", "x"], "no column to learn from beside the target"),
+        (GOOD.replace("x,y\n", ""), [], "first line seems to hold data"),
+        (GOOD.replace(",1", ",7").replace(",0", ",7"), [], "target 'y' is '7' in every row"),
+        (GOOD + "0.5,\n", [], "target 'y' has no value in 1 of 41 rows, the first of them row 41"),
+        (GOOD[:40], [], "rows, which is too few; at least 10"),
+        (GOOD.replace(",1", ",b"), ["--task", "regression"], "has 'b' in row 2, where regression"),
+        (GOOD, ["--target", "x", "--task", "classification"], "such as 0.37, which are no classes"),
+        (GOOD + "0.5,2\n", [], "too few rows to be split into 3 parts: 2 (1); 6 rows each"),
+        (GOOD + "inf,1\n", [], "column 'x' has 'inf' in row 41"),
+        (GOOD + "1,1,1\n", [], "not a proper CSV file"),
+        (GOOD, ["--output", "none/model.safetensors"], "no such folder"),
+        (GOOD, ["--learning-rate", "1e30"], "diverged; try a smaller --learning-rate"),
+        ("x,y\n" + "".join(f"1,n{i}\n" for i in range(30)), [], "too many for classes"),
+    ],
+)
+def test_bad_training(text, options, message, capsys):
+    if text is not None:
+        Path("data.csv").write_text(text, encoding="utf-8")
+    assert main(["train", "data.csv", "--target", "y", *QUICK, *options]) == 1
+    assert message in capsys.readouterr().err
+    assert not Path("data.safetensors").exists()
+
+
+def test_times_and_lists_are_refused(capsys):
+    frame = people()
+    for values in (pd.Series([pd.Timestamp("2020-02-02")] * 200), pd.Series([[1, 2]] * 200)):
+        frame.assign(more=values).to_parquet("people.parquet")
+        assert main(["train", "people.parquet", "--target", "bought"]) == 1
+        assert "leave them out with --drop more" in capsys.readouterr().err
+    assert main(["train", "people.parquet", "--target", "more"]) == 1
+    assert "holds lists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "npz"])
+def test_other_files_under_these_names(ending, capsys):
+    Path(f"data.{ending}").write_bytes(b"\xff\xfe\x00\x01")
+    assert main(["train", f"data.{ending}", "--target", "y"]) == 1
+    assert f"fastbp: data.{ending} is not " in capsys.readouterr().err
+
+
+def test_bad_predictions(trained, capsys):
+    frame = people(5)
+    frame.drop(columns=["age", "town"]).to_csv("fewer.csv", index=False)
+    assert main(["predict", "people.safetensors", "fewer.csv"]) == 1
+    message = capsys.readouterr().err
+    assert "fewer.csv lacks columns that the model was trained on: age, town." in message
+    assert "beside the known ones: bought" in message
+    frame.assign(age="old").to_csv("texts.csv", index=False)
+    assert main(["predict", "people.safetensors", "texts.csv"]) == 1
+    assert "texts.csv: column 'age' has 'old' in row 1" in capsys.readouterr().err
+    frame.assign(bought="maybe").to_csv("others.csv", index=False)
+    assert main(["evaluate", "people.safetensors", "others.csv"]) == 1
+    assert "not trained on: maybe; it knows no, yes" in capsys.readouterr().err
+    assert main(["predict", "people.csv", "people.csv"]) == 1
+    assert "people.csv: not a whole safetensors file" in capsys.readouterr().err
+    assert main(["info", "nowhere.safetensors"]) == 1
+    assert "the file 'nowhere.safetensors' does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["train", "data.csv"], "--target"),
+        (["train", "data.xls", "--target", "y"], "must end in one of .csv, .tsv, .parquet, .npz"),
+        (["train", "data.csv", "--target", "y", "--hidden", "3,x"], "such as 64,32, or none"),
+        (["train", "data.csv", "--target", "y", "--epochs", "0"], "whole number of at least 1"),
+        (["train", "data.csv", "--target", "y", "--l2", "-1"], "number of at least 0"),
+        (["train", "data.csv", "--target", "y", "--learning-rate", "nan"], "number above 0"),
+        (["train", "data.csv", "--target", "y", "--seed", "x"], "whole number from 0"),
+        (["train", "data.csv", "--target", "y", "--test", "1"], "share from 0 to below 1"),
+        (
+            ["train", "data.csv", "--target", "y", "--test", "0.5", "--validation", "0.5"],
+            "must leave rows",
+        ),
+        (["predict", "m", "data.csv", "--output", "p.json"], "must end in one of .csv, .parquet"),
+        (["export", "m", "--format", "xml"], "invalid choice: 'xml'"),
+    ],
+)
+def test_wrong_usage(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "predict", "evaluate", "info", "export", "compare", "backends", "doctor"]
+)
+def test_every_command_has_help_with_examples(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    help_of_command = capsys.readouterr().out
+    assert f"  fastbp {command}" in help_of_command.partition("example")[2]
+
+
+@pytest.mark.parametrize("module", ["pandas", "pyarrow"])
+def test_missing_packages(module, monkeypatch, capsys):
+    people().to_parquet("people.parquet")
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["train", "people.parquet", "--target", "bought"]) == 1
+    assert f"needs {module}: pip install 'fastbp[cli]'" in capsys.readouterr().err
+
+
+def test_without_matplotlib(monkeypatch, capsys):
+    people().to_csv("people.csv", index=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1]]) == 0
+    assert "no learning curve drawn" in capsys.readouterr().err
+    assert Path("people.safetensors").exists() and not Path("people.png").exists()
+    assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1], "--plot", "x.png"]) == 1
+
+
+# The doctor.
+
+
+def test_doctor_finds_nothing_wrong(capsys):
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["problems"] == []
+    assert report["versions"]["numpy"] == np.__version__
+    assert report["backends"] == fastbp.available_backends()
+    bits = {name: result["bits"] for name, result in report["check"].items() if name != "numpy"}
+    assert len(set(bits.values())) == 1 or not same_bits()
+    cache = report["numba_cache"]
+    if "numba" in bits and cache and not os.environ.get("NUMBA_DISABLE_JIT"):
+        assert cache["files"] > 0 and cache["bytes"] > 0
+    assert main(["doctor"]) == 0
+    assert capsys.readouterr().out.endswith("all is well\n")
+
+
+def test_doctor_finds_what_is_wrong(monkeypatch, capsys):
+    answers = {"cython": "no: not built", "numba": "no: broken", "numpy": "yes: NumPy"}
+    monkeypatch.setattr(doctor.backends, "available", lambda: answers)
+    assert main(["doctor"]) == 1
+    assert "problem: no compiled backend can be used" in capsys.readouterr().out
+
+
+def test_doctor_compares_bits(monkeypatch, capsys, compiled):
+    """A compiled backend that computes something else, by little or by much, is found."""
+    fit = fastbp.Network.fit
+    change = [1e-7]
+
+    def wrong(net, *data, **options):
+        fit(net, *data, **options)
+        if net.backend == compiled:
+            net.weights[0][0, 0] += change[0]
+
+    monkeypatch.setattr(fastbp.Network, "fit", wrong)
+    others = {"cython", "numba"} & {
+        name for name, answer in fastbp.available_backends().items() if answer.startswith("yes")
+    }
+    if len(others) == 2 and same_bits():
+        assert main(["doctor"]) == 1
+        assert "do not give the same bits" in capsys.readouterr().out
+    change[0] = 0.1
+    assert main(["doctor"]) == 1
+    assert f"problem: {compiled} is 1.0e-01 away" in capsys.readouterr().out
+
+
+# As a program.
+
+
+def run(*arguments, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "fastbp", *arguments],
+        capture_output=True,
+        text=True,
+        env={**environment(), **more},
+        timeout=60,
+    )
+
+
+def test_as_a_module():
+    done = run("backends")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "numpy    yes" in done.stdout
+    done = run("train", "nothing.csv", "--target", "y")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "fastbp: the file 'nothing.csv' does not exist\n"
+
+
+def test_as_a_console_script():
+    scripts = pytest.importorskip("tomllib").loads(
+        (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    )["project"]["scripts"]
+    assert scripts == {"fastbp": f"{main.__module__}:{main.__name__}"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell's own business")
+def test_completion():
+    pytest.importorskip("argcomplete")
+    text = "fastbp export model --format "
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": text, "COMP_POINT": str(len(text))}
+    done = run("export", **asked, _ARGCOMPLETE_IFS="\n", _ARGCOMPLETE_STDOUT_FILENAME="answer.txt")
+    assert done.returncode == 0, done.stderr
+    answer = Path("answer.txt").read_text(encoding="utf-8").split("\n")
+    assert [each.strip() for each in answer] == ["c", "npz", "onnx", "torch-state"]
