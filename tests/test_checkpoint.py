@@ -232,7 +232,7 @@ def test_other_networks_and_files(tmp_path):
     with pytest.raises(ValueError, match="another loss"):
         make_network([4, 5, 2], "absolute_error", "numpy", "float32").fit(X, Y, resume_from=path)
     network("numpy").save(path)
-    with pytest.raises(ValueError, match="is not a checkpoint"):
+    with pytest.raises(ValueError, match="not a checkpoint"):
         network("numpy").fit(X, Y, resume_from=path)
     with pytest.raises(FileNotFoundError):
         network("numpy").fit(X, Y, resume_from=tmp_path / "none")

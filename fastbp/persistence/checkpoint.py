@@ -356,12 +356,16 @@ def read(path, now):
     -------
     Saved
     """
-    document, tensors = file.read(path)
+    try:
+        return checked(*file.read(path), now)
+    except ValueError as error:
+        raise ValueError(f"resume_from={str(path)!r}: {error}") from None
+
+
+def checked(document, tensors, now):
+    """The same of a file's document and tensors."""
     if document.get("kind") != "checkpoint":
-        raise ValueError(
-            f"resume_from: {str(path)!r} is not a checkpoint; of a model that `save` wrote no "
-            "training can go on: load it, and begin a new one"
-        )
+        raise ValueError("the file is not a checkpoint, so that no training can go on from it")
     schema.fields("the document", document, ("kind", "model", "training"))
     training = schema.fields("training", document["training"], FIELDS)
     before = training["arguments"]
@@ -370,7 +374,7 @@ def read(path, now):
     for name, value in now.items():
         if before.get(name) != value:
             raise ValueError(
-                f"resume_from: the checkpoint is of a training with another {name}: "
+                f"the checkpoint is of a training with another {name}: "
                 f"{schema.shown(before.get(name))} there, {schema.shown(value)} here. For a new "
                 "training with its weights use Network.load"
             )

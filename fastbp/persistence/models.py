@@ -75,8 +75,12 @@ def load(path):
     OSError
         If there is no such file, or it cannot be read.
     """
-    document, tensors = file.read(path)
-    kind = document.get("kind")
+    return model_of(*file.read(path))
+
+
+def model_of(document, tensors):
+    """The model that a file's document and tensors are of."""
+    kind = schema.text("kind", document.get("kind"))
     if kind not in ("estimator", "pipeline"):
         return network.from_file(Network, document, tensors, None)
     schema.fields("the document", document, ("kind", "model"))

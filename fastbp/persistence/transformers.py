@@ -304,6 +304,8 @@ def _simple_from_json(name, document):
     if name == "SimpleImputer":
         made.indicator_, made._fill_dtype = None, made._fit_dtype
     if name == "OneHotEncoder":
+        if made.dtype not in values.DTYPES.values():
+            raise schema.wrong("dtype of OneHotEncoder", made.dtype, "float32 or float64")
         made._infrequent_enabled = False
         made._set_drop_idx()
         made._n_features_outs = made._compute_n_features_outs()
