@@ -279,7 +279,9 @@ COLUMNS = "steps/0/1"
         (f"{COLUMNS}/transformers/0/2", {"dict": []}),
         (f"{COLUMNS}/transformers/0/0", "words"),
         (f"{COLUMNS}/transformers/0/0", "remainder"),
-        (f"{COLUMNS}/rest", ["age"]),
+        (f"{COLUMNS}/rest", []),
+        (f"{COLUMNS}/rest", [0]),
+        (f"{COLUMNS}/rest", [3, 3]),
         (f"{COLUMNS}/remainder", {}),
         (f"{COLUMNS}/sparse_output_", 1),
         (f"{COLUMNS}/output_indices_", [["numbers", -1, 2]]),
@@ -295,6 +297,9 @@ COLUMNS = "steps/0/1"
         (f"{IMPUTER}/attributes/_fit_dtype", "M8[ns]"),
         (f"{IMPUTER}/attributes/statistics_", of("float64", [1.0])),
         (f"{ENCODER}/parameters/drop", "other"),
+        (f"{ENCODER}/parameters/drop", {"dict": []}),
+        (f"{ENCODER}/parameters/drop", ["a"]),
+        (f"{ENCODER}/parameters/drop", [["a"], ["b"]]),
         (f"{ENCODER}/parameters/dtype", "int8"),
         (f"{ENCODER}/parameters/dtype", {"dtype": "object"}),
         (f"{ENCODER}/attributes/categories_", [of("object", ["a"])]),
@@ -311,6 +316,15 @@ def test_a_broken_document_of_a_pipeline(where, value, path):
     fastbp.save(make_pipeline(columns(), last()).fit(FRAME, Y), path)
     broken(path, f"model/{where}", value)
     with pytest.raises(ValueError):
+        fastbp.load(path)
+
+
+def test_columns_without_end(path):
+    """As many as a number says would take any amount of memory."""
+    scaled = ColumnTransformer([("a", MinMaxScaler(), [0, 1])])
+    fastbp.save(make_pipeline(scaled, last()).fit(NUMBERS[:, 1:], Y), path)
+    broken(path, f"model/{COLUMNS}/n_features_in_", 10**15)
+    with pytest.raises(ValueError, match="those of 1000000000000000 columns"):
         fastbp.load(path)
 
 

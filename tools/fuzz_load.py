@@ -246,7 +246,9 @@ def make_corpus():
         net.fit(callbacks=[checkpoint], **given)
         (CORPUS / "checkpoint").write_bytes(checkpoint.newest().read_bytes())
     net.save(CORPUS / "network")
-    wide = fastbp.Network([3, 2, 1, 2], loss="cross_entropy", dtype="float64", backend="numpy")
+    wide = fastbp.Network(
+        [3, 2, 1, 2], loss="cross_entropy", dtype="float64", seed=0, backend="numpy"
+    )
     wide.save(CORPUS / "network-float64")
     models = {
         "classifier": fastbp.MLPClassifier(class_weight={"a": 2.0}, **small),

@@ -246,11 +246,13 @@ class Saved:
         training, saved, tensors = state.training, self._training, self._tensors
         layout = state.network.layout
         # All that may be refused comes before the network changes.
-        network_.get_memory(training.memory, layout, tensors)
+        found = network_.get_memory(training.optimizer.slots, layout, tensors)
+        network_.fill_memory(training.memory, layout, found)
         training.counters[...] = training.memory.counters
         training.averaged = schema.whole("averaged", saved["averaged"])
         if training.average.size:
-            network_.get_packed("average", training.average, layout, tensors)
+            average = network_.get_packed("average", layout, tensors)
+            network_.unpack(layout, average, training.average)
         state.pace.done = schema.whole("steps", saved["steps"])
         epochs = schema.whole("epochs", saved["epochs"], 1)
         for name, figures in state.figures().items():
@@ -270,7 +272,7 @@ class Saved:
             best = None
             if schema.flag("best", stopping["best"]):
                 best = layout.zeros(layout.n_parameters)
-                network_.get_packed(f"best.{i}", best, layout, tensors)
+                network_.unpack(layout, network_.get_packed(f"best.{i}", layout, tensors), best)
             watch = monitoring.Watch(callback.monitor, callback.min_delta)
             self._watches.append((_set_watch(watch, stopping), best))
         network_.restore(state.network, self._model, tensors)
@@ -357,7 +359,8 @@ def read(path, now):
     Saved
     """
     try:
-        return checked(*file.read(path), now)
+        document, tensors = file.read(path)
+        return checked(document, tensors, now)
     except ValueError as error:
         raise ValueError(f"resume_from={str(path)!r}: {error}") from None
 

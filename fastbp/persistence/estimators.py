@@ -17,7 +17,7 @@ from ..estimators import MLPClassifier, MLPRegressor
 from ..optimizers import Optimizer
 from ..perceptron import LOSSES
 from . import schema, values
-from .network import get_memory, get_parameters, layout_of, put_memory, put_parameters
+from .network import fill_memory, get_memory, get_parameters, layout_of, put_memory, put_parameters
 
 CLASSES: dict = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
 FIELDS = (
@@ -197,11 +197,13 @@ def _stepping(document, layout, tensors):
     """The optimiser between calls."""
     schema.fields("optimizer", document, OPTIMIZER)
     optimizer = values.instance("optimizer", document["optimizer"], Optimizer)
+    # All is there before memory is taken for it.
+    found = get_memory(optimizer.slots, layout, tensors)
     stepping = solvers.Stepping(
         optimizer,
         layout,
         schema.text("schedule", document["schedule"], SCHEDULES),
         schema.real("power_t", document["power_t"]),
     )
-    get_memory(stepping.memory, layout, tensors)
+    fill_memory(stepping.memory, layout, found)
     return stepping

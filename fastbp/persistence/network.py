@@ -103,12 +103,20 @@ def put_memory(memory, layout, tensors):
         tensors[f"optimizer.state.{slot}"] = packed(layout, state)
 
 
-def get_memory(memory, layout, tensors):
-    """Fill an optimiser's empty memory with what `put_memory` has put there."""
-    memory.hyper[...] = tensors.take("optimizer.hyper", np.float64, memory.hyper.shape)
-    memory.counters[...] = tensors.take("optimizer.counters", np.float64, memory.counters.shape)
-    for slot, state in enumerate(memory.state):
-        get_packed(f"optimizer.state.{slot}", state, layout, tensors)
+def get_memory(slots, layout, tensors):
+    """The arrays that `put_memory` has put there, for an optimiser of so many slots."""
+    return (
+        tensors.take("optimizer.hyper", np.float64, (6,)),
+        tensors.take("optimizer.counters", np.float64, (3,)),
+        [get_packed(f"optimizer.state.{slot}", layout, tensors) for slot in range(slots)],
+    )
+
+
+def fill_memory(memory, layout, found):
+    """Fill an optimiser's empty memory with what `get_memory` returned."""
+    memory.hyper[...], memory.counters[...], states = found
+    for state, vector in zip(memory.state, states, strict=True):
+        unpack(layout, vector, state)
 
 
 def packed(layout, buffer):
@@ -117,13 +125,18 @@ def packed(layout, buffer):
     return np.concatenate([np.ravel(view) for view in [*weights, *biases]])
 
 
-def get_packed(name, buffer, layout, tensors):
-    """Fill a flat parameter buffer from a tensor that `packed` made; padding is left as it is."""
+def get_packed(name, layout, tensors):
+    """The tensor that `packed` made."""
+    sizes = layout.sizes
+    length = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return tensors.take(name, layout.dtype, (length,))
+
+
+def unpack(layout, vector, buffer):
+    """Fill a flat parameter buffer from what `packed` returned; padding is left as it is."""
     weights, biases = views(layout.plan, buffer)
-    every = [*weights, *biases]
-    vector = tensors.take(name, layout.dtype, (sum(view.size for view in every),))
     start = 0
-    for view in every:
+    for view in [*weights, *biases]:
         view[...] = vector[start : start + view.size].reshape(view.shape)
         start += view.size
 

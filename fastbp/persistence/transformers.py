@@ -214,7 +214,8 @@ def _columns_to_json(transformer):
     _defaults(transformer, ("transformers", "remainder", *PARAMETERS_OF_COLUMNS))
     check_is_fitted(transformer)
     fitted = {name: (each, columns) for name, each, columns in transformer.transformers_}
-    remainder, rest = fitted.get("remainder", (transformer.remainder, []))
+    remainder, _ = fitted.get("remainder", (transformer.remainder, None))
+    rest = [int(i) for i in transformer._transformer_to_input_indices["remainder"]]
     entries = []
     for name, given, columns in transformer.transformers:
         if callable(columns):
@@ -233,7 +234,7 @@ def _columns_to_json(transformer):
         "remainder": _to_json(
             transformer.remainder if isinstance(transformer.remainder, str) else remainder
         ),
-        "rest": values.to_json("remainder", list(rest)),
+        "rest": rest,  # so that there are no more columns than the file has numbers for
         "sparse_output_": bool(transformer.sparse_output_),
         "output_indices_": [
             [name, part.start, part.stop] for name, part in transformer.output_indices_.items()
@@ -306,6 +307,9 @@ def _simple_from_json(name, document):
     if name == "OneHotEncoder":
         if made.dtype not in values.DTYPES.values():
             raise schema.wrong("dtype of OneHotEncoder", made.dtype, "float32 or float64")
+        drop = [] if made.drop is None or isinstance(made.drop, str) else made.drop
+        if type(drop) is not list or any(type(each) in (list, tuple, dict) for each in drop):
+            raise schema.wrong("drop of OneHotEncoder", drop, "one category each")
         made._infrequent_enabled = False
         made._set_drop_idx()
         made._n_features_outs = made._compute_n_features_outs()
@@ -322,27 +326,30 @@ def _columns_from_json(document, depth):
         fitted.append((name, _from_json(each, depth - 1), values.from_json("columns", columns)))
     _named_apart([*fitted, ("remainder",)])
     remainder = _from_json(document["remainder"], depth - 1)
+    parameters = schema.fields("parameters", document["parameters"], PARAMETERS_OF_COLUMNS)
     made = ColumnTransformer(
         [(name, _unfitted(each), columns) for name, each, columns in fitted],
         remainder=_unfitted(remainder),
-    )
-    parameters = schema.fields("parameters", document["parameters"], PARAMETERS_OF_COLUMNS)
-    made.sparse_threshold = schema.real("sparse_threshold", parameters["sparse_threshold"])
-    made.verbose_feature_names_out = schema.flag(
-        "verbose_feature_names_out", parameters["verbose_feature_names_out"]
+        sparse_threshold=schema.real("sparse_threshold", parameters["sparse_threshold"]),
+        verbose_feature_names_out=schema.flag(
+            "verbose_feature_names_out", parameters["verbose_feature_names_out"]
+        ),
     )
     made.n_features_in_ = n
     estimators.set_names(made, document["feature_names_in_"], n)
     indices = {name: _indices(columns, made) for name, _, columns in fitted}
-    rest = sorted(set(range(n)) - {i for found in indices.values() for i in found})
-    named_rest = values.from_json("rest", document["rest"])
+    rest = [schema.whole("rest", i) for i in schema.listed("rest", document["rest"])]
+    used = {i for found in indices.values() for i in found}
+    if len(used) + len(rest) != n or used | set(rest) != set(range(n)):
+        raise schema.wrong("rest", rest, f"those of {n} columns that are not selected")
+    chosen = [columns for _, _, columns in fitted]
+    selected = [each for columns in chosen for each in np.atleast_1d(columns).tolist()]
+    by_name = bool(selected) and all(isinstance(each, str) for each in selected)
+    left_over = made.feature_names_in_[rest].tolist() if by_name else rest
     if rest:
-        fitted.append(("remainder", remainder, named_rest))
-    made._columns = [columns for _, _, columns in made.transformers]
-    made._remainder = ("remainder", made.remainder, named_rest)
+        fitted.append(("remainder", remainder, left_over))
+    made._columns, made._remainder = chosen, ("remainder", made.remainder, left_over)
     made._transformer_to_input_indices = {**indices, "remainder": rest}
-    if _indices(named_rest, made) != rest:
-        raise schema.wrong("rest", named_rest, "the columns that are left over")
     made.transformers_ = [
         (name, _working(made, each, made._transformer_to_input_indices[name], document), columns)
         for name, each, columns in fitted
