@@ -51,6 +51,7 @@ def to_document(estimator, tensors):
             "scikit-learn's Pipelines that end in one of these"
         )
     check_is_fitted(estimator)
+    estimator._validate_params()  # they may have been set after fit
     if len(estimator.callbacks) or getattr(estimator, "_skl_callbacks", None):
         raise ValueError(
             "an estimator's callbacks cannot be saved; take them off first, for example with "
@@ -114,8 +115,8 @@ def from_document(document, tensors):
     name = schema.text("the estimator's class", document["class"], CLASSES)
     names = CLASSES[name]._get_param_names()
     estimator = with_parameters(CLASSES[name], names, document["parameters"])
-    if not isinstance(estimator.callbacks, tuple) or estimator.callbacks:
-        raise schema.wrong("callbacks", estimator.callbacks, "()")
+    if type(estimator.callbacks) not in (tuple, list) or estimator.callbacks:
+        raise schema.wrong("callbacks", estimator.callbacks, "none")
     fitted = document["fitted"]
     for key, value in schema.some_fields("fitted", fitted, FITTED, ALWAYS_FITTED).items():
         setattr(estimator, key, FITTED[key](key, values.from_json(key, value)))
