@@ -37,7 +37,7 @@ def test_mutations_of_the_corpus(tmp_path):
     """A few thousand; tools/fuzz_load.py can do as many as one likes, guided by coverage."""
     done = python(TOOL, "--inputs", 5000, "--seed", 2019, "--megabytes", 64)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5008 inputs" in done.stdout
+    assert int(done.stdout.split()[0]) > 5100  # those of the corpus among them
 
 
 @pytest.mark.parametrize("path", sorted(ROOM.glob("*.py")), ids=lambda path: path.name)

@@ -1,10 +1,12 @@
 """Feed broken files to everything that loads: each ends in a model, or in a ValueError.
 
     python tools/fuzz_load.py --inputs 100000 --seed 1     # seeded mutations of the corpus
-    python tools/fuzz_load.py --guided --inputs 1000000    # guided by coverage, with atheris
+    python tools/fuzz_load.py --guided --inputs 1000000 --found FOLDER   # by coverage, with atheris
+    python tools/fuzz_load.py --keep FOLDER                # put what that found into the corpus
 
 Any other exception, a crash, or more memory than --megabytes on top of what the libraries take ends
-the run; the input is left in a file. The corpus is tests/data/fuzz; --corpus makes it anew.
+the run; the input is left in a file. The corpus is tests/data/fuzz: small whole files, which
+--corpus makes anew, and in found.zip the inputs by which atheris reached other lines.
 """
 
 import argparse
@@ -16,10 +18,12 @@ import sys
 import tempfile
 import time
 import warnings
+import zipfile
 from pathlib import Path
 
 os.environ.setdefault("FASTBP_BACKEND", "numpy")
 CORPUS = Path(__file__).parents[1] / "tests" / "data" / "fuzz"
+FOUND = CORPUS / "found.zip"
 # What stands in the place of other values.
 VALUES = [
     *(None, True, False, -1, 0, 1, 2, 3, 7, 2**31, 2**53, 2**63, 2**64, -(2**63) - 1, 10**30),
@@ -270,6 +274,15 @@ def make_corpus():
     fastbp.save(make_pipeline(chosen, last).fit(words, y), CORPUS / "pipeline-words")
 
 
+def keep(folder):
+    """Put the files of a folder into the corpus, in one archive that is the same every time."""
+    with zipfile.ZipFile(FOUND, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.iterdir()):
+            info = zipfile.ZipInfo(path.name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, path.read_bytes())
+
+
 def limit_memory(megabytes):
     """Let nothing take more than so much on top of what is there."""
     import resource
@@ -306,7 +319,7 @@ def guided(target, corpus, inputs, seed, folder):
         return mutate(base, rng, corpus)[:max_size]
 
     arguments = [sys.argv[0], f"-runs={inputs}", f"-seed={seed}", "-max_len=20000"]
-    arguments += ["-rss_limit_mb=0", str(folder), str(CORPUS)]
+    arguments += ["-rss_limit_mb=0", "-print_final_stats=1", str(folder), str(CORPUS)]
     atheris.Setup(arguments, target, custom_mutator=mutator)
     atheris.Fuzz()
 
@@ -318,10 +331,14 @@ def main():
     parser.add_argument("--megabytes", type=int, default=256)
     parser.add_argument("--guided", action="store_true")
     parser.add_argument("--found", type=Path, help="where atheris keeps inputs of new coverage")
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--corpus", action="store_true")
     options = parser.parse_args()
     if options.corpus:
         make_corpus()
+        return
+    if options.keep:
+        keep(options.keep)
         return
     warnings.simplefilter("ignore")
     if options.guided:
@@ -331,11 +348,16 @@ def main():
             target = Target()
     else:
         target = Target()
-    corpus = [path.read_bytes() for path in sorted(CORPUS.iterdir())]
+    corpus = [path.read_bytes() for path in sorted(CORPUS.iterdir()) if path != FOUND]
     for content in corpus:
         target(content)
-    assert not target.counts["refused"], "the corpus itself must load"
+    assert not target.counts["refused"], "the whole files must load"
     limit_memory(options.megabytes)
+    with zipfile.ZipFile(FOUND) as archive:
+        found = [archive.read(name) for name in archive.namelist()]
+    for content in found:
+        target(content)
+    corpus += found
     if options.guided:
         guided(target, corpus, options.inputs, options.seed, options.found)
     else:
