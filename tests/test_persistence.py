@@ -277,9 +277,28 @@ def test_files_of_earlier_versions_load(stored):
     np.testing.assert_allclose(predicted, expected["predicted"], rtol=1e-5)
 
 
-def test_there_are_files_of_every_version():
-    versions = {int(path.stem.split("-")[0].removeprefix("v")) for path in STORED}
-    assert versions == set(range(1, file.SCHEMA + 1))
+def test_there_are_files_of_every_version_and_kind():
+    kinds = ("network", "estimator", "pipeline", "checkpoint")
+    versions = range(1, file.SCHEMA + 1)
+    assert {path.stem for path in STORED} == {f"v{n}-{kind}" for n in versions for kind in kinds}
+
+
+@pytest.mark.parametrize("stored", sorted((DATA / "saved").glob("*-checkpoint.safetensors")))
+def test_trainings_of_earlier_versions_go_on(stored):
+    samples = np.load(stored.with_suffix(".npz"))
+    X, Y = samples["X"], samples["Y"]
+    history = fastbp.Network.load(stored, backend="numpy").fit(
+        X,
+        Y,
+        epochs=5,
+        batch_size=8,
+        dropout=0.1,
+        average=fastbp.EMA(0.9),
+        patience=2,
+        validation_data=(X, Y),
+        resume_from=stored,
+    )
+    assert len(history.loss) == len(history.validation_loss) == 5
 
 
 # The file itself.
