@@ -214,6 +214,7 @@ REFUSED = {
         ValueError,
         "feature_name_combiner=.* cannot be saved",
     ),
+    "another missing value": (SimpleImputer(missing_values=pd.NA), ValueError, "cannot be saved"),
     "integers": (OneHotEncoder(dtype=int), ValueError, "dtype=.* cannot be saved"),
     "chosen columns": (
         ColumnTransformer([("a", MinMaxScaler(), make_column_selector("a"))]),

@@ -18,12 +18,11 @@ from . import schema
 # The metadata's entry that has the document.
 KEY = "fastbp"
 NOTES = "fastbp.notes"  # a second document, of what users want to remember
-# The version of the documents, and the first 8 bytes and the header they are in, which is JSON:
-# what is read of it may take some 40 times as much memory.
+# The version of the documents.
 SCHEMA = 1
+# The most bytes of a header; it is JSON, of which reading may take some 40 times as much memory.
 MAX_HEADER = 1 << 22
 DTYPES: dict[str, np.dtype] = {
-    "I64": np.dtype(np.int64),
     "F32": np.dtype(np.float32),
     "F64": np.dtype(np.float64),
 }

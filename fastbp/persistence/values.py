@@ -59,7 +59,7 @@ def to_json(what, value):
         return {
             "dict": [[to_json(what, key), to_json(what, entry)] for key, entry in value.items()]
         }
-    if value in DTYPES.values():
+    if isinstance(value, type) and value in DTYPES.values():
         return {"dtype": value.__name__}
     name = type(value).__name__
     if CLASSES.get(name) is type(value):
