@@ -247,6 +247,7 @@ def test_callbacks_of_scikit_learn(iris):
     assert halving == {**grid, "round": 3, "candidate-split-evaluation": 2 * (6 + 3 + 2)}
 
 
+@pytest.mark.serial
 @pytest.mark.skipif(os.name == "nt", reason="signals to oneself")
 def test_ctrl_c_ends_a_search(iris):
     """Soon, though all fits would take minutes."""
