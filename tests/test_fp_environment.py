@@ -3,22 +3,19 @@
 A library that was linked with -ffast-math switches denormals off for everyone at its import.
 """
 
-import importlib.util
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
+from building import ROOT, build, copy_project, need_a_compiler
 
-import fastbp
+from fastbp import backends
 
-PACKAGE = Path(fastbp.__file__).parent
-ROOT = PACKAGE.parent
 SECONDS = 300
 
 PROGRAM = """
@@ -104,72 +101,18 @@ def test_nothing_changes(backend):
     assert_unchanged(run(backend, "float32", "float64"))
 
 
-# setup.py with all modules left out but those named.
-BUILD = """
-import runpy, sys
-import Cython.Build
-
-names = sys.argv[1:]
-cythonize = Cython.Build.cythonize
-
-
-def some(modules, **options):
-    chosen = [module for module in modules if module.name.split(".")[-1] in names]
-    assert len(chosen) == len(names)
-    return cythonize(chosen, **options)
-
-
-Cython.Build.cythonize = some
-sys.argv = ["setup.py", "--quiet", "build_ext", "--inplace"]
-runpy.run_path("setup.py", run_name="__main__")
-"""
-
-
-def need_a_compiler():
-    for name in ("Cython", "setuptools"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed")
-    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC")
-    if not compiler or not shutil.which(shlex.split(compiler)[0]):
-        pytest.skip("no C compiler")
-
-
-def built_with(flags, modules, folder):
-    """A copy of the project in which some modules were built with these CFLAGS."""
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "src_cython", folder / "src_cython")
-    shutil.copytree(PACKAGE, folder / "fastbp", ignore=shutil.ignore_patterns("__pycache__"))
-    suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    files = [folder / "fastbp" / "backends" / f"{name}{suffix}" for name in modules]
-    for file in files:
-        file.unlink()
-    env = {k: v for k, v in os.environ.items() if not k.startswith("FASTBP_")}
-    env |= {"CFLAGS": flags, "FASTBP_REQUIRE_CYTHON": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", BUILD, *modules],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        cwd=folder,
-        env=env,
-    )
-    assert done.returncode == 0, done.stderr
-    assert all(file.exists() for file in files)
-    return folder
-
-
 @pytest.mark.skipif(os.name == "nt", reason="compilers of Windows take no such flags")
 def test_fast_math_in_the_environment(cython, tmp_path):
     """CFLAGS with fast-math neither reach the process nor the results."""
     need_a_compiler()
-    if not (ROOT / "setup.py").exists():
-        pytest.skip("the sources are not here")
     from fastbp.backends import _cpu
 
     cpu = _cpu.supported()[0]
     expected = run(cython, "float32", FASTBP_CPU=cpu)
-    root = built_with("-ffast-math -Ofast", ["_cpu", f"_kernels_{cpu}_f4"], tmp_path)
-    comp = run(cython, "float32", root=root, FASTBP_CPU=cpu)
+    copy_project(tmp_path)
+    double = backends.get(cython).KERNELS[np.dtype("float64")].__file__
+    shutil.copy(double, tmp_path / "fastbp" / "backends")
+    build(tmp_path, ["_cpu", f"_kernels_{cpu}_f4"], CFLAGS="-ffast-math -Ofast")
+    comp = run(cython, "float32", root=tmp_path, FASTBP_CPU=cpu)
     assert_unchanged(comp)
     assert comp["bits"] == expected["bits"]
