@@ -1,13 +1,16 @@
 # make demo   train on real data with both compiled backends and compare them
 # make test   everything that has to pass: style, types, tests, benches run once
 # make debug  the tests on Cython kernels that check every memory range
+# make sanitize, make boundscheck   tests on Cython kernels under AddressSanitizer and UBSan, and on
+#             Numba's with checked indices
+# make test-minimum   tests on the oldest versions that pyproject.toml allows
 # make docs   the documentation: docs/_build/html/index.html
 # make bench  the benchmarks, with scikit-learn, PyTorch and JAX beside fastbp
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test debug docs site kernels bench clean
+.PHONY: demo test debug sanitize boundscheck test-minimum docs site kernels bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -66,8 +69,35 @@ debug: $(VENV)/test
 	FASTBP_CYTHON_DEBUG=1 $(BUILD_IN_PLACE)
 	$(BIN)/pytest --backend cython; status=$$?; $(BUILD_IN_PLACE); exit $$status
 
+# Tests of kernels, for builds that look closer. (PyTorch and Numba do not go with sanitizers.)
+OF_KERNELS = $(addprefix tests/test_,gradients.py fit_step.py fit.py parity.py per_sample.py dropout.py \
+	regularizers.py vmath.py bad_input.py optimizers.py properties.py saturation.py threads.py trace.py)
+SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+sanitize: $(VENV)/test
+	$(BIN)/python -m pip install --quiet setuptools cython
+	CFLAGS="$(SANITIZERS)" LDFLAGS="$(SANITIZERS)" $(BUILD_IN_PLACE)
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	$(BIN)/pytest -s --backend cython $(OF_KERNELS) -k "not numba and not torch"; \
+	status=$$?; $(BUILD_IN_PLACE); exit $$status
+
+# In a cache of its own: the compiled code is another one.
+boundscheck: $(VENV)/test
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck \
+	$(BIN)/pytest --backend numba $(OF_KERNELS) -k "not cython"
+
+# Warnings of old packages about each other are none of ours. What is left out compares with
+# scikit-learn's newest behaviour.
+MINIMUM = PIP_CONSTRAINT=tools/minimum-versions.txt .venv-minimum/bin/python -m
+test-minimum:
+	$(PYTHON) -m venv .venv-minimum
+	$(MINIMUM) pip install --quiet --editable '.[cli,onnx]' hypothesis mpmath onnxruntime polars pytest scipy
+	$(MINIMUM) pytest -W default -m "not slow and not serial" -k "not docs and not bench and not \
+	kinds_of_labels and not are_those_of_scikit_learn and not configurations and not metadata_routing"
+
 bench: $(VENV)/test
 	$(BIN)/python -m fastbp bench
 
 clean:
-	rm -rf $(VENV) build docs/_build docs/generated *.egg-info fastbp/backends/*.so
+	rm -rf $(VENV) .venv-minimum build docs/_build docs/generated *.egg-info fastbp/backends/*.so

@@ -2,7 +2,7 @@
 
 Each function returns the value in the form that kernels take, or raises a TypeError (wrong
 kind of thing) or ValueError (wrong value) that says what was wrong and what was expected.
-Arrays that are already C-contiguous and of the right dtype are not copied.
+Arrays that are already C-contiguous, aligned and of the right dtype are not copied.
 """
 
 import math
@@ -95,9 +95,9 @@ def _numbers(name, value):
 
 
 def _cast(name, array, dtype):
-    """C-contiguous, of `dtype`, and finite."""
+    """C-contiguous and aligned, of `dtype`, and finite."""
     with np.errstate(over="ignore", invalid="ignore"):  # invalid is a signalling NaN
-        result = np.ascontiguousarray(array, dtype)
+        result = np.require(np.ascontiguousarray(array, dtype), requirements="A")
         if all_finite(result):
             return result
         too_large = all_finite(np.asarray(array, np.float64))
@@ -115,6 +115,7 @@ def samples(X, n_features, dtype, name="X", finite=all_finite):
         and X.shape[1] == n_features
         and X.size
         and X.flags.c_contiguous
+        and X.flags.aligned
         and finite(X)
     ):
         return X  # which is what all of the following would find, more slowly
@@ -192,7 +193,7 @@ def _labels(name, array, n_classes):
             f"labels in {name} must be in 0..{n_classes - 1} "
             f"(the output layer has {n_classes} units), but they range from {low} to {high}"
         )
-    return np.ascontiguousarray(array, np.int64)
+    return np.require(array, np.int64, ["C", "A"])
 
 
 def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight"):
@@ -255,7 +256,7 @@ def rows(name, value, n_samples):
         raise ValueError(
             f"{name} must be in 0..{n_samples - 1}, but ranges from {array.min()} to {array.max()}"
         )
-    return np.ascontiguousarray(array, np.int64)
+    return np.require(array, np.int64, ["C", "A"])
 
 
 def parameter(value, shape, dtype, name):

@@ -1,5 +1,6 @@
 """Ensembles of networks that differ in their seeds, and in the samples they have seen."""
 
+import inspect
 import warnings
 from abc import abstractmethod
 from numbers import Integral, Real
@@ -77,10 +78,10 @@ def documented(**words):
 
     def fill(ensemble):
         if ensemble.__doc__:  # python -OO has none
-            ensemble.__doc__ = ensemble.__doc__.format(
-                parameters=_PARAMETERS.format(**words).lstrip(),
-                attributes=_ATTRIBUTES.format(**words).lstrip(),
-                notes=_NOTES.lstrip(),
+            ensemble.__doc__ = inspect.cleandoc(ensemble.__doc__).format(
+                parameters=inspect.cleandoc(_PARAMETERS.format(**words)),
+                attributes=inspect.cleandoc(_ATTRIBUTES.format(**words)),
+                notes=inspect.cleandoc(_NOTES),
             )
         return ensemble
 

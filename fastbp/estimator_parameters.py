@@ -3,6 +3,7 @@
 Names, defaults and constraints are scikit-learn's; fastbp's own come last.
 """
 
+import inspect
 from numbers import Integral, Real
 
 import numpy as np
@@ -199,9 +200,10 @@ def documented(**words):
 
     def fill(estimator):
         if estimator.__doc__:  # python -OO has none
-            estimator.__doc__ = estimator.__doc__.format(
-                parameters=_PARAMETERS.format(**words).lstrip(),
-                attributes=_ATTRIBUTES.format(**words).lstrip(),
+            # (From 3.13 on Python takes the indentation away, which the parts have as well.)
+            estimator.__doc__ = inspect.cleandoc(estimator.__doc__).format(
+                parameters=inspect.cleandoc(_PARAMETERS.format(**words)),
+                attributes=inspect.cleandoc(_ATTRIBUTES.format(**words)),
             )
         return estimator
 

@@ -192,17 +192,17 @@ class MLPSearchCV(BaseSearchCV):
                 )
             )
         if self.halving is None:
-            with self._task(callback_ctx, "search", len(candidates) * self.n_splits_) as context:
+            with self._task(callback_ctx, "search", n_candidates=len(candidates)) as context:
                 evaluate_candidates(candidates, **context)
             return
         self.n_candidates_ = []
         self.n_resources_ = self._rounds(candidates)
         rounds = len(self.n_resources_)
-        with self._task(callback_ctx, "search", rounds, sequential_subtasks=True) as search:
+        with self._task(callback_ctx, "search", n_rounds=rounds) as search:
             for i, amount in enumerate(self.n_resources_):
                 n = len(candidates)
                 self.n_candidates_.append(n)
-                with self._task(search.get("callback_ctx"), "round", n * self.n_splits_) as context:
+                with self._task(search.get("callback_ctx"), "round", n_candidates=n) as context:
                     results = evaluate_candidates(
                         [{**candidate, self.resource: amount} for candidate in candidates],
                         more_results={"iter": [i] * n, "n_resources": [amount] * n},
@@ -215,13 +215,17 @@ class MLPSearchCV(BaseSearchCV):
                 candidates = [results["params"][-n:][k] for k in kept]
 
     @contextlib.contextmanager
-    def _task(self, parent, name, parts, sequential_subtasks=False):
+    def _task(self, parent, name, *, n_candidates=0, n_rounds=0):
         """A task that callbacks are told of, as the keyword argument that its parts take."""
-        if parent is None:
+        if (
+            parent is None
+        ):  # before scikit-learn 1.9, which does not know the number of splits either
             yield {}
             return
         task = parent.subcontext(
-            task_name=name, max_subtasks=parts, sequential_subtasks=sequential_subtasks
+            task_name=name,
+            max_subtasks=n_rounds or n_candidates * self.n_splits_,
+            sequential_subtasks=n_rounds > 0,
         )
         task.call_on_fit_task_begin(estimator=self)
         yield {"callback_ctx": task}

@@ -74,10 +74,10 @@ class Samples:
         """All of it as the backends take it, X made dense."""
         weight = np.empty(0) if self.weight is None else self.weight
         return Data(
-            np.ascontiguousarray(self.X.toarray() if self.sparse else self.X, dtype),
+            np.require(self.X.toarray() if self.sparse else self.X, dtype, ["C", "A"]),
             self.labels,
-            np.ascontiguousarray(self.targets, dtype),
-            np.ascontiguousarray(weight, dtype),
+            np.require(self.targets, dtype, ["C", "A"]),
+            np.require(weight, dtype, ["C", "A"]),
         )
 
     def chunk(self, multiple):

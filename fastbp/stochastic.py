@@ -166,7 +166,7 @@ class StochasticTraining(BaseEstimator):
             self._best = network._parameters.copy()
         X = validation.X
         if not validation.sparse:
-            X = np.ascontiguousarray(X, network.layout.dtype)
+            X = np.require(X, network.layout.dtype, ["C", "A"])
         if self.scoring is None:
             score = self._scorer(validation)
             return lambda: score(solvers.outputs(network, X))
