@@ -34,18 +34,17 @@ def fastbp_many(backend, workload, models, epochs, threads, rounds):
     import fastbp
 
     X, y = workload.data()
-    times: list = []
-    for turn in range(rounds + 1):  # the first one compiles
-        count = models if turn else threads
-        how = {"activation": workload.activation, "loss": workload.loss, "backend": backend}
-        networks = [fastbp.Network(workload.layers, seed=seed, **how) for seed in range(count)]
-        kept = sum(network._parameters.nbytes for network in networks)
-        how = {"optimizer": fastbp.Adam(1e-3), "batch_size": workload.batch}
-        before = peak()
+    how = {"activation": workload.activation, "loss": workload.loss, "backend": backend}
+    networks = [fastbp.Network(workload.layers, seed=seed, **how) for seed in range(models)]
+    how = {"optimizer": fastbp.Adam(1e-3), "batch_size": workload.batch, "threads": threads}
+    fastbp.fit_many(networks[:threads], X, y, epochs=1, **how)  # compiles
+    before, times = peak(), []
+    for _ in range(rounds):
         started = time.perf_counter()
-        fastbp.fit_many(networks, X, y, epochs=epochs, threads=threads, **how)
+        fastbp.fit_many(networks, X, y, epochs=epochs, **how)
         times.append(time.perf_counter() - started)
-    return times[1:], networks[0].predict(X), kept, peak() - before
+    kept = sum(network._parameters.nbytes for network in networks)
+    return times, networks[0].predict(X), kept, peak() - before
 
 
 def peer_many(name, workload, models, epochs, threads, rounds):
@@ -129,7 +128,7 @@ def answer(task):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compared(workload, models, epochs, turns, contenders):
+def compared(workload, models, epochs, turns, contenders, rounds=2):
     """The table of one workload."""
     tasks = [
         {"name": name, "threads": cores}
@@ -142,9 +141,9 @@ def compared(workload, models, epochs, turns, contenders):
         for task, heard in zip(tasks, answers, strict=True):
             print(f"{models} x {workload.name}: {task['name']}", file=sys.stderr)
             count = 1 if task["name"] in CORES else models
-            what = {"workload": vars(workload), "models": count, "epochs": epochs, "rounds": 2}
+            what = {"workload": vars(workload), "models": count, "epochs": epochs, "rounds": rounds}
             heard.append(answer({**task, **what}))
-    lines = [["", "cores", "µs a step and network", "loss after", "memory"]]
+    lines = [["", "cores", "µs a step and network", "loss", "memory"]]
     figures = {}
     for task, heard in zip(tasks, answers, strict=True):
         heard = [one for one in heard if one]
@@ -162,8 +161,9 @@ def compared(workload, models, epochs, turns, contenders):
         time_of_step = f"{took * 1e6:.2f} ± {spread:.2f}"
         loss = f"{heard[0]['loss']:.3f}"
         lines.append([task["name"], str(task["threads"]), time_of_step, loss, memory])
-    print(f"\n{models} networks {workload.name}, Adam, {workload.samples} samples, {epochs} epochs")
+    print(f"\n{models} networks {workload.name}, Adam, {workload.samples} samples")
     print(aligned(lines))
+    print(f"loss: of the first network after {rounds * epochs} epochs (peers: and one to warm up)")
     print("memory: of the networks' parameters, and what fit_many needed beside them")
     return figures
 
