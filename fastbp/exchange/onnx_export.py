@@ -96,6 +96,9 @@ def softplus(graph, s):
 
 
 def silu(graph, s):
+    if graph.dtype == np.float64:
+        # Of s Sigmoid(s) many versions of onnxruntime make an operator that they lack for float64.
+        return graph.add("Div", s, graph.add("Add", graph.add("Exp", graph.add("Neg", s)), 1.0))
     return graph.add("Mul", s, graph.add("Sigmoid", s))
 
 
