@@ -95,7 +95,7 @@ test-minimum:
 	$(MINIMUM) pip install --quiet --editable '.[cli,onnx]' hypothesis mpmath onnxruntime polars pytest
 	$(MINIMUM) pytest -W default -m "not slow and not serial" -k "not docs and not bench and not \
 	kinds_of_labels and not are_those_of_scikit_learn and not configurations and not metadata_routing \
-	and not bad_quantiles"
+	and not bad_quantiles and not prints_and_warns"
 
 bench: $(VENV)/test
 	$(BIN)/python -m fastbp bench
