@@ -299,12 +299,15 @@ def _rows(seed, drawing):
     return np.random.default_rng(seed).choice(n, drawn, replace=bootstrap, p=p)
 
 
+def random_states(estimator):
+    """The names of its parameters that seeds are for, and of those of its parts."""
+    names = sorted(estimator.get_params())
+    return [name for name in names if name.split("__")[-1] == "random_state"]
+
+
 def _fit_member(member, X, y, sample_weight, seed, drawing):
     random = check_random_state(int(seed))
-    states = [
-        name for name in sorted(member.get_params()) if name.split("__")[-1] == "random_state"
-    ]
-    member.set_params(**{name: random.randint(2**31) for name in states})
+    member.set_params(**{name: random.randint(2**31) for name in random_states(member)})
     n, drawn, bootstrap, _ = drawing
     if bootstrap or drawn < n:
         rows = _rows(seed, drawing)

@@ -416,3 +416,17 @@ def test_sessions_of_the_guide(monkeypatch, capfd):
         printed, errors = capfd.readouterr()
         assert alike(printed or errors) == alike(expected)
     assert len(commands) > 20
+
+
+def test_of_an_ensemble(tmp_path, capsys):
+    """info says of how many networks; export writes one only."""
+    X, y = np.arange(12.0).reshape(6, 2), ["a", "b"] * 3
+    member = fastbp.MLPClassifier((3,), max_iter=1000, tol=1.0, backend="numpy")
+    path = tmp_path / "ensemble.safetensors"
+    fastbp.save(fastbp.MLPEnsembleClassifier(member, 4).fit(X, y), path)
+    assert main(["info", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "MLPEnsembleClassifier" in said and "network of 4, the first one: 2-3-1" in said
+    assert "classes: a, b" in said
+    assert main(["export", str(path), "--format", "npz"]) == 1
+    assert "has 4 networks, and export writes one" in capsys.readouterr().err

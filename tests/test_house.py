@@ -61,7 +61,7 @@ ARROWS = {
     "persistence": {
         *("spec", "layout", "checks", "optimizers", "regularizers", "schedules", "solvers"),
         *("network", "estimators", "estimator_parameters", "perceptron", "__version__"),
-        *("callbacks", "monitoring"),
+        *("callbacks", "ensembles", "monitoring"),
     },
     # The estimators are imported when scikit-learn's are asked for.
     "exchange": {"spec", "layout", "checks", "backends", "estimator_parameters", "perceptron"},

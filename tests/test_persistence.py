@@ -278,7 +278,7 @@ def test_files_of_earlier_versions_load(stored):
 
 
 def test_there_are_files_of_every_version_and_kind():
-    kinds = ("network", "estimator", "pipeline", "checkpoint")
+    kinds = ("network", "estimator", "ensemble", "pipeline", "checkpoint")
     versions = range(1, file.SCHEMA + 1)
     assert {path.stem for path in STORED} == {f"v{n}-{kind}" for n in versions for kind in kinds}
 

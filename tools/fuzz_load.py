@@ -188,9 +188,12 @@ class Target:
             out = model.predict(self.np.zeros((2, n)))
             assert out.shape == (2, model.layout.sizes[-1])
             return
-        last = model[-1] if hasattr(model, "steps") else model
-        if last.backend == "numba":  # which would have to be compiled
+        members = getattr(model, "estimators_", [model])
+        lasts = [member[-1] if hasattr(member, "steps") else member for member in members]
+        if any(last.backend == "numba" for last in lasts):  # which would have to be compiled
             return
+        if len(members) > 1:
+            model.set_params(n_jobs=1)
         try:
             X = self.np.zeros((2, model.n_features_in_))
             model.predict(X)
@@ -272,6 +275,12 @@ def make_corpus():
         [("c", OneHotEncoder(drop="if_binary"), [2]), ("m", MinMaxScaler(), [0])],
     )
     fastbp.save(make_pipeline(chosen, last).fit(words, y), CORPUS / "pipeline-words")
+    for name, member in (
+        ("ensemble", last),
+        ("ensemble-pipelines", make_pipeline(MinMaxScaler(), last)),
+    ):
+        ensemble = fastbp.MLPEnsembleClassifier(member, 2, bootstrap=True, random_state=0)
+        fastbp.save(ensemble.fit(filled, y), CORPUS / name)
 
 
 def keep(folder):

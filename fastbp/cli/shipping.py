@@ -62,9 +62,10 @@ def add(commands):
 def _described(stored):
     """What a model is, as a dict."""
     network = store.network(stored)
-    estimator = store.estimator(stored)
+    whole = stored.model if hasattr(stored.model, "estimators_") else store.estimator(stored)
     about = {
         "kind": type(stored.model).__name__,
+        "members": len(store.members(stored)),
         "sizes": list(network.layout.sizes),
         "activations": list(network.layout.activations),
         "output_activation": network._loss.output_activation,
@@ -73,10 +74,10 @@ def _described(stored):
         "parameters": int(sum(a.size for a in [*network.weights, *network.biases])),
         "library": stored.library,
     }
-    if hasattr(estimator, "classes_"):
-        about["classes"] = estimator.classes_.tolist()
-    if hasattr(estimator, "feature_names_in_"):
-        about["features"] = list(estimator.feature_names_in_)
+    if hasattr(whole, "classes_"):
+        about["classes"] = whole.classes_.tolist()
+    if hasattr(whole, "feature_names_in_"):
+        about["features"] = list(whole.feature_names_in_)
     if store.is_ours(stored):
         prepare, _ = store.parts(stored)
         about["columns"] = columns.of_transformer(prepare)._asdict()
@@ -90,10 +91,11 @@ def show(options):
     if options.json:
         print(json.dumps(about, indent=2))
         return 0
+    of_many = f" of {about['members']}, the first one" if about["members"] > 1 else ""
     lines = [
         f"{options.model}: {about['kind']}, saved by fastbp {about['library']}",
-        f"network: {'-'.join(map(str, about['sizes']))}, {about['parameters']} weights and biases, "
-        f"{about['dtype']}",
+        f"network{of_many}: {'-'.join(map(str, about['sizes']))}, "
+        f"{about['parameters']} weights and biases, {about['dtype']}",
         f"activations: {', '.join([*about['activations'], about['output_activation']])}",
         f"loss: {about['loss']}",
     ]
@@ -160,6 +162,11 @@ FORMATS = {
 def write(options):
     """Write the network, and how its inputs are made."""
     stored = store.load(options.model)
+    if len(store.members(stored)) > 1:
+        raise ValueError(
+            f"{options.model} has {len(store.members(stored))} networks, and export writes one; in "
+            "Python, fastbp.load(path).estimators_ are the members"
+        )
     network = store.network(stored)
     export, ending = FORMATS[options.format]
     path = options.output or Path(options.model.stem + ending)

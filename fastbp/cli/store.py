@@ -58,9 +58,15 @@ def is_ours(stored):
     return list(getattr(stored.model, "named_steps", {})) == ["columns", "network"]
 
 
+def members(stored):
+    """The members of an ensemble; of another model the model."""
+    return getattr(stored.model, "estimators_", [stored.model])
+
+
 def estimator(stored):
-    """The estimator behind a model, or its Network."""
-    return stored.model[-1] if hasattr(stored.model, "named_steps") else stored.model
+    """The estimator behind a model, or its Network; of an ensemble the first member's."""
+    model = members(stored)[0]
+    return model[-1] if hasattr(model, "named_steps") else model
 
 
 def network(stored):

@@ -47,8 +47,9 @@ def to_document(estimator, tensors):
     name = type(estimator).__name__
     if CLASSES.get(name) is not type(estimator):
         raise TypeError(
-            f"cannot save a {name}, only a Network, fastbp's MLPClassifier and MLPRegressor, and "
-            "scikit-learn's Pipelines that end in one of these"
+            f"cannot save a {name}, only a Network, fastbp's MLPClassifier and MLPRegressor, their "
+            "ensembles, and scikit-learn's Pipelines that end in one of these; of a search save "
+            "best_estimator_"
         )
     check_is_fitted(estimator)
     estimator._validate_params()  # they may have been set after fit

@@ -1,7 +1,7 @@
 """`save` and `load`, for every kind of model that can be kept in a file."""
 
 from ..network import Network
-from . import estimators, file, network, schema, transformers
+from . import ensembles, estimators, file, network, schema, transformers
 
 
 def save(model, path, *, notes=None):
@@ -12,10 +12,10 @@ def save(model, path, *, notes=None):
 
     Parameters
     ----------
-    model : Network, MLPClassifier, MLPRegressor or sklearn.pipeline.Pipeline
-        What to save; estimators are fitted. A pipeline ends in one of these estimators, after
-        ColumnTransformer, SimpleImputer, StandardScaler, MinMaxScaler, OneHotEncoder,
-        "passthrough", or pipelines of these.
+    model : Network, MLPClassifier, MLPRegressor, their ensembles or sklearn.pipeline.Pipeline
+        What to save; estimators are fitted. A pipeline ends in an MLPClassifier or MLPRegressor,
+        after ColumnTransformer, SimpleImputer, StandardScaler, MinMaxScaler, OneHotEncoder,
+        "passthrough", or pipelines of these. Of a search, save the ``best_estimator_``.
     path : str or path-like
         Where to write.
     notes : dict, optional
@@ -48,6 +48,8 @@ def save(model, path, *, notes=None):
         kind, document = "network", network.to_document(model, tensors)
     elif transformers.is_pipeline(model):
         kind, document = "pipeline", transformers.to_document(model, tensors)
+    elif type(model) in ensembles.CLASSES.values():
+        kind, document = "ensemble", ensembles.to_document(model, tensors)
     else:
         kind, document = "estimator", estimators.to_document(model, tensors)
     file.write(path, {"kind": kind, "model": document}, tensors, notes)
@@ -64,7 +66,7 @@ def load(path):
 
     Returns
     -------
-    Network, MLPClassifier, MLPRegressor or sklearn.pipeline.Pipeline
+    Network, MLPClassifier, MLPRegressor, their ensembles or sklearn.pipeline.Pipeline
         It predicts what the one that was saved did, to the last bit on the same backend, and
         can be trained further.
 
@@ -81,10 +83,10 @@ def load(path):
 def model_of(document, tensors):
     """The model that a file's document and tensors are of."""
     kind = schema.text("kind", document.get("kind"))
-    if kind not in ("estimator", "pipeline"):
+    read = {"ensemble": ensembles, "estimator": estimators, "pipeline": transformers}.get(kind)
+    if read is None:
         return network.from_file(Network, document, tensors, None)
     schema.fields("the document", document, ("kind", "model"))
-    read = {"estimator": estimators, "pipeline": transformers}[kind]
     model = read.from_document(document["model"], tensors)
     tensors.end()
     return model

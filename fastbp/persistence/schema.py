@@ -147,6 +147,15 @@ class Tensors:
             raise ValueError(f"broken file: the tensor {name!r} has NaN or infinite values")
         return array
 
+    def split(self):
+        """All arrays, by what stands before the first dot of their names, as Tensors."""
+        parts: dict = {}
+        while self._arrays:
+            name, array = self._arrays.popitem()
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = array
+        return {part: Tensors(arrays) for part, arrays in parts.items()}
+
     def end(self):
         """Refuse what nobody has taken."""
         if self._arrays:
