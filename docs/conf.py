@@ -34,6 +34,7 @@ myst_heading_anchors = 3
 # A name in single backticks that is public becomes a link; others are set in italics.
 default_role = "autolink"
 autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say it in words
 templates_path = ["_templates"]
 numpydoc_show_class_members = False  # the templates list them
 

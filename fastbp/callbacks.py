@@ -3,8 +3,18 @@
 All that happens between epochs goes through these: validation, early stopping, progress bar.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from . import checks, monitoring
 from .training import mean_loss
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .network import Network
+    from .training import History
 
 
 class Callback:
@@ -27,7 +37,7 @@ class Callback:
     True
     """
 
-    def begin(self, network, history):
+    def begin(self, network: Network, history: History) -> None:
         """Called before the first epoch.
 
         Parameters
@@ -36,7 +46,7 @@ class Callback:
         history : History
         """
 
-    def epoch(self, network, history):
+    def epoch(self, network: Network, history: History) -> bool | None:
         """Called after each epoch.
 
         Parameters
@@ -50,7 +60,7 @@ class Callback:
             True to end the training.
         """
 
-    def end(self, network, history):
+    def end(self, network: Network, history: History) -> None:
         """Called at the end, if `begin` was.
 
         Parameters
@@ -80,28 +90,35 @@ class EarlyStopping(Callback):
     Prechelt, "Early Stopping - But When?", in Neural Networks: Tricks of the Trade, 1998.
     """
 
-    def __init__(self, patience=10, *, min_delta=0.0, monitor="validation_loss", restore_best=True):
+    def __init__(
+        self,
+        patience: int = 10,
+        *,
+        min_delta: float = 0.0,
+        monitor: str = "validation_loss",
+        restore_best: bool = True,
+    ) -> None:
         monitoring.checked("EarlyStopping", monitor, patience, min_delta)
         self.patience, self.min_delta = patience, min_delta
         self.monitor = monitor
         self.restore_best = checks.flag("EarlyStopping: restore_best", restore_best)
 
-    def begin(self, network, history):
+    def begin(self, network: Network, history: History) -> None:
         self._watch = monitoring.Watch(self.monitor, self.min_delta)
-        self._best = None
+        self._best: NDArray[Any] | None = None
 
-    def epoch(self, network, history):
+    def epoch(self, network: Network, history: History) -> bool:
         if self._watch.improved(history):
             history.best_epoch = len(history.loss)
             if self.restore_best:
                 self._best = network._parameters.copy()
         return self.ended()
 
-    def ended(self):
+    def ended(self) -> bool:
         """Whether it has waited long enough; a training may go on from such a moment."""
         return self._watch.waited >= self.patience
 
-    def end(self, network, history):
+    def end(self, network: Network, history: History) -> None:
         if self._best is not None:
             network._parameters[...] = self._best
         self._best = None

@@ -1,5 +1,7 @@
 """Comparing the backends: start, speed, and how far they are from the reference."""
 
+from __future__ import annotations
+
 import json
 import os
 import statistics
@@ -8,11 +10,20 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import backends, checks
 from .network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from .annotations import Activation, Loss, StrPath
+    from .optimizers import Optimizer
 
 REFERENCE = "numpy"
 # Trained weights are compared after so many steps: longer runs amplify rounding, and say
@@ -89,8 +100,8 @@ class Comparison:
     """
 
     problem: str
-    results: list
-    missing: dict
+    results: list[BackendResult]
+    missing: dict[str, str]
 
     def __str__(self):
         header = (
@@ -128,11 +139,11 @@ class Comparison:
         text += [f"{name}: {why}" for name, why in self.missing.items()]
         return "\n".join(text)
 
-    def to_json(self):
+    def to_json(self) -> str:
         """The comparison as a JSON text."""
         return json.dumps(asdict(self), indent=2)
 
-    def plot(self, path):
+    def plot(self, path: StrPath) -> None:
         """Draw time per step and start-up time as bars.
 
         Parameters
@@ -171,18 +182,18 @@ class Comparison:
 
 
 def compare_backends(
-    layer_sizes,
-    X,
-    y,
+    layer_sizes: Sequence[int],
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    activation="relu",
-    loss,
-    optimizer=None,
-    batch_size=32,
-    dtype="float32",
-    seconds=0.5,
-    only=None,
-):
+    activation: Activation = "relu",
+    loss: Loss,
+    optimizer: Optimizer | None = None,
+    batch_size: int | None = 32,
+    dtype: DTypeLike = "float32",
+    seconds: float = 0.5,
+    only: Sequence[str] | None = None,
+) -> Comparison:
     """Train the same network on every backend and compare.
 
     Parameters
@@ -211,7 +222,7 @@ def compare_backends(
         As `Network` and `Network.fit`.
     """
     seconds = checks.real_number("seconds", seconds, lowest=1e-3)
-    settings = dict(activation=activation, loss=loss, dtype=dtype, seed=0)
+    settings: dict[str, Any] = dict(activation=activation, loss=loss, dtype=dtype, seed=0)
     names = list(backends.BACKENDS) if only is None else [*dict.fromkeys([*only, REFERENCE])]
     networks, missing = {}, {}
     for name in names:
@@ -222,8 +233,8 @@ def compare_backends(
 
     def fit(network, rows=None, epochs=1):
         network.fit(
-            X[:rows],
-            y[:rows],
+            samples[:rows],
+            targets[:rows],
             optimizer=optimizer,
             batch_size=batch_size,
             epochs=epochs,
@@ -232,11 +243,11 @@ def compare_backends(
 
     reference = networks[REFERENCE]
     # Converted once, so that the backends are timed and not the conversion.
-    X = checks.samples(X, reference.layout.sizes[0], reference.layout.dtype)
-    y = np.asarray(y)
-    n = len(X)
+    samples = checks.samples(X, reference.layout.sizes[0], reference.layout.dtype)
+    targets = np.asarray(y)
+    n = len(samples)
     batch = n if batch_size is None else min(checks.whole_number("batch_size", batch_size), n)
-    reference_gradient = _flat(reference.loss_and_gradient(X, y)[1])
+    reference_gradient = _flat(reference.loss_and_gradient(samples, targets)[1])
     few = min(n, batch * COMPARED_STEPS)
     errors = {}
     trained = {name: network.to_backend(name) for name, network in networks.items()}
@@ -244,7 +255,7 @@ def compare_backends(
         fit(network, few)  # compiles, too
     reference_weights = _flat(trained[REFERENCE])
     for name, network in networks.items():
-        gradient = _flat(network.loss_and_gradient(X, y)[1])
+        gradient = _flat(network.loss_and_gradient(samples, targets)[1])
         errors[name] = (
             _relative(gradient, reference_gradient),
             _relative(_flat(trained[name]), reference_weights),

@@ -6,8 +6,10 @@ many workers there are. Dask computes anew what was lost with a worker; the weig
 client's, so that never reaches back beyond the round.
 """
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dask
 import dask.array
@@ -21,27 +23,34 @@ from .layout import views
 from .network import NAMES
 from .training import NATURAL_ORDER, Data, History, Memory, Training, TrainingDiverged
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .annotations import CallbackLike, Samples
+    from .network import Network
+    from .optimizers import Optimizer
+
 # How many partial sums one task adds up.
 FAN_IN = 8
 
 
 def fit(
-    network,
-    X,
-    y,
+    network: Network,
+    X: Any,
+    y: Any,
     *,
-    client,
-    sample_weight=None,
-    optimizer=None,
-    epochs=20,
-    batch_size=1024,
-    local_steps=None,
-    partitions_at_once=None,
-    shuffle=True,
-    validation_data=None,
-    callbacks=(),
-    progress=False,
-):
+    client: Client,
+    sample_weight: Any = None,
+    optimizer: Optimizer | None = None,
+    epochs: int = 20,
+    batch_size: int | None = 1024,
+    local_steps: int | None = None,
+    partitions_at_once: int | None = None,
+    shuffle: bool = True,
+    validation_data: Samples | None = None,
+    callbacks: Sequence[CallbackLike] = (),
+    progress: bool = False,
+) -> History:
     """Train a network on the partitions of Dask collections; the weights are changed in place.
 
     Training goes in rounds. In each, the client sends the weights out, the workers compute

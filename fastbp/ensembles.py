@@ -1,9 +1,12 @@
 """Ensembles of networks that differ in their seeds, and in the samples they have seen."""
 
+from __future__ import annotations
+
 import inspect
 import warnings
 from abc import abstractmethod
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import (
@@ -11,7 +14,6 @@ from sklearn.base import (
     ClassifierMixin,
     MetaEstimatorMixin,
     RegressorMixin,
-    _fit_context,
     clone,
     is_classifier,
 )
@@ -24,6 +26,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from tqdm.auto import tqdm
 
 from .estimators import MLPClassifier, MLPRegressor
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from .annotations import Floats, Matrix, RandomState, _fit_context
+else:
+    from sklearn.base import _fit_context
 
 _PARAMETERS = """\
     estimator : estimator, default=None
@@ -105,19 +114,24 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         "progress": ["boolean"],
     }
     _default: type
+    # After fitting.
+    estimators_: list[Any]
+    oob_score_: float
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
 
     def __init__(
         self,
-        estimator=None,
-        n_estimators=10,
+        estimator: Any = None,
+        n_estimators: int = 10,
         *,
-        bootstrap=False,
-        max_samples=1.0,
-        oob_score=False,
-        n_jobs=-1,
-        random_state=None,
-        progress=False,
-    ):
+        bootstrap: bool = False,
+        max_samples: float = 1.0,
+        oob_score: bool = False,
+        n_jobs: int | None = -1,
+        random_state: RandomState = None,
+        progress: bool = False,
+    ) -> None:
         self.estimator = estimator
         self.n_estimators = n_estimators
         self.bootstrap = bootstrap
@@ -136,7 +150,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         """Take note of the outputs of members that have not seen the samples."""
 
     @_fit_context(prefer_skip_nested_validation=False)  # the members' are not checked yet
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the members.
 
         Parameters
@@ -154,7 +168,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         self : object
             The fitted ensemble.
         """
-        X, y = validate_data(
+        samples, targets = validate_data(
             self,
             X,
             y,
@@ -163,10 +177,11 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
             multi_output=True,
             y_numeric=not is_classifier(self),
         )
+        weight = None
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        self._prepare(y)
-        n = X.shape[0]
+            weight = _check_sample_weight(sample_weight, samples, ensure_non_negative=True)
+        self._prepare(targets)
+        n = samples.shape[0]
         drawn = self.max_samples
         if not isinstance(drawn, Integral):
             drawn = max(1, int(drawn * n))
@@ -180,20 +195,20 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
                 "max_samples of less than all"
             )
         p = None
-        if self.bootstrap and sample_weight is not None:
-            p, sample_weight = sample_weight / sample_weight.sum(), None
+        if self.bootstrap and weight is not None:
+            p, weight = weight / weight.sum(), None
         self._drawing = n, drawn, self.bootstrap, p
         self._seeds = check_random_state(self.random_state).randint(2**31, size=self.n_estimators)
         first = self._default() if self.estimator is None else self.estimator
         calls = (
-            delayed(_fit_member)(clone(first), X, y, sample_weight, seed, self._drawing)
+            delayed(_fit_member)(clone(first), samples, targets, weight, seed, self._drawing)
             for seed in self._seeds
         )
         fitted = self._parallel()(calls)
         bar = tqdm(fitted, "members", self.n_estimators, disable=not self.progress)
         self.estimators_ = list(bar)
         if self.oob_score:
-            self._note_oob(y, self._oob_outputs(X))
+            self._note_oob(targets, self._oob_outputs(samples))
         return self
 
     def _prepare(self, y):
@@ -203,7 +218,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         return Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
 
     @property
-    def estimators_samples_(self):
+    def estimators_samples_(self) -> list[NDArray[np.int64]]:
         """The numbers of the samples that each member has been fitted to."""
         return [_rows(seed, self._drawing) for seed in self._seeds]
 
@@ -245,7 +260,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         with np.errstate(invalid="ignore"):
             return total / count.reshape(-1, *[1] * (total.ndim - 1))
 
-    def predict_std(self, X):
+    def predict_std(self, X: Matrix) -> Floats:
         """How far the members disagree: the standard deviation of what they say.
 
         Parameters
@@ -261,7 +276,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         """
         return np.std(list(self._of_members(X)), axis=0)
 
-    def predict_quantiles(self, X, quantiles=(0.05, 0.5, 0.95)):
+    def predict_quantiles(self, X: Matrix, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Floats:
         """Quantiles of what the members say, interpolated linearly.
 
         Parameters
@@ -354,6 +369,9 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
     """
 
     _default = MLPClassifier
+    # After fitting.
+    classes_: NDArray[Any]
+    oob_decision_function_: Floats
 
     def _prepare(self, y):
         check_classification_targets(y)
@@ -380,7 +398,7 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         known = ~np.isnan(outputs).any(axis=1)
         self.oob_score_ = accuracy_score(y[known], self._classes_of(outputs[known]))
 
-    def predict(self, X):
+    def predict(self, X: Matrix) -> NDArray[Any]:
         """The classes of X.
 
         Parameters
@@ -395,7 +413,7 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         """
         return self._classes_of(self._mean(X))
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Matrix) -> Floats:
         """The probabilities of the classes, averaged over the members.
 
         Parameters
@@ -446,6 +464,8 @@ class MLPEnsembleRegressor(RegressorMixin, Ensemble):
     """
 
     _default = MLPRegressor
+    # After fitting.
+    oob_prediction_: Floats
 
     def _outputs(self, member, X):
         return member.predict(X)
@@ -455,7 +475,7 @@ class MLPEnsembleRegressor(RegressorMixin, Ensemble):
         known = ~np.isnan(outputs.reshape(len(outputs), -1)).any(axis=1)
         self.oob_score_ = r2_score(y[known], outputs[known])
 
-    def predict(self, X):
+    def predict(self, X: Matrix) -> Floats:
         """The values for X, averaged over the members.
 
         Parameters

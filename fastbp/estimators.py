@@ -1,13 +1,15 @@
 """MLPClassifier and MLPRegressor: scikit-learn's estimators of that name over Network."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
     type_of_target,
@@ -21,6 +23,29 @@ from .estimator_parameters import (
     documented,
 )
 from .perceptron import LOSSES, MultilayerPerceptron
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from .annotations import (
+        Activation,
+        CallbackLike,
+        ClassWeight,
+        Floats,
+        Loss,
+        Matrix,
+        RandomState,
+        Scorer,
+        _fit_context,
+        available_if,
+    )
+    from .regularizers import EMA, SWA
+    from .schedules import Schedule
+else:
+    from sklearn.base import _fit_context
+    from sklearn.utils.metaestimators import available_if
 
 
 @documented(stratified=" (the classes of two in proportion)", score="Accuracy")
@@ -62,48 +87,50 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
 
     _parameter_constraints: dict = CLASSIFIER_CONSTRAINTS
     loss = "log_loss"  # as scikit-learn's has it
+    # After fitting.
+    classes_: NDArray[Any]
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        hidden_layer_sizes: int | Sequence[int] | NDArray[np.integer[Any]] = (100,),
+        activation: Activation = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        backend=None,
-        threads=None,
-        dtype="auto",
-        l1=0.0,
-        dropout=0.0,
-        clip_norm=None,
-        average=None,
-        frozen=(),
-        schedule=None,
-        scoring=None,
-        callbacks=(),
-        progress=False,
-        label_smoothing=0.0,
-        class_weight=None,
-    ):
+        solver: Literal["lbfgs", "sgd", "adam"] = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: Literal["constant", "invscaling", "adaptive"] = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: RandomState = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        backend: str | None = None,
+        threads: int | None = None,
+        dtype: Literal["auto", "float32", "float64"] = "auto",
+        l1: ArrayLike = 0.0,
+        dropout: ArrayLike = 0.0,
+        clip_norm: float | None = None,
+        average: EMA | SWA | None = None,
+        frozen: ArrayLike = (),
+        schedule: Schedule | None = None,
+        scoring: Scorer | None = None,
+        callbacks: Sequence[CallbackLike] = (),
+        progress: bool = False,
+        label_smoothing: float = 0.0,
+        class_weight: ClassWeight | Sequence[Mapping[Any, float]] | None = None,
+    ) -> None:
         self._set(locals())
 
     def _output_activation(self):
@@ -165,7 +192,13 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    def partial_fit(
+        self,
+        X: Matrix,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch on the given data.
 
         Parameters
@@ -189,7 +222,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def predict(self, X):
+    def predict(self, X: Matrix) -> NDArray[Any]:
         """The classes of X.
 
         Parameters
@@ -209,7 +242,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
             return self.classes_[(h[:, 0] > 0.5).astype(np.intp)]
         return self._label_binarizer.inverse_transform(h.ravel() if self.n_outputs_ == 1 else h)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Matrix) -> Floats:
         """The probabilities of the classes.
 
         Parameters
@@ -225,7 +258,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         h = self._outputs(X)
         return np.hstack([1 - h, h]) if self.n_outputs_ == 1 else h
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Matrix) -> Floats:
         """The logarithms of the probabilities of the classes.
 
         Parameters
@@ -310,45 +343,45 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
 
     def __init__(
         self,
-        loss="squared_error",
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        loss: Loss = "squared_error",
+        hidden_layer_sizes: int | Sequence[int] | NDArray[np.integer[Any]] = (100,),
+        activation: Activation = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        backend=None,
-        threads=None,
-        dtype="auto",
-        l1=0.0,
-        dropout=0.0,
-        clip_norm=None,
-        average=None,
-        frozen=(),
-        schedule=None,
-        scoring=None,
-        callbacks=(),
-        progress=False,
-        loss_parameter=None,
-    ):
+        solver: Literal["lbfgs", "sgd", "adam"] = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: Literal["constant", "invscaling", "adaptive"] = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: RandomState = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        backend: str | None = None,
+        threads: int | None = None,
+        dtype: Literal["auto", "float32", "float64"] = "auto",
+        l1: ArrayLike = 0.0,
+        dropout: ArrayLike = 0.0,
+        clip_norm: float | None = None,
+        average: EMA | SWA | None = None,
+        frozen: ArrayLike = (),
+        schedule: Schedule | None = None,
+        scoring: Scorer | None = None,
+        callbacks: Sequence[CallbackLike] = (),
+        progress: bool = False,
+        loss_parameter: float | None = None,
+    ) -> None:
         self._set(locals())
 
     def _output_activation(self):
@@ -369,7 +402,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train for one epoch on the given data.
 
         Parameters
@@ -391,7 +424,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
     def _truth(self, samples):
         return samples.targets.ravel() if self.n_outputs_ == 1 else samples.targets
 
-    def predict(self, X):
+    def predict(self, X: Matrix) -> Floats:
         """The values for X.
 
         Parameters

@@ -1,11 +1,21 @@
 """Gradients held against central differences, on every backend."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import backends, checks
 from .inspection import in_double
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from .network import Network
 
 # Steps of the differences. Only where the first one fails are the others tried: a kink between
 # w - step and w + step spoils a difference, and a smaller step leaves most kinks outside.
@@ -21,7 +31,7 @@ class WrongGradient(ArithmeticError):
         What was found.
     """
 
-    def __init__(self, check):
+    def __init__(self, check: GradientCheck) -> None:
         super().__init__(str(check))
         self.check = check
 
@@ -61,7 +71,7 @@ class LayerCheck:
     layer: int
     name: str
     error: float
-    where: tuple
+    where: tuple[int, ...]
     gradient: float
     difference: float
     checked: int
@@ -87,19 +97,19 @@ class GradientCheck:
         Backend -> why it could not be checked.
     """
 
-    results: list
+    results: list[LayerCheck]
     tolerance: float
-    activations: tuple
+    activations: tuple[str, ...]
     loss: str
-    missing: dict
+    missing: dict[str, str]
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """Whether all gradients are right."""
         return all(result.passed for result in self.results)
 
     @property
-    def suspect(self):
+    def suspect(self) -> str:
         """What is probably wrong, in words; empty if nothing is.
 
         An error passed back spoils all layers below, so the highest wrong layer tells: in the
@@ -159,8 +169,16 @@ class GradientCheck:
 
 
 def check_gradients(
-    net, X, y, *, sample_weight=None, only=None, tolerance=1e-6, entries=200, raises=True
-):
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    only: Sequence[str] | None = None,
+    tolerance: float = 1e-6,
+    entries: int = 200,
+    raises: bool = True,
+) -> GradientCheck:
     """Compare the gradient with central differences of the loss, on every available backend.
 
     In float64 whatever the network's dtype. The network itself is not touched.

@@ -1,10 +1,19 @@
 """The health of a training: gradients, updates and idle units by layer, and what to try."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import checks
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from .network import Network
+    from .training import History
 
 # The largest slope σ' of each activation; a unit whose slope is below SMALL of it passes next to
 # no error back.
@@ -72,21 +81,21 @@ class Health:
         Those of the hidden layers.
     """
 
-    def __init__(self, X, y, *, warn=True):
+    def __init__(self, X: ArrayLike, y: ArrayLike, *, warn: bool = True) -> None:
         self.X, self.y = X, y
         self.warn = checks.flag("warn", warn)
         self._start()
 
     def _start(self):
-        self.loss: list = []
-        self.gradient: list = []
-        self.update: list = []
-        self.dead: list = []
-        self.saturated: list = []
-        self.activations: tuple = ()
+        self.loss: list[float] = []
+        self.gradient: list[NDArray[np.float64]] = []
+        self.update: list[NDArray[np.float64]] = []
+        self.dead: list[NDArray[np.float64]] = []
+        self.saturated: list[NDArray[np.float64]] = []
+        self.activations: tuple[str, ...] = ()
         self._weights: list = []
 
-    def record(self, network):
+    def record(self, network: Network) -> None:
         """Look at a network as it is now.
 
         Parameters
@@ -112,7 +121,7 @@ class Health:
         self.saturated.append(np.array(saturated))
         self._weights = weights
 
-    def begin(self, network, history):
+    def begin(self, network: Network, history: History) -> None:
         """Start anew, with a record of the network before training.
 
         Parameters
@@ -123,7 +132,7 @@ class Health:
         self._start()
         self.record(network)
 
-    def epoch(self, network, history):
+    def epoch(self, network: Network, history: History) -> None:
         """Record an epoch.
 
         Parameters
@@ -133,7 +142,7 @@ class Health:
         """
         self.record(network)
 
-    def end(self, network, history):
+    def end(self, network: Network, history: History) -> None:
         """Warn of what is not well.
 
         Parameters
@@ -145,7 +154,7 @@ class Health:
             for message in self.messages():
                 warnings.warn(message, HealthWarning, stacklevel=2)
 
-    def messages(self):
+    def messages(self) -> list[str]:
         """What is not well, and what to try.
 
         Returns

@@ -3,8 +3,10 @@
 These are methods of `Network`, which is where they are to be found by users.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +14,12 @@ from . import checks
 from .layout import Layout, activation, views
 from .parameters import Gradient
 from .training import Data
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .annotations import Floats
+    from .trace import Trace
 
 
 class Derivatives(NamedTuple):
@@ -40,7 +48,7 @@ class Inspection:
     _outputs: Callable
     _raise_error: Callable
 
-    def layer_outputs(self, X):
+    def layer_outputs(self, X: ArrayLike) -> list[Floats]:
         """What each layer makes of X, the hidden activations included.
 
         Parameters
@@ -52,15 +60,16 @@ class Inspection:
         list of ndarray
             h_1, ..., h_m, of shapes (n_samples, n_i); the last one is what `predict` returns.
         """
-        X = checks.samples(X, self.layout.sizes[0], self.layout.dtype, finite=self._backend.finite)
-        self._check_parameters()
         layout, plan = self.layout, self.layout.plan
-        block = layout.block_rows(len(X))
+        samples = checks.samples(X, layout.sizes[0], layout.dtype, finite=self._backend.finite)
+        self._check_parameters()
+        n_samples = len(samples)
+        block = layout.block_rows(n_samples)
         workspace = layout.zeros(layout.workspace_size(block))
-        results = [np.empty((len(X), n), layout.dtype) for n in layout.sizes[1:]]
-        for start in range(0, len(X), block):
+        results = [np.empty((n_samples, n), layout.dtype) for n in layout.sizes[1:]]
+        for start in range(0, n_samples, block):
             rows = slice(start, start + block)
-            part, out = X[rows], results[-1][rows]
+            part, out = samples[rows], results[-1][rows]
             self._backend.predict(
                 plan, self._loss.code, self._parameters, part, block, workspace, out
             )
@@ -68,7 +77,7 @@ class Inspection:
                 result[rows] = activation(plan, workspace, block, i)[: len(part)]
         return results
 
-    def per_sample_gradients(self, X, y):
+    def per_sample_gradients(self, X: ArrayLike, y: ArrayLike) -> Gradient:
         """The gradient of each sample's own loss, in one compiled call.
 
         Its mean over the samples is the gradient of `loss_and_gradient`, up to rounding.
@@ -89,7 +98,7 @@ class Inspection:
         data = self._checked(X, y)
         return self._by_layer(self._per_sample(data, gradients=True).gradients)
 
-    def input_gradient(self, X, y):
+    def input_gradient(self, X: ArrayLike, y: ArrayLike) -> Floats:
         """∂e/∂X: how each sample's own loss changes with its features.
 
         Parameters
@@ -104,7 +113,7 @@ class Inspection:
         """
         return self._per_sample(self._checked(X, y), errors=True).errors
 
-    def jacobian(self, X):
+    def jacobian(self, X: ArrayLike) -> Gradient:
         """How each output changes with each weight and bias: ∂h_m/∂W_i and ∂h_m/∂b_i.
 
         Parameters
@@ -121,7 +130,7 @@ class Inspection:
         self._check_parameters()
         return self._by_layer(self._jacobian(X))
 
-    def trace(self, X, y):
+    def trace(self, X: ArrayLike, y: ArrayLike) -> Trace:
         """Every quantity of the derivation for these samples.
 
         Parameters

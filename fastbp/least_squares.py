@@ -3,8 +3,11 @@
 SciPy's solvers walk (MINPACK's lmder, where it can); residuals and Jacobians are compiled.
 """
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +16,13 @@ from .inspection import in_double
 from .network import Network
 from .parameters import Gradient
 from .training import History, TrainingDiverged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from .annotations import ByLayer
 
 
 @dataclass
@@ -46,17 +56,17 @@ class LeastSquares(History):
 
 
 def levenberg_marquardt(
-    net,
-    X,
-    y,
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    sample_weight=None,
-    l2=0.0,
-    frozen=(),
-    frozen_biases=(),
-    tolerance=1e-8,
-    max_evaluations=None,
-):
+    sample_weight: ArrayLike | None = None,
+    l2: ByLayer = 0.0,
+    frozen: Sequence[int] = (),
+    frozen_biases: Sequence[int] = (),
+    tolerance: float = 1e-8,
+    max_evaluations: int | None = None,
+) -> LeastSquares:
     """Fit a network with loss "squared_error" by nonlinear least squares.
 
     For up to some hundred parameters and a data set that fits the memory with its Jacobian

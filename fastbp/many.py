@@ -1,8 +1,11 @@
 """Training many networks at once: one network a thread."""
 
+from __future__ import annotations
+
 import inspect
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
@@ -10,12 +13,19 @@ from . import checks, fitting, regularizers, teams
 from .network import Network
 from .training import Data, History, interruptible
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from .annotations import ManyOptions
+
 OF_DATA = ("sample_weight", "class_weight", "label_smoothing")
 # What `Network.fit` takes that means nothing here, or is an argument of its own.
 NOT_TAKEN = ("self", "X", "y", "threads", "progress")
 
 
-class SomeFailed(ExceptionGroup):  # noqa: N818 - as TrainingDiverged, it says what happened
+class SomeFailed(ExceptionGroup[Exception]):  # noqa: N818 - as TrainingDiverged, it says what happened
     """The training of some networks failed; all others are trained.
 
     As of any ``ExceptionGroup``, ``exceptions`` is what went wrong, in the order of the networks.
@@ -28,20 +38,22 @@ class SomeFailed(ExceptionGroup):  # noqa: N818 - as TrainingDiverged, it says w
         What `fit_many` would have returned; those of failed networks end where they failed.
     """
 
-    indices: list
-    histories: list
+    indices: list[int]
+    histories: list[History]
 
-    def __new__(cls, failures, histories):
+    def __new__(cls, failures: Mapping[int, Exception], histories: list[History]) -> Self:
         n, (first, error) = len(failures), next(iter(failures.items()))
         text = f"{n} of {len(histories)} networks failed, network {first} first: {error}"
         self = super().__new__(cls, text, list(failures.values()))
         self.indices, self.histories = list(failures), histories
         return self
 
-    def __init__(self, failures, histories):
+    def __init__(self, failures: Mapping[int, Exception], histories: list[History]) -> None:
         super().__init__(self.message, self.exceptions)
 
-    def derive(self, exceptions):
+    def derive(  # type: ignore[override]
+        self, exceptions: Sequence[Exception]
+    ) -> SomeFailed:
         """A part of the failures, as ``except*`` makes it, with all of the histories.
 
         Parameters
@@ -73,16 +85,16 @@ class Job:
 
 
 def fit_many(
-    networks,
-    X,
-    y,
+    networks: Iterable[Network],
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    rows=None,
-    threads=None,
-    progress=False,
-    client=None,
-    **options,
-):
+    rows: Sequence[ArrayLike | None] | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+    client: Any = None,
+    **options: Unpack[ManyOptions],
+) -> list[History]:
     """Train any number of networks at the same time, each as `Network.fit` would, to the last bit.
 
     Each network is trained by one thread, and compiled kernels need no lock, so that many small

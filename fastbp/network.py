@@ -3,9 +3,12 @@
 The only place that validates, allocates, draws random numbers and calls a backend.
 """
 
+from __future__ import annotations
+
 import copy
 import math
 from collections import deque
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +20,27 @@ from .online import Online
 from .parameters import Gradient, Parameters
 from .persistence import Persistence
 from .training import Data, Training
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from .annotations import (
+        Activation,
+        ByLayer,
+        CallbackLike,
+        ClassWeight,
+        Floats,
+        Loss,
+        Samples,
+        Scoring,
+        StrPath,
+    )
+    from .optimizers import Optimizer
+    from .regularizers import EMA, SWA
+    from .schedules import Schedule
+    from .training import History
 
 # Predictions of at most this many rows keep their workspace for the next one.
 FEW_ROWS = 16
@@ -96,15 +120,15 @@ class Network(Exchange, Inspection, Online, Persistence):
 
     def __init__(
         self,
-        layer_sizes,
+        layer_sizes: Sequence[int],
         *,
-        activation="relu",
-        loss,
-        loss_parameter=None,
-        dtype="float32",
-        seed=None,
-        backend=None,
-    ):
+        activation: Activation = "relu",
+        loss: Loss,
+        loss_parameter: float | None = None,
+        dtype: DTypeLike = "float32",
+        seed: int | None = None,
+        backend: str | None = None,
+    ) -> None:
         sizes = checks.layer_sizes(layer_sizes)
         known = not callable(loss)
         self._loss = spec.choose("loss", loss, spec.LOSSES) if known else spec.CUSTOM_LOSS
@@ -157,14 +181,14 @@ class Network(Exchange, Inspection, Online, Persistence):
         self._forget()
 
     @property
-    def weights(self):
+    def weights(self) -> Parameters:
         return Parameters("weights", layout.views(self.layout.plan, self._parameters)[0])
 
     @property
-    def biases(self):
+    def biases(self) -> Parameters:
         return Parameters("biases", layout.views(self.layout.plan, self._parameters)[1])
 
-    def to_backend(self, backend):
+    def to_backend(self, backend: str | None) -> Network:
         """A copy of this network, weights and random state included, on another backend.
 
         Parameters
@@ -180,7 +204,7 @@ class Network(Exchange, Inspection, Online, Persistence):
         other._use(backend)
         return other
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Floats:
         """The network's output: probabilities or values.
 
         Parameters
@@ -215,7 +239,9 @@ class Network(Exchange, Inspection, Online, Persistence):
             self._workspaces.append(workspace)
         return out
 
-    def loss_and_gradient(self, X, y, sample_weight=None):
+    def loss_and_gradient(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, Gradient]:
         """The mean loss and its gradient with respect to weights and biases.
 
         Parameters
@@ -242,33 +268,33 @@ class Network(Exchange, Inspection, Online, Persistence):
 
     def fit(
         self,
-        X,
-        y,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        optimizer=None,
-        schedule=None,
-        epochs=20,
-        batch_size=32,
-        sample_weight=None,
-        class_weight=None,
-        l1=0.0,
-        l2=0.0,
-        dropout=0.0,
-        clip_norm=None,
-        label_smoothing=0.0,
-        average=None,
-        frozen=(),
-        validation_data=None,
-        scoring=None,
-        patience=None,
-        min_delta=0.0,
-        monitor="validation_loss",
-        callbacks=(),
-        shuffle=True,
-        threads=None,
-        progress=False,
-        resume_from=None,
-    ):
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
+        epochs: int = 20,
+        batch_size: int | None = 32,
+        sample_weight: ArrayLike | None = None,
+        class_weight: ClassWeight | None = None,
+        l1: ByLayer = 0.0,
+        l2: ByLayer = 0.0,
+        dropout: ByLayer = 0.0,
+        clip_norm: float | None = None,
+        label_smoothing: float = 0.0,
+        average: EMA | SWA | None = None,
+        frozen: Sequence[int] = (),
+        validation_data: Samples | None = None,
+        scoring: Scoring | None = None,
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        monitor: str = "validation_loss",
+        callbacks: Sequence[CallbackLike] = (),
+        shuffle: bool = True,
+        threads: int | None = None,
+        progress: bool = False,
+        resume_from: StrPath | None = None,
+    ) -> History:
         r"""Train on (X, y); the weights are changed in place.
 
         Parameters

@@ -3,11 +3,24 @@
 These are methods of `Network`, which is where they are to be found by users.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Unpack
 
 from . import fitting, optimizers, regularizers
 from .layout import Layout
 from .training import Training
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import ArrayLike
+
+    from .annotations import BatchOptions, Samples
+    from .optimizers import Optimizer
+    from .streaming import Stream
+    from .training import History
 
 
 class Online:
@@ -22,16 +35,16 @@ class Online:
 
     def fit_batches(
         self,
-        batches,
+        batches: Iterable[Samples] | Stream,
         *,
-        epochs=1,
-        batch_size=None,
-        steps_per_epoch=None,
-        class_weight=None,
-        label_smoothing=0.0,
-        threads=None,
-        **options,
-    ):
+        epochs: int = 1,
+        batch_size: int | None = None,
+        steps_per_epoch: int | None = None,
+        class_weight: Mapping[Any, float] | None = None,
+        label_smoothing: float = 0.0,
+        threads: int | None = None,
+        **options: Unpack[BatchOptions],
+    ) -> History:
         """Train on data that come batch by batch, and need not fit into memory.
 
         Parameters
@@ -74,12 +87,20 @@ class Online:
         samples = fitting.Blocks(
             self, batches, epochs, batch_size, steps_per_epoch, class_weight, label_smoothing
         )
-        rules = regularizers.checked(len(self.layout.sizes) - 1, **fitting.of_rules(options))
-        validation = self._validation(options.pop("validation_data", None))
-        control = fitting.control(self, epochs=epochs, validation=validation, **options)
+        others: dict[str, Any] = {**options}
+        rules = regularizers.checked(len(self.layout.sizes) - 1, **fitting.of_rules(others))
+        validation = self._validation(others.pop("validation_data", None))
+        control = fitting.control(self, epochs=epochs, validation=validation, **others)
         return fitting.fit(self, samples.begin(), control, rules, threads)
 
-    def fit_step(self, X, y, *, optimizer=None, sample_weight=None):
+    def fit_step(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        optimizer: Optimizer | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """One step of training on one batch, for data that arrives bit by bit.
 
         The optimiser's state is kept from call to call, until another optimiser is passed; `fit`

@@ -51,18 +51,18 @@ class Optimizer:
                 )
 
     @property
-    def code(self):
+    def code(self) -> int:
         raise NotImplementedError
 
     @property
-    def slots(self):
+    def slots(self) -> int:
         raise NotImplementedError
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         """The hyper-parameters as the kernels take them: six floats, the rate first."""
         raise NotImplementedError
 
-    def initial_state(self, slot):
+    def initial_state(self, slot: int) -> float:
         """What state slot number `slot` is filled with at the start."""
         return 0.0
 
@@ -118,16 +118,16 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov=True needs momentum > 0, got momentum=0")
 
     @property
-    def code(self):
+    def code(self) -> int:
         if self.momentum == 0:
             return spec.SGD
         return spec.NESTEROV if self.nesterov else spec.MOMENTUM
 
     @property
-    def slots(self):
+    def slots(self) -> int:
         return 0 if self.momentum == 0 else 1
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return (self.learning_rate, self.momentum, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -158,7 +158,7 @@ class RMSprop(Optimizer):
     code = spec.RMSPROP
     slots = 1
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return (self.learning_rate, self.decay, 0.0, self.epsilon, 0.0, 0.0)
 
 
@@ -186,7 +186,7 @@ class Adagrad(Optimizer):
     code = spec.ADAGRAD
     slots = 1
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return (self.learning_rate, 0.0, 0.0, self.epsilon, 0.0, 0.0)
 
 
@@ -224,7 +224,7 @@ class Adam(Optimizer):
     code = spec.ADAM
     slots = 2
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return (
             self.learning_rate,
             self.beta_1,
@@ -264,7 +264,7 @@ class AdamW(Adam):
     weight_decay: float = 0.01
     code = spec.ADAMW
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return (*super().hyper()[:4], self.weight_decay, float(self.epsilon_hat))
 
 
@@ -310,7 +310,7 @@ class Rprop(Optimizer):
                 f"largest_step {self.largest_step!r}"
             )
 
-    def hyper(self):
+    def hyper(self) -> tuple[float, ...]:
         return (
             self.learning_rate,
             self.eta_minus,
@@ -320,7 +320,7 @@ class Rprop(Optimizer):
             0.0,
         )
 
-    def initial_state(self, slot):
+    def initial_state(self, slot: int) -> float:
         return self.learning_rate if slot == 1 else 0.0
 
 

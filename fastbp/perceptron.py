@@ -4,11 +4,13 @@ The order of checks, draws of random numbers and attributes is scikit-learn's, s
 parameters give the same numbers; docs/estimators.md lists the differences.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
-from sklearn.base import _fit_context, is_classifier
+from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -22,8 +24,17 @@ from .estimator_parameters import (
 )
 from .network import Network
 from .optimizers import Adam
-from .sklearn_callbacks import CallbackSupportMixin, Tasks, with_callbacks
+from .sklearn_callbacks import CallbackSupportMixin, Tasks
 from .stochastic import NOT_FINITE, StochasticTraining
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from .annotations import Floats, Matrix, _fit_context, with_callbacks
+else:
+    from sklearn.base import _fit_context
+
+    from .sklearn_callbacks import with_callbacks
 
 # Output activations -> Network's losses.
 LOSSES = {
@@ -62,9 +73,23 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
 
     _parameter_constraints: dict = CONSTRAINTS
 
-    coefs_: list
-    intercepts_: list
     _held: Held | None
+
+    # After fitting.
+    coefs_: list[Floats]
+    intercepts_: list[Floats]
+    loss_: float
+    loss_curve_: list[float]
+    best_loss_: float | None
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    n_iter_: int
+    t_: int
+    n_layers_: int
+    n_outputs_: int
+    out_activation_: str
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
 
     def _set(self, parameters):
         """Keep the constructor's arguments, given as its `locals()`."""
@@ -194,7 +219,16 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
 
     @_fit_context(prefer_skip_nested_validation=True)
     @with_callbacks
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: Matrix,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Matrix | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit to data X and targets y.
 
         Parameters
@@ -219,7 +253,7 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
         return self._fit(X, y, sample_weight, validation)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def initialize(self, X, y):
+    def initialize(self, X: Matrix, y: ArrayLike) -> Self:
         """Draw the first coefficients for data like these, without fitting.
 
         They can be looked at, or set. `partial_fit`, or `fit` with ``warm_start=True``, goes on
@@ -369,7 +403,7 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
 
     # Predicting.
 
-    def layer_outputs(self, X):
+    def layer_outputs(self, X: Matrix) -> list[Floats]:
         """The activations of every layer for X.
 
         Parameters
@@ -382,8 +416,9 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
         list of ndarray of shape (n_samples, n_units)
             Those of the hidden layers in order, then the outputs.
         """
-        network, X = self._checked_for_outputs(X)
-        return network.layer_outputs(X if isinstance(X, np.ndarray) else X.toarray())
+        network, samples = self._checked_for_outputs(X)
+        dense = samples if isinstance(samples, np.ndarray) else samples.toarray()
+        return network.layer_outputs(dense)
 
     def _outputs(self, X):
         """The network's output for X, which is checked."""

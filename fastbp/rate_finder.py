@@ -3,14 +3,24 @@
 Rates grow from step to step until the loss explodes; a good one lies well before that.
 """
 
+from __future__ import annotations
+
 import copy
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import checks, fitting, optimizers, regularizers
 from .training import Data, Training, TrainingDiverged
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+    from .network import Network
+    from .optimizers import Optimizer
 
 # The test ends where the smoothed loss is so many times its smallest value.
 EXPLODED = 4.0
@@ -33,9 +43,9 @@ class RateSearch:
         None if it falls over none.
     """
 
-    rates: np.ndarray
-    losses: np.ndarray
-    smoothed: np.ndarray
+    rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    smoothed: NDArray[np.float64]
     suggestion: float | None
 
     def __repr__(self):
@@ -45,7 +55,7 @@ class RateSearch:
             f"{self.rates[-1]:.3g})"
         )
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the losses over the rates. Needs matplotlib.
 
         Parameters
@@ -71,18 +81,18 @@ class RateSearch:
 
 
 def find_learning_rate(
-    network,
-    X,
-    y,
+    network: Network,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    optimizer=None,
-    batch_size=32,
-    sample_weight=None,
-    lowest=1e-6,
-    highest=10.0,
-    n_steps=200,
-    smoothing=0.9,
-):
+    optimizer: Optimizer | None = None,
+    batch_size: int | None = 32,
+    sample_weight: ArrayLike | None = None,
+    lowest: float = 1e-6,
+    highest: float = 10.0,
+    n_steps: int = 200,
+    smoothing: float = 0.9,
+) -> RateSearch:
     """Train a copy of a network while the learning rate grows exponentially.
 
     The network stays as it is, its random state included.

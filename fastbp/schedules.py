@@ -5,11 +5,17 @@ functions of the step, and the kernels get the rates of all steps of a call; `Re
 decides between epochs.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import checks, monitoring
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,9 @@ class Schedule:
 
     total_needed = False  # not annotated, so not a field
 
-    def factors(self, epochs, steps, total):
+    def factors(
+        self, epochs: NDArray[np.int64], steps: NDArray[np.int64], total: int | None
+    ) -> NDArray[np.float64]:
         """What η is multiplied by in each of some steps.
 
         Parameters
@@ -60,8 +68,10 @@ class StepDecay(Schedule):
         checks.whole_number("StepDecay: every", self.every)
         _positive_share("StepDecay: factor", self.factor)
 
-    def factors(self, epochs, steps, total):
-        return self.factor ** (epochs // self.every)
+    def factors(
+        self, epochs: NDArray[np.int64], steps: NDArray[np.int64], total: int | None
+    ) -> NDArray[np.float64]:
+        return np.asarray(self.factor ** (epochs // self.every), np.float64)
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,9 @@ class ExponentialDecay(Schedule):
     def __post_init__(self):
         _positive_share("ExponentialDecay: factor", self.factor)
 
-    def factors(self, epochs, steps, total):
+    def factors(
+        self, epochs: NDArray[np.int64], steps: NDArray[np.int64], total: int | None
+    ) -> NDArray[np.float64]:
         return self.factor ** np.asarray(epochs, np.float64)
 
 
@@ -119,7 +131,10 @@ class CosineDecay(Schedule):
             raise ValueError(f"CosineDecay: warmup must be in [0, 1), got {self.warmup!r}")
         checks.real_number("CosineDecay: final", self.final, highest=1.0)
 
-    def factors(self, epochs, steps, total):
+    def factors(
+        self, epochs: NDArray[np.int64], steps: NDArray[np.int64], total: int | None
+    ) -> NDArray[np.float64]:
+        assert total is not None  # as total_needed says
         w = int(self.warmup * total)
         # A stream may turn out to be longer than it said.
         share = np.clip((steps - w) / (total - w), 0, 1)
@@ -161,7 +176,10 @@ class OneCycle(Schedule):
         _positive_share("OneCycle: initial", self.initial)
         checks.real_number("OneCycle: final", self.final, highest=1.0)
 
-    def factors(self, epochs, steps, total):
+    def factors(
+        self, epochs: NDArray[np.int64], steps: NDArray[np.int64], total: int | None
+    ) -> NDArray[np.float64]:
+        assert total is not None  # as total_needed says
         top, last = self.peak * total - 1, total - 1
         up = np.clip(steps / max(top, np.finfo(float).tiny), 0, 1)
         down = np.clip((steps - top) / (last - top), 0, 1)

@@ -1,19 +1,30 @@
 """Hyper-parameter search: all fits in threads of one process."""
 
+from __future__ import annotations
+
 import contextlib
 import math
 import warnings
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import joblib
 import numpy as np
-from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils._param_validation import Interval
 
 from .checks import whole_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
+
+    from .annotations import RandomState, Scoring, _fit_context
+else:
+    from sklearn.base import _fit_context
 
 OF_SCIKIT_LEARN = BaseSearchCV._parameter_constraints
 
@@ -115,24 +126,35 @@ class MLPSearchCV(BaseSearchCV):
         "random_state": ["random_state"],
     }
     pre_dispatch = "2*n_jobs"
+    # After fitting.
+    cv_results_: dict[str, Any]
+    best_estimator_: Any
+    best_params_: dict[str, Any]
+    best_score_: float
+    best_index_: int
+    n_candidates_: list[int]
+    n_resources_: list[int]
+    n_splits_: int
+    refit_time_: float
+    multimetric_: bool
 
     def __init__(
         self,
-        estimator,
-        param_distributions,
+        estimator: Any,
+        param_distributions: dict[str, Any] | list[dict[str, Any]],
         *,
-        n_candidates=None,
-        halving=None,
-        resource="max_iter",
-        scoring=None,
-        n_jobs=-1,
-        refit=True,
-        cv=None,
-        verbose=0,
-        random_state=None,
-        error_score=np.nan,
-        return_train_score=False,
-    ):
+        n_candidates: int | None = None,
+        halving: float | None = None,
+        resource: str = "max_iter",
+        scoring: Scoring | None = None,
+        n_jobs: int | None = -1,
+        refit: bool | str | Callable[..., Any] = True,
+        cv: Any = None,
+        verbose: int = 0,
+        random_state: RandomState = None,
+        error_score: float | Literal["raise"] = np.nan,
+        return_train_score: bool = False,
+    ) -> None:
         self.estimator = estimator
         self.param_distributions = param_distributions
         self.n_candidates = n_candidates
@@ -148,7 +170,7 @@ class MLPSearchCV(BaseSearchCV):
         self.return_train_score = return_train_score
 
     @_fit_context(prefer_skip_nested_validation=False)  # the estimator's are not checked yet
-    def fit(self, X, y=None, **params):
+    def fit(self, X: Any, y: ArrayLike | None = None, **params: Any) -> Self:
         """Try all candidates, and fit the best one to all of the data.
 
         Parameters
@@ -196,7 +218,7 @@ class MLPSearchCV(BaseSearchCV):
                 evaluate_candidates(candidates, **context)
             return
         self.n_candidates_ = []
-        self.n_resources_ = self._rounds(candidates)
+        self.n_resources_ = self._rounds(candidates, self.halving)
         rounds = len(self.n_resources_)
         with self._task(callback_ctx, "search", n_rounds=rounds) as search:
             for i, amount in enumerate(self.n_resources_):
@@ -231,7 +253,7 @@ class MLPSearchCV(BaseSearchCV):
         yield {"callback_ctx": task}
         task.call_on_fit_task_end(estimator=self)
 
-    def _rounds(self, candidates):
+    def _rounds(self, candidates, halving):
         """The resources of each round of halving."""
         if any(self.resource in candidate for candidate in candidates):
             raise ValueError(
@@ -239,10 +261,10 @@ class MLPSearchCV(BaseSearchCV):
             )
         most = whole_number(self.resource, self.estimator.get_params()[self.resource])
         # So many that fewer than `halving` are left for the last one, if the resources last.
-        rounds = 1 + math.floor(math.log(len(candidates), self.halving))
-        least = max(1, int(most // self.halving ** (rounds - 1)))
-        rounds = min(rounds, 1 + math.floor(math.log(most // least, self.halving)))
-        return [min(int(self.halving**i * least), most) for i in range(rounds)]
+        rounds = 1 + math.floor(math.log(len(candidates), halving))
+        least = max(1, int(most // halving ** (rounds - 1)))
+        rounds = min(rounds, 1 + math.floor(math.log(most // least, halving)))
+        return [min(int(halving**i * least), most) for i in range(rounds)]
 
     @staticmethod
     def _select_best_index(refit, refit_metric, results):

@@ -4,11 +4,19 @@ What is made here can be gone through again and again, as (X, y) or (X, y, sampl
 `Network.fit_batches` or in a loop over an estimator's ``partial_fit``.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import checks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import DTypeLike, NDArray
 
 
 class Stream:
@@ -18,18 +26,18 @@ class Stream:
     more than one block is held, besides the one that the user holds.
     """
 
-    def __init__(self, shuffle, seed):
+    def __init__(self, shuffle: bool, seed: int | None) -> None:
         self._shuffle = checks.flag("shuffle", shuffle)
         self._random = np.random.default_rng(checks.seed(seed))
 
-    def __len__(self):
+    def __len__(self) -> int:
         raise NotImplementedError
 
     def _read(self, number):
         """Block `number` as a list of arrays: X, y and perhaps sample weights."""
         raise NotImplementedError
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[NDArray[Any], ...]]:
         numbers = np.arange(len(self))
         if self._shuffle:
             self._random.shuffle(numbers)
@@ -68,7 +76,16 @@ class ArrayStream(Stream):
     of the process for as long as it is open. Pass paths rather than open maps.
     """
 
-    def __init__(self, X, y, sample_weight=None, *, rows=65536, shuffle=True, seed=None):
+    def __init__(
+        self,
+        X: str | Path | NDArray[Any],
+        y: str | Path | NDArray[Any],
+        sample_weight: str | Path | NDArray[Any] | None = None,
+        *,
+        rows: int = 65536,
+        shuffle: bool = True,
+        seed: int | None = None,
+    ) -> None:
         super().__init__(shuffle, seed)
         self.rows = checks.whole_number("rows", rows)
         names = ("X", "y", "sample_weight")
@@ -83,7 +100,7 @@ class ArrayStream(Stream):
         if self._n == 0:
             raise ValueError("X has no rows; at least one sample is needed")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-self._n // self.rows)
 
     def _read(self, number):
@@ -114,15 +131,15 @@ class ParquetStream(Stream):
 
     def __init__(
         self,
-        paths,
-        target,
+        paths: str | Path | Sequence[str | Path],
+        target: str | Sequence[str],
         *,
-        features=None,
-        sample_weight=None,
-        dtype="float32",
-        shuffle=True,
-        seed=None,
-    ):
+        features: Sequence[str] | None = None,
+        sample_weight: str | None = None,
+        dtype: DTypeLike = "float32",
+        shuffle: bool = True,
+        seed: int | None = None,
+    ) -> None:
         super().__init__(shuffle, seed)
         from pyarrow import parquet
 
@@ -148,7 +165,7 @@ class ParquetStream(Stream):
         if not self._groups:
             raise ValueError("the files have no rows; at least one sample is needed")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._groups)
 
     def _columns(self):

@@ -3,12 +3,19 @@
 `Network.trace` makes it, from one call of a backend; `equations` in equations.py writes it out.
 """
 
+from __future__ import annotations
+
 import html
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import checks, equations
+
+if TYPE_CHECKING:
+    from .annotations import Floats
+    from .equations import Equations
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Term:
     """
 
     name: str
-    factors: tuple
+    factors: tuple[float, ...]
     value: float
 
 
@@ -64,14 +71,14 @@ class Node:
     unit: int
     sample: int
     activation: str
-    forward: list
+    forward: list[Term]
     s: float
     h: float
-    backward: list
+    backward: list[Term]
     dh: float
     slope: float
     ds: float
-    gradient: list
+    gradient: list[Term]
 
     def __repr__(self):
         lines = [
@@ -137,21 +144,22 @@ class Trace:
         The targets; labels as rows with a 1.
     """
 
-    activations: list
+    # Entry 0 is None; `| Any` stands for that and spares a check at each use.
+    activations: list[str | Any]
     loss_name: str
-    W: list
-    b: list
-    s: list
-    h: list
-    dh: list
-    ds: list
-    dW: list
-    db: list
-    e: np.ndarray
+    W: list[Floats | Any]
+    b: list[Floats | Any]
+    s: list[Floats | Any]
+    h: list[Floats]
+    dh: list[Floats | Any]
+    ds: list[Floats | Any]
+    dW: list[Floats | Any]
+    db: list[Floats | Any]
+    e: Floats
     loss: float
-    y: np.ndarray
+    y: Floats
 
-    def node(self, i, j, sample=0):
+    def node(self, i: int, j: int, sample: int = 0) -> Node:
         """One unit for one sample, with the terms of the sums (1)-(6).
 
         Parameters
@@ -199,7 +207,7 @@ class Trace:
             gradient,
         )
 
-    def equations(self, i, j, sample=0):
+    def equations(self, i: int, j: int, sample: int = 0) -> Equations:
         """The equations of one unit with the numbers filled in, as text and as LaTeX.
 
         Parameters
@@ -220,7 +228,7 @@ class Trace:
         target = float(self.y[node.sample, j]) if i == len(self.W) - 1 else None
         return equations.of_node(node, self.loss_name, target)
 
-    def slope(self, i):
+    def slope(self, i: int) -> Floats:
         """σ_i'(s_i) of all samples, equation (2).
 
         Parameters

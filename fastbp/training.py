@@ -3,6 +3,8 @@
 `fitting.fit` drives a `Training`.
 """
 
+from __future__ import annotations
+
 import contextlib
 import signal
 import threading
@@ -55,10 +57,10 @@ class History:
         Whether Ctrl-C ended the training early.
     """
 
-    loss: list = field(default_factory=list)
-    validation_loss: list = field(default_factory=list)
-    scores: dict = field(default_factory=dict)
-    learning_rate: list = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    learning_rate: list[float] = field(default_factory=list)
     best_epoch: int | None = None
     interrupted: bool = False
 
@@ -74,7 +76,7 @@ class TrainingDiverged(ArithmeticError):
         The epoch in which it happened, counted from 1.
     """
 
-    def __init__(self, epoch, what, history):
+    def __init__(self, epoch: int, what: str, history: History) -> None:
         super().__init__(
             f"training diverged in epoch {epoch}: {what}. The network keeps the weights it had "
             "then. Try a smaller learning_rate, or scale X (and y) to about unit variance"

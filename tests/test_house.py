@@ -96,11 +96,18 @@ A_BACKEND = {"spec", "layout"}
 
 
 def imported(path):
-    """Dotted names of the fastbp modules that a file imports, at any depth of its code."""
+    """Dotted names of the fastbp modules that a file imports, at any depth of its code.
+
+    What it imports for type checkers only is not among them.
+    """
     parts = ["fastbp", *path.relative_to(PACKAGE).with_suffix("").parts]
     package = parts[:-1]
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names if alias.name.startswith("fastbp")}
         elif isinstance(node, ast.ImportFrom):

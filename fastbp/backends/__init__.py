@@ -4,10 +4,16 @@ A backend is a module with the functions of interface.py. It is imported when it
 asked for, so that importing fastbp stays light.
 """
 
+from __future__ import annotations
+
 import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
 from ..spec import choose
+
+if TYPE_CHECKING:
+    from .interface import Backend
 
 # Name -> module. "auto" takes the first compiled one that can be used.
 BACKENDS = {
@@ -22,7 +28,7 @@ class BackendUnavailable(ImportError):
     """A backend was asked for that cannot be used here; the message says how to get it."""
 
 
-def get(name=None):
+def get(name: str | None = None) -> Backend:
     """The backend called `name`.
 
     Parameters
@@ -49,14 +55,15 @@ def get(name=None):
         source = f"backend (from the environment variable {ENVIRONMENT_VARIABLE})"
     choose(source, name, {**BACKENDS, "auto": None})
     if name != "auto":
-        return importlib.import_module(BACKENDS[name], __name__)
+        module: Any = importlib.import_module(BACKENDS[name], __name__)
+        return module
     try:
         return get("cython")
     except BackendUnavailable:
         return get("numba")
 
 
-def available():
+def available() -> dict[str, str]:
     """Which backends can be used here.
 
     Returns

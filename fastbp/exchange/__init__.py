@@ -4,10 +4,20 @@ These are methods of `Network`, which is where they are to be found by users. Ea
 of its own, imported when it is asked for.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..layout import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from ..annotations import Activation, Floats, Loss, StrPath
+    from ..network import Network
 
 
 class Exchange:
@@ -18,7 +28,7 @@ class Exchange:
     _loss: Any
     _check_parameters: Callable
 
-    def to_onnx(self, path):
+    def to_onnx(self, path: StrPath) -> None:
         """Write this network as an ONNX file.
 
         Parameters
@@ -38,7 +48,14 @@ class Exchange:
         to_onnx(self, path, self._loss.output_activation)
 
     @classmethod
-    def from_onnx(cls, path, *, output=None, loss=None, backend=None):
+    def from_onnx(
+        cls,
+        path: StrPath,
+        *,
+        output: str | None = None,
+        loss: Loss | None = None,
+        backend: str | None = None,
+    ) -> Self:
         """A network from an ONNX file.
 
         Parameters
@@ -72,7 +89,7 @@ class Exchange:
 
         return from_onnx(cls, path, output, loss, backend)
 
-    def to_torch(self):
+    def to_torch(self) -> Any:
         """This network as a `torch.nn.Sequential`, the output activation included.
 
         Returns
@@ -89,7 +106,14 @@ class Exchange:
         return to_torch(self, self._loss.output_activation)
 
     @classmethod
-    def from_torch(cls, module, *, activation=None, loss=None, backend=None):
+    def from_torch(
+        cls,
+        module: Any,
+        *,
+        activation: Activation | None = None,
+        loss: Loss | None = None,
+        backend: str | None = None,
+    ) -> Self:
         """A network from PyTorch's layers.
 
         Parameters
@@ -122,7 +146,7 @@ class Exchange:
 
         return from_torch(cls, module, activation, loss, backend)
 
-    def to_sklearn(self, classes=None):
+    def to_sklearn(self, classes: ArrayLike | None = None) -> Any:
         """This network as a fitted estimator of `sklearn.neural_network`, to predict with.
 
         Parameters
@@ -149,7 +173,9 @@ class Exchange:
         return to_sklearn(self, self._loss.output_activation, classes)
 
     @classmethod
-    def from_sklearn(cls, estimator, *, loss=None, backend=None):
+    def from_sklearn(
+        cls, estimator: Any, *, loss: Loss | None = None, backend: str | None = None
+    ) -> Self:
         """The network of a fitted perceptron of scikit-learn, or of fastbp's estimators.
 
         Parameters
@@ -172,7 +198,7 @@ class Exchange:
 
         return from_sklearn(cls, estimator, loss, backend)
 
-    def to_keras(self):
+    def to_keras(self) -> list[Floats]:
         """The weights of this network as a Keras model of Dense layers has them.
 
         Returns
@@ -187,7 +213,14 @@ class Exchange:
         return to_keras(self)
 
     @classmethod
-    def from_keras(cls, weights, *, activation, loss, backend=None):
+    def from_keras(
+        cls,
+        weights: Sequence[ArrayLike],
+        *,
+        activation: Activation,
+        loss: Loss,
+        backend: str | None = None,
+    ) -> Self:
         """A network with the weights of a Keras model of Dense layers.
 
         Parameters
@@ -216,7 +249,14 @@ class Exchange:
 
         return from_keras(cls, weights, activation, loss, backend)
 
-    def to_c(self, folder, name="network", *, weights="float32", X=None):
+    def to_c(
+        self,
+        folder: StrPath,
+        name: str = "network",
+        *,
+        weights: Literal["float32", "int8"] = "float32",
+        X: ArrayLike | None = None,
+    ) -> Network:
         """Write this network as C99 source code that needs no library.
 
         Three files: ``NAME.h`` and ``NAME.c`` with the function

@@ -5,11 +5,18 @@ kind of model has a module that turns it into a document and arrays, and back; `
 `save` and `load`, for all of them. Here are the methods of `Network`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from ..annotations import StrPath
+
 
 class Persistence:
     """The methods of `Network` that keep it in a file."""
 
-    def save(self, path):
+    def save(self, path: StrPath) -> None:
         """Write this network to one safetensors file.
 
         A file that is there is replaced at once: whenever the program is killed, there is the old
@@ -36,7 +43,7 @@ class Persistence:
         file.write(path, {"kind": "network", "model": document}, tensors)
 
     @classmethod
-    def load(cls, path, *, backend=None):
+    def load(cls, path: StrPath, *, backend: str | None = None) -> Self:
         """A network from a file that `save` wrote, or a checkpoint.
 
         Parameters

@@ -4,12 +4,14 @@ Everything that the coming epochs depend on is in a checkpoint, so that they bri
 as if the training had never stopped. What the user passes again, the data before all, is compared.
 """
 
+from __future__ import annotations
+
 import re
 import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +19,11 @@ from .. import checks, monitoring, spec
 from ..callbacks import Callback, EarlyStopping
 from . import file, schema, values
 from . import network as network_
+
+if TYPE_CHECKING:
+    from ..annotations import StrPath
+    from ..network import Network
+    from ..training import History
 
 NAME = re.compile(r"epoch-(\d+)\.safetensors")
 # The documents of a training, of a plateau and of early stopping.
@@ -71,7 +78,14 @@ class Checkpoint(Callback):
     5
     """
 
-    def __init__(self, folder, *, every_epochs=None, every_minutes=None, keep=3):
+    def __init__(
+        self,
+        folder: StrPath,
+        *,
+        every_epochs: int | None = None,
+        every_minutes: float | None = None,
+        keep: int = 3,
+    ) -> None:
         self.folder = Path(folder)
         if every_minutes is not None:
             every_minutes = checks.real_number("Checkpoint: every_minutes", every_minutes)
@@ -83,7 +97,7 @@ class Checkpoint(Callback):
         self.keep = checks.whole_number("Checkpoint: keep", keep)
         self._state: Any = None
 
-    def newest(self):
+    def newest(self) -> Path | None:
         """The last checkpoint in the folder, as `fit` takes it for ``resume_from``.
 
         Returns
@@ -104,7 +118,7 @@ class Checkpoint(Callback):
         found = [NAME.fullmatch(path.name) for path in self.folder.iterdir()]
         return sorted(int(match[1]) for match in found if match)
 
-    def attach(self, state):
+    def attach(self, state: State) -> None:
         """Called before `begin`, by the training that is to be saved.
 
         Parameters
@@ -113,7 +127,7 @@ class Checkpoint(Callback):
         """
         self._state = state
 
-    def begin(self, network, history):
+    def begin(self, network: Network, history: History) -> None:
         if self._state is None:
             raise ValueError("Checkpoint is for Network.fit and fit_many, and saves no other fit")
         if not history.loss and self.newest() is not None:
@@ -127,7 +141,7 @@ class Checkpoint(Callback):
             path.unlink(missing_ok=True)
         self._saved = time.monotonic()
 
-    def after_epoch(self, ended):
+    def after_epoch(self, ended: bool) -> None:
         """Called when all callbacks have seen an epoch, to save if it is time.
 
         Parameters
@@ -150,7 +164,7 @@ class Checkpoint(Callback):
         for number in set(numbers) - set(kept):
             self._path(number).unlink(missing_ok=True)
 
-    def end(self, network, history):
+    def end(self, network: Network, history: History) -> None:
         self._state = None
 
 

@@ -1,10 +1,17 @@
 """`save` and `load`, for every kind of model that can be kept in a file."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from ..network import Network
 from . import ensembles, estimators, file, network, schema, transformers
 
+if TYPE_CHECKING:
+    from ..annotations import StrPath
 
-def save(model, path, *, notes=None):
+
+def save(model: Any, path: StrPath, *, notes: dict[str, Any] | None = None) -> None:
     """Write a model to one safetensors file, without pickle.
 
     A file that is there is replaced at once: whenever the program is killed, there is the old
@@ -55,7 +62,7 @@ def save(model, path, *, notes=None):
     file.write(path, {"kind": kind, "model": document}, tensors, notes)
 
 
-def load(path):
+def load(path: StrPath) -> Any:
     """A model from a file that `save` or `Network.save` wrote, or the network of a checkpoint.
 
     Parameters

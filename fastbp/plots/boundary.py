@@ -1,9 +1,19 @@
 """The output of a network over the plane of its two features."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 
 from .. import checks
 from .common import COLORS, Display, axes_for, legend_below, network_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+    from ..annotations import Floats
 
 
 class DecisionBoundaryDisplay(Display):
@@ -23,12 +33,30 @@ class DecisionBoundaryDisplay(Display):
         Samples to draw, and their labels.
     """
 
-    def __init__(self, x_0, x_1, response, lines, n_classes, X=None, y=None):
+    def __init__(
+        self,
+        x_0: Floats,
+        x_1: Floats,
+        response: NDArray[Any],
+        lines: Floats,
+        n_classes: int,
+        X: Floats | None = None,
+        y: NDArray[Any] | None = None,
+    ) -> None:
         self.x_0, self.x_1, self.response = x_0, x_1, response
         self.lines, self.n_classes, self.X, self.y = lines, n_classes, X, y
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, grid_resolution=200, margin=0.1, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        grid_resolution: int = 200,
+        margin: float = 0.1,
+        ax: Axes | None = None,
+    ) -> Self:
         """From a network or fitted estimator with two features.
 
         Parameters
@@ -55,8 +83,8 @@ class DecisionBoundaryDisplay(Display):
             )
         resolution = checks.whole_number("grid_resolution", grid_resolution, 2)
         margin = checks.real_number("margin", margin)
-        X = checks.samples(X, 2, np.dtype(np.float64))
-        low, high = X.min(axis=0), X.max(axis=0)
+        points = checks.samples(X, 2, np.dtype(np.float64))
+        low, high = points.min(axis=0), points.max(axis=0)
         room = margin * np.where(high > low, high - low, 1)
         sides = [np.linspace(low[k] - room[k], high[k] + room[k], resolution) for k in range(2)]
         x_0, x_1 = np.meshgrid(*sides)
@@ -68,9 +96,9 @@ class DecisionBoundaryDisplay(Display):
             lines = lines[:0]  # the output's own line is the boundary
         labels = None if y is None else np.unique(np.ravel(y), return_inverse=True)[1]
         n_classes = h.shape[1] if several else 1
-        return cls(x_0, x_1, response, lines, n_classes, X, labels).plot(ax=ax)
+        return cls(x_0, x_1, response, lines, n_classes, points, labels).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters
@@ -100,7 +128,7 @@ class DecisionBoundaryDisplay(Display):
             ax.contourf(self.x_0, self.x_1, self.response, edges, cmap=colors, alpha=0.35)
         self._draw_lines(ax)
         if self.X is not None:
-            self._draw_samples(ax)
+            self._draw_samples(ax, self.X)
         ax.set(xlabel="feature 0", ylabel="feature 1", title="Decision boundary")
         ax.set_xlim(self.x_0.min(), self.x_0.max())
         ax.set_ylim(self.x_1.min(), self.x_1.max())
@@ -122,15 +150,15 @@ class DecisionBoundaryDisplay(Display):
             label = "s = 0 of hidden units" if k == 0 else None
             ax.plot(*ends.T, color="0.25", linewidth=1, linestyle="--", label=label)
 
-    def _draw_samples(self, ax):
+    def _draw_samples(self, ax, X):
         markers = "osD^v<>p"
-        labels = np.zeros(len(self.X), int) if self.y is None else self.y
+        labels = np.zeros(len(X), int) if self.y is None else self.y
         for k in np.unique(labels):
             color = COLORS[k % len(COLORS)]
             if self.n_classes == 1:  # the ends of the map, darker
                 color = {0: "#2d004b", 1: "#7f3b08"}.get(int(k), color)
             ax.scatter(
-                *self.X[labels == k].T,
+                *X[labels == k].T,
                 s=22,
                 color=color,
                 marker=markers[k % len(markers)],

@@ -1,13 +1,21 @@
 """What the displays share: axes, colours, legends."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 from ..inspection import Inspection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito, from dark to light.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 LINES = ["-", "--", "-.", ":"]
 
 
-def axes_for(ax, size=(6.4, 4.8)):
+def axes_for(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes:
     """The given axes, or new ones."""
     if ax is not None:
         return ax
@@ -37,7 +45,10 @@ class Display:
     figure_ : matplotlib Figure
     """
 
-    def _drawn(self, ax):
+    ax_: Axes
+    figure_: Figure | Any  # a SubFigure, if the axes are in one
+
+    def _drawn(self, ax: Axes) -> Self:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -1,9 +1,22 @@
 """Curves: losses by epoch, weights by layer, the health of a training."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 
 from .. import checks
 from .common import Display, axes_for, bare, legend_below, network_of, style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from ..annotations import Floats, Quantity
+    from ..health import Health
+    from ..training import History
 
 
 class LearningCurveDisplay(Display):
@@ -19,12 +32,17 @@ class LearningCurveDisplay(Display):
         Scores on validation data after each epoch, drawn on an axis of their own.
     """
 
-    def __init__(self, loss, validation_loss=(), validation_scores=()):
+    def __init__(
+        self,
+        loss: Sequence[float],
+        validation_loss: Sequence[float] = (),
+        validation_scores: Sequence[float] = (),
+    ) -> None:
         self.loss, self.validation_loss = list(loss), list(validation_loss)
         self.validation_scores = list(validation_scores)
 
     @classmethod
-    def from_history(cls, history, *, ax=None):
+    def from_history(cls, history: History, *, ax: Axes | None = None) -> Self:
         """From what `Network.fit` returned.
 
         Parameters
@@ -39,7 +57,7 @@ class LearningCurveDisplay(Display):
         return cls(history.loss, history.validation_loss).plot(ax=ax)
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> Self:
         """From a fitted `MLPClassifier` or `MLPRegressor` with a solver that has epochs.
 
         Parameters
@@ -59,7 +77,7 @@ class LearningCurveDisplay(Display):
         scores = getattr(estimator, "validation_scores_", None)
         return cls(estimator.loss_curve_, (), () if scores is None else scores).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters
@@ -105,11 +123,11 @@ class WeightHistogramDisplay(Display):
     bins : int, default=20
     """
 
-    def __init__(self, weights, bins=20):
+    def __init__(self, weights: Sequence[Floats], bins: int = 20) -> None:
         self.weights, self.bins = weights, checks.whole_number("bins", bins)
 
     @classmethod
-    def from_estimator(cls, estimator, *, bins=20, ax=None):
+    def from_estimator(cls, estimator: Any, *, bins: int = 20, ax: Axes | None = None) -> Self:
         """From a network or fitted estimator.
 
         Parameters
@@ -124,7 +142,7 @@ class WeightHistogramDisplay(Display):
         """
         return cls([W.copy() for W in network_of(estimator).weights], bins).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters
@@ -166,13 +184,15 @@ class HealthDisplay(Display):
     what : {"gradient", "update", "dead", "saturated"}, default="gradient"
     """
 
-    def __init__(self, health, what="gradient"):
+    def __init__(self, health: Health, what: Quantity = "gradient") -> None:
         if what not in QUANTITIES:
             raise ValueError(f"what must be one of {', '.join(QUANTITIES)}; got {what!r}")
         self.health, self.what = health, what
 
     @classmethod
-    def from_health(cls, health, what="gradient", *, ax=None):
+    def from_health(
+        cls, health: Health, what: Quantity = "gradient", *, ax: Axes | None = None
+    ) -> Self:
         """From what a `Health` has recorded.
 
         Parameters
@@ -187,7 +207,7 @@ class HealthDisplay(Display):
         """
         return cls(health, what).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters
@@ -216,7 +236,7 @@ class HealthDisplay(Display):
         if not logarithmic:
             ax.set_ylim(-0.03, 1.03)
         ax.set(xlabel="record", ylabel=label, title=f"Health of the training: {label}")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
         bare(ax)
         if m:
             ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

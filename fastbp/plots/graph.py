@@ -1,8 +1,20 @@
 """A network as a graph of units and weights."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 
 from .common import Display, axes_for, network_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from ..annotations import Floats
+    from ..trace import Trace
 
 # Layers of more units than this are drawn with a gap in the middle.
 MOST_UNITS = 12
@@ -18,11 +30,13 @@ class NetworkGraphDisplay(Display):
         Of the same shapes. If given, they are the colours of the edges.
     """
 
-    def __init__(self, weights, gradients=None):
+    def __init__(
+        self, weights: Sequence[Floats], gradients: Sequence[Floats] | None = None
+    ) -> None:
         self.weights, self.gradients = weights, gradients
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> Self:
         """From a network or fitted estimator: edges have the colours of the weights.
 
         Parameters
@@ -37,7 +51,7 @@ class NetworkGraphDisplay(Display):
         return cls([W.copy() for W in network_of(estimator).weights]).plot(ax=ax)
 
     @classmethod
-    def from_trace(cls, trace, *, ax=None):
+    def from_trace(cls, trace: Trace, *, ax: Axes | None = None) -> Self:
         """From `Network.trace`: edges have the colours of the gradient ∇W.
 
         Parameters
@@ -51,7 +65,7 @@ class NetworkGraphDisplay(Display):
         """
         return cls(trace.W[1:], trace.dW[1:]).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters

@@ -1,8 +1,19 @@
 """Speed: backends side by side, and the roofline of a benchmark."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 
 from .common import Display, axes_for, bare
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+
+    from ..compare import Comparison
 
 # Okabe and Ito's colours, and a marker each, of whatever the benchmarks compare.
 STYLES = {
@@ -47,12 +58,18 @@ class BackendComparisonDisplay(Display):
         What was trained, for the title.
     """
 
-    def __init__(self, names, seconds, gflops, problem=""):
+    def __init__(
+        self,
+        names: Sequence[str],
+        seconds: Sequence[float],
+        gflops: Sequence[float],
+        problem: str = "",
+    ) -> None:
         self.names, self.seconds, self.gflops = list(names), list(seconds), list(gflops)
         self.problem = problem
 
     @classmethod
-    def from_comparison(cls, comparison, *, ax=None):
+    def from_comparison(cls, comparison: Comparison, *, ax: Axes | None = None) -> Self:
         """From what `compare_backends` returned.
 
         Parameters
@@ -72,7 +89,7 @@ class BackendComparisonDisplay(Display):
             comparison.problem,
         ).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters
@@ -120,12 +137,18 @@ class RooflineDisplay(Display):
     multicore architectures", Communications of the ACM 52, 2009.
     """
 
-    def __init__(self, intensities, ours, theirs, roofs):
+    def __init__(
+        self,
+        intensities: Sequence[float],
+        ours: Sequence[tuple[str, float] | None],
+        theirs: Sequence[tuple[str, float] | None],
+        roofs: Mapping[str, float],
+    ) -> None:
         self.intensities, self.ours, self.theirs = list(intensities), list(ours), list(theirs)
         self.roofs = dict(roofs)
 
     @classmethod
-    def from_results(cls, results, *, ax=None):
+    def from_results(cls, results: Mapping[str, Any], *, ax: Axes | None = None) -> Self:
         """From what ``python -m fastbp bench`` writes as results.json.
 
         Parameters
@@ -155,7 +178,7 @@ class RooflineDisplay(Display):
             },
         ).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw; the numbers at the points count the workloads from 1.
 
         Parameters
