@@ -22,6 +22,9 @@ L1, L2, FROZEN, RULES = range(4)
 LEAKY_SLOPE = 0.01  # slope of leaky_relu below zero
 # Moments of optimisers that are smaller than this are set to 0.
 SMALLEST = 2.0**-100
+# Gradients that are smaller than this count as 0 where squares are averaged: in float32 they would
+# be less than the last place of any average that is not set to 0.
+SMALLEST_SQUARED = 2.0**-60
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,15 @@ cdef inline vec settled(vec v) noexcept nogil:
     return select_lt(absolute(v), splat(SMALLEST), splat(0.0), v)
 
 
+cdef inline vec squarable(vec v) noexcept nogil:
+    """v, but 0 where it is smaller than SMALLEST_SQUARED.
+
+    Squares that underflow (of the last remains of a weight that its penalty makes decay, say) cost
+    time, too.
+    """
+    return select_lt(absolute(v), splat(SMALLEST_SQUARED), splat(0.0), v)
+
+
 # A step's learning rate, and what it and epsilon become by Adam's corrections.
 cdef struct Pace:
     double rate
@@ -54,7 +63,7 @@ cdef void update(
     biases).
     """
     cdef Py_ssize_t i
-    cdef vec x, d, v, m, step, mu, keep, add, keep_1, add_1, keep_2, add_2, shrink
+    cdef vec x, d, root, v, m, step, mu, keep, add, keep_1, add_1, keep_2, add_2, shrink
     cdef vec zero = splat(0.0), one = splat(1.0), minus, plus, smallest, largest
     cdef vec agreement, factor
     cdef vec rate = splat(<real>pace.rate)
@@ -90,7 +99,8 @@ cdef void update(
         for i from 0 <= i < n by FBP_LANES:
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
-            v = settled(fma(keep, load(first, i), add * d * d))
+            root = squarable(d)
+            v = settled(fma(keep, load(first, i), add * root * root))
             store(first, i, v)
             store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == ADAGRAD:
@@ -109,7 +119,8 @@ cdef void update(
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
             m = settled(fma(keep_1, load(first, i), add_1 * d))
-            v = settled(fma(keep_2, load(second, i), add_2 * d * d))
+            root = squarable(d)
+            v = settled(fma(keep_2, load(second, i), add_2 * root * root))
             store(first, i, m)
             store(second, i, v)
             store(w, i, shrink * x - rate * m * reciprocal(sqrt(v) + epsilon))

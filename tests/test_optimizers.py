@@ -270,3 +270,20 @@ def test_optimizers_are_values():
     assert fastbp.Adam(0.1) == fastbp.Adam(0.1) != fastbp.Adam(0.2)
     with pytest.raises(AttributeError):
         fastbp.Adam().learning_rate = 1
+
+
+@pytest.mark.parametrize("optimizer", [fastbp.Adam(0.01), fastbp.RMSprop(0.01)])
+@pytest.mark.parametrize("size", [1e-26, 1e-20, 1e-17, 1e-12])
+def test_weights_that_a_penalty_made_vanish(optimizer, size, twins):
+    """Of an input that is always 0: what remains of them is too little to be squared in float32."""
+    X, y = make_data("squared_error", 16, 3, 1)
+    X[:, 0] = 0
+    left = []
+    for backend in (*twins, "numpy"):
+        net = make_network([3, 2, 1], "squared_error", backend, "float32")
+        net.weights[0][0] = [size, -size]
+        net.fit(X, y, optimizer=optimizer, epochs=5, batch_size=None, l2=0.5)
+        left.append(net.weights[0][0].copy())
+    np.testing.assert_array_equal(left[0], left[1])
+    np.testing.assert_allclose(left[0], left[2], rtol=1e-4)
+    assert left[0][0] == -left[0][1] != 0

@@ -36,6 +36,16 @@ def settled(v):
 
 
 @inner
+def squarable(v):
+    """v, but 0 where it is smaller than spec.SMALLEST_SQUARED.
+
+    Squares that underflow (of the last remains of a weight that its penalty makes decay, say) cost
+    time, too.
+    """
+    return select_lt(absolute(v), splat(v, spec.SMALLEST_SQUARED), splat(v, 0.0), v)
+
+
+@inner
 def pace_of(optimizer, hyper, learning_rate, counters):
     """The Pace of a step that `counters` already counts."""
     corrected, epsilon = learning_rate, hyper[3]
@@ -83,7 +93,8 @@ def update(optimizer, hyper, pace, w, g, first, second, n, l2, decay):
         for i in range(0, n, lanes(w)):
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
-            v = settled(fma(keep, load(first, i), add * d * d))
+            root = squarable(d)
+            v = settled(fma(keep, load(first, i), add * root * root))
             store(first, i, v)
             store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == spec.ADAGRAD:
@@ -102,7 +113,8 @@ def update(optimizer, hyper, pace, w, g, first, second, n, l2, decay):
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
             m = settled(fma(keep_1, load(first, i), add_1 * d))
-            v = settled(fma(keep_2, load(second, i), add_2 * d * d))
+            root = squarable(d)
+            v = settled(fma(keep_2, load(second, i), add_2 * root * root))
             store(first, i, m)
             store(second, i, v)
             store(w, i, shrink * x - rate * m * reciprocal(sqrt(v) + epsilon))
