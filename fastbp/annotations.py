@@ -7,7 +7,7 @@ run time, and programs take them from lists and from files.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
@@ -78,8 +78,19 @@ class BatchOptions(TypedDict, total=False):
 
 
 T = TypeVar("T")
+Item = TypeVar("Item", covariant=True)
+
+
+class List(Protocol[Item]):
+    """A list, known by what no tuple can; ``list[T]`` would refuse lists of subclasses of T."""
+
+    def __iter__(self) -> Iterator[Item]: ...
+    def __len__(self) -> int: ...
+    def reverse(self) -> None: ...
+
+
 # One for all networks, or a list of one for each.
-Each: TypeAlias = T | list[T]
+Each: TypeAlias = T | List[T]
 
 
 class ManyOptions(TypedDict, total=False):
@@ -103,7 +114,7 @@ class ManyOptions(TypedDict, total=False):
     patience: Each[int | None]
     min_delta: Each[float]
     monitor: Each[str]
-    callbacks: list[Sequence[CallbackLike]]
+    callbacks: List[Sequence[CallbackLike]]
     shuffle: Each[bool]
     resume_from: Each[StrPath | None]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from .annotations import ManyOptions
+    from .annotations import List, ManyOptions
 
 OF_DATA = ("sample_weight", "class_weight", "label_smoothing")
 # What `Network.fit` takes that means nothing here, or is an argument of its own.
@@ -89,7 +89,7 @@ def fit_many(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    rows: Sequence[ArrayLike | None] | None = None,
+    rows: List[ArrayLike | None] | None = None,
     threads: int | None = None,
     progress: bool = False,
     client: Any = None,

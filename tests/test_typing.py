@@ -41,6 +41,8 @@ fastbp.Adam(beta1=0.9)  # call-arg
 fastbp.SGD("0.1")  # arg-type
 fit_many([net], X, y, epoch=3)  # call-arg
 fit_many([X], X, y)  # list-item
+fit_many([net], X, y, epochs=(3,))  # arg-type
+fit_many([net], X, y, rows=(X,))  # arg-type
 MLPClassifier(solver="newton")  # arg-type
 MLPClassifier(hidden_layers=(3,))  # call-arg
 MLPClassifier().fit(X)  # call-arg
@@ -182,5 +184,5 @@ def test_options_of_fit_many_are_those_of_fit():
         for name, parameter in of_fit.items()
         if name not in ("self", *own)
     }
-    left["callbacks"] = "list[Sequence[CallbackLike]]"  # always one list for each network
+    left["callbacks"] = "List[Sequence[CallbackLike]]"  # always one list for each network
     assert written(annotations.ManyOptions) == left

@@ -240,6 +240,9 @@ def exchange(net: fastbp.Network, folder: Path) -> None:
 
 def many(folder: Path) -> None:
     nets = [fastbp.Network([2, 1], loss="squared_error", seed=seed) for seed in range(2)]
+    optimizers = [fastbp.SGD(rate) for rate in (0.1, 0.2)]
+    rows = [np.arange(20), np.arange(10, 40)]
+    fastbp.fit_many(nets, X, y, rows=rows, optimizer=optimizers, l2=[(0.1,), (0.2,)])
     try:
         histories: list[fastbp.History] = fastbp.fit_many(
             nets,
