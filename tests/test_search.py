@@ -180,13 +180,18 @@ def test_candidates_that_fail(iris):
     with pytest.warns(Warning, match="2 fits failed out of a total of 4"):
         search = MLPSearchCV(CLASSIFIER, grid, cv=2).fit(*iris)
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]
-    with pytest.raises(ValueError, match="'alpha' parameter of MLPClassifier"):
-        MLPSearchCV(CLASSIFIER, grid, cv=2, error_score="raise").fit(*iris)
     with pytest.warns(Warning, match="fits failed"):  # those that fail are the first to go
         search = MLPSearchCV(CLASSIFIER, {"alpha": [-1.0, 1e-3, 1e-2]}, cv=2, halving=2)
         search.fit(*iris)
     assert search.n_candidates_ == [3, 2]
     assert search.best_params_["alpha"] > 0
+
+
+def test_a_failure_that_is_raised(iris):
+    """One fit at a time: others would go on, and give back their filters of warnings later."""
+    search = MLPSearchCV(CLASSIFIER, {"alpha": [1e-3, -1.0]}, cv=2, error_score="raise", n_jobs=1)
+    with pytest.raises(ValueError, match="'alpha' parameter of MLPClassifier"):
+        search.fit(*iris)
 
 
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
@@ -209,7 +214,7 @@ def test_short_rounds_are_no_reason_to_warn(iris):
     ],
 )
 def test_bad_parameters(parameters, text, iris):
-    search = MLPSearchCV(CLASSIFIER, {"alpha": [1.0]}, cv=2, error_score="raise")
+    search = MLPSearchCV(CLASSIFIER, {"alpha": [1.0]}, cv=2, error_score="raise", n_jobs=1)
     with pytest.raises((TypeError, ValueError), match=text):
         search.set_params(**parameters).fit(*iris)
 
