@@ -25,6 +25,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
+from . import teams
 from .estimators import MLPClassifier, MLPRegressor
 
 if TYPE_CHECKING:
@@ -204,9 +205,10 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
             delayed(_fit_member)(clone(first), samples, targets, weight, seed, self._drawing)
             for seed in self._seeds
         )
-        fitted = self._parallel()(calls)
-        bar = tqdm(fitted, "members", self.n_estimators, disable=not self.progress)
-        self.estimators_ = list(bar)
+        with teams.abandoning():
+            fitted = self._parallel()(calls)
+            bar = tqdm(fitted, "members", self.n_estimators, disable=not self.progress)
+            self.estimators_ = list(bar)
         if self.oob_score:
             self._note_oob(targets, self._oob_outputs(samples))
         return self

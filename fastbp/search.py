@@ -15,6 +15,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils._param_validation import Interval
 
+from . import teams
 from .checks import whole_number
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class MLPSearchCV(BaseSearchCV):
             if self.halving is not None:  # whose first rounds are too short by design
                 warnings.simplefilter("ignore", ConvergenceWarning)
             # A hint, which a backend that the user has chosen goes before.
-            with joblib.parallel_config(prefer="threads"):
+            with teams.abandoning(), joblib.parallel_config(prefer="threads"):
                 return super().fit(X, y, **params)
 
     def _run_search(self, evaluate_candidates, *, callback_ctx=None):

@@ -5,9 +5,11 @@ backend function with a rank each; the barrier between them is in the kernels. `
 independent pieces of work instead.
 """
 
+import contextlib
 import multiprocessing
 import os
 import threading
+import weakref
 
 # A thread more must bring at least this many operations of a step (some 100 µs of work), or
 # waiting for each other would eat up what is gained.
@@ -80,6 +82,29 @@ def run(member, threads):
     if errors:
         raise errors[0]
     return result
+
+
+# Threads that nobody waits for any more.
+_abandoned: weakref.WeakSet = weakref.WeakSet()
+
+
+@contextlib.contextmanager
+def abandoning():
+    """If an exception leaves, threads that were started meanwhile are abandoned.
+
+    For joblib's, which it leaves to their work when another one fails or Ctrl-C is pressed.
+    """
+    before = set(threading.enumerate())
+    try:
+        yield
+    except BaseException:
+        _abandoned.update(set(threading.enumerate()) - before)
+        raise
+
+
+def abandoned():
+    """Whether this thread should do no more."""
+    return threading.current_thread() in _abandoned
 
 
 def share(jobs, threads, done):

@@ -228,6 +228,8 @@ class Training:
             )
 
         seconds = network.layout.flops_per_row * len(self.data.X) * epochs / FLOPS_PER_SECOND
+        if teams.abandoned():
+            self.stop[0] = 1
         try:
             inline = seconds <= INLINE_SECONDS and self.threads == 1
             finished = call() if inline else interruptible(call, self.stop)

@@ -89,8 +89,8 @@ ARROWS = {
         *("__version__", "backends", "callbacks", "compare", "estimators", "network"),
         *("optimizers", "persistence", "plots", "spec", "stochastic", "teams", "training"),
     },
-    "ensembles": {"estimators"},
-    "search": {"checks"},
+    "ensembles": {"estimators", "teams"},
+    "search": {"checks", "teams"},
 }
 A_BACKEND = {"spec", "layout"}
 

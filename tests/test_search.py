@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastbp import MLPClassifier, MLPRegressor, MLPSearchCV
+from fastbp import MLPClassifier, MLPEnsembleClassifier, MLPRegressor, MLPSearchCV, teams
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -253,22 +253,28 @@ def test_callbacks_of_scikit_learn(iris):
 
 
 @pytest.mark.serial
+@pytest.mark.filterwarnings("ignore:Training interrupted by user")
 @pytest.mark.skipif(os.name == "nt", reason="signals to oneself")
-def test_ctrl_c_ends_a_search(iris):
-    """Soon, though all fits would take minutes."""
-    X = np.tile(iris[0], (40, 1))
-    slow = MLPClassifier((64,), max_iter=300, tol=0, n_iter_no_change=300, random_state=0)
-    grid = {"alpha": np.logspace(-5, 0, 200)}
-    search = MLPSearchCV(slow, grid, cv=StratifiedKFold(2), n_jobs=2)
+@pytest.mark.parametrize("kind", ["search", "ensemble"])
+def test_ctrl_c(kind, iris):
+    """Though a fit would take minutes, nothing goes on."""
+    X, y = np.tile(iris[0], (40, 1)), np.tile(iris[1], 40)
+    slow = MLPClassifier((64,), max_iter=10**5, tol=0, n_iter_no_change=10**5, random_state=0)
+    model = MLPSearchCV(slow, GRID, cv=StratifiedKFold(2), n_jobs=2)
+    if kind == "ensemble":
+        model = MLPEnsembleClassifier(slow, 4, n_jobs=2)
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     start = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
-            search.fit(X, np.tile(iris[1], 40))
+            model.fit(X, y)
     finally:
         timer.cancel()
+    while teams._busy and time.monotonic() - start < 20:
+        time.sleep(0.01)
     assert time.monotonic() - start < 20
+    assert not teams._busy
 
 
 # Of folds with a single class, and of NaN.
