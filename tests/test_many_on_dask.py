@@ -1,8 +1,10 @@
 """fit_many and the estimators over Dask workers, which are real processes on the loopback."""
 
+import contextlib
 import os
 import signal
 import threading
+import time
 
 import joblib
 import numpy as np
@@ -88,19 +90,35 @@ def test_failures_have_the_networks_numbers(client, data):
     assert [len(h.loss) for h in caught.value.histories[:5]] == [3] * 5
 
 
-def test_a_worker_that_dies(client, data):
+def test_a_worker_that_dies(client, data, monkeypatch):
     """Its networks are trained by the other one."""
     nets = networks("cython", count=40)
     options = {"epochs": 400, "batch_size": 8}
     expected = alone(nets, *data, **options)
-    pids = list(client.run(os.getpid).values())
-    timer = threading.Timer(0.3, os.kill, (pids[0], signal.SIGKILL))
-    timer.start()
+    killed = min(client.run(os.getpid).values())
+    as_completed = many_on_dask.as_completed
+
+    def killing(futures):
+        for n, future in enumerate(as_completed(futures)):
+            if n == 0:
+                os.kill(killed, signal.SIGKILL)
+            yield future
+
+    monkeypatch.setattr(many_on_dask, "as_completed", killing)
     histories = fastbp.fit_many(nets, *data, client=client, **options)
-    timer.join()
     assert_same(nets, histories, expected)
-    client.wait_for_workers(2)
-    assert pids[0] not in client.run(os.getpid).values()
+    wait_for_another(client, killed)
+
+
+def wait_for_another(client, killed):
+    """Until there is a worker in the place of the one that was killed."""
+    for _ in range(300):
+        with contextlib.suppress(OSError):  # of a worker that the scheduler believes to be there
+            known = client.run(os.getpid).values()
+            if len(known) == 2 and killed not in known:
+                return
+        time.sleep(0.1)
+    pytest.fail("no worker came in the place of the one that was killed")
 
 
 def test_ctrl_c(client, data):
