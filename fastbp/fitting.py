@@ -17,6 +17,7 @@ from .persistence import checkpoint
 from .persistence.checkpoint import Checkpoint
 from .training import CONSTANT_RATE, NATURAL_ORDER, History, Training, TrainingDiverged
 
+# What `regularizers.checked` takes of the options of a fit.
 RULES = inspect.signature(regularizers.checked).parameters.keys() - {"m", "divided"}
 
 # Shuffle orders, and rates of steps, are made for as many epochs ahead as have this many, and

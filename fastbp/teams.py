@@ -24,13 +24,15 @@ _busy = 0  # threads of this process that train at the moment
 
 def available():
     """How many threads a new team may have, those at work elsewhere in the process left out."""
-    if multiprocessing.current_process().daemon:
+    process = multiprocessing.current_process()
+    if process.daemon:
         return 1  # one of a pool, whose size was chosen to fill the machine
     from joblib import cpu_count  # counts affinity, container limits and LOKY_MAX_CPU_COUNT
     from joblib.parallel import get_active_backend
 
-    if get_active_backend()[0].nesting_level:
-        return 1  # called by one of joblib's workers, of which there are enough
+    # A process of joblib's may have its share of the cores, but not a thread, or a Dask worker's.
+    if get_active_backend()[0].nesting_level and not process.name.startswith("LokyProcess"):
+        return 1
     limit = os.environ.get("OMP_NUM_THREADS", "")  # set by joblib in its worker processes
     cores = min(cpu_count(), int(limit)) if limit.isdigit() else cpu_count()
     return max(1, cores - _busy)

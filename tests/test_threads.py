@@ -126,6 +126,17 @@ def test_threads_of_joblib_get_one_thread(monkeypatch):
     assert teams.available() == 4
 
 
+def test_a_process_of_joblib_gets_its_share(monkeypatch):
+    """As one of two on four cores, with what joblib sets there."""
+    joblib = pytest.importorskip("joblib")
+    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(multiprocessing.current_process(), "name", "LokyProcess-1")
+    with joblib.parallel_config("threading"):  # what is active in such a process
+        found = joblib.Parallel(n_jobs=2)(joblib.delayed(teams.available)() for _ in range(2))
+    assert found == [2, 2]
+
+
 def test_workers_of_joblib_share_the_cores(monkeypatch):
     joblib = pytest.importorskip("joblib")
     cores = joblib.cpu_count()
