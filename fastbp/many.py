@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from .annotations import List, ManyOptions
+    from .annotations import List, ManyOptions, StrPath
 
 OF_DATA = ("sample_weight", "class_weight", "label_smoothing")
 # What `Network.fit` takes that means nothing here, or is an argument of its own.
@@ -77,6 +77,7 @@ class Job:
     samples: fitting.Rows
     control: fitting.Control
     rules: regularizers.Regularizers
+    resume_from: StrPath | None
 
     @property
     def work(self):
@@ -116,7 +117,7 @@ def fit_many(
         Show a progress bar over the networks.
     client : distributed.Client, optional
         Train on the workers of this Dask cluster, each task on one thread. X, y and what else is
-        for all are sent to each worker once. Not together with callbacks.
+        for all are sent to each worker once. Not together with callbacks or resume_from.
     **options
         All others of `Network.fit`: optimizer, schedule, epochs, batch_size, sample_weight,
         validation_data, patience and so on. A list has one value for each network, anything
@@ -134,8 +135,8 @@ def fit_many(
     TypeError, ValueError
         For bad arguments, with the number of the network; all networks are unchanged.
     SomeFailed
-        If the training of some networks failed, by divergence for example, after all others were
-        trained.
+        If the training of some networks failed, by divergence or for want of a checkpoint that
+        fits, after all others were trained.
 
     Examples
     --------
@@ -187,7 +188,9 @@ def _train(jobs, threads, progress):
             histories[i].interrupted = True
             return
         try:
-            histories[i] = fitting.fit(job.network, job.samples, job.control, job.rules, 1, stop)
+            histories[i] = fitting.fit(
+                job.network, job.samples, job.control, job.rules, 1, stop, job.resume_from
+            )
         except Exception as error:
             histories[i] = getattr(error, "history", histories[i])
             failures[i] = error
@@ -213,6 +216,8 @@ def _train_on(client, networks, X, y, rows, options, jobs, progress):
 
     if options.get("callbacks"):
         raise ValueError("callbacks cannot be called from a cluster; pass either them or client")
+    if options.get("resume_from") is not None:
+        raise ValueError("a cluster does not read checkpoints; pass either resume_from or client")
     options = {"rows": rows, **options}
     own = {name: value for name, value in options.items() if isinstance(value, list)}
     shared = X, y, {name: value for name, value in options.items() if name not in own}
@@ -284,6 +289,7 @@ def _job(
     batch_size=32,
     shuffle=True,
     validation_data=None,
+    resume_from=None,
     **options,
 ):
     network._check_parameters()
@@ -297,6 +303,7 @@ def _job(
         samples,
         fitting.control(network, epochs=epochs, validation=validation, **options),
         rules,
+        resume_from,
     )
 
 

@@ -252,3 +252,18 @@ def test_memory_is_bounded_by_the_networks(compiled):
     many, _ = peak(104)
     assert few > 2 * parameters  # the gradient and Adam's moments of two are in it
     assert (many - few) / 100 < 0.25 * parameters
+
+
+def test_going_on_from_checkpoints(data, tmp_path):
+    nets, whole = networks("numpy"), networks("numpy")
+    expected = fastbp.fit_many(whole, *data, epochs=5)
+    checkpoints = [fastbp.Checkpoint(tmp_path / str(i)) for i in range(4)]
+    fastbp.fit_many(nets, *data, epochs=2, callbacks=[[each] for each in checkpoints])
+    files = [each.newest() for each in checkpoints]
+    again = networks("numpy")
+    histories = fastbp.fit_many(again, *data, epochs=5, resume_from=files)
+    assert_same(again, histories, (whole, expected))
+    files[1], files[2] = files[2], None
+    with pytest.raises(fastbp.SomeFailed, match="another layer_sizes") as caught:
+        fastbp.fit_many(networks("numpy"), *data, epochs=5, resume_from=files)
+    assert caught.value.indices == [1]
