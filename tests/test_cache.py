@@ -110,7 +110,10 @@ def filled(tmp_path_factory):
 def test_processes_that_fill_the_cache_together(filled):
     one, other = filled.answers
     assert one["prediction"] == other["prediction"]
-    assert one["compiled"] == KERNELS  # or this tests nothing
+    # The slower one may find a kernel that the other one has just written.
+    assert one["compiled"] + other["compiled"] >= KERNELS
+    for answer in (one, other):
+        assert answer["compiled"] + answer["loaded"] == KERNELS
     before = filled.files()
     third = filled.run()
     assert third == {"prediction": one["prediction"], "compiled": 0, "loaded": KERNELS}
