@@ -314,7 +314,10 @@ class Network(Exchange, Inspection, Online, Persistence):
             Samples a step; the last batch of an epoch may be smaller. None, or anything not
             below n_samples, takes all at once.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights w ≥ 0, not all zero; a batch's loss is Σ w e / Σ w over the batch.
+            Weights w ≥ 0, not all zero; a batch's loss is Σ w e / Σ w over the batch. A row of
+            weight 0 keeps its place in its batch and adds exactly 0, even if its own loss
+            overflows. A batch without any weight has loss 0 and gradient 0: its step is that of
+            the penalties, and of the optimiser's momentum.
         class_weight : "balanced" or dict, optional
             For cross_entropy and log_loss, with labels: what the weights of samples of each
             class are multiplied by, as ``sklearn.utils.class_weight.compute_sample_weight``

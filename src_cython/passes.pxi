@@ -273,7 +273,7 @@ cdef void output_deltas(
     cdef real *tops = per_row(net, TOPS) + net.first
     cdef real *totals = per_row(net, TOTALS) + net.first
     cdef double share = 1.0 / total if total > 0.0 else 0.0
-    cdef real of_targets, e, t
+    cdef real of_targets, e, t, weight
     start += net.first
     check(d, rows * stride)
     check(s, rows * stride)
@@ -329,7 +329,37 @@ cdef void output_deltas(
 
     if data.weight != NULL:
         for r in range(rows):
-            losses[r] *= data.weight[row_of(data, start + r)]
+            weight = data.weight[row_of(data, start + r)]
+            losses[r] *= weight
+            if weight == 0.0:
+                leave_out(net, r)
+
+
+cdef void leave_out(Net *net, Py_ssize_t r) noexcept nogil:
+    """Let the r-th own row add nothing to loss and gradient, even if its numbers overflowed.
+
+    0 * inf is NaN, so all that is multiplied later on becomes 0.
+    """
+    cdef Py_ssize_t i
+    per_row(net, LOSSES)[net.first + r] = 0.0
+    if single_output(net, net.m):
+        of_own(net, net.m, DS)[r] = 0.0
+    else:
+        clear(net, net.m, DS, r)
+    for i in range(net.m):
+        clear(net, i, S, r)
+        clear(net, i, H, r)
+        clear(net, i, OUTPUT, r)
+
+
+cdef void clear(Net *net, Py_ssize_t i, Py_ssize_t column, Py_ssize_t r) noexcept nogil:
+    """Zero the r-th own row of layer i's H, S, DS or OUTPUT."""
+    cdef const int64_t *here = net.plan + i * COLUMNS
+    cdef real *row = of_own(net, i, column) + r * here[STRIDE]
+    cdef Py_ssize_t j, n = padded(here[SIZE])
+    check(row, n)
+    for j from 0 <= j < n by FBP_LANES:
+        store(row, j, splat(0.0))
 
 
 cdef void sum_outputs(

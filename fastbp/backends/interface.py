@@ -31,7 +31,8 @@ labels : int64 array of shape (n,) or (0,), IN, may be read-only
 targets : real array of shape (n, n_m) or (0, n_m), C-contiguous, IN, may be read-only
     Target values, or empty if `labels` are given.
 sample_weight : real array of shape (n,) or (0,), IN, may be read-only
-    Empty means 1 for every sample.
+    Empty means 1 for every sample. A row of weight 0 adds exactly 0 to loss and gradient, even if
+    its own loss overflows.
 block : int, IN
     How many rows go through the network at a time (layout.block_rows): the whole batch, or a
     multiple of 16. The result does not depend on it.

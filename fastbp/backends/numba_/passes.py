@@ -363,7 +363,36 @@ def output_deltas(net, data, start, total):
 
     if data.weighted:
         for r in range(rows):
-            losses[r] *= data.weight[row_of(data, start + r)]
+            weight = data.weight[row_of(data, start + r)]
+            losses[r] *= weight
+            if weight == 0.0:
+                leave_out(net, r)
+
+
+@inner
+def leave_out(net, r):
+    """Let the r-th own row add nothing to loss and gradient, even if its numbers overflowed.
+
+    0 * inf is NaN, so all that is multiplied later on becomes 0.
+    """
+    per_row(net, LOSSES)[net.first + r] = 0.0
+    if single_output(net, net.m):
+        of_own(net, net.m, DS)[r] = 0.0
+    else:
+        clear(net, net.m, DS, r)
+    for i in range(net.m):
+        clear(net, i, S, r)
+        clear(net, i, H, r)
+        clear(net, i, OUTPUT, r)
+
+
+@inner
+def clear(net, i, column, r):
+    """Zero the r-th own row of layer i's H, S, DS or OUTPUT."""
+    here = offset(net.plan, i * COLUMNS)
+    row = offset(of_own(net, i, column), r * here[STRIDE])
+    for j in range(0, padded(row, here[SIZE]), lanes(row)):
+        store(row, j, splat(row, 0.0))
 
 
 @inner

@@ -262,9 +262,14 @@ def _gradient(plan, loss, loss_parameter, function, parameters, X, y, w, gradien
     e, ds = _losses(loss, loss_parameter, function, s[-1], y)
     share = w / total if total > 0 else np.zeros_like(w)
     ds = (ds * share[:, None]).astype(X.dtype, copy=False)
+    e = w * e
+    left_out = w == 0
+    if left_out.any():  # rows that may have overflowed: 0 * inf is NaN
+        for array in (e, ds, *s[1:], *h[1:], *out):
+            array[left_out] = 0
     if gradient.size:
         backward(plan, parameters, s, h, out, factors, ds, gradient)
-    return float((w * e).sum())
+    return float(e.sum())
 
 
 def loss_and_gradient(
