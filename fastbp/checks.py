@@ -196,8 +196,11 @@ def _labels(name, array, n_classes):
     return np.require(array, np.int64, ["C", "A"])
 
 
-def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight"):
-    """Sample weights as an (n_samples,) array of `dtype`, or an empty one for None."""
+def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight", part=False):
+    """Sample weights as an (n_samples,) array of `dtype`, or an empty one for None.
+
+    Those of a part of the samples may all be 0.
+    """
     if sample_weight is None:
         return np.empty(0, dtype)
     array = _numbers(name, sample_weight)
@@ -206,7 +209,7 @@ def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight"):
     values = _cast(name, array, dtype)
     if values.min() < 0:
         raise ValueError(f"{name} must not be negative, but its smallest is {values.min():g}")
-    if values.max() == 0:
+    if values.max() == 0 and not part:
         raise ValueError(f"{name} is zero for every sample; at least one must be positive")
     return values
 
@@ -215,6 +218,7 @@ def class_weights(class_weight, loss_name, labels, targets, rows=None):
     """What class_weight multiplies the weights of samples by, as an (n_samples,) array.
 
     `labels` and `targets` are checked; "balanced" are the samples of those rows, all by default.
+    A dict may name any class of the network, whether or not these samples have it.
     """
     if loss_name not in ("cross_entropy", "log_loss"):
         raise ValueError(f"class_weight is for cross_entropy and log_loss, not for {loss_name}")
@@ -229,11 +233,20 @@ def class_weights(class_weight, loss_name, labels, targets, rows=None):
             labels = targets.ravel().astype(np.int64)
         else:
             raise ValueError("class_weight is for classes that exclude each other, not multi-label")
-    from sklearn.utils.class_weight import compute_sample_weight
+    if class_weight == "balanced":
+        from sklearn.utils.class_weight import compute_sample_weight
 
-    return compute_sample_weight(
-        class_weight, labels, indices=rows if class_weight == "balanced" else None
-    )
+        return compute_sample_weight("balanced", labels, indices=rows)
+    factors = np.ones(len(labels))
+    n_classes = max(targets.shape[1], 2)
+    for key, factor in class_weight.items():
+        if key not in range(n_classes):
+            raise ValueError(
+                f"class_weight has the key {key!r}, but the network's classes are "
+                f"0..{n_classes - 1}"
+            )
+        factors[labels == key] = real_number(f"class_weight[{key}]", factor)
+    return factors
 
 
 def rows(name, value, n_samples):

@@ -218,7 +218,10 @@ class Partitions:
             for of_round in self._rounds(training, group, history):
                 weight, loss = weight + of_round[0], loss + of_round[1]
         if not weight:
-            raise ValueError("X has no rows in any partition; at least one sample is needed")
+            raise ValueError(
+                "X has no rows in any partition, or all have the weight 0; at least one sample "
+                "with a weight is needed"
+            )
         history.loss.append(loss / weight)
 
     def _read(self, group):
@@ -288,16 +291,17 @@ class Partitions:
         if not math.isfinite(loss):
             what = f"the loss of a batch is {loss / (weight or 1):g}"
             raise TrainingDiverged(len(history.loss) + 1, what, history)
-        if weight:
-            with np.errstate(all="ignore"):
-                if self._local_steps is None:
-                    np.divide(numbers, weight, out=training.gradient, casting="same_kind")
-                    _step(training)
-                else:
-                    average = (numbers / weight).astype(numbers.dtype)
-                    memory.state[...] = average[1:]
-                    memory.counters[...] = np.array(counters) / weight
-                    network._parameters[...] = average[0]
+        with np.errstate(all="ignore"):
+            if (
+                self._local_steps is None
+            ):  # without weight a step with gradient 0, as in Network.fit
+                np.divide(numbers, weight or 1, out=training.gradient, casting="same_kind")
+                _step(training)
+            elif weight:
+                average = (numbers / weight).astype(numbers.dtype)
+                memory.state[...] = average[1:]
+                memory.counters[...] = np.array(counters) / weight
+                network._parameters[...] = average[0]
         if not network._backend.finite(network._parameters):
             raise TrainingDiverged(len(history.loss) + 1, "the weights are not finite", history)
         return weight, loss
@@ -369,7 +373,7 @@ def _checked(network, number, X, y, sample_weight=None):
     if len(X) == len(y) == 0:
         return None
     names = [f"{name} of partition {number}" for name in NAMES]
-    return network._data(X, y, sample_weight, names=names)
+    return network._data(X, y, sample_weight, names=names, part=True)
 
 
 def _length(data):

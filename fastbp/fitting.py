@@ -5,6 +5,7 @@
 
 import contextlib
 import inspect
+import itertools
 import warnings
 from dataclasses import dataclass
 
@@ -113,15 +114,22 @@ class Blocks:
 
     def begin(self):
         """Read and check the first block; returns self."""
-        try:
-            self._first = [self._read(next(self._waiting))]
-        except StopIteration:
-            raise ValueError("batches is empty; at least one is needed") from None
+        self._first = list(itertools.islice(self._filled(self._waiting), 1))
+        if not self._first:
+            raise ValueError("batches is empty; at least one sample is needed")
         self.batch_size = self._size_for(self._first[0])
         return self
 
+    def _filled(self, blocks):
+        """The blocks that have rows, as training.Data."""
+        return filter(None, map(self._read, blocks))
+
     def _read(self, block):
-        return self.network._data(*parts("a batch", block), **self._how)
+        X, y, weight = parts("a batch", block)
+        with contextlib.suppress(TypeError):  # what has no length is refused by _data
+            if len(X) == len(y) == 0:
+                return None
+        return self.network._data(X, y, weight, **self._how, part=True)
 
     def epochs_a_call(self, scheduled):
         return 1
@@ -136,11 +144,12 @@ class Blocks:
         waiting, self._waiting = self._waiting, None
         while self._first:  # let go of it while it is trained on
             yield self._first.pop()
-        yield from map(self._read, waiting)
+        yield from self._filled(waiting)
 
     def run(self, training, epochs, history, pace):
         """Train for an epoch."""
         loss = total = 0.0
+        rows = 0
         for block in self._all():
             training.take(block, self._size_for(block))
             part = History()
@@ -153,11 +162,17 @@ class Blocks:
             if part.interrupted:
                 history.interrupted = True
                 return
+            rows += len(block.X)
             weight = block.sample_weight  # by which the penalties' share counts too, here
             of_block = float(weight.sum(dtype=np.float64)) if weight.size else float(len(block.X))
             loss, total = loss + of_block * part.loss[0], total + of_block
-        if not total:
+        if not rows:
             raise ValueError("batches was empty when it was gone through again")
+        if not total:
+            raise ValueError(
+                "sample_weight or class_weight is zero for every sample of batches; at least one "
+                "must be positive"
+            )
         history.loss.append(loss / total)
 
 

@@ -146,7 +146,7 @@ class Problem:
         rules = regularizers.checked(m, l2=l2, frozen=frozen).rules[1:]
         frozen_biases = regularizers.indices("frozen_biases", frozen_biases, m)
         self.twin = in_double(net, net.backend)
-        self.data = self.twin._data(X, y, sample_weight)
+        self.data = self.twin._data(X, y, sample_weight).with_weight()
         n_parameters = sum(a.size for a in [*net.weights, *net.biases])
         self.all = np.empty(n_parameters)  # in the order W_1, b_1, W_2, ...
         penalties, free = np.zeros(n_parameters), np.ones(n_parameters, bool)

@@ -320,8 +320,8 @@ class Network(Exchange, Inspection, Online, Persistence):
             the penalties, and of the optimiser's momentum.
         class_weight : "balanced" or dict, optional
             For cross_entropy and log_loss, with labels: what the weights of samples of each
-            class are multiplied by, as ``sklearn.utils.class_weight.compute_sample_weight``
-            says.
+            class are multiplied by; classes that a dict does not name, by 1. "balanced" is what
+            ``sklearn.utils.class_weight.compute_sample_weight`` says.
         l1, l2 : float or sequence of float, default=0.0
             Add l1 Σ \|W\| + l2 / 2 Σ W² over all weights, not biases, to the loss of every
             batch; a number for all layers, or one for each entry of ``weights``.
@@ -440,18 +440,22 @@ class Network(Exchange, Inspection, Online, Persistence):
         class_weight=None,
         label_smoothing=0.0,
         rows=None,
+        part=False,
     ):
-        """Samples as the backends take them; balanced class weights are those of some rows."""
+        """Samples as the backends take them; balanced class weights are those of some rows.
+
+        If they are only a part of a training's, they may all have the weight 0.
+        """
         sizes, dtype = self.layout.sizes, self.layout.dtype
         X = checks.samples(X, sizes[0], dtype, names[0], self._backend.finite)
         labels, targets = checks.targets(
             y, len(X), sizes[-1], self.loss, self._loss, dtype, names[1]
         )
-        weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2])
+        weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2], part)
         if class_weight is not None:
             factors = checks.class_weights(class_weight, self.loss, labels, targets, rows)
             weight = factors * weight if weight.size else factors
-            weight = checks.weights_of_samples(weight, len(X), dtype, "class_weight")
+            weight = checks.weights_of_samples(weight, len(X), dtype, "class_weight", part)
         if label_smoothing != 0:
             labels, targets = regularizers.smooth(
                 (labels, targets), sizes[-1], self.loss, label_smoothing

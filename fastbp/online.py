@@ -51,7 +51,8 @@ class Online:
         ----------
         batches : iterable of (X, y) or (X, y, sample_weight)
             Each a batch, or a block of several; taken in their order. `ArrayStream`
-            and `ParquetStream` read them from files.
+            and `ParquetStream` read them from files. In some, all samples may have the weight 0
+            (see `fit`); those without rows are passed over.
         epochs : int, default=1
             How often to go through `batches`, which must start anew each time; an iterator or
             generator can be gone through once.
@@ -62,7 +63,7 @@ class Online:
             The number of steps in an epoch, which `CosineDecay` and `OneCycle` need; by default
             ``len(batches)`` where that is the same.
         class_weight : dict, optional
-            As for `fit`.
+            As for `fit`; not each of `batches` need have each class.
         label_smoothing : float, default=0.0
             As for `fit`.
         threads : int, optional

@@ -65,6 +65,7 @@ class Scores:
     """
 
     def __init__(self, scorers, loss, data):
+        data = data.with_weight()
         self.scorers = scorers
         self.X = data.X
         self.y = targets(loss, data)

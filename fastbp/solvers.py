@@ -58,6 +58,12 @@ class Samples:
             None if self.weight is None else self.weight[rows],
         )
 
+    def with_weight(self):
+        """The samples whose weight is not 0; all, if there are none."""
+        if self.weight is None or not self.weight.any() or self.weight.all():
+            return self
+        return self.take(np.flatnonzero(self.weight))
+
     def smooth(self, network, amount):
         """These with an amount of the targets' weight spread over all classes."""
         if amount == 0:

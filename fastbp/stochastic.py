@@ -164,6 +164,7 @@ class StochasticTraining(BaseEstimator):
         """The score on those samples, as a function of nothing."""
         if self.best_validation_score_ == -np.inf:
             self._best = network._parameters.copy()
+        validation = validation.with_weight()
         X = validation.X
         if not validation.sparse:
             X = np.require(X, network.layout.dtype, ["C", "A"])

@@ -34,6 +34,13 @@ class Data(NamedTuple):
     targets: np.ndarray
     sample_weight: np.ndarray
 
+    def with_weight(self):
+        """The samples whose weight is not 0, for what has no batches in which to keep a place."""
+        if self.sample_weight.all():
+            return self
+        kept = self.sample_weight > 0
+        return Data(*(array[kept] if len(array) else array for array in self))
+
 
 @dataclass
 class History:

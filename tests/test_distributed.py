@@ -88,6 +88,23 @@ def test_full_batch_is_that_of_fit(client, name):
     assert history.loss == pytest.approx(expected.loss, rel=1e-12)
 
 
+@pytest.mark.parametrize("options", [{"batch_size": None}, {"partitions_at_once": 1}])
+def test_partitions_without_weight(client, options):
+    """That of fit on all rows, or with a partition a step: that of fit_batches."""
+    net, X, y, X_parts, y_parts = start([10, 10, 10])
+    w = np.repeat([1.0, 0.0, 2.0], 10)
+    X[w == 0] = 1e300
+    X_parts, y_parts, w_parts = partitioned([10, 10, 10], X, y, w)
+    ref = copied(net)
+    options = {**options, "epochs": 2, "optimizer": OPTIMIZERS["momentum"]}
+    distributed.fit(
+        net, X_parts, y_parts, client=client, sample_weight=w_parts, shuffle=False, **options
+    )
+    size = 10 if options.pop("partitions_at_once", None) else 30
+    ref.fit(X, y, sample_weight=w, shuffle=False, **{**options, "batch_size": size})
+    assert error(parameters(net), parameters(ref)) < 1e-12
+
+
 def test_batches_are_shares_of_the_partitions(client):
     net, X, y, X_parts, y_parts = start([30, 60, 30])
     ref = copied(net)
@@ -339,6 +356,7 @@ def test_bad_arguments(client):
         (ValueError, "X has 3 partitions, but y has 2", {"y": y_parts.rechunk(15)}),
         (ValueError, "chunks of whole rows.*rechunk", {"X": X_parts.rechunk((10, 3))}),
         (ValueError, "no rows in any partition", {"X": X_parts[:0], "y": y_parts[:0]}),
+        (ValueError, "all have the weight 0", {"sample_weight": da.zeros(30, chunks=10)}),
         (ValueError, "batch_size must be at least 1", {"batch_size": 0}),
         (ValueError, "local_steps must be at least 1", {"local_steps": 0}),
         (ValueError, "partitions_at_once must be at least 1", {"partitions_at_once": 0}),
