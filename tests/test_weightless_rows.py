@@ -186,7 +186,9 @@ def test_of_estimators(kind, solver):
         X, y, w = data("squared_error", "float64", 1, overflowing)
         if kind is fastbp.MLPClassifier:
             y = np.arange(N) % 2
-        model = kind(hidden_layer_sizes=(9,), solver=solver, early_stopping=True, random_state=1, max_iter=20)
+        model = kind(
+            hidden_layer_sizes=(9,), solver=solver, early_stopping=True, random_state=1, max_iter=20
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # not converged
             model.fit(X, y.ravel(), sample_weight=w)
