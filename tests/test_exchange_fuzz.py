@@ -85,7 +85,11 @@ def damaged(content, rng):
 
 NUMBERS = [0, 1, -1, 2, 2**31 - 1, -(2**31), 2**62, -(2**63)]
 FLOATS = [0.0, -1.0, 1e-40, 1e38, float("inf"), float("nan")]
-OPERATORS = ["Gemm", "MatMul", "Add", "Softmax", "Constant", "Identity", "Max", "Erf", "Conv", ""]
+OPERATORS = [
+    *("Gemm", "MatMul", "Add", "Softmax", "Constant", "Identity", "Max", "Erf", "Conv", ""),
+    *("Cast", "Reshape", "Flatten", "Transpose", "Dropout", "ZipMap", "Concat"),
+]
+ATTRIBUTES = ["alpha", "beta", "transA", "transB", "axis", "value", "x", "to", "perm", "value_ints"]
 
 
 def rearranged(content, rng):
@@ -110,8 +114,10 @@ def rearranged(content, rng):
             case 5:
                 node.output[:] = rng.choice(names, 1).tolist()
             case 6:
-                key = str(rng.choice(["alpha", "beta", "transA", "transB", "axis", "value", "x"]))
-                value = rng.choice(FLOATS) if rng.integers(2) else int(rng.choice(NUMBERS))
+                key = str(rng.choice(ATTRIBUTES))
+                value = [float(rng.choice(FLOATS)), int(rng.choice(NUMBERS)), [1, 0]][
+                    rng.integers(3)
+                ]
                 node.attribute.append(onnx.helper.make_attribute(key, value))
             case 7:
                 graph.node.append(node)

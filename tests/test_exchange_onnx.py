@@ -75,6 +75,52 @@ def test_activations_far_out(activation, tmp_path):
     )
 
 
+@pytest.mark.parametrize("opset", range(9, 29))
+def test_every_opset(opset, rng, tmp_path):
+    """The checker takes it, and onnxruntime computes the same with it."""
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip("the installed onnx does not know it")
+    X = 5 * rng.standard_normal((20, 3))
+    for dtype in DTYPES:
+        # All activations, one behind the other: an error in one shows in the outputs.
+        net = make_network(
+            [3, *[4] * len(ACTIVATIONS), 2], "cross_entropy", "numpy", dtype, ACTIVATIONS
+        )
+        net.to_onnx(tmp_path / "net.onnx", opset=opset)
+        model = onnx.load(tmp_path / "net.onnx")
+        onnx.checker.check_model(model, full_check=True)
+        assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
+        runtime = pytest.importorskip("onnxruntime")
+        try:
+            h = run(tmp_path / "net.onnx", X, dtype)
+        except runtime.capi.onnxruntime_pybind11_state.Fail as reason:
+            assert "official released onnx opset" in str(reason)  # an older onnxruntime
+            pytest.skip(str(reason))
+        assert error(h, net.predict(X)) < ROUNDING[dtype]
+        again = fastbp.Network.from_onnx(tmp_path / "net.onnx")
+        assert again.layout == net.layout
+        assert np.array_equal(parameters(again), parameters(net))
+
+
+def test_default_opset(tmp_path):
+    fastbp.Network([2, 1], loss="squared_error").to_onnx(tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    assert (model.opset_import[0].version, model.ir_version) == (17, 8)
+
+
+@pytest.mark.parametrize("opset", [8, 0, -1, 29, 10**30])
+def test_opsets_out_of_range(opset, tmp_path):
+    with pytest.raises(ValueError, match=rf"opset must be from 9 to 2\d, got {opset}"):
+        fastbp.Network([2, 1], loss="squared_error").to_onnx(tmp_path / "net.onnx", opset=opset)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("opset", [17.0, "17", None, True])
+def test_opset_must_be_a_whole_number(opset, tmp_path):
+    with pytest.raises(TypeError, match="opset must be a whole number, got"):
+        fastbp.Network([2, 1], loss="squared_error").to_onnx(tmp_path / "net.onnx", opset=opset)
+
+
 def test_trained_goes_on_training(tmp_path):
     X, y = make_data("cross_entropy", 40, 3, 4)
     net = make_network([3, 8, 4], "cross_entropy", "auto")
@@ -112,18 +158,23 @@ def test_from_torch_exporter(opset, rng, tmp_path):
 class Written:
     """A small graph put together by hand."""
 
-    def __init__(self, nodes, rng, n_in=3, outputs=("h",), **constants):
+    def __init__(self, nodes, rng, n_in=3, outputs=("h",), shape=("n", 3), opset=17, **constants):
         constants = {"W": (n_in, 4), "b": (4,), "V": (4, 2), "c": (2,), **constants}
         self.arrays = {
             name: rng.standard_normal(value) if isinstance(value, tuple) else np.array(value)
             for name, value in constants.items()
         }
-        info = [helper.make_tensor_value_info(o, TensorProto.DOUBLE, None) for o in outputs]
-        x = [helper.make_tensor_value_info("x", TensorProto.DOUBLE, ["n", n_in])]
+        kinds = {"label": TensorProto.INT64}
+        info = [
+            helper.make_tensor_value_info(o, kinds.get(o, TensorProto.DOUBLE), None)
+            for o in outputs
+        ]
+        x = [helper.make_tensor_value_info("x", TensorProto.DOUBLE, shape)]
         self.tensors = [numpy_helper.from_array(a, name) for name, a in self.arrays.items()]
         nodes = [helper.make_node(node[0], *node[1:3], **dict(node[3:])) for node in nodes]
         graph = helper.make_graph(nodes, "g", x, info, self.tensors)
-        self.model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 1)]
+        self.model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
     def read(self, folder, **options):
         (folder / "model.onnx").write_bytes(self.model.SerializeToString())
@@ -145,8 +196,8 @@ def test_matmul_and_add_as_of_sklearn_writers(rng, tmp_path):
         ("Sigmoid", ["u"], ["h"]),
         ("ArgMax", ["h"], ["label"]),
     ]
-    file = Written(nodes, rng, b=(1, 4), outputs=("label", "h"))
-    with pytest.raises(ValueError, match=r"pass output=.*\['label', 'h'\]"):
+    file = Written(nodes, rng, b=(1, 4), outputs=("label", "s", "h"))
+    with pytest.raises(ValueError, match=r"pass output=.*\['label', 's', 'h'\]"):
         file.read(tmp_path)
     net = file.read(tmp_path, output="h")
     X = rng.standard_normal((20, 3))
@@ -167,6 +218,239 @@ def test_gemm_with_factors(rng, tmp_path):
     X, a = rng.standard_normal((20, 3)), file.arrays
     wanted = np.tanh(0.5 * X @ a["W"].T + 2 * a["b"]) @ a["V"]
     assert error(file.read(tmp_path).predict(X), wanted) < ROUNDING["float64"]
+
+
+def of_skl2onnx(hidden, end):
+    """The nodes that skl2onnx writes for scikit-learn's perceptrons."""
+    return [
+        ("Cast", ["x"], ["cast"], ("to", TensorProto.DOUBLE)),
+        matmul("W", "cast", "m1"),
+        ("Add", ["m1", "b"], ["s1"]),
+        (hidden, ["s1"], ["r"]),
+        matmul("V", "r", "m2"),
+        ("Identity", ["b"], ["b2"]),  # of equal arrays it keeps one
+        ("Add", ["m2", "b2"], ["s2"]),
+        *end,
+    ]
+
+
+LABELS = [
+    ("ArgMax", ["h"], ["a"], ("axis", 1)),
+    ("ArrayFeatureExtractor", ["classes", "a"], ["f"], ("domain", "ai.onnx.ml")),
+    ("Cast", ["f"], ["label"], ("to", TensorProto.INT64)),
+]
+ENDS = {
+    "regressor": [("Identity", ["s2"], ["p"]), ("Reshape", ["p", "column"], ["h"])],
+    "multiclass": [("Softmax", ["s2"], ["h"]), *LABELS],
+    "binary": [
+        ("Sigmoid", ["s2"], ["p"]),
+        ("Sub", ["one", "p"], ["q"]),
+        ("Concat", ["q", "p"], ["h"], ("axis", 1)),
+        *LABELS,
+    ],
+    "multilabel": [("Sigmoid", ["s2"], ["h"]), *LABELS],
+}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("kind", ENDS)
+def test_perceptrons_of_scikit_learn_as_skl2onnx_writes_them(kind, zipped, rng, tmp_path):
+    n = 1 if kind in ("regressor", "binary") else 3
+    nodes = of_skl2onnx("Tanh", ENDS[kind])
+    if zipped and kind != "regressor":
+        labels = ("classlabels_strings", [f"class {i}" for i in range(max(n, 2))])
+        nodes.append(("ZipMap", ["h"], ["map"], ("domain", "ai.onnx.ml"), labels))
+    output = nodes[-1][2][0] if zipped else "h"
+    arrays = {"W": (3, n), "b": (1, n), "V": (n, n), "one": 1.0, "column": np.array([-1, 1])}
+    outputs = ("h",) if kind == "regressor" else ("label", output)
+    file = Written(nodes, rng, outputs=outputs, classes=np.arange(3), **arrays)
+    net = file.read(tmp_path)  # no need to say which output: the other one is a label
+    X, a = rng.standard_normal((20, 3)), file.arrays
+    s = np.tanh(X @ a["W"] + a["b"]) @ a["V"] + a["b"]
+    h = {
+        "regressor": s,
+        "multiclass": np.exp(s) / np.exp(s).sum(axis=1, keepdims=True),
+        "multilabel": 1 / (1 + np.exp(-s)),
+        "binary": np.hstack([1 / (1 + np.exp(s)), 1 / (1 + np.exp(-s))]),
+    }[kind]
+    assert net.predict(X).shape == h.shape
+    assert error(net.predict(X), h) < ROUNDING["float64"]
+    wanted = {"regressor": "squared_error", "multilabel": "log_loss"}
+    assert net.loss == wanted.get(kind, "cross_entropy")
+
+
+@pytest.mark.parametrize("opset", [12, 17])
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_shared_biases_and_flatten_as_of_torch(free, opset, rng, tmp_path):
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    module = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 4), nn.Flatten())
+    with torch.no_grad():
+        module[3].bias.copy_(module[1].bias)  # equal arrays are written once
+    path = tmp_path / "torch.onnx"
+    names = {"input_names": ["x"], "dynamic_axes": {"x": {0: "n"}}} if free else {}
+    example = (torch.zeros(2, 1, 2, 3),)
+    torch.onnx.export(module, example, path, dynamo=False, opset_version=opset, **names)
+    assert {"Identity", "Flatten"} <= {node.op_type for node in onnx.load(path).graph.node}
+    net = fastbp.Network.from_onnx(path)
+    assert net.layout.sizes == (6, 4, 4)
+    X = rng.standard_normal((20, 1, 2, 3)).astype(np.float32)
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(X)).numpy()
+    assert error(net.predict(X.reshape(20, 6)), wanted) < ROUNDING["float32"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_dropout_in_training_mode_is_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Dropout(), torch.nn.Linear(3, 1))
+    mode = torch.onnx.TrainingMode.TRAINING
+    path = tmp_path / "torch.onnx"
+    torch.onnx.export(module, (torch.zeros(2, 2),), path, dynamo=False, training=mode)
+    with pytest.raises(ValueError, match=r"\(Dropout\): is in training mode"):
+        fastbp.Network.from_onnx(path)
+
+
+# Nodes between the input and the layer "W" -> the shape of the input.
+KEPT = {
+    "reshape -1": ([("Reshape", ["x", "rows"], ["y"])], ["n", 3]),
+    "reshape 0": ([("Reshape", ["x", "same"], ["y"])], ["n", 3]),
+    "reshape image": ([("Reshape", ["x", "rows"], ["y"])], ["n", 1, 3]),
+    "reshape fixed": ([("Reshape", ["x", "five"], ["y"])], [5, 3, 1]),
+    "flatten image": ([("Flatten", ["x"], ["y"])], [None, 3, 1, 1]),
+    "flatten unknown": ([("Flatten", ["x"], ["y"], ("axis", 1))], None),
+    "flatten from behind": ([("Flatten", ["x"], ["y"], ("axis", -1))], ["n", 3]),
+    "cast": ([("Cast", ["x"], ["y"], ("to", TensorProto.DOUBLE))], ["n", 3]),
+    "dropout": ([("Dropout", ["x", "", "false"], ["y"])], ["n", 3]),
+}
+CHANGED = {
+    "cast": ([("Cast", ["x"], ["y"], ("to", 1))], ["n", 3], "casts float64 to float32"),
+    "reshape rows": ([("Reshape", ["x", "rows"], ["y"])], ["n", 6], "not certain to keep the rows"),
+    "reshape unknown": ([("Reshape", ["x", "rows"], ["y"])], None, "of unknown, which is not"),
+    "reshape any": ([("Reshape", ["x", "any"], ["y"])], ["n", 3], "not certain to keep the rows"),
+    "reshape five": ([("Reshape", ["x", "five"], ["y"])], ["n", 3], "not certain to keep the rows"),
+    "reshape cube": ([("Reshape", ["x", "cube"], ["y"])], ["n", 3], "not certain to keep the rows"),
+    "reshape zero": (
+        [("Reshape", ["x", "same"], ["y"], ("allowzero", 1))],
+        ["n", 3],
+        "not certain to keep the rows",
+    ),
+    "flatten all": ([("Flatten", ["x"], ["y"], ("axis", 0))], ["n", 3], "its axis is 0"),
+    "flatten rows": ([("Flatten", ["x"], ["y"], ("axis", 2))], ["n", 1, 3], "its axis is 2"),
+    "flatten last": ([("Flatten", ["x"], ["y"], ("axis", -1))], ["n", 1, 3], "its axis is -1"),
+    "transpose": ([("Transpose", ["x"], ["y"])], ["n", 3], "not a matrix of constants"),
+    "dropout": ([("Dropout", ["x", "", "true"], ["y"])], ["n", 3], "in training mode"),
+    "dropout asked": ([("Dropout", ["x", "", "x"], ["y"])], ["n", 3], "in training mode"),
+    "axes": ([("Identity", ["x"], ["y"])], ["n", 1, 3], r"shape \['n', 1, 3\] by a matrix of"),
+    "width": ([("Identity", ["x"], ["y"])], ["n", 4], r"shape \['n', 4\] by a matrix of shape"),
+    "concat": ([("Concat", ["x", "x"], ["y"], ("axis", 1))], ["n", 3], "only join the probab"),
+}
+SHAPES = {
+    "rows": [-1, 3],
+    "same": [0, 0],
+    "five": [5, 3],
+    "any": [-1, -1],
+    "cube": [0, 1, 3],
+    "false": False,
+    "true": True,
+}
+
+
+def behind(nodes, shape, rng):
+    last = [("MatMul", ["y", "W"], ["m"]), ("Add", ["m", "b"], ["h"])]
+    return Written([*nodes, *last], rng, shape=shape, **{k: np.array(v) for k, v in SHAPES.items()})
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_changes_nothing_is_passed_over(name, rng, tmp_path):
+    nodes, shape = KEPT[name]
+    file = behind(nodes, shape, rng)
+    X = rng.standard_normal((5, 3))
+    wanted = X @ file.arrays["W"] + file.arrays["b"]
+    assert error(file.read(tmp_path).predict(X), wanted) < ROUNDING["float64"]
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_changes_rows_or_values_is_refused(name, rng, tmp_path):
+    nodes, shape, message = CHANGED[name]
+    with pytest.raises(ValueError, match=message):
+        behind(nodes, shape, rng).read(tmp_path)
+
+
+def test_constants_by_way_of_nodes(rng, tmp_path):
+    """Transposed, shared and written as Constants of every form."""
+    whole = helper.make_tensor("", TensorProto.INT64, [2], [-1, 4])
+    nodes = [
+        ("Transpose", ["U"], ["W"], ("perm", [1, 0])),
+        ("Identity", ["b"], ["b2"]),
+        ("Gemm", ["x", "W", "b2"], ["s"]),
+        ("Constant", [], ["shape"], ("value_ints", [0, -1])),
+        ("Reshape", ["s", "shape"], ["s2"]),
+        ("Constant", [], ["shape2"], ("value", whole)),
+        ("Identity", ["shape2"], ["shape3"]),
+        ("Reshape", ["s2", "shape3"], ["s3"]),
+        ("Constant", [], ["slope"], ("value_float", 0.01)),
+        ("Mul", ["s3", "slope"], ["low"]),
+        ("Max", ["s3", "low"], ["r"]),
+        ("Gemm", ["r", "V", "c"], ["h"]),
+    ]
+    file = Written(nodes, rng, W=(1, 1), U=(4, 3))
+    file.model.graph.initializer.remove(file.tensors[0])
+    net = file.read(tmp_path)
+    assert net.layout.activations == ("leaky_relu",)
+    X, a = rng.standard_normal((5, 3)), file.arrays
+    s = X @ a["U"].T + a["b"]
+    assert error(net.predict(X), np.maximum(s, 0.01 * s) @ a["V"] + a["c"]) < ROUNDING["float64"]
+
+
+@pytest.mark.parametrize("bound", [100.0, 1e4, 1e38])
+def test_a_bound_far_out_makes_another_function(bound, rng, tmp_path):
+    nodes = [LINEAR, ("Relu", ["s"], ["t"]), ("Min", ["t", "bound"], ["r"]), LAST]
+    with pytest.raises(ValueError, match="behind linear layer 1 is none"):
+        Written(nodes, rng, bound=bound).read(tmp_path)
+
+
+def test_functions_that_overflow_where_they_need_not(rng, tmp_path):
+    nodes = [
+        *(LINEAR, ("Exp", ["s"], ["e"]), ("Add", ["e", "one"], ["t"]), ("Log", ["t"], ["r"])),
+        LAST,
+    ]
+    assert Written(nodes, rng, one=1.0).read(tmp_path).layout.activations == ("softplus",)
+
+
+@pytest.mark.parametrize("opset", [6, 99])
+def test_opsets_that_are_not_known(opset, rng, tmp_path):
+    file = Written([("Gemm", ["x", "W", "b"], ["h"])], rng)
+    file.model.opset_import[0].version = opset
+    with pytest.raises(ValueError, match=rf"one opset from 7 to \d+ .* got \[{opset}\]"):
+        file.read(tmp_path)
+    del file.model.opset_import[:]
+    with pytest.raises(ValueError, match=r"got \[\]"):
+        file.read(tmp_path)
+
+
+def test_types_and_names_of_the_graph(rng, tmp_path):
+    nodes = [("Gemm", ["x", "W", "b"], ["h"])]
+    for kind, name in [(TensorProto.INT64, "int64"), (TensorProto.FLOAT16, "float16")]:
+        file = Written(nodes, rng)
+        file.model.graph.input[0].type.tensor_type.elem_type = kind
+        with pytest.raises(ValueError, match=f"the input 'x' holds {name}, but a Network takes"):
+            file.read(tmp_path)
+    file.model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    with pytest.raises(ValueError, match="holds float32, but the weights float64"):
+        file.read(tmp_path)
+    file = Written(nodes, rng)
+    file.model.graph.initializer.append(file.tensors[0])
+    with pytest.raises(ValueError, match="have the same name"):
+        file.read(tmp_path)
+    file = Written(nodes, rng)
+    file.model.graph.node[0].domain = "com.microsoft"
+    with pytest.raises(ValueError, match=r"\(Gemm\): Gemm of com.microsoft is not part of"):
+        file.read(tmp_path)
+    half = Written(nodes, rng, W=np.ones((3, 4), np.float16))
+    with pytest.raises(ValueError, match="constant 'W' is neither float32 nor float64"):
+        half.read(tmp_path)
 
 
 LINEAR = ("Gemm", ["x", "W", "b"], ["s"])

@@ -28,24 +28,27 @@ class Exchange:
     _loss: Any
     _check_parameters: Callable
 
-    def to_onnx(self, path: StrPath) -> None:
+    def to_onnx(self, path: StrPath, *, opset: int = 17) -> None:
         """Write this network as an ONNX file.
 
         Parameters
         ----------
         path : str or path-like
             Where to write; a file that is there is replaced.
+        opset : int, default=17
+            The version of ONNX's operators, from 9 to 28 (or to what the installed onnx knows).
+            Whatever reads the file must know it: onnxruntime knows 17 since 1.12 (2022).
 
         Notes
         -----
-        The graph (opset 17) has one input ``X`` of shape (n_samples, n_0) and one output ``h``,
+        The graph has one input ``X`` of shape (n_samples, n_0) and one output ``h``,
         h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is free. Needs the
         package onnx: ``pip install 'fastbp[onnx]'``.
         """
         from .onnx_export import to_onnx
 
         self._check_parameters()
-        to_onnx(self, path, self._loss.output_activation)
+        to_onnx(self, path, self._loss.output_activation, opset)
 
     @classmethod
     def from_onnx(
@@ -64,7 +67,8 @@ class Exchange:
             The file: linear layers (Gemm, or MatMul and Add) with activations between them, in
             whatever operators they are written.
         output : str, optional
-            Which of the graph's outputs is that of the network, if it has several.
+            Which of the graph's outputs is that of the network, if it has several that are not
+            labels.
         loss : str or callable, optional
             What to minimise in further training, as for `from_torch`.
         backend : {"auto", "cython", "numba", "numpy"} or None, default=None

@@ -14,14 +14,19 @@ try:
 except ImportError as error:
     raise ImportError("exchange with ONNX needs onnx: pip install 'fastbp[onnx]'") from error
 
-# Old enough to be read by onnxruntime 1.12 (2022) and everything since.
-OPSET, IR_VERSION = 17, 8
+# Erf came with the oldest; the newest is what the tests have seen onnxruntime run.
+OPSETS = range(9, 29)
 # A Protocol Buffers message can be no larger.
 MOST_BYTES = 2**31 - 1
 
 
-def to_onnx(net, path, output):
+def to_onnx(net, path, output, opset):
     """See Network.to_onnx."""
+    newest = min(OPSETS[-1], onnx.defs.onnx_opset_version())
+    if isinstance(opset, bool) or not isinstance(opset, (int, np.integer)):
+        raise TypeError(f"opset must be a whole number, got {opset!r}")
+    if not OPSETS[0] <= opset <= newest:
+        raise ValueError(f"opset must be from {OPSETS[0]} to {newest}, got {opset}")
     if net._parameters.nbytes > MOST_BYTES:
         raise ValueError(
             f"an ONNX file holds at most {MOST_BYTES:,} bytes, "
@@ -34,6 +39,7 @@ def to_onnx(net, path, output):
         h = ACTIVATIONS[name](graph, s)
     graph.add("Identity", h, output="h")
     sizes = net.layout.sizes
+    opset_id = helper.make_opsetid("", int(opset))
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -42,8 +48,8 @@ def to_onnx(net, path, output):
             [helper.make_tensor_value_info("h", graph.type, ["n_samples", sizes[-1]])],
             graph.constants,
         ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        opset_imports=[opset_id],
+        ir_version=helper.find_min_ir_version_for([opset_id]),
         producer_name="fastbp",
     )
     checker.check_model(model, full_check=True)

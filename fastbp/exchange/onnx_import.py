@@ -2,7 +2,8 @@
 
 Nothing of the file is run. Linear layers are read from Gemm, MatMul and Add. What stands between
 them is a function of one number, which different writers spell differently (GELU is one operator
-or five): it is computed at some points and compared with the activations that a Network has.
+or five): it is computed at some points and compared with the activations that a Network has. What
+writers put around the layers (casts, reshapes, maps of labels) must leave rows and values alone.
 """
 
 import math
@@ -17,17 +18,23 @@ from ..backends.numpy_ import elementwise
 from .chain import LOSSES, Chain, network_of
 from .onnx_export import MOST_BYTES, onnx
 
-# Where functions are compared: dense near 0, wide, and not at special places only.
-POINTS = np.concatenate([np.linspace(-12, 12, 97), np.random.default_rng(0).normal(0, 30, 96)])
+# Where functions are compared: dense near 0, wide, and not at special places only. Far out lie the
+# bounds that some functions have, such as min(relu(s), 1000).
+FAR = np.geomspace(100, 1e300, 150)
+POINTS = np.concatenate(
+    [np.linspace(-12, 12, 97), np.random.default_rng(0).normal(0, 30, 96), -FAR, FAR]
+)
 POINTS.flags.writeable = False
 TOLERANCE = 1e-6  # constants of float32 files are only as good as that
-FLOATS = {onnx.TensorProto.FLOAT: "<f4", onnx.TensorProto.DOUBLE: "<f8"}
-ATTRIBUTES = {
-    onnx.AttributeProto.FLOAT: "f",
-    onnx.AttributeProto.INT: "i",
-    onnx.AttributeProto.STRING: "s",
-    onnx.AttributeProto.TENSOR: "t",
+# Types of tensors that are read -> NumPy's, and where a tensor has its numbers if not in bytes.
+FLOATS = {
+    onnx.TensorProto.FLOAT: ("<f4", "float_data"),
+    onnx.TensorProto.DOUBLE: ("<f8", "double_data"),
 }
+INTEGERS = {onnx.TensorProto.INT64: ("<i8", "int64_data")}
+BOOLEANS = {onnx.TensorProto.BOOL: ("|b1", "int32_data")}
+# Before this one, Add and others had rules of their own for shapes.
+OLDEST_OPSET = 7
 SOFTMAX = "softmax"
 
 
@@ -40,6 +47,7 @@ class Signal(NamedTuple):
 
     stage: int
     values: np.ndarray | str  # at POINTS; or SOFTMAX, the function that is not elementwise
+    shape: tuple[int | None, ...] | None  # rows first; None for what is free or not stated
 
 
 def _erf(x):
@@ -78,9 +86,11 @@ ELEMENTWISE: dict[str, Callable] = {
 }
 KNOWN = {function.__name__: function for function, _ in elementwise.ACTIVATIONS.values()}
 KNOWN["exp"] = np.exp
-# What these say of training does not concern predictions.
-PASSED_OVER = ("Identity", "Dropout")
-OPERATORS = ("Gemm", "MatMul", "Softmax", "Constant", *PASSED_OVER, *ELEMENTWISE)
+# Operators that must change nothing, where they are not of constants.
+PASSED_OVER = ("Identity", "Dropout", "Cast", "Reshape", "Flatten", "ZipMap")
+OPERATORS = (
+    *("Gemm", "MatMul", "Softmax", "Constant", "Transpose", "Concat", *PASSED_OVER, *ELEMENTWISE),
+)
 
 
 def from_onnx(cls, path, output, loss, backend):
@@ -88,6 +98,7 @@ def from_onnx(cls, path, output, loss, backend):
     model = read(path)
     if len(model.functions):
         raise ValueError(f"{path} defines functions of its own; inline them before exporting")
+    _check_opset(model)
     graph = model.graph
     reader = Reader(graph)
     name = _choose_output(graph, output)
@@ -111,13 +122,31 @@ def read(path):
     return model
 
 
+def _check_opset(model):
+    """What operators mean depends on the version of their set."""
+    versions = {o.version for o in model.opset_import if o.domain in ("", "ai.onnx")}
+    newest = onnx.defs.onnx_opset_version()
+    if len(versions) != 1 or not OLDEST_OPSET <= min(versions) <= newest:
+        raise ValueError(
+            f"the file must state one opset from {OLDEST_OPSET} to {newest} (the newest that the "
+            f"installed onnx knows), got {sorted(versions)}; onnx.version_converter converts files"
+        )
+
+
 def _choose_output(graph, wanted):
     names = [value.name for value in graph.output]
-    if wanted is None and len(names) == 1:
-        return names[0]
+    # Classifiers have labels besides, and those are no numbers of a network.
+    numbers = [value.name for value in graph.output if not _holds_labels(value.type)]
+    if wanted is None and len(numbers) == 1:
+        return numbers[0]
     if wanted not in names:
         raise ValueError(f"pass output=, one of the graph's outputs: {names}; got {wanted!r}")
     return wanted
+
+
+def _holds_labels(kind):
+    labels = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.STRING)
+    return kind.HasField("tensor_type") and kind.tensor_type.elem_type in labels
 
 
 def _needed(graph, output):
@@ -135,32 +164,53 @@ class Reader:
 
     def __init__(self, graph):
         self.constants = {tensor.name: tensor for tensor in graph.initializer}
-        inputs = [v.name for v in graph.input if v.name not in self.constants]
+        if len(self.constants) < len(graph.initializer):
+            raise ValueError("two of the graph's initializers have the same name")
+        inputs = [v for v in graph.input if v.name not in self.constants]
         if len(inputs) != 1:
-            raise ValueError(f"a Network has one input, but the graph has {len(inputs)}: {inputs}")
-        self.signals = {inputs[0]: Signal(0, POINTS)}
+            names = [v.name for v in inputs]
+            raise ValueError(f"a Network has one input, but the graph has {len(names)}: {names}")
+        kind = inputs[0].type.tensor_type
+        if kind.elem_type not in FLOATS:
+            raise ValueError(
+                f"the input {inputs[0].name!r} holds {_name_of(kind.elem_type)}, but a Network "
+                "takes float32 or float64"
+            )
+        self.type = kind.elem_type
+        shape = None
+        if kind.HasField("shape"):
+            shape = tuple(d.dim_value if d.dim_value > 0 else None for d in kind.shape.dim)
+        self.signals = {inputs[0].name: Signal(0, POINTS, shape)}
         self.weights: list[np.ndarray] = []
         self.biases: list[np.ndarray] = []
         self.activations: list[str] = []
         self.stage = 0
+        self.rows: int | None = None  # how many, if the file says so
 
     def visit(self, node):
         """Take in a node, or say why it has no place in a Network."""
         place, name = f"node {node.name or node.output[0]!r} ({node.op_type})", node.output[0]
         try:
-            if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
+            domains = ("ai.onnx.ml",) if node.op_type == "ZipMap" else ("", "ai.onnx")
+            if node.domain not in domains or node.op_type not in OPERATORS:
+                domain = f" of {node.domain}" if node.domain else ""
                 raise ValueError(
-                    f"is not part of a multi-layer perceptron, which has {', '.join(OPERATORS)}"
+                    f"{node.op_type}{domain} is not part of a multi-layer perceptron, which has "
+                    f"{', '.join(OPERATORS)}"
                 )
-            if name in self.signals or name in self.constants:
-                raise ValueError(f"gives its output {name!r} the name of another one")
-            attributes = {a.name: _value(a) for a in node.attribute}
+            for output in node.output:
+                if output in self.signals or output in self.constants:
+                    raise ValueError(f"gives its output {output!r} the name of another one")
+            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             if node.op_type == "Constant":
-                if not isinstance(attributes.get("value"), onnx.TensorProto):
-                    raise ValueError("has no tensor as its value")
-                self.constants[name] = attributes["value"]
+                self.constants[name] = _constant(**attributes)
+            elif not node.input:
+                raise ValueError("has no input")
+            elif node.op_type == "Identity" and node.input[0] in self.constants:
+                self.constants[name] = self.constants[node.input[0]]
             else:
-                self.signals[name] = self._signal(node.op_type, node.input, attributes)
+                result = self._result(node.op_type, node.input, attributes)
+                (self.signals if isinstance(result, Signal) else self.constants)[name] = result
         except (TypeError, ValueError) as error:
             raise ValueError(f"{place}: {error}") from None
 
@@ -175,28 +225,39 @@ class Reader:
             raise ValueError(
                 f"the graph ends in {name}, but a Network's output is one of {', '.join(LOSSES)}"
             )
+        if all(_type_of(W) != self.type for W in self.weights):
+            raise ValueError(
+                f"the input holds {_name_of(self.type)}, but the weights {self.weights[0].dtype}"
+            )
         return Chain(self.weights, self.biases, self.activations, name)
 
-    def _input(self, name):
+    def _input(self, name, types=FLOATS):
         if name in self.signals:
             return self.signals[name]
         if name not in self.constants:
             raise ValueError(f"its input {name!r} comes from nowhere before it")
         try:
-            return array_of(self.constants[name])
+            return array_of(self.constants[name], types)
         except ValueError as error:
             raise ValueError(f"its constant {name!r} {error}") from None
 
-    def _signal(self, operator, names, attributes):
-        """What an operator makes of its inputs."""
-        # Dropout has further inputs, which do not concern predictions.
+    def _result(self, operator, names, attributes):
+        """What an operator makes of its inputs: a Signal, or an array if they are constants."""
+        # Further inputs of those passed over are no numbers that the first is combined with.
         inputs = [self._input(name) for name in (names[:1] if operator in PASSED_OVER else names)]
         signals = [x for x in inputs if isinstance(x, Signal)]
+        if operator == "Transpose":
+            return _transposed(*inputs, **attributes)
+        if operator == "Cast":
+            self._check_cast(inputs[0], **attributes)
+            return inputs[0]
         if not signals:
             raise ValueError("does not depend on the graph's input")
         self._check_chain(signals)
         if operator in PASSED_OVER:
-            return signals[0]
+            return self._passed_over(operator, signals[0], names[1:], attributes)
+        if operator == "Concat":
+            return self._both_classes(*inputs, **attributes)
         if operator == "Gemm":
             return self._linear(*inputs, **attributes)
         if operator == "MatMul":
@@ -211,7 +272,78 @@ class Reader:
                 return self._add_bias(constants[0])
         arguments = [x.values if isinstance(x, Signal) else _scalar(x) for x in inputs]
         with np.errstate(all="ignore"):
-            return Signal(self.stage, ELEMENTWISE[operator](*arguments, **attributes))
+            values = ELEMENTWISE[operator](*arguments, **attributes)
+        return signals[0]._replace(values=values)
+
+    def _check_cast(self, x, to, saturate=1, round_mode=b"up"):
+        """Any other cast rounds, or makes numbers that the graph's input cannot hold."""
+        there = self.type if isinstance(x, Signal) else _type_of(x)
+        if to != there:
+            raise ValueError(
+                f"casts {_name_of(there)} to {_name_of(to)}, but a Network has one dtype from its "
+                "input to its output"
+            )
+
+    def _passed_over(self, operator, x, others, attributes):
+        """The same signal, if the operator leaves its rows and values alone."""
+        if operator == "Reshape":
+            return self._reshaped(x, *others, **attributes)
+        if operator == "Flatten":
+            return self._flattened(x, **attributes)
+        if operator == "Dropout" and len(others) > 1 and others[1]:
+            training = self._input(others[1], BOOLEANS)
+            if isinstance(training, Signal) or training.any():
+                raise ValueError("is in training mode; export the model for predictions")
+        if operator == "ZipMap":
+            labels = sum(len(values) for values in attributes.values())
+            if not x.shape or labels != x.shape[-1]:
+                raise ValueError(f"has {labels} labels for an output of shape {x.shape}")
+        return x
+
+    def _flattened(self, x, axis=1):
+        """Rows stay what they are if it is the axes behind the first that are joined."""
+        if axis != 1 and (not x.shape or axis != 1 - len(x.shape)):
+            raise ValueError(f"joins rows: its axis is {axis}, and only 1 keeps them apart")
+        return x._replace(shape=(x.shape[0], _product(x.shape[1:])) if x.shape else (None, None))
+
+    def _reshaped(self, x, name, allowzero=0):
+        target = self._input(name, INTEGERS)
+        if isinstance(target, Signal) or target.ndim != 1:
+            raise ValueError("has no constant shape")
+        shape = x.shape or (None, None)
+        rows, width = shape[0], _product(shape[1:])
+        zero = set() if allowzero else {0}  # it copies what was there
+        same_rows = zero | {rows}
+        same_width = {width} | (zero if len(shape) == 2 else set())
+        if len(target) == 2:
+            n, m = target.tolist()
+            if (n in same_rows and m in same_width | {-1}) or (n == -1 and m in same_width - {0}):
+                return x._replace(shape=(rows, width))
+        raise ValueError(
+            f"makes the shape {target.tolist()} of {_shown(x.shape)}, which is not certain to keep "
+            "the rows"
+        )
+
+    def _both_classes(self, *parts, axis):
+        """Columns 1 - sigmoid(s) and sigmoid(s), as classifiers of two classes end: a softmax of
+        0 and s."""
+        sigmoid = elementwise.sigmoid(POINTS)
+        if not (
+            axis in (1, -1)
+            and len(parts) == 2
+            and all(isinstance(x, Signal) for x in parts)
+            and self.weights
+            and self.weights[-1].shape[1] == 1
+            and _same(parts[0].values, 1 - sigmoid)
+            and _same(parts[1].values, sigmoid)
+        ):
+            raise ValueError(
+                "may only join the probabilities of two classes, 1 - sigmoid(s) and sigmoid(s)"
+            )
+        W, b = self.weights[-1], self.biases[-1]
+        self.weights[-1] = np.hstack([np.zeros_like(W), W])
+        self.biases[-1] = np.hstack([np.zeros_like(b), b])
+        return self._next_stage()._replace(values=SOFTMAX)
 
     def _check_chain(self, signals):
         if any(x.stage != self.stage for x in signals):
@@ -220,17 +352,24 @@ class Reader:
     def _next_stage(self):
         """The output of the last linear layer as it is now."""
         self.stage += 1
-        return Signal(self.stage, POINTS)
+        return Signal(self.stage, POINTS, (self.rows, len(self.biases[-1])))
 
     def _linear(self, h, W, b=None, alpha=1.0, beta=1.0, transA=0, transB=0):
         """s = alpha h W + beta b: one more layer."""
         if not isinstance(h, Signal) or isinstance(W, Signal) or W.ndim != 2 or transA:
             raise ValueError("must multiply rows by a matrix of constants")
+        W = _scaled(W.T if transB else W, alpha)
         if self.weights:
             self.activations.append(self._function(h))
         elif h.values is not POINTS:
             raise ValueError("the input goes through a function before the first layer")
-        W = _scaled(W.T if transB else W, alpha)
+        elif h.shape and (len(h.shape) != 2 or h.shape[1] not in (None, len(W))):
+            raise ValueError(
+                f"multiplies an input of shape {_shown(h.shape)} by a matrix of shape {W.shape}, "
+                "but a Network takes rows"
+            )
+        else:
+            self.rows = h.shape[0] if h.shape else None
         self.weights.append(W)
         self.biases.append(np.zeros(W.shape[1], W.dtype))
         return self._next_stage() if b is None else self._add_bias(b, beta)
@@ -246,7 +385,7 @@ class Reader:
     def _softmax(self, s, axis=-1):
         if axis not in (1, -1) or s.values is not POINTS or not self.weights:
             raise ValueError("must be along axis 1, and right behind a linear layer")
-        return Signal(self.stage, SOFTMAX)
+        return s._replace(values=SOFTMAX)
 
     def _function(self, signal):
         """Network's name of the function behind a linear layer."""
@@ -255,10 +394,7 @@ class Reader:
         for name, function in KNOWN.items():
             with np.errstate(all="ignore"):
                 wanted = function(POINTS)
-            difference = np.abs(signal.values - wanted)
-            # Not all functions are defined everywhere: exp is infinite, the same in both.
-            same = (difference <= TOLERANCE * (1 + np.abs(wanted))) | (signal.values == wanted)
-            if np.all(same):
+            if _same(signal.values, wanted):
                 return name
         raise ValueError(
             f"the function behind linear layer {len(self.weights)} is none of a Network's: "
@@ -266,10 +402,54 @@ class Reader:
         )
 
 
-def _value(attribute):
-    if attribute.type not in ATTRIBUTES:
-        raise ValueError(f"its attribute {attribute.name!r} is not a number, string or tensor")
-    return getattr(attribute, ATTRIBUTES[attribute.type])
+def _same(values, wanted):
+    """Whether a function is a known one, by its values at POINTS."""
+    if isinstance(values, str):
+        return False
+    with np.errstate(all="ignore"):
+        near = np.abs(values - wanted) <= TOLERANCE * (1 + np.abs(wanted))
+    # Not all functions are defined everywhere: exp is infinite, the same in both. Some ways of
+    # writing one, such as log(1 + exp(s)), overflow where the function itself does not.
+    overflow = (np.abs(POINTS) >= FAR[0]) & ~np.isfinite(values)
+    return bool(np.all(near | (values == wanted) | overflow))
+
+
+def _product(sizes):
+    return None if None in sizes else math.prod(sizes)
+
+
+def _shown(shape):
+    return "unknown" if shape is None else str(["n" if size is None else size for size in shape])
+
+
+def _name_of(kind):
+    """The name of a type of tensors, as NumPy has it where it has one."""
+    known = onnx.TensorProto.DataType.values()
+    name = onnx.TensorProto.DataType.Name(kind).lower() if kind in known else str(kind)
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def _type_of(array):
+    return onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+
+
+def _constant(value=None, value_float=None, value_floats=None, value_int=None, value_ints=None):
+    """What a Constant gives, a tensor or an array."""
+    if isinstance(value, onnx.TensorProto):
+        return value
+    for numbers, dtype in (
+        *((value_float, np.float32), (value_floats, np.float32)),
+        *((value_int, np.int64), (value_ints, np.int64)),
+    ):
+        if numbers is not None:
+            return np.array(numbers, dtype)
+    raise ValueError("has no tensor as its value")
+
+
+def _transposed(x, perm=(1, 0)):
+    if isinstance(x, Signal) or x.ndim != 2 or tuple(perm) != (1, 0):
+        raise ValueError("transposes what is not a matrix of constants")
+    return x.T
 
 
 def _scaled(array, factor):
@@ -283,21 +463,29 @@ def _scalar(x):
     return np.float64(x.reshape(()))
 
 
-def array_of(tensor):
-    """The numbers of a tensor in the file, whose every size is checked."""
+def array_of(constant, types=FLOATS):
+    """The numbers of a tensor in the file, whose every size is checked; or of an array."""
+    names = " nor ".join(np.dtype(name).name for name, _ in types.values())
+    wrong = f"is {'neither ' if len(types) > 1 else 'not '}{names}"
+    if isinstance(constant, np.ndarray):
+        if constant.dtype not in [np.dtype(name) for name, _ in types.values()]:
+            raise ValueError(wrong)
+        return constant
+    tensor = constant
     if tensor.data_location != onnx.TensorProto.DEFAULT or tensor.external_data:
         raise ValueError("lies in another file, which is not read; store it in this one")
-    if tensor.data_type not in FLOATS:
-        raise ValueError("is neither float32 nor float64")
+    if tensor.data_type not in types:
+        raise ValueError(wrong)
     shape = tuple(tensor.dims)
     if len(shape) > 2 or any(n < 1 for n in shape):
         raise ValueError(f"has shape {shape}; expected at most 2 axes, none empty")
-    dtype = np.dtype(FLOATS[tensor.data_type])
+    name, field = types[tensor.data_type]
+    dtype = np.dtype(name)
     if tensor.raw_data:
         if len(tensor.raw_data) != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"of shape {shape} has {len(tensor.raw_data)} bytes")
         return np.frombuffer(tensor.raw_data, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
-    data = tensor.float_data if dtype.itemsize == 4 else tensor.double_data
+    data = getattr(tensor, field)
     if len(data) != math.prod(shape):
         raise ValueError(f"of shape {shape} has {len(data)} numbers")
     return np.array(data, dtype.newbyteorder("=")).reshape(shape)
