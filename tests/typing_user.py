@@ -230,6 +230,7 @@ def exchange(net: fastbp.Network, folder: Path) -> None:
     network = fastbp.Network.from_sklearn(net.to_sklearn(["a", "b"]), backend="numpy")
     weights: list[Floats] = net.to_keras()
     network = fastbp.Network.from_keras(weights, activation="tanh", loss="squared_error")
+    network = fastbp.Network.from_keras(object(), backend="numpy")
     network = net.to_c(folder, "model", weights="int8", X=X)
     network.save(folder / "net.safetensors")
     network = fastbp.Network.load("net.safetensors", backend="numpy")

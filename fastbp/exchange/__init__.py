@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from ..layout import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike
 
     from ..annotations import Activation, Floats, Loss, StrPath
@@ -124,9 +122,9 @@ class Exchange:
         ----------
         module : torch.nn.Sequential or dict
             Linear layers with activations between them: Identity, Sigmoid, Tanh, ReLU,
-            LeakyReLU(0.01), ELU(), Softplus(), SiLU, GELU(); dropout is left out. It may end in
-            Sigmoid or Softmax(dim=1). Or a state_dict with the weights and biases of the linear
-            layers, in their order.
+            LeakyReLU(0.01), ELU(), Softplus(), SiLU, GELU(); dropout and Flatten() are left out. It
+            may end in Sigmoid or Softmax(dim=1). Or a state_dict with a weight and a bias for each
+            linear layer, whose numbers or widths tell their order.
         activation : str or sequence of str, optional
             For a state_dict, which does not tell: as for `Network`.
         loss : str or callable, optional
@@ -144,7 +142,14 @@ class Exchange:
         Raises
         ------
         ValueError
-            For layers that a Network does not have; it names them.
+            For layers that a Network does not have, or that may compute something else than their
+            class does (hooks, pruning, parametrizations); it names them. Also for a state_dict that
+            could be read in two ways.
+
+        Notes
+        -----
+        A copy of the module predicts random rows, and the network must give the same outputs. The
+        module itself stays as it is.
         """
         from .pytorch import from_torch
 
@@ -219,39 +224,49 @@ class Exchange:
     @classmethod
     def from_keras(
         cls,
-        weights: Sequence[ArrayLike],
+        model: Any,
         *,
-        activation: Activation,
-        loss: Loss,
+        activation: Activation | None = None,
+        loss: Loss | None = None,
         backend: str | None = None,
     ) -> Self:
-        """A network with the weights of a Keras model of Dense layers.
+        """A network from a Keras model, or from a list of its weights.
 
         Parameters
         ----------
-        weights : list of array-like
-            What ``model.get_weights()`` gives: kernels, each with its bias behind it if it has one.
-        activation : str or sequence of str
-            Of the hidden layers, as for `Network`; the list does not tell. (Keras's
+        model : keras.Sequential, functional keras.Model, or list of array-like
+            A chain of Dense, Activation, ReLU(), LeakyReLU(0.01), ELU(), Softmax() and Flatten();
+            dropout and noise are left out, and Normalization before the first Dense becomes part of
+            it. Or the list that ``get_weights()`` gives for Dense layers with biases.
+        activation : str or sequence of str, optional
+            For a list, which does not tell: of the hidden layers, as for `Network`. (Keras's
             ``"linear"`` is identity here, and its ``"leaky_relu"`` has another slope.)
-        loss : str or callable
-            As for `Network`. Its output activation has to be that of the model: cross_entropy for
-            softmax, log_loss for sigmoid, squared_error for linear, poisson for exponential.
+        loss : str or callable, optional
+            As for `from_torch`. For a list it must be given, with the output activation of the
+            model: cross_entropy for softmax, log_loss for sigmoid, squared_error for linear,
+            poisson for exponential.
         backend : {"auto", "cython", "numba", "numpy"} or None, default=None
             As for `Network`.
 
         Returns
         -------
         Network
+            A model that begins with Flatten takes its inputs as rows, flattened.
 
         Raises
         ------
         ValueError
-            For arrays that are no kernels and biases of a chain of Dense layers.
+            For layers that a Network does not have; it names them. For a list that is not a kernel
+            and a bias by turns.
+
+        Notes
+        -----
+        The model predicts random rows, and the network must give the same outputs. Of a list, only
+        the shapes can be checked: a Dense layer without a bias looks the same with a PReLU.
         """
         from .keras import from_keras
 
-        return from_keras(cls, weights, activation, loss, backend)
+        return from_keras(cls, model, activation, loss, backend)
 
     def to_c(
         self,

@@ -14,6 +14,7 @@ LOSSES = {
     "softmax": "cross_entropy",
     "exp": "poisson",
 }
+ROWS = 32  # on which a model's own outputs are compared with its network's
 
 
 class Chain(NamedTuple):
@@ -23,6 +24,70 @@ class Chain(NamedTuple):
     biases: Sequence[np.ndarray]  # of shapes (n_i,)
     activations: Sequence[str]  # of the hidden layers
     output: str  # the output activation, a key of LOSSES
+
+
+class Linear(NamedTuple):
+    """One linear layer: s = h W + b."""
+
+    W: np.ndarray
+    b: np.ndarray | None
+
+
+def chain_of(layers):
+    """The chain of a model's layers, each with its place in the model, for messages.
+
+    A layer is a Linear or the name of an activation; "identity" may stand anywhere.
+    """
+    weights: list[np.ndarray] = []
+    biases: list[np.ndarray] = []
+    names: list[str] = []  # of the activations behind the linear layers
+    for place, layer in layers:
+        if isinstance(layer, Linear):
+            W, b = layer
+            if W.ndim != 2 or (b is not None and b.shape != W.shape[1:]):
+                shapes = W.shape if b is None else f"{W.shape} and {b.shape}"
+                raise ValueError(
+                    f"{place} has shapes {shapes}, expected a matrix and a bias for all its outputs"
+                )
+            weights.append(W)
+            biases.append(np.zeros(W.shape[1], W.dtype) if b is None else b)
+            names.append("identity")
+        elif layer != "identity":
+            if not weights:
+                raise ValueError(f"{place} comes before the first linear layer")
+            if names[-1] != "identity":
+                raise ValueError(f"{place} follows on an activation, not on a linear layer")
+            names[-1] = layer
+    if not weights:
+        raise ValueError("the model has no linear layer")
+    *hidden, output = names
+    if output not in LOSSES:
+        raise ValueError(
+            f"the model ends in {output}, but a Network's output is one of {', '.join(LOSSES)}"
+        )
+    return Chain(weights, biases, hidden, output)
+
+
+def in_float64(chain):
+    """The same chain, for a Network that computes in float64."""
+    weights, biases = ([a.astype(np.float64) for a in arrays] for arrays in chain[:2])
+    return chain._replace(weights=weights, biases=biases)
+
+
+def check_outputs(outputs, expected, tolerance, why):
+    """Refuse a model whose own outputs are not those of the network that was read from it."""
+    size = np.abs(expected[np.isfinite(expected)]).max(initial=1)
+    if outputs.shape != expected.shape:
+        what = f"their shape is {outputs.shape}, not {expected.shape}"
+    elif np.allclose(outputs, expected, tolerance, tolerance * size, equal_nan=True):
+        return
+    else:
+        with np.errstate(invalid="ignore"):  # infinities
+            what = f"they differ by up to {np.nanmax(np.abs(outputs - expected)):.2g}"
+    raise ValueError(
+        "the model's outputs for random rows are not those of a Network with its layers "
+        f"({what}): {why}"
+    )
 
 
 def network_of(cls, chain, loss, backend):

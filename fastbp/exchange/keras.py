@@ -1,8 +1,42 @@
-"""Networks as the list of arrays that Keras has for weights; Keras itself is not needed."""
+"""Networks from Keras's models, and weights as Keras has them. Keras is imported by its users."""
+
+import sys
+from typing import Any
 
 import numpy as np
 
-from .chain import Chain, network_of
+from .chain import ROWS, Chain, Linear, chain_of, check_outputs, in_float64, network_of
+
+# Class in keras.layers -> name of an activation, and the arguments for which the class is that.
+# What only training knows, and what changes nothing in rows, is the identity.
+LAYERS: dict[str, tuple[str, dict]] = {
+    "ActivityRegularization": ("identity", {}),
+    "AlphaDropout": ("identity", {}),
+    "Dropout": ("identity", {}),
+    "Flatten": ("identity", {"data_format": ["channels_last"]}),
+    "GaussianDropout": ("identity", {}),
+    "GaussianNoise": ("identity", {}),
+    "Identity": ("identity", {}),
+    "ReLU": ("relu", {"max_value": [None], "negative_slope": [0], "threshold": [0]}),
+    "LeakyReLU": ("leaky_relu", {"negative_slope": [0.01]}),
+    "ELU": ("elu", {"alpha": [1]}),
+    "Softmax": ("softmax", {"axis": [-1, 1]}),
+}
+# Function in keras.activations -> name of an activation.
+FUNCTIONS = {
+    "linear": "identity",
+    "sigmoid": "sigmoid",
+    "tanh": "tanh",
+    "relu": "relu",
+    "elu": "elu",
+    "softplus": "softplus",
+    "silu": "silu",
+    "gelu": "gelu",
+    "softmax": "softmax",
+    "exponential": "exp",
+}
+# How far a model's outputs may be from its network's: Keras computes a part of float64 in float32.
+TOLERANCE = 1e-5
 
 
 def to_keras(net):
@@ -11,30 +45,243 @@ def to_keras(net):
     return [array.copy() for pair in pairs for array in pair]
 
 
-def from_keras(cls, weights, activation, loss, backend):
+def from_keras(cls, model, activation, loss, backend):
     """See Network.from_keras."""
-    if not isinstance(weights, (list, tuple)):
-        raise TypeError(
-            "expected the list of arrays that model.get_weights() gives, "
-            f"got {type(weights).__name__}"
-        )
-    arrays = [np.asarray(array) for array in weights]
-    kernels: list[np.ndarray] = []
-    biases: list[np.ndarray] = []
-    previous = None
-    for i, array in enumerate(arrays):
-        if array.ndim == 2:
-            kernels.append(array)
-            biases.append(np.zeros(array.shape[1], array.dtype))
-        elif array.ndim == 1 and previous == 2 and len(array) == len(biases[-1]):
-            biases[-1] = array
-        else:
+    if isinstance(model, (list, tuple)):
+        if activation is None or loss is None:
             raise ValueError(
-                f"entry {i}, of shape {array.shape}, is neither the kernel of a Dense layer nor "
-                "the bias of the kernel before it; the model must have no other layers with weights"
+                "a list of weights does not tell the activations: pass activation= and loss=, or "
+                "the model itself"
             )
-        previous = array.ndim
-    if not kernels:
-        raise ValueError("the list has no weights")
-    hidden = [activation] * (len(kernels) - 1) if isinstance(activation, str) else activation
-    return network_of(cls, Chain(kernels, biases, hidden, "identity"), loss, backend)
+        return network_of(cls, _of_list(model, activation), loss, backend)
+    keras = sys.modules.get("keras")  # whoever has a model has imported it
+    if keras is None or not isinstance(model, keras.Model):
+        raise TypeError(
+            "expected a Keras model, or the list of arrays that its get_weights() gives, "
+            f"got {type(model).__name__}"
+        )
+    if activation is not None:
+        raise ValueError("activation is for a list of weights; a model brings its own")
+    reader = Reader(keras, model)
+    chain = chain_of(reader.layers())
+    net = network_of(cls, chain, loss, backend)
+    reader.check(cls, chain)
+    return net
+
+
+def _of_list(arrays, activation):
+    """The chain of kernels and biases by turns, whose last layer gives the output as it is."""
+    arrays = [np.asarray(array) for array in arrays]
+    for i, array in enumerate(arrays):
+        if array.ndim != 2 - i % 2 or (i % 2 and array.shape != arrays[i - 1].shape[1:]):
+            what = "bias of the kernel before it" if i % 2 else "kernel of a Dense layer"
+            raise ValueError(
+                f"entry {i}, of shape {array.shape}, is not the {what}; a list must have a kernel "
+                "and a bias by turns, as everything else could be of other layers: pass the model "
+                "itself"
+            )
+    if not arrays or len(arrays) % 2:
+        raise ValueError(
+            "the list has no weights"
+            if not arrays
+            else f"the bias of the kernel in entry {len(arrays) - 1} is missing: pass the model "
+            "itself, or zeros for a bias that is not there"
+        )
+    hidden = [activation] * (len(arrays) // 2 - 1) if isinstance(activation, str) else activation
+    return Chain(arrays[::2], arrays[1::2], hidden, "identity")
+
+
+class Reader:
+    """Follows a model from its input on."""
+
+    def __init__(self, keras, model):
+        self.keras, self.model = keras, model
+        # Normalisation before the first Dense layer makes scale x + shift of the input x.
+        self.scale: Any = None
+        self.shift: Any = None
+        self.dtype = None  # of the input, and all layers have to have it
+
+    def layers(self):
+        """(place, layer) for all layers, as `chain_of` takes them."""
+        first = True
+        for layer, shape in self._path(self.model):
+            place = f"layer {layer.name!r} ({type(layer).__name__})"
+            self._check_plain(layer, place)
+            match type(layer).__name__:
+                case "Normalization":
+                    if not first:
+                        raise ValueError(f"{place} must come before the first Dense layer")
+                    self._normalize(layer, shape)
+                case "Dense":
+                    if len(shape) != 2:
+                        raise ValueError(f"{place} takes an input of shape {shape}, not rows")
+                    linear = self._linear(layer, place)
+                    yield place, self._folded(linear) if first else linear
+                    first = False
+                    yield place, self._function(layer.activation, place)
+                case _:
+                    yield place, self._activation(layer, place)
+
+    def check(self, cls, chain):
+        """Compare the chain's outputs with the model's own for random rows."""
+        dtype = chain.weights[0].dtype
+        X = np.random.default_rng(0).standard_normal((ROWS, len(chain.weights[0])))
+        if self.scale is not None:
+            X = (X - self.shift) / self.scale
+        X = X.astype(dtype)
+        expected = network_of(cls, chain, None, "numpy").predict(X)
+        tolerance = TOLERANCE
+        if self.scale is None:
+            # Large weights amplify rounding, the model's as much as ours.
+            exact = network_of(cls, in_float64(chain), None, "numpy").predict(X)
+            rounding = np.abs(expected - exact).max()
+            tolerance += 16 * rounding if np.isfinite(rounding) else 0
+            why = "something else changes them, or rounding does"
+        else:
+            why = (
+                "as part of the weights, a normalisation whose means are large beside its standard "
+                "deviations loses digits: leave it out of the model and normalise X"
+            )
+        check_outputs(self._outputs(X), expected, tolerance, why)
+
+    def _path(self, model):
+        """(layer, shape of its input) from the model's input to its output."""
+        from keras.src.models.functional import Functional  # has no public name
+
+        keras, place = self.keras, f"model {model.name!r} ({type(model).__name__})"
+        if type(model) not in (keras.Sequential, Functional) or "call" in vars(model):
+            raise ValueError(
+                f"{place} is neither a keras.Sequential nor a functional keras.Model, but a class "
+                "or a function of its own, and nothing is known of what it computes"
+            )
+        if not getattr(model, "outputs", None):
+            raise ValueError(f"{place} is not built: begin it with keras.Input((n_features,))")
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            raise ValueError(
+                f"{place} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
+                "a Network has one of each"
+            )
+        (first,), (tensor,) = model.inputs, model.outputs
+        self._check_dtype(first.dtype, f"the input of {place}")
+        if type(model) is keras.Sequential:  # which converts its input, as a layer does
+            self._check_dtype(model.compute_dtype, place)
+        path = []
+        # From the end, as a tensor knows where it comes from; a layer may be there twice.
+        while tensor is not first:
+            layer, node, _ = tensor._keras_history
+            given = layer._inbound_nodes[node].arguments
+            if len(given.keras_tensors) != 1:
+                raise ValueError(
+                    f"layer {layer.name!r} takes {len(given.keras_tensors)} inputs; the layers of "
+                    "a Network are a chain"
+                )
+            if len(given.args) != 1 or any(v not in (None, False) for v in given.kwargs.values()):
+                raise ValueError(
+                    f"layer {layer.name!r} is called with more than its input: "
+                    f"{given.args[1:]}, {given.kwargs}"
+                )
+            (tensor,) = given.keras_tensors
+            path.append((layer, tensor.shape))
+        for layer, shape in reversed(path):
+            if isinstance(layer, keras.Model):
+                yield from self._path(layer)
+            else:
+                yield layer, shape
+
+    def _check_dtype(self, dtype, place):
+        self.dtype = self.dtype or dtype
+        if dtype != self.dtype or dtype not in ("float32", "float64"):
+            raise ValueError(
+                f"{place} is {dtype}, but input and layers must all be float32 or all float64"
+            )
+
+    def _check_plain(self, layer, place):
+        """Refuse a layer of an unknown class, or one that may compute something else."""
+        name = type(layer).__name__
+        known = ["Dense", "Normalization", "Activation", *LAYERS]
+        if name not in known or type(layer) is not getattr(self.keras.layers, name):
+            raise ValueError(
+                f"{place} is none of those that a Network takes, {', '.join(known)} of keras.layers"
+            )
+        if "call" in vars(layer):
+            raise ValueError(f"{place} has a call of its own, of which nothing is known")
+        if getattr(layer, "quantization_mode", None) is not None:
+            raise ValueError(f"{place} is quantised to {layer.quantization_mode}")
+        for dtype in (layer.compute_dtype, layer.variable_dtype):
+            self._check_dtype(dtype, place)
+
+    def _linear(self, layer, place):
+        if not layer.built:
+            raise ValueError(f"{place} is not built")
+        b = layer.bias
+        return Linear(self._array(layer.kernel), None if b is None else self._array(b))
+
+    def _array(self, tensor):
+        return self.keras.ops.convert_to_numpy(tensor)
+
+    def _normalize(self, layer, shape):
+        """Take in that a layer makes (x - mean) / std of x, or x std + mean if it is inverse."""
+        mean, variance = (
+            np.broadcast_to(self._array(x).astype(np.float64), (1, *shape[1:])).ravel()
+            for x in (layer.mean, layer.variance)
+        )
+        std = np.maximum(np.sqrt(variance), self.keras.config.epsilon())
+        scale, shift = (std, mean) if layer.invert else (1 / std, -mean / std)
+        if self.scale is None:
+            self.scale, self.shift = scale, shift
+        else:
+            self.scale, self.shift = scale * self.scale, scale * self.shift + shift
+
+    def _folded(self, linear):
+        """The first linear layer, of the input before its normalisation."""
+        if self.scale is None:
+            return linear
+        W, b = linear
+        shift = self.shift @ W + (0 if b is None else b)
+        return Linear((self.scale[:, None] * W).astype(W.dtype), shift.astype(W.dtype))
+
+    def _function(self, function, place):
+        """Network's name of what a layer has as its activation."""
+        if isinstance(function, self.keras.layers.Layer):
+            self._check_plain(function, f"the activation of {place}")
+            return self._activation(function, f"the activation of {place}")
+        for name, ours in FUNCTIONS.items():
+            if function is getattr(self.keras.activations, name):
+                return ours
+        raise ValueError(
+            f"{place} has the activation {getattr(function, '__name__', function)!r}; a Network "
+            f"takes {', '.join(FUNCTIONS)} of keras.activations, and LeakyReLU(0.01)"
+        )
+
+    def _activation(self, layer, place):
+        """Network's name of a layer without weights."""
+        if type(layer).__name__ == "Activation":
+            return self._function(layer.activation, place)
+        if type(layer).__name__ not in LAYERS:
+            raise ValueError(f"{place} is no activation")
+        name, wanted = LAYERS[type(layer).__name__]
+        for argument, values in wanted.items():
+            value = getattr(layer, argument)
+            if value not in values:
+                raise ValueError(
+                    f"{place} has {argument}={value!r}; a Network takes it with "
+                    f"{argument}={values[0]!r} only"
+                )
+        return name
+
+    def _outputs(self, X):
+        """What the model itself predicts for the rows of X."""
+        tree = self.keras.tree
+        shape = self.model.inputs[0].shape[1:]
+        given = self.keras.ops.convert_to_tensor(X.reshape(-1, *shape), self.dtype)
+        # A functional model may have its input in a dict or list.
+        structure = getattr(self.model, "input", self.model.inputs[0])
+        inputs = tree.map_structure(lambda _: given, structure)
+        try:
+            (outputs,) = tree.flatten(self.model(inputs, training=False))
+        except Exception as error:
+            raise ValueError(
+                "the model cannot be compared with its Network, as it does not run on inputs of "
+                f"shape {given.shape} ({type(error).__name__}: {error})"
+            ) from error
+        return self._array(outputs)

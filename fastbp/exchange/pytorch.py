@@ -1,16 +1,22 @@
 """Networks to and from torch.nn.Sequential. Imported only where PyTorch is asked for."""
 
+import copy
+import functools
+import math
+import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 try:
     import torch
+    import torch.nn.utils.parametrize
     from torch import nn
+    from torch.nn.modules import module as everywhere
 except ImportError as error:
     raise ImportError("exchange with PyTorch needs torch: pip install torch") from error
 
-from .chain import Chain, network_of
+from .chain import ROWS, Linear, chain_of, check_outputs, in_float64, network_of
 
 
 class Exp(nn.Module):
@@ -39,22 +45,26 @@ OUTPUT: dict[str, Callable | None] = {
     "softmax": lambda: nn.Softmax(dim=1),
     "exp": Exp,
 }
-# Class -> name, and the arguments for which the class is that activation.
+# Class -> name, and the arguments for which the class is that activation. What only training
+# knows, and what changes nothing in rows, is the identity.
 KNOWN: dict[type, tuple[str, dict]] = {
+    nn.Dropout: ("identity", {}),
+    nn.AlphaDropout: ("identity", {}),
+    nn.Flatten: ("identity", {"start_dim": [1], "end_dim": [-1]}),
     nn.Identity: ("identity", {}),
     nn.Sigmoid: ("sigmoid", {}),
     nn.Tanh: ("tanh", {}),
     nn.ReLU: ("relu", {}),
     nn.LeakyReLU: ("leaky_relu", {"negative_slope": [0.01]}),
     nn.ELU: ("elu", {"alpha": [1]}),
-    nn.Softplus: ("softplus", {"beta": [1]}),
+    # A smaller threshold shows; with a much larger one, torch's exp overflows.
+    nn.Softplus: ("softplus", {"beta": [1], "threshold": [20, 40]}),
     nn.SiLU: ("silu", {}),
     nn.GELU: ("gelu", {"approximate": ["none"]}),
     nn.Softmax: ("softmax", {"dim": [1, -1]}),
     Exp: ("exp", {}),
 }
-# In a network's predictions, layers that only training knows are the identity.
-LEFT_OUT = (nn.Dropout, nn.AlphaDropout)
+NUMBER = re.compile("[0-9]+")
 
 
 def to_torch(net, output):
@@ -76,90 +86,193 @@ def from_torch(cls, module, activation, loss, backend):
     if isinstance(module, Mapping):
         if activation is None:
             raise ValueError('a state_dict does not tell the activations: pass activation="relu"')
-        return network_of(cls, _of_state(module, activation), loss, backend)
+        return network_of(cls, chain_of_state(module, activation), loss, backend)
     if activation is not None:
         raise ValueError("activation is for a state_dict; a module brings its own")
-    return network_of(cls, _of_layers(list(_layers(module, "module"))), loss, backend)
-
-
-def _layers(module, place):
-    """(name, layer) of all layers in a module of Sequentials, dropout left out."""
-    if type(module) is nn.Sequential:
-        for name, child in module.named_children():
-            yield from _layers(child, f"{place}[{name}]")
-    elif type(module) not in LEFT_OUT:
-        yield place, module
-
-
-def _of_layers(layers):
-    weights: list[np.ndarray] = []
-    biases: list[np.ndarray] = []
-    names: list[str | None] = []  # behind each nn.Linear
-    for place, layer in layers:
-        if type(layer) is nn.Linear:
-            W = _array(layer.weight, f"{place}.weight").T
-            weights.append(W)
-            biases.append(
-                np.zeros(W.shape[1], W.dtype)
-                if layer.bias is None
-                else _array(layer.bias, f"{place}.bias")
-            )
-            names.append(None)
-            continue
-        name = _name(place, layer)
-        if not weights:
-            raise ValueError(f"{place} ({layer}) comes before the first nn.Linear")
-        if names[-1] not in (None, "identity"):
-            raise ValueError(f"{place} ({layer}) follows on an activation, not on an nn.Linear")
-        names[-1] = name
-    if not weights:
-        raise ValueError("the module has no nn.Linear")
-    *hidden, output = [name or "identity" for name in names]
-    if output not in OUTPUT:
+    if everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks:
         raise ValueError(
-            f"the module ends in {output}, but a Network's output is one of {', '.join(OUTPUT)}"
+            "forward hooks for all modules are registered (register_module_forward_hook), and they "
+            "may change what the module computes; remove them"
         )
-    return Chain(weights, biases, hidden, output)
+    chain = chain_of(_layers(module, "module", ()))
+    net = network_of(cls, chain, loss, backend)
+    exact = network_of(cls, in_float64(chain), None, "numpy")
+    X = np.random.default_rng(0).standard_normal((ROWS, len(chain.weights[0])))
+    why = "something else changes them, or rounding does"
+    check_outputs(_outputs(module, X), exact.predict(X), 1e-6, why)
+    return net
+
+
+def _layers(module, place, outer):
+    """(place, layer) for all layers in a module of Sequentials, in the order of its forward."""
+    _check_plain(module, place)
+    if type(module) is nn.Sequential:
+        if module in outer:
+            raise ValueError(f"{place} is a module that contains itself")
+        # Not named_children(), which leaves out what has come before.
+        for name, child in module._modules.items():
+            yield from _layers(child, f"{place}[{name}]", (*outer, module))
+    elif type(module) is nn.Linear:
+        b = module.bias
+        yield (
+            place,
+            Linear(
+                _array(module.weight, f"{place}.weight").T,
+                None if b is None else _array(b, f"{place}.bias"),
+            ),
+        )
+    else:
+        yield f"{place} ({module})", _name(place, module)
+
+
+def _check_plain(module, place):
+    """Refuse a module that may compute something that is not known from its class."""
+    if type(module) not in (nn.Sequential, nn.Linear, *KNOWN):
+        known = ", ".join(f"nn.{kind.__name__}" for kind in KNOWN if kind is not Exp)
+        raise ValueError(
+            f"{place} is {type(module).__name__}, {_why_not(module)}; a Network takes an "
+            f"nn.Sequential of nn.Linear, {known}"
+        )
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ValueError(
+            f"{place} has forward hooks, which may change what it computes; remove them (of pruned "
+            "weights with torch.nn.utils.prune.remove; of weight_norm and spectral_norm with "
+            "torch.nn.utils.remove_weight_norm and remove_spectral_norm)"
+        )
+    # module.compile() leaves the function as it is.
+    own = vars(module).keys() & set(dir(type(module))) - {"_compiled_call_impl"}
+    if own:
+        raise ValueError(
+            f"{place} has its own {', '.join(sorted(own))} in place of that of "
+            f"{type(module).__name__}, so nothing is known of what it computes"
+        )
 
 
 def _name(place, layer):
     """Network's name of an activation."""
-    if type(layer) not in KNOWN:
-        known = ", ".join(f"nn.{kind.__name__}" for kind in KNOWN if kind is not Exp)
-        raise ValueError(
-            f"{place} is {type(layer).__name__}, which a Network does not have; it takes an "
-            f"nn.Sequential of nn.Linear, nn.Dropout, {known}"
-        )
     name, wanted = KNOWN[type(layer)]
     for argument, values in wanted.items():
         if getattr(layer, argument) not in values:
             raise ValueError(
-                f"{place} is {layer}; a Network's {name} has {argument}={values[0]!r} only"
+                f"{place} is {layer}; a Network takes it with {argument}={values[0]!r} only"
             )
     return name
 
 
-def _of_state(state, activation):
+def _why_not(layer):
+    """Why a Network does not take a layer of this type, and what to do."""
+    for name in ("module", "_orig_mod"):  # of DataParallel and of torch.compile
+        if isinstance(getattr(layer, name, None), nn.Module):
+            return f"which wraps another module: pass its .{name}"
+    if nn.utils.parametrize.is_parametrized(layer):
+        return "parametrized: call torch.nn.utils.parametrize.remove_parametrizations for it first"
+    for kind in (nn.Sequential, nn.Linear, *KNOWN):
+        if isinstance(layer, kind):
+            return f"a subclass of {kind.__name__} that may compute something else"
+    return f"of {type(layer).__module__}, which a Network does not have"
+
+
+def _outputs(module, X):
+    """What the module itself predicts for X, in float64; a copy does so, and nothing is changed."""
+    try:
+        copied = copy.deepcopy(module).cpu().double().eval()
+        with torch.no_grad():
+            return copied(torch.from_numpy(X)).numpy()
+    except Exception as error:
+        raise ValueError(
+            "the module cannot be compared with its Network: a copy of it does not run on rows of "
+            f"shape {X.shape} ({type(error).__name__}: {error})"
+        ) from error
+
+
+def chain_of_state(state, activation):
     """The chain of a state_dict, whose last layer gives the output as it is."""
-    weights, biases = [], []
+    layers = _in_order(_linear_layers(state))
+    chain = chain_of(layers)
+    if isinstance(activation, str):
+        activation = [activation] * (len(layers) - 1)
+    return chain._replace(activations=activation)
+
+
+def _linear_layers(state):
+    """Name -> Linear for the entries of a state_dict."""
+    found: dict[str, dict[str, np.ndarray]] = {}
     for key, value in state.items():
+        if not isinstance(key, str):
+            raise TypeError(f"keys of a state_dict must be strings, got {key!r}")
+        name, _, kind = key.rpartition(".")
         array = _array(value, key)
-        if key.endswith("weight") and array.ndim == 2:
-            weights.append(array.T)
-            biases.append(np.zeros(len(array), array.dtype))
-        elif key.endswith("bias") and weights and array.shape == biases[-1].shape:
-            biases[-1] = array
-        else:
+        if (kind, array.ndim) not in (("weight", 2), ("bias", 1)):
             raise ValueError(
-                f"the state_dict's {key!r} of shape {array.shape} is neither the weight of an "
-                "nn.Linear nor the bias of the one before it"
+                f"the state_dict's {key!r} of shape {array.shape} is neither the weight nor the "
+                "bias of an nn.Linear; pass the module itself"
             )
-    if not weights:
+        found.setdefault(name, {})[kind] = array
+    if not found:
         raise ValueError("the state_dict has no weights")
-    one = isinstance(activation, str)
-    return Chain(
-        weights, biases, [activation] * (len(weights) - 1) if one else activation, "identity"
-    )
+    for name, arrays in found.items():
+        if len(arrays) < 2 or arrays["bias"].shape != arrays["weight"].shape[:1]:
+            shapes = ", ".join(f"{kind} {array.shape}" for kind, array in arrays.items())
+            raise ValueError(
+                f"the state_dict's {name!r} has {shapes}; the layers must have a weight and a bias "
+                "each, as others may be embeddings or anything else: pass the module itself, or "
+                "put zeros in for a bias that is not there"
+            )
+    return {name: Linear(arrays["weight"].T, arrays["bias"]) for name, arrays in found.items()}
+
+
+def _in_order(layers):
+    """[(place, Linear)] as the layers follow on each other.
+
+    A dict may have been sorted ('0', '10', '2'), so its order counts for nothing. Names that differ
+    in numbers alone have the order of the numbers. Where names differ in more, the widths must
+    leave one order only.
+    """
+    groups: dict[tuple, dict[tuple, str]] = {}
+    for name in layers:
+        group = groups.setdefault(tuple(NUMBER.split(name)), {})
+        numbers = tuple(map(int, NUMBER.findall(name)))
+        if numbers in group:
+            raise ValueError(f"{group[numbers]!r} and {name!r} have the same number")
+        group[numbers] = name
+    queues = [[name for _, name in sorted(group.items())] for group in groups.values()]
+    orders = _orders(layers, queues) if len(queues) > 1 else queues
+    if len(orders) > 1:
+        first, second = (", ".join(map(repr, order)) for order in orders)
+        raise ValueError(
+            f"the state_dict does not tell the order of its layers, for which {first} and {second} "
+            "fit: pass the module itself, or number the layers: '0.weight', '0.bias', '1.weight'"
+        )
+    if not orders:
+        shapes = {name: layer.W.T.shape for name, layer in layers.items()}
+        raise ValueError(f"in no order do weights of shapes {shapes} follow on each other")
+    return [(f"the state_dict's {name!r}", layers[name]) for name in orders[0]]
+
+
+def _orders(layers, queues):
+    """At most two ways to merge queues of names so that the widths of the layers fit."""
+    if math.prod(len(queue) + 1 for queue in queues) > 10_000:
+        raise ValueError(
+            f"the names of {len(layers)} layers differ in too much to tell their order: pass the "
+            "module itself, or number the layers: '0.weight', '0.bias', '1.weight'"
+        )
+    full = tuple(map(len, queues))
+
+    @functools.cache
+    def merged(taken, width):
+        if taken == full:
+            return [()]
+        found = []
+        for i, queue in enumerate(queues):
+            if taken[i] < len(queue):
+                name = queue[taken[i]]
+                n_in, n_out = layers[name].W.shape
+                if width in (None, n_in):
+                    later = merged((*taken[:i], taken[i] + 1, *taken[i + 1 :]), n_out)
+                    found += [(name, *order) for order in later]
+        return found[:2]
+
+    return merged((0,) * len(queues), None)
 
 
 def _array(tensor, name):
@@ -172,4 +285,6 @@ def _array(tensor, name):
         raise ValueError(f"{name} is {what}; it must be float32 or float64: try module.float()")
     if tensor.layout != torch.strided:
         raise ValueError(f"{name} is sparse ({tensor.layout}); pass its to_dense()")
-    return tensor.detach().cpu().numpy()
+    if type(tensor) not in (torch.Tensor, nn.Parameter):  # quantised, distributed, lazy, ...
+        raise ValueError(f"{name} is a {type(tensor).__name__}, not a plain tensor of numbers")
+    return tensor.numpy(force=True)
