@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 from workloads import WORKLOADS
 
 import fastbp
+from fastbp import writing
 
 PEER = "scikit-learn"
 # A ratio of each workload that the estimators should reach (float32, one thread).
@@ -158,8 +159,7 @@ def main(arguments=None):
     print("ratio: scikit-learn's median over that of fastbp's best backend; epochs: fastbp /")
     print("scikit-learn; difference: of the validation score reached, else of the last loss.")
     if options.output:
-        with open(options.output, "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=1)
+        writing.write(options.output, json.dumps(results, indent=1).encode())
     return 0
 
 

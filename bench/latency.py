@@ -21,6 +21,7 @@ from report import FASTBP, aligned, time_cell
 from workloads import WORKLOADS
 
 import fastbp
+from fastbp import writing
 
 # Contender -> (weights, options of the compiler).
 BUILDS = {
@@ -141,7 +142,7 @@ def main(arguments=None):
     print("Median of the rounds ± half the distance of the quartiles. The bits of all C programs")
     print("are those of predict for the weights as they were rounded, or there would be no table.")
     if options.output:
-        Path(options.output).write_text(json.dumps(results, indent=1), encoding="utf-8")
+        writing.write(options.output, json.dumps(results, indent=1).encode())
     return 0
 
 

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 from measure import cores_for
@@ -210,7 +209,9 @@ def main(arguments=None):
         "search": searches(min(2, cores), options.quick, turns),
     }
     if options.output:
-        Path(options.output).write_text(json.dumps(results, indent=1), encoding="utf-8")
+        from fastbp import writing
+
+        writing.write(options.output, json.dumps(results, indent=1).encode())
     return 0
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastbp import RooflineDisplay
+from fastbp.plots import common
 from fastbp.plots.speed import STYLES
 
 
@@ -28,7 +29,7 @@ def draw(results, path):
     machine = results["machine"]
     cores = "one core, one thread" if threads == 1 else f"{threads} cores, {threads} threads"
     figure.suptitle(f"{machine['cpu']}, {cores}, {results['settings']['dtype']}")
-    figure.savefig(path, dpi=110)
+    common.save(figure, path, dpi=110)
 
 
 def _times(axes, rows):

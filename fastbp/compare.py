@@ -157,6 +157,7 @@ class Comparison:
             raise ImportError("plotting needs matplotlib: pip install 'fastbp[plot]'") from error
         figure = matplotlib.figure.Figure(figsize=(9, 4), layout="constrained")
         left, right = figure.subplots(1, 2)
+        from .plots import common
         from .plots.speed import BackendComparisonDisplay
 
         display = BackendComparisonDisplay.from_comparison(self, ax=left)
@@ -178,7 +179,7 @@ class Comparison:
         right.margins(y=0.2)
         right.spines[["top", "right"]].set_visible(False)
         figure.suptitle(self.problem, fontsize=10)
-        figure.savefig(path, dpi=150)
+        common.save(figure, path, dpi=150)
 
 
 def compare_backends(

@@ -29,6 +29,7 @@ ARROWS = {
     "checks": set(),
     "optimizers": {"spec"},
     "teams": set(),
+    "writing": set(),
     "regularizers": {"spec", "checks"},
     "custom": set(),
     "parameters": {"checks"},
@@ -61,16 +62,19 @@ ARROWS = {
     "persistence": {
         *("spec", "layout", "checks", "optimizers", "regularizers", "schedules", "solvers"),
         *("network", "estimators", "estimator_parameters", "perceptron", "__version__"),
-        *("callbacks", "ensembles", "monitoring"),
+        *("callbacks", "ensembles", "monitoring", "writing"),
     },
     # The estimators are imported when scikit-learn's are asked for.
-    "exchange": {"spec", "layout", "checks", "backends", "estimator_parameters", "perceptron"},
+    "exchange": {
+        *("spec", "layout", "checks", "backends", "estimator_parameters", "perceptron", "writing"),
+    },
     "many": {
-        *("checks", "fitting", "many_on_dask", "network", "regularizers", "teams", "training"),
+        *("checks", "fitting", "many_on_dask", "network", "persistence", "regularizers", "teams"),
+        "training",
     },
     "many_on_dask": set(),
     "health": {"checks"},
-    "plots": {"checks", "inspection"},
+    "plots": {"checks", "inspection", "writing"},
     "compare": {"backends", "checks", "network", "plots"},
     "gradcheck": {"backends", "checks", "inspection"},
     "least_squares": {
@@ -88,6 +92,7 @@ ARROWS = {
     "cli": {
         *("__version__", "backends", "callbacks", "compare", "estimators", "network"),
         *("optimizers", "persistence", "plots", "spec", "stochastic", "teams", "training"),
+        "writing",
     },
     "ensembles": {"estimators", "teams"},
     "search": {"checks", "teams"},

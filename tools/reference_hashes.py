@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import reference_cases  # noqa: E402
 
-from fastbp import backends  # noqa: E402
+from fastbp import backends, writing  # noqa: E402
 
 
 def exact_backend():
@@ -38,7 +38,7 @@ def write():
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
     now = reference_cases.table(name)
     lines = [f"  {json.dumps(case)}: {json.dumps(hashes)}" for case, hashes in now.items()]
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    writing.write(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
     changed = len(reference_cases.differences(now, before))
     print(f"{path.name}: {len(now)} cases from {backends.get(name).describe()}, {changed} changed")
 

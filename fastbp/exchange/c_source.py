@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import checks
+from .. import checks, writing
 
 WEIGHTS = ("float32", "int8")
 # Files of these names would stand before the compiler's own.
@@ -41,8 +41,7 @@ def to_c(net, folder, name, weights, X):
     }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for file, text in texts.items():
-        (folder / file).write_text(text, encoding="ascii", newline="\n")
+    writing.write_all({folder / file: text.encode("ascii") for file, text in texts.items()})
     return exported
 
 

@@ -6,11 +6,11 @@ Elu, Softplus and Erf, and an attribute such as LeakyRelu's slope is float32 any
 
 import numpy as np
 
-from .. import spec
+from .. import spec, writing
 
 try:
     import onnx
-    from onnx import checker, helper, numpy_helper
+    from onnx import helper, numpy_helper
 except ImportError as error:
     raise ImportError("exchange with ONNX needs onnx: pip install 'fastbp[onnx]'") from error
 
@@ -52,8 +52,8 @@ def to_onnx(net, path, output, opset):
         ir_version=helper.find_min_ir_version_for([opset_id]),
         producer_name="fastbp",
     )
-    checker.check_model(model, full_check=True)
-    onnx.save(model, path)
+    onnx.checker.check_model(model, full_check=True)
+    writing.write(path, model.SerializeToString())
 
 
 class Graph:

@@ -20,7 +20,7 @@ class Persistence:
         """Write this network to one safetensors file.
 
         A file that is there is replaced at once: whenever the program is killed, there is the old
-        file or the new one.
+        file or the new one. Links are followed, and permissions stay.
 
         Parameters
         ----------

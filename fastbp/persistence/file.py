@@ -1,18 +1,16 @@
 """A safetensors file with one JSON document in its metadata: written whole, read with distrust.
 
-The safetensors package writes and reads the format; here is what it leaves open: that a file is
-the old one or the new one at any moment, and that a hostile one takes no more memory than stated.
+The safetensors package writes and reads the format; here is what it leaves open: the document, and
+that a hostile file takes no more memory than stated.
 """
 
-import contextlib
 import json
 import os
-import secrets
 import stat
-from pathlib import Path
 
 import numpy as np
 
+from .. import writing
 from . import schema
 
 # The metadata's entry that has the document.
@@ -29,7 +27,7 @@ DTYPES: dict[str, np.dtype] = {
 
 
 def write(path, document, tensors, notes=None):
-    """Write a document and named arrays so that the file is the old or the new one at any moment.
+    """Write a document and named arrays, as `writing.write` does.
 
     Parameters
     ----------
@@ -55,28 +53,7 @@ def write(path, document, tensors, notes=None):
             f"names and texts take {length} bytes in the file's header, but no more than "
             f"{MAX_HEADER} would be read again; has an encoder too many categories?"
         )
-    replace(Path(path), content)
-
-
-def replace(path, content):
-    """Put a file of that content in the place of `path`, at once."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    if os.name == "posix":  # elsewhere folders cannot be opened
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the new name, too
-        finally:
-            os.close(folder)
+    writing.write(path, content)
 
 
 def read(path):
@@ -92,15 +69,25 @@ def read_notes(path):
     return schema.decode(metadata.get(NOTES, "{}")), library
 
 
-def _content(path):
+def kind(path):
+    """What kind of thing a file of ours has; None for any other file, and a broken one."""
+    try:
+        content = _content(path, header_only=True)
+        document = schema.decode(_metadata(content, len(content) - 8)[KEY])
+        return schema.text("kind", document.get("kind"))
+    except ValueError:
+        return None
+
+
+def _content(path, header_only=False):
     with open(path, "rb", opener=_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{os.fspath(path)!r} is not a regular file")
         # Of a file without end no more than the size it had; of a broken one the first bytes.
         start = file.read(8)
-        _check_header(start, status.st_size)
-        return start + file.read(status.st_size - 8)
+        length = _check_header(start, status.st_size)
+        return start + file.read(length if header_only else status.st_size - 8)
 
 
 def _without_waiting(path, flags):

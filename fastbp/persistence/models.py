@@ -15,7 +15,7 @@ def save(model: Any, path: StrPath, *, notes: dict[str, Any] | None = None) -> N
     """Write a model to one safetensors file, without pickle.
 
     A file that is there is replaced at once: whenever the program is killed, there is the old
-    file or the new one.
+    file or the new one. Links are followed, and permissions stay.
 
     Parameters
     ----------

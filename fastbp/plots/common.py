@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 from typing import TYPE_CHECKING, Any, Self
 
+from .. import writing
 from ..inspection import Inspection
 
 if TYPE_CHECKING:
@@ -13,6 +16,12 @@ if TYPE_CHECKING:
 # Okabe and Ito, from dark to light.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 LINES = ["-", "--", "-.", ":"]
+# How a picture says that fastbp drew it, by the ending of its name.
+SIGNATURES = {
+    "pdf": {"Creator": "fastbp"},
+    "png": {"Software": "fastbp"},
+    "svg": {"Creator": "fastbp"},
+}
 
 
 def axes_for(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes:
@@ -24,6 +33,19 @@ def axes_for(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes:
     except ImportError as error:
         raise ImportError("plotting needs matplotlib: pip install 'fastbp[plot]'") from error
     return pyplot.subplots(figsize=size, layout="constrained")[1]
+
+
+def save(figure, path, dpi):
+    """Write a figure in the format of the path's ending; without one, `.png` is added."""
+    path = os.fsdecode(path)
+    ending = os.path.splitext(path)[1]
+    if not ending:
+        ending = ".png"
+        path += ending
+    form, picture = ending[1:].lower(), io.BytesIO()
+    signature = {"metadata": SIGNATURES[form]} if form in SIGNATURES else {}
+    figure.savefig(picture, format=form, dpi=dpi, **signature)
+    writing.write(path, picture.getvalue())
 
 
 def network_of(estimator):
