@@ -330,6 +330,7 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
     checkpoints = [each for each in control.callbacks if isinstance(each, Checkpoint)]
     if checkpoints and not isinstance(samples, Rows):
         raise ValueError("Checkpoint is for Network.fit and fit_many, whose samples are in memory")
+    checkpoint.refuse_shared_folders(checkpoints)
     arguments = saved = None
     if checkpoints or resume_from is not None:
         arguments = checkpoint.arguments(network, samples, control, rules, total)
@@ -343,11 +344,11 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
     )
     history = History(scores={name: [] for name in control.scores})
     pace = Pace(control, total)
-    state = checkpoint.State(network, control, arguments, training, pace, history)
-    if saved is not None:
-        saved.restore(state)
+    state = checkpoint.State(network, control, arguments, training, pace, history, resume_from)
     for each in checkpoints:
         each.attach(state)
+    if saved is not None:
+        saved.restore(state)
 
     def finish(kind, *error):
         network.layout.clear_padding(network._parameters)  # 0 * inf may have left NaN there

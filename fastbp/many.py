@@ -11,6 +11,7 @@ import numpy as np
 
 from . import checks, fitting, regularizers, teams
 from .network import Network
+from .persistence import checkpoint
 from .training import Data, History, interruptible
 
 if TYPE_CHECKING:
@@ -277,6 +278,7 @@ def _jobs(networks, X, y, rows, **options):
             jobs.append(_job(network, datasets, **own))
         except (TypeError, ValueError) as error:
             raise type(error)(f"network {i}: {error}") from error
+    checkpoint.refuse_shared_folders(each for job in jobs for each in job.control.callbacks)
     return jobs
 
 

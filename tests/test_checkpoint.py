@@ -186,6 +186,42 @@ def test_a_folder_of_another_training(tmp_path):
         network("numpy").fit(X, Y, epochs=1, callbacks=[checkpoint])
 
 
+def test_going_on_from_elsewhere_into_a_folder_of_another_training(tmp_path):
+    """Its checkpoints would be deleted; and the network is left as it was."""
+    first, second = fastbp.Checkpoint(tmp_path / "a"), fastbp.Checkpoint(tmp_path / "b", keep=9)
+    network("numpy").fit(X, Y, epochs=2, callbacks=[first])
+    network("numpy", seed=1).fit(X, Y, epochs=5, callbacks=[second])
+    net, untouched = network("numpy", seed=9), network("numpy", seed=9)
+    with pytest.raises(ValueError, match="another training"):
+        net.fit(X, Y, epochs=4, callbacks=[second], resume_from=first.newest())
+    assert epochs_in(tmp_path / "b") == [1, 2, 3, 4, 5]
+    assert net._parameters.tobytes() == untouched._parameters.tobytes()
+    third = fastbp.Checkpoint(tmp_path / "c")
+    net.fit(X, Y, epochs=4, callbacks=[third], resume_from=first.newest())
+    assert epochs_in(tmp_path / "c") == [3, 4]
+
+
+def test_one_folder_for_two(tmp_path):
+    """Whoever is later would delete the other's files."""
+    nets = [network("numpy", seed=seed) for seed in (1, 2)]
+    checkpoints = [fastbp.Checkpoint(tmp_path / name) for name in ("a", "b/../a")]
+    with pytest.raises(ValueError, match="two checkpoints are for the folder"):
+        fastbp.fit_many(nets, X, Y, epochs=2, callbacks=[[each] for each in checkpoints])
+    with pytest.raises(ValueError, match="two checkpoints are for the folder"):
+        nets[0].fit(X, Y, epochs=2, callbacks=checkpoints)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_epoch(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    epochs = []
+    count = fastbp.Callback()
+    count.epoch = lambda network, history: epochs.append(1)
+    with pytest.raises(PermissionError, match="no permission to write in the folder"):
+        network("numpy").fit(X, Y, epochs=1, callbacks=[fastbp.Checkpoint(tmp_path), count])
+    assert not epochs
+
+
 # What is refused.
 
 

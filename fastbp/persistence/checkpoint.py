@@ -6,6 +6,7 @@ as if the training had never stopped. What the user passes again, the data befor
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import zlib
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import checks, monitoring, spec
+from .. import checks, monitoring, spec, writing
 from ..callbacks import Callback, EarlyStopping
 from . import file, schema, values
 from . import network as network_
@@ -125,20 +126,24 @@ class Checkpoint(Callback):
         ----------
         state : State
         """
+        from_here = state.source is not None and os.path.realpath(
+            os.path.dirname(os.path.abspath(state.source))
+        ) == os.path.realpath(self.folder)
+        if self.newest() is not None and not from_here:
+            raise ValueError(
+                f"{str(self.folder)!r} has checkpoints of another training: go on from there with "
+                "resume_from=checkpoint.newest(), or name another folder"
+            )
         self._state = state
 
     def begin(self, network: Network, history: History) -> None:
         if self._state is None:
             raise ValueError("Checkpoint is for Network.fit and fit_many, and saves no other fit")
-        if not history.loss and self.newest() is not None:
-            raise ValueError(
-                f"{str(self.folder)!r} has checkpoints of another training: go on from there with "
-                "resume_from=checkpoint.newest(), or name another folder"
-            )
         network_.to_document(network, {})  # refuses what cannot be saved
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.glob(".epoch-*.tmp"):  # of a process that was killed
             path.unlink(missing_ok=True)
+        writing.check(self._path(0))  # before the first epoch rather than after it
         self._saved = time.monotonic()
 
     def after_epoch(self, ended: bool) -> None:
@@ -168,6 +173,20 @@ class Checkpoint(Callback):
         self._state = None
 
 
+def refuse_shared_folders(callbacks):
+    """Checkpoints in one folder would replace and delete each other."""
+    seen = set()
+    for each in callbacks:
+        if isinstance(each, Checkpoint):
+            folder = os.path.realpath(each.folder)
+            if folder in seen:
+                raise ValueError(
+                    f"two checkpoints are for the folder {str(each.folder)!r}, which is for one "
+                    "training only; give each a folder of its own"
+                )
+            seen.add(folder)
+
+
 @dataclass
 class State:
     """A training between two epochs.
@@ -181,6 +200,8 @@ class State:
     training : training.Training
     pace : fitting.Pace
     history : training.History
+    source : str, path or None
+        The checkpoint from which it goes on.
     """
 
     network: Any
@@ -189,6 +210,7 @@ class State:
     training: Any
     pace: Any
     history: Any
+    source: Any
 
     def to_document(self, tensors):
         """The document of a checkpoint; arrays go into `tensors`."""
