@@ -23,6 +23,9 @@ from peers import PEERS
 from workloads import WORKLOADS
 
 import fastbp
+from fastbp import writing
+from fastbp.cli import outputs
+from fastbp.cli.outputs import Output
 
 PACKAGES = ("numpy", "numba", "cython", "scikit-learn", "torch", "jax")
 
@@ -32,17 +35,23 @@ def main(arguments=None):
     options = _options(arguments)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
+        json_file, picture = options.output / "results.json", options.output / "results.png"
+        written = [
+            Output("the results", json_file, "--output", outputs.is_benchmark),
+            Output("the picture", picture, "--output", outputs.is_picture),
+        ]
+        outputs.check(written, [], options.force)
         results = run(options)
     except (ValueError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    (options.output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    print(f"\nwritten: {options.output / 'results.json'}")
+    writing.write(json_file, (json.dumps(results, indent=1) + "\n").encode())
+    print(f"\nwritten: {json_file}")
     if importlib.util.find_spec("matplotlib"):
         from picture import draw
 
-        draw(results, options.output / "results.png")
-        print(f"written: {options.output / 'results.png'}")
+        draw(results, picture)
+        print(f"written: {picture}")
     else:
         print("no picture: matplotlib is not installed")
     return 0
@@ -78,6 +87,7 @@ def _options(arguments):
     parser.add_argument(
         "--quick", action="store_true", help="short rounds and no extra sections, for trying out"
     )
+    outputs.add_force(parser)
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (2 if options.quick else 7)
     options.seconds = 0.02 if options.quick else 0.1

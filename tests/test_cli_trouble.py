@@ -149,7 +149,7 @@ def test_without_matplotlib(monkeypatch, capsys):
     people().to_csv("people.csv", index=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1]]) == 0
-    assert "no learning curve drawn" in capsys.readouterr().err
+    assert "no learning curve is drawn" in capsys.readouterr().err
     assert Path("people.safetensors").exists() and not Path("people.png").exists()
     assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1], "--plot", "x.png"]) == 1
 

@@ -66,8 +66,14 @@ def main(arguments=None):
     except options.WrongUsage as error:
         parser.error(str(error))
     except EXPECTED as error:
-        print(f"fastbp: {error or type(error).__name__}", file=sys.stderr)
+        print(f"fastbp: {_text(error)}", file=sys.stderr)
         return 1
+
+
+def _text(error):
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import backends, optimizers, spec
-from .options import add_command
+from . import outputs
+from .options import add_command, picture
+from .outputs import Output
 
 OPTIMIZERS = {
     optimizer.__name__.lower(): optimizer
@@ -59,7 +61,13 @@ def add(commands):
         help="compare this one (may be repeated; default: all); the reference is always shown",
     )
     compare.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    compare.add_argument("--plot", metavar="FILE", help="also draw a picture (needs matplotlib)")
+    compare.add_argument(
+        "--plot",
+        type=picture,
+        metavar="FILE",
+        help="also draw a picture, .png, .svg or .pdf (needs matplotlib)",
+    )
+    outputs.add_force(compare)
     add_command(
         commands,
         "backends",
@@ -91,6 +99,11 @@ def _compare(options):
         ) from None
     if options.samples < 1:
         raise ValueError(f"--samples must be at least 1, got {options.samples}")
+    if options.plot:
+        drawn = Output("the picture", options.plot, "--plot", outputs.is_picture)
+        outputs.check([drawn], [], options.force)
+        if not outputs.can_draw():
+            raise ImportError("drawing needs matplotlib: pip install 'fastbp[cli]'")
     loss = options.loss or ("log_loss" if sizes[-1] == 1 else "cross_entropy")
     # Refuses bad sizes and names before data are made for them.
     Network(sizes, activation=options.activation, loss=loss, backend="numpy")

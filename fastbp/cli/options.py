@@ -1,13 +1,17 @@
 """What the commands' options have in common: how they are read, and how help looks."""
 
 import argparse
+import os
 import shutil
 import sys
 import textwrap
+from pathlib import Path
+
+PICTURES = (".png", ".svg", ".pdf")
 
 
-class WrongUsage(Exception):
-    """Options that do not go together."""
+class WrongUsage(argparse.ArgumentTypeError):
+    """Options that do not go together, or one that says nothing."""
 
 
 def parser(name, description, examples, more=""):
@@ -58,6 +62,25 @@ def note(text):
 
 
 # Types for argparse, which calls these where the text does not fit.
+
+
+def new_file(text):
+    """A path to write to."""
+    if text == "-":
+        raise WrongUsage("expected the name of a file, got '-'; for such a name write ./-")
+    if not Path(text).name or text.endswith(("/", os.sep)):
+        raise WrongUsage(f"expected the name of a file, got that of a folder, {text!r}")
+    return Path(text)
+
+
+def picture(text):
+    """A path to write a picture to."""
+    path = new_file(text)
+    if path.suffix.lower() not in PICTURES:
+        raise WrongUsage(
+            f"unknown kind of picture {text!r}; it must end in one of {', '.join(PICTURES)}"
+        )
+    return path
 
 
 def whole_number(text):

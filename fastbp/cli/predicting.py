@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import columns, metrics, problems, store, tables
+from . import columns, metrics, outputs, problems, store, tables
 from .options import add_command, note
+from .outputs import Output
 
 PREDICT_EXAMPLES = """
 fastbp predict titanic.safetensors passengers.csv --output predictions.csv
@@ -50,6 +51,7 @@ def add(commands):
         help="a .csv or .parquet file to write (default: CSV on standard output)",
     )
     predict.add_argument("--proba", action="store_true", help="also the probability of each class")
+    outputs.add_force(predict)
     predict.add_argument("--json", action="store_true", help="print JSON")
     evaluate.add_argument(
         "--target", metavar="COLUMN", help="default: the one the model was trained for"
@@ -65,6 +67,9 @@ def _inputs(stored, frame, path):
 
 def predict_rows(options):
     """Write predictions."""
+    if options.output:
+        written = Output("the predictions", options.output, "--output", outputs.is_table)
+        outputs.check([written], [options.model, options.data], options.force)
     stored = store.load(options.model)
     _, network = store.parts(stored)
     if options.proba and not hasattr(network, "classes_"):

@@ -1,12 +1,16 @@
 """The commands `info` and `export`: what a model is, and how to use it elsewhere."""
 
+import io
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from . import columns, store
-from .options import add_command, filled
+from .. import writing
+from . import columns, outputs, store
+from .options import add_command, filled, new_file
+from .outputs import Output
 from .tables import listed
 
 INFO_EXAMPLES = """
@@ -52,10 +56,10 @@ def add(commands):
     )
     export.add_argument(
         "--output",
-        type=Path,
         metavar="FILE",
         help="default: the name of MODEL with the ending of the format, here",
     )
+    outputs.add_force(export)
     export.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -135,27 +139,30 @@ def _torch_state(network, path):
     module = network.to_torch()
     import torch
 
-    torch.save(module.state_dict(), path)
+    archive = io.BytesIO()
+    torch.save(module.state_dict(), archive)
+    path.write_bytes(outputs.signed(archive.getvalue()))
 
 
 def _npz(network, path):
     arrays: dict = {f"W{i}": np.array(W) for i, W in enumerate(network.weights, start=1)}
     arrays |= {f"b{i}": np.array(b) for i, b in enumerate(network.biases, start=1)}
     names = [*network.layout.activations, network._loss.output_activation]
-    with open(path, "wb") as file:  # savez would add an ending of its own to a name
-        np.savez(file, activations=np.array(names), **arrays)
+    archive = io.BytesIO()
+    np.savez(archive, activations=np.array(names), **arrays)
+    path.write_bytes(outputs.signed(archive.getvalue()))
 
 
 def _c(network, path):
     network.to_c(path)
 
 
-# Name -> function that writes, usual ending.
+# Name -> function that writes, usual ending, function that knows what was written.
 FORMATS = {
-    "c": (_c, "_c"),  # a folder
-    "npz": (_npz, ".npz"),
-    "onnx": (_onnx, ".onnx"),
-    "torch-state": (_torch_state, ".pt"),
+    "c": (_c, "_c", outputs.is_c),  # a folder
+    "npz": (_npz, ".npz", outputs.is_archive),
+    "onnx": (_onnx, ".onnx", outputs.is_onnx),
+    "torch-state": (_torch_state, ".pt", outputs.is_archive),
 }
 
 
@@ -168,19 +175,39 @@ def write(options):
             "Python, fastbp.load(path).estimators_ are the members"
         )
     network = store.network(stored)
-    export, ending = FORMATS[options.format]
-    path = options.output or Path(options.model.stem + ending)
-    export(network, path)
+    export, ending, is_ours = FORMATS[options.format]
+    path = options.output or options.model.stem + ending
+    path = Path(path) if options.format == "c" else new_file(path)
+    made = _contents(export, network, path)
     written = [str(path)]
-    if store.is_ours(stored):
+    files = [Output("the network", each, "--output", is_ours) for each in made]
+    special = path.exists() and not path.is_file() and not path.is_dir()
+    if store.is_ours(stored) and not special:  # nothing lies beside a pipe
         beside = Path(f"{path}.inputs.json")
-        beside.write_text(json.dumps(_interface(stored), indent=2) + "\n", encoding="utf-8")
+        made[beside] = (json.dumps(_interface(stored), indent=2) + "\n").encode()
         written.append(str(beside))
+        files.append(Output("what the inputs are", beside, "--output", outputs.is_interface))
+    # In a folder that is still to be made, nothing can be overwritten.
+    there = [each for each in files if each.path.parent.exists()]
+    outputs.check(there, [options.model], options.force)
+    if options.format == "c":
+        path.mkdir(parents=True, exist_ok=True)
+    writing.write_all(made)
     if options.json:
         print(json.dumps({"format": options.format, "written": written}))
     else:
         print(f"{options.format}: {', '.join(written)}")
     return 0
+
+
+def _contents(export, network, path):
+    """What an export consists of, by the paths of its files."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder, path.name)
+        export(network, place)
+        if place.is_dir():
+            return {path / each.name: each.read_bytes() for each in sorted(place.iterdir())}
+        return {path: place.read_bytes()}
 
 
 def _interface(stored):

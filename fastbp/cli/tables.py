@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import writing
+from .options import new_file
+
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".npz")
 WRITTEN = (".csv", ".parquet")
 
@@ -19,14 +22,14 @@ def data_path(text):
 
 def output_path(text):
     """For argparse: a path whose ending says how to write a table."""
-    return _with_ending(text, WRITTEN)
+    return _with_ending(new_file(text), WRITTEN)
 
 
 def _with_ending(text, known):
     path = Path(text)
     if path.suffix.lower() not in known:
         raise argparse.ArgumentTypeError(
-            f"unknown kind of file {text!r}; it must end in one of {', '.join(known)}"
+            f"unknown kind of file {str(text)!r}; it must end in one of {', '.join(known)}"
         )
     return path
 
@@ -126,9 +129,10 @@ def _read_npz(path):
 def write(frame, path):
     """Write a DataFrame as the path's ending says."""
     if path.suffix.lower() == ".parquet":
-        frame.to_parquet(path, index=False)
+        content = frame.to_parquet(index=False)
     else:
-        frame.to_csv(path, index=False)
+        content = frame.to_csv(index=False).encode()
+    writing.write(path, content)
 
 
 def column(frame, name, path):

@@ -2,24 +2,26 @@
 
 import datetime
 import json
-import os
 from pathlib import Path
 
 from .. import spec
 from ..backends import BACKENDS
-from . import columns, metrics, problems, store, tables, training
+from . import columns, metrics, outputs, problems, store, tables, training
 from .options import (
     WrongUsage,
     add_command,
     filled,
     fraction,
+    new_file,
     not_negative,
     note,
+    picture,
     positive,
     seed,
     sizes,
     whole_number,
 )
+from .outputs import Output
 
 EXAMPLES = """
 fastbp train titanic.csv --target survived
@@ -48,7 +50,7 @@ def add(commands):
     command.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
     command.add_argument(
         "--output",
-        type=Path,
+        type=new_file,
         metavar="FILE",
         help="where to save the model (default: the name of DATA, ending in .safetensors, here)",
     )
@@ -132,14 +134,16 @@ def add(commands):
         "--threads", type=whole_number, metavar="N", help="default: as many as are worth it"
     )
     output = command.add_argument_group("report")
-    picture = output.add_mutually_exclusive_group()
-    picture.add_argument(
+    drawing = output.add_mutually_exclusive_group()
+    drawing.add_argument(
         "--plot",
-        type=Path,
+        type=picture,
         metavar="FILE",
-        help="where to draw the learning curve (default: beside the model, as .png)",
+        help="where to draw the learning curve, as .png, .svg or .pdf (default: beside the model, "
+        "as .png)",
     )
-    picture.add_argument("--no-plot", action="store_true", help="draw nothing")
+    drawing.add_argument("--no-plot", action="store_true", help="draw nothing")
+    outputs.add_force(output)
     output.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
@@ -148,7 +152,11 @@ def run(options):
     if options.validation + options.test >= 1:
         raise WrongUsage("--validation and --test together must leave rows for training")
     path = options.output or Path(f"{options.data.stem}.safetensors")
-    _refuse_folder_missing(path, options.plot)
+    curve = _curve(options, path)
+    written = [Output("the model", path, "--output", outputs.is_model)]
+    if curve:
+        written.append(Output("the learning curve", curve, "--plot", outputs.is_picture))
+    outputs.check(written, [options.data], options.force)
     frame = tables.read(options.data)
     target = tables.column(frame, options.target, options.data)
     for name in [*options.drop, *options.categorical]:
@@ -169,10 +177,14 @@ def run(options):
         **_figures(trained.model, features, problem, parts),
     }
     store.save(trained.model, path, report)
+    if not trained.loss:
+        curve = None
+    if curve:
+        training.draw(trained, curve)
     report |= {
         "sizes": _sizes(trained.model["network"]),
         "model": str(path),
-        "picture": _picture(trained, options, path),
+        "picture": str(curve) if curve else None,
         "loss": trained.loss,
         "validation_loss": trained.validation_loss,
     }
@@ -180,11 +192,17 @@ def run(options):
     return 0
 
 
-def _refuse_folder_missing(*paths):
-    """Before a long training rather than after it."""
-    for path in paths:
-        if path is not None and not os.access(path.parent, os.W_OK):
-            raise FileNotFoundError(f"cannot write {str(path)!r}: no such folder, or no permission")
+def _curve(options, path):
+    """Where the learning curve is to be drawn; None for nowhere."""
+    special = path.exists() and not path.is_file()
+    if options.no_plot or special and not options.plot:  # nothing lies beside a pipe
+        return None
+    if outputs.can_draw():
+        return options.plot or path.with_suffix(".png")
+    if options.plot:
+        raise ImportError("drawing needs matplotlib: pip install 'fastbp[cli]'")
+    note("no learning curve is drawn, which needs matplotlib: pip install 'fastbp[cli]'")
+    return None
 
 
 def _sizes(network):
@@ -217,19 +235,6 @@ def _figures(model, features, problem, parts):
     if problem.task == "classification":
         counts = metrics.confusion(network.classes_, network.predict(inputs[judged]), y)
     return {"judged_on": judged, "metrics": found, "confusion": counts}
-
-
-def _picture(trained, options, path):
-    """The path of the learning curve, if one was drawn."""
-    if options.no_plot or not trained.loss:
-        return None
-    picture = options.plot or path.with_suffix(".png")
-    if training.draw(trained, picture):
-        return str(picture)
-    if options.plot:
-        raise ImportError("drawing needs matplotlib: pip install 'fastbp[cli]'")
-    note("no learning curve drawn, which needs matplotlib: pip install 'fastbp[cli]'")
-    return None
 
 
 def _before(options, problem, chosen, parts):

@@ -166,14 +166,12 @@ def _to_units(network, mean, spread):
 
 
 def draw(trained, path):
-    """Write the learning curve as a picture; returns whether matplotlib is there to do it."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError:
-        return False
-    from ..plots import LearningCurveDisplay
+    """Write the learning curve as a picture."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    from ..plots import LearningCurveDisplay, common
 
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
@@ -182,5 +180,4 @@ def draw(trained, path):
         ax.axvline(trained.best_epoch, color="0.6", linestyle=":", label="best epoch")
     LearningCurveDisplay(trained.loss, trained.validation_loss).plot(ax=ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.savefig(path, dpi=120)
-    return True
+    common.save(figure, path, dpi=120)
