@@ -216,7 +216,10 @@ def of_graph(function):
         (between(lambda L: L.BatchNormalization()), r"\(BatchNormalization\) is none of those"),
         (between(lambda L: L.LayerNormalization()), r"\(LayerNormalization\) is none of those"),
         (between(lambda L: L.Rescaling(0.5)), r"\(Rescaling\) is none of those"),
-        (between(lambda L: L.Normalization(mean=[1.0], variance=[2.0])), "before the first Dense"),
+        (
+            between(lambda L: L.Normalization(mean=[1.0] * 4, variance=[2.0] * 4)),
+            "before the first Dense",
+        ),
         (between(lambda L: L.LeakyReLU()), "negative_slope=0.01 only"),
         (between(lambda L: L.ReLU(max_value=6)), "max_value=None only"),
         (between(lambda L: L.ReLU(negative_slope=0.1)), "negative_slope=0 only"),
@@ -250,8 +253,14 @@ def of_graph(function):
             ),
             r"\(SimpleRNN\) is none of those",
         ),
+        (
+            lambda keras: keras.Sequential(
+                [keras.Input((None, 3)), keras.layers.Normalization(), keras.layers.Dense(2)]
+            ),
+            r"takes inputs of any shape, \(None, None, 3\)",
+        ),
         (lambda keras: keras.Sequential([keras.layers.Dense(3)]), "is not built"),
-        (mixed, "is float16, but input and layers"),
+        (mixed, "is float16, but input and layers|Cast"),
         (with_a_call, "has a call of its own"),
         (lambda keras: sequential(keras, subclass(keras, keras.layers.Dense)(3)), "none of those"),
         (lambda keras: subclass(keras, keras.Sequential)([keras.Input((3,))]), "neither a keras.S"),
@@ -277,6 +286,14 @@ def of_graph(function):
 def test_not_certainly_the_same(make, message, keras):
     with pytest.raises(ValueError, match=message):
         fastbp.Network.from_keras(make(keras))
+
+
+@pytest.mark.serial
+def test_keras_2(keras, monkeypatch):
+    model = sequential(keras, keras.layers.Dense(3))
+    monkeypatch.setattr(keras, "__version__", "2.15.0")
+    with pytest.raises(TypeError, match="model of Keras 3.*, got Sequential of keras"):
+        fastbp.Network.from_keras(model)
 
 
 @pytest.mark.serial
@@ -377,5 +394,5 @@ def test_refused_arguments(keras):
     with pytest.raises(ValueError, match="ends in softmax; losses for that: cross_entropy"):
         fastbp.Network.from_keras(model, loss="log_loss")
     for nothing in (None, 3, W, {"a": W}):
-        with pytest.raises(TypeError, match="expected a Keras model, or the list of arrays"):
+        with pytest.raises(TypeError, match="expected a model of Keras 3, or the list of arrays"):
             fastbp.Network.from_keras(nothing)

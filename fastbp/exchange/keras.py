@@ -55,10 +55,10 @@ def from_keras(cls, model, activation, loss, backend):
             )
         return network_of(cls, _of_list(model, activation), loss, backend)
     keras = sys.modules.get("keras")  # whoever has a model has imported it
-    if keras is None or not isinstance(model, keras.Model):
+    if keras is None or keras.__version__ < "3" or not isinstance(model, keras.Model):
         raise TypeError(
-            "expected a Keras model, or the list of arrays that its get_weights() gives, "
-            f"got {type(model).__name__}"
+            "expected a model of Keras 3, or the list of arrays that its get_weights() gives, "
+            f"got {type(model).__name__} of {type(model).__module__}"
         )
     if activation is not None:
         raise ValueError("activation is for a list of weights; a model brings its own")
@@ -111,6 +111,8 @@ class Reader:
                 case "Normalization":
                     if not first:
                         raise ValueError(f"{place} must come before the first Dense layer")
+                    if None in shape[1:]:
+                        raise ValueError(f"{place} takes inputs of any shape, {shape}, not rows")
                     self._normalize(layer, shape)
                 case "Dense":
                     if len(shape) != 2:
