@@ -1,9 +1,12 @@
 """The built pages in a real browser: equations and pictures are drawn, the console is silent.
 
-Skipped where there are no pages (`make docs` builds them), no Chromium or no Selenium. Screenshots
-are left in docs/_build/screenshots, to be looked at.
+Skipped where there are no pages (`make docs` builds them), no Chromium or no Selenium; a failure
+there with FASTBP_REQUIRE_BROWSER=1, which continuous integration sets. Screenshots are left in
+docs/_build/screenshots, to be looked at.
 """
 
+import importlib.util
+import os
 import shutil
 from pathlib import Path
 
@@ -32,15 +35,29 @@ PAGES = {
 }
 
 
+def missing():
+    """What these tests need and cannot find, or an empty string."""
+    if not (SITE / "index.html").exists():
+        return "the site is not built; `make docs` does that"
+    if importlib.util.find_spec("selenium") is None:
+        return "Selenium is not installed; `pip install selenium` does that"
+    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+        return "no Chromium is installed"
+    if not shutil.which("chromedriver"):
+        return "Chromium's chromedriver is not installed"
+    return ""
+
+
 @pytest.fixture(scope="module")
 def browser():
-    if not (SITE / "index.html").exists():
-        pytest.skip("the site is not built; `make docs` does that")
-    webdriver = pytest.importorskip("selenium.webdriver")
+    if reason := missing():
+        if os.environ.get("FASTBP_REQUIRE_BROWSER") == "1":
+            pytest.fail(f"FASTBP_REQUIRE_BROWSER=1, but: {reason}", pytrace=False)
+        pytest.skip(reason)
+    from selenium import webdriver
+
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no Chromium with its chromedriver is installed")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for argument in (
