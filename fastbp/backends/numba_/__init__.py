@@ -1,8 +1,8 @@
 """The Numba backend: ``@njit`` kernels, compiled on first use and cached on disk.
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...), tile
-(matrix product), team (threads), dropout, elementwise, losses, optimizers, passes, regularizers,
-train and per_sample (the entry points).
+(matrix product), team (threads), dropout, elementwise, losses, optimizers, pieces (those, called by
+address), passes, regularizers, train and per_sample (the entry points).
 """
 
 name = "numba"
@@ -14,6 +14,7 @@ try:
     from . import per_sample as of_samples
     from . import train as kernels
     from ._jit import entry
+    from .pieces import table
 except ImportError as error:  # pragma: no cover - numba is a dependency
     from .. import BackendUnavailable
 
@@ -21,6 +22,9 @@ except ImportError as error:  # pragma: no cover - numba is a dependency
         f"the Numba backend cannot be loaded ({error}); install it with: pip install numba"
     ) from error
 
+
+# Where the optimiser's code stands in what `train` takes behind X.
+OPTIMIZER = 7
 
 # Kernels that run as plain Python do not wait for each other.
 teams = not numba.config.DISABLE_JIT
@@ -47,8 +51,9 @@ def _written(dtype, ndim):
 
 
 def _data(real):
-    """plan, loss, its parameter and function, parameters (written by train only), samples."""
+    """Pieces, plan, loss, its parameter and function, parameters (written by train), samples."""
     return (
+        _read(types.int64, 1),
         _read(types.int64, 2),
         types.int64,
         types.float64,
@@ -67,6 +72,7 @@ _predict = entry(
     kernels.predict,
     _signatures(
         lambda real: types.void(
+            _read(types.int64, 1),
             _read(types.int64, 2),
             types.int64,
             _written(real, 1),
@@ -146,16 +152,22 @@ def finite(array):
 
 
 def predict(plan, loss, parameters, X, block, workspace, out):
-    _predict(X.dtype)(plan, loss, parameters, X, block, workspace, out)
+    pieces = table(X.dtype, plan, loss, output=True, deltas=False)
+    _predict(X.dtype)(pieces, plan, loss, parameters, X, block, workspace, out)
 
 
 def loss_and_gradient(plan, loss, loss_parameter, function, parameters, X, *rest):
-    return _loss_and_gradient(X.dtype)(plan, loss, loss_parameter, function, parameters, X, *rest)
+    pieces = table(X.dtype, plan, loss)
+    return _loss_and_gradient(X.dtype)(
+        pieces, plan, loss, loss_parameter, function, parameters, X, *rest
+    )
 
 
 def per_sample(plan, loss, loss_parameter, function, parameters, X, *rest):
-    _per_sample(X.dtype)(plan, loss, loss_parameter, function, parameters, X, *rest)
+    pieces = table(X.dtype, plan, loss, output=True)
+    _per_sample(X.dtype)(pieces, plan, loss, loss_parameter, function, parameters, X, *rest)
 
 
 def train(plan, loss, loss_parameter, function, parameters, X, *rest):
-    return _train(X.dtype)(plan, loss, loss_parameter, function, parameters, X, *rest)
+    pieces = table(X.dtype, plan, loss, optimizer=rest[OPTIMIZER])
+    return _train(X.dtype)(pieces, plan, loss, loss_parameter, function, parameters, X, *rest)

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
-from ._jit import inner
+from ._jit import REALS, Piece, inner
 from .simd import lanes, load, splat, store
 
 WORD = 0xFFFFFFFF
@@ -76,7 +76,6 @@ def step_key(seed, steps):
     return mix(mix((seed & WORD) ^ mix(steps & WORD)) ^ (seed >> 32))
 
 
-@inner
 def drop(source, target, step, layer, first, rows, n, stride, threshold):
     """target = source / (1 - rate) where a unit is kept, else 0.
 
@@ -90,3 +89,6 @@ def drop(source, target, step, layer, first, rows, n, stride, threshold):
         for j in range(0, n, lanes(target)):
             kept = keep_random(load(source, r * stride + j), key, j, threshold)
             store(target, r * stride + j, scale * kept)
+
+
+DROP = Piece(drop, REALS, REALS, *[types.intp] * 7)

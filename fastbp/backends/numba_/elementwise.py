@@ -3,8 +3,10 @@
 The twin of this file is ``src_cython/elementwise.pxi``; the reference is ``numpy_``.
 """
 
+from numba import types
+
 from ... import spec
-from ._jit import inner
+from ._jit import REALS, Piece, inner
 from .simd import absolute, lanes, load, select_le, select_lt, splat, store
 from .vmath import exp, expm1_nonpositive, gaussian, log1p_unit, normal_cdf, sigmoid, tanh
 
@@ -83,60 +85,35 @@ def gelu_derivative(s, h):
     return normal_cdf(s, e) + s * e * INV_SQRT_2PI
 
 
-@inner
-def activate(code, s, h, n):
-    """h[:n] = σ(s[:n]); n is a whole number of vectors, h may be s."""
-    if code == spec.SIGMOID:
+def _pieces(value, derivative):
+    """σ and σ' over many units, as pieces."""
+
+    def activate(s, h, n):
+        """h[:n] = σ(s[:n]); n is a whole number of vectors, h may be s."""
         for i in range(0, n, lanes(h)):
-            store(h, i, sigmoid(load(s, i)))
-    elif code == spec.TANH:
+            store(h, i, value(load(s, i)))
+
+    def multiply_by_derivative(s, h, d, n):
+        """d[:n] *= σ'(s[:n]): turns ∂e/∂h into ∂e/∂s."""
         for i in range(0, n, lanes(h)):
-            store(h, i, tanh(load(s, i)))
-    elif code == spec.RELU:
-        for i in range(0, n, lanes(h)):
-            store(h, i, relu(load(s, i)))
-    elif code == spec.LEAKY_RELU:
-        for i in range(0, n, lanes(h)):
-            store(h, i, leaky_relu(load(s, i)))
-    elif code == spec.ELU:
-        for i in range(0, n, lanes(h)):
-            store(h, i, elu(load(s, i)))
-    elif code == spec.SOFTPLUS:
-        for i in range(0, n, lanes(h)):
-            store(h, i, softplus(load(s, i)))
-    elif code == spec.SILU:
-        for i in range(0, n, lanes(h)):
-            store(h, i, silu(load(s, i)))
-    elif code == spec.GELU:
-        for i in range(0, n, lanes(h)):
-            store(h, i, gelu(load(s, i)))
-    # identity: h is s
+            store(d, i, load(d, i) * derivative(load(s, i), load(h, i)))
+
+    activate.__qualname__ = value.__name__
+    multiply_by_derivative.__qualname__ = derivative.__name__
+    return (
+        Piece(activate, REALS, REALS, types.intp),
+        Piece(multiply_by_derivative, REALS, REALS, REALS, types.intp),
+    )
 
 
-@inner
-def multiply_by_derivative(code, s, h, d, n):
-    """d[:n] *= σ'(s[:n]): turns ∂e/∂h into ∂e/∂s."""
-    if code == spec.SIGMOID:
-        for i in range(0, n, lanes(h)):
-            store(d, i, load(d, i) * sigmoid_derivative(load(s, i), load(h, i)))
-    elif code == spec.TANH:
-        for i in range(0, n, lanes(h)):
-            store(d, i, load(d, i) * tanh_derivative(load(s, i), load(h, i)))
-    elif code == spec.RELU:
-        for i in range(0, n, lanes(h)):
-            store(d, i, load(d, i) * relu_derivative(load(s, i), load(h, i)))
-    elif code == spec.LEAKY_RELU:
-        for i in range(0, n, lanes(h)):
-            store(d, i, load(d, i) * leaky_relu_derivative(load(s, i), load(h, i)))
-    elif code == spec.ELU:
-        for i in range(0, n, lanes(h)):
-            store(d, i, load(d, i) * elu_derivative(load(s, i), load(h, i)))
-    elif code == spec.SOFTPLUS:
-        for i in range(0, n, lanes(h)):
-            store(d, i, load(d, i) * softplus_derivative(load(s, i), load(h, i)))
-    elif code == spec.SILU:
-        for i in range(0, n, lanes(h)):
-            store(d, i, load(d, i) * silu_derivative(load(s, i), load(h, i)))
-    elif code == spec.GELU:
-        for i in range(0, n, lanes(h)):
-            store(d, i, load(d, i) * gelu_derivative(load(s, i), load(h, i)))
+# All but identity, with which h is s.
+ACTIVATIONS = {
+    spec.SIGMOID: _pieces(sigmoid, sigmoid_derivative),
+    spec.TANH: _pieces(tanh, tanh_derivative),
+    spec.RELU: _pieces(relu, relu_derivative),
+    spec.LEAKY_RELU: _pieces(leaky_relu, leaky_relu_derivative),
+    spec.ELU: _pieces(elu, elu_derivative),
+    spec.SOFTPLUS: _pieces(softplus, softplus_derivative),
+    spec.SILU: _pieces(silu, silu_derivative),
+    spec.GELU: _pieces(gelu, gelu_derivative),
+}

@@ -4,15 +4,11 @@ All but cross_entropy treat each output by itself; what they make of padding is 
 The twin of this file is ``src_cython/losses.pxi``; the reference is ``numpy_``.
 """
 
-import ctypes
-
 import numpy as np
-from llvmlite import ir
-from numba import config, types
-from numba.extending import intrinsic
+from numba import types
 
 from ... import spec
-from ._jit import inner
+from ._jit import REALS, Piece, inner
 from .simd import (
     absolute,
     fma,
@@ -30,79 +26,72 @@ from .simd import (
 )
 from .vmath import exp, log, log1p_unit, sigmoid
 
+# Losses that treat each output by itself: from pre-activations s[:n] and targets y[:n] to deltas
+# (in s) and losses (in y); n is a whole number of vectors.
 
-@inner
-def pointwise(loss, parameter, s, y, n):
-    """From pre-activations s[:n] and targets y[:n] to deltas (in s) and losses (in y)."""
-    if loss == spec.LOG_LOSS and parameter > 0.0:
+
+def log_loss(parameter, s, y, n):
+    """Where the parameter is positive, probabilities are clipped by it in what is reported."""
+    if parameter > 0.0:
         for i in range(0, n, lanes(s)):
             h, t = sigmoid(load(s, i)), load(y, i)
             p = select_lt(splat(t, 0.5), t, h, 1.0 - h)
             least, most = splat(p, parameter), splat(p, 1.0 - parameter)
             store(y, i, -log(select_lt(p, least, least, select_lt(most, p, most, p))))
             store(s, i, h - t)
-    elif loss == spec.LOG_LOSS:
-        for i in range(0, n, lanes(s)):
-            x, t = load(s, i), load(y, i)
-            zero = splat(x, 0.0)
-            u = exp(-absolute(x))
-            h = select_lt(x, zero, u, splat(x, 1.0)) / (1.0 + u)
-            store(y, i, fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u))
-            store(s, i, h - t)
-    elif loss == spec.SQUARED_ERROR:
-        half = 0.5 * (parameter if parameter > 0.0 else 1.0)
-        for i in range(0, n, lanes(s)):
-            d = load(s, i) - load(y, i)
-            store(y, i, half * d * d)
-            store(s, i, d)
-    elif loss == spec.ABSOLUTE_ERROR:
-        for i in range(0, n, lanes(s)):
-            d = load(s, i) - load(y, i)
-            zero = splat(d, 0.0)
-            store(y, i, absolute(d))
-            upper = select_lt(zero, d, splat(d, 1.0), zero)
-            store(s, i, select_lt(d, zero, splat(d, -1.0), upper))
-    elif loss == spec.HUBER:
-        for i in range(0, n, lanes(s)):
-            d = load(s, i) - load(y, i)
-            high, low = splat(d, parameter), splat(d, -parameter)
-            linear = parameter * absolute(d) - 0.5 * parameter * parameter
-            store(y, i, select_le(absolute(d), high, 0.5 * d * d, linear))
-            store(s, i, select_lt(d, low, low, select_lt(high, d, high, d)))
-    elif loss == spec.POISSON:
-        for i in range(0, n, lanes(s)):
-            x, t = load(s, i), load(y, i)
-            h = exp(x)
-            y_log_y = t * log(select_le(t, splat(t, 0.0), splat(t, 1.0), t))
-            store(y, i, fma(-t, x, h) + (y_log_y - t))
-            store(s, i, h - t)
-    elif loss == spec.QUANTILE:
-        for i in range(0, n, lanes(s)):
-            d = load(s, i) - load(y, i)
-            zero, above, below = splat(d, 0.0), splat(d, 1.0 - parameter), splat(d, -parameter)
-            slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
-            store(y, i, slope * d)
-            store(s, i, slope)
+        return
+    for i in range(0, n, lanes(s)):
+        x, t = load(s, i), load(y, i)
+        zero = splat(x, 0.0)
+        u = exp(-absolute(x))
+        h = select_lt(x, zero, u, splat(x, 1.0)) / (1.0 + u)
+        store(y, i, fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u))
+        store(s, i, h - t)
 
 
-if config.DISABLE_JIT:
+def squared_error(parameter, s, y, n):
+    """A positive parameter is a factor of what is reported."""
+    half = 0.5 * (parameter if parameter > 0.0 else 1.0)
+    for i in range(0, n, lanes(s)):
+        d = load(s, i) - load(y, i)
+        store(y, i, half * d * d)
+        store(s, i, d)
 
-    def call_function(function, rows, n, stride, s, y):
-        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 2)
-        kind(function)(rows, n, stride, s.ctypes.data, y.ctypes.data)
 
-else:
+def absolute_error(parameter, s, y, n):
+    for i in range(0, n, lanes(s)):
+        d = load(s, i) - load(y, i)
+        zero = splat(d, 0.0)
+        store(y, i, absolute(d))
+        upper = select_lt(zero, d, splat(d, 1.0), zero)
+        store(s, i, select_lt(d, zero, splat(d, -1.0), upper))
 
-    @intrinsic
-    def call_function(typingctx, function, rows, n, stride, s, y):
-        """Call the C function at an address, see `function` in backends/interface.py."""
 
-        def codegen(context, builder, signature, args):
-            kind = ir.FunctionType(ir.VoidType(), [a.type for a in args[1:]])
-            builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
-            return context.get_dummy_value()
+def huber(parameter, s, y, n):
+    for i in range(0, n, lanes(s)):
+        d = load(s, i) - load(y, i)
+        high, low = splat(d, parameter), splat(d, -parameter)
+        linear = parameter * absolute(d) - 0.5 * parameter * parameter
+        store(y, i, select_le(absolute(d), high, 0.5 * d * d, linear))
+        store(s, i, select_lt(d, low, low, select_lt(high, d, high, d)))
 
-        return types.void(types.int64, types.int64, types.int64, types.int64, s, y), codegen
+
+def poisson(parameter, s, y, n):
+    for i in range(0, n, lanes(s)):
+        x, t = load(s, i), load(y, i)
+        h = exp(x)
+        y_log_y = t * log(select_le(t, splat(t, 0.0), splat(t, 1.0), t))
+        store(y, i, fma(-t, x, h) + (y_log_y - t))
+        store(s, i, h - t)
+
+
+def quantile(parameter, s, y, n):
+    for i in range(0, n, lanes(s)):
+        d = load(s, i) - load(y, i)
+        zero, above, below = splat(d, 0.0), splat(d, 1.0 - parameter), splat(d, -parameter)
+        slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
+        store(y, i, slope * d)
+        store(s, i, slope)
 
 
 @inner
@@ -130,21 +119,6 @@ def exp_rows(s, h, top, total, rows, n, stride):
 
 
 @inner
-def cross_entropy(parameter, losses, targets, total, shares, rows):
-    """Turn Σ y (max - s), Σ y and Σ exp(s - max) into losses, and the last into share / sum.
-
-    e = Σ y (ln Σ exp(s - max) - (s - max)), h = exp(s - max) / Σ exp(s - max).
-    """
-    largest = parameter if parameter > 0.0 else np.inf
-    for r in range(0, rows, lanes(losses)):
-        sums = load(total, r)
-        e = fma(load(targets, r), log(sums), load(losses, r))
-        limit = splat(sums, largest)
-        store(losses, r, select_lt(limit, e, limit, e))
-        store(total, r, load(shares, r) / sums)
-
-
-@inner
 def scale_rows(h, factor, rows, n, stride):
     """Multiply each row by its factor; n is the rows' length."""
     for r in range(rows):
@@ -153,17 +127,73 @@ def scale_rows(h, factor, rows, n, stride):
             store(h, r * stride + j, load(h, r * stride + j) * f)
 
 
-@inner
-def output_activation(loss, s, top, total, rows, n, stride):
-    """Turn rows of pre-activations into the network's output; `top` and `total` are scratch."""
-    if loss == spec.LOG_LOSS:
-        for i in range(0, rows * stride, lanes(s)):
-            store(s, i, sigmoid(load(s, i)))
-    elif loss == spec.POISSON:
-        for i in range(0, rows * stride, lanes(s)):
-            store(s, i, exp(load(s, i)))
-    elif loss == spec.CROSS_ENTROPY:
-        exp_rows(s, s, top, total, rows, n, stride)
-        for r in range(0, rows, lanes(s)):
-            store(total, r, 1.0 / load(total, r))
-        scale_rows(s, total, rows, n, stride)
+# cross_entropy takes two pieces. Between them, its caller computes Σ y (max - s) and Σ y.
+
+
+def begin_softmax(s, h, top, total, rows, n, stride):
+    exp_rows(s, h, top, total, rows, n, stride)
+
+
+def cross_entropy(parameter, losses, targets, h, total, shares, rows, n, stride):
+    """Turn Σ y (max - s) into losses and exp(s - max) into share * h.
+
+    e = Σ y (ln Σ exp(s - max) - (s - max)), h = exp(s - max) / Σ exp(s - max). `targets` has Σ y;
+    `total` has Σ exp(s - max) and is used up.
+    """
+    largest = parameter if parameter > 0.0 else np.inf
+    for r in range(0, rows, lanes(losses)):
+        sums = load(total, r)
+        e = fma(load(targets, r), log(sums), load(losses, r))
+        limit = splat(sums, largest)
+        store(losses, r, select_lt(limit, e, limit, e))
+        store(total, r, load(shares, r) / sums)
+    scale_rows(h, total, rows, n, stride)
+
+
+# Output activations: they turn rows of pre-activations into the network's output, in place; `top`
+# and `total` are scratch.
+
+
+def sigmoid_output(s, top, total, rows, n, stride):
+    for i in range(0, rows * stride, lanes(s)):
+        store(s, i, sigmoid(load(s, i)))
+
+
+def exp_output(s, top, total, rows, n, stride):
+    for i in range(0, rows * stride, lanes(s)):
+        store(s, i, exp(load(s, i)))
+
+
+def softmax_output(s, top, total, rows, n, stride):
+    exp_rows(s, s, top, total, rows, n, stride)
+    for r in range(0, rows, lanes(s)):
+        store(total, r, 1.0 / load(total, r))
+    scale_rows(s, total, rows, n, stride)
+
+
+def _loss(function):
+    return Piece(function, types.float64, REALS, REALS, types.intp)
+
+
+def _output(function):
+    return Piece(function, REALS, REALS, REALS, types.intp, types.intp, types.intp)
+
+
+POINTWISE = {
+    spec.LOG_LOSS: _loss(log_loss),
+    spec.SQUARED_ERROR: _loss(squared_error),
+    spec.ABSOLUTE_ERROR: _loss(absolute_error),
+    spec.HUBER: _loss(huber),
+    spec.POISSON: _loss(poisson),
+    spec.QUANTILE: _loss(quantile),
+}
+BEGIN_SOFTMAX = Piece(begin_softmax, *[REALS] * 4, types.intp, types.intp, types.intp)
+CROSS_ENTROPY = Piece(
+    cross_entropy, types.float64, *[REALS] * 5, types.intp, types.intp, types.intp
+)
+# All but those whose output is s.
+OUTPUTS = {
+    spec.LOG_LOSS: _output(sigmoid_output),
+    spec.POISSON: _output(exp_output),
+    spec.CROSS_ENTROPY: _output(softmax_output),
+}

@@ -1,4 +1,4 @@
-"""Optimisers: one elementwise update of weights from gradients, which knows nothing of layers.
+"""Optimisers: each an elementwise update of weights from gradients, which knows nothing of layers.
 
 Rules and sources are in ``fastbp/optimizers.py``. The twin of this file is
 ``src_cython/optimizers.pxi``; the reference is ``numpy_``.
@@ -7,8 +7,10 @@ Rules and sources are in ``fastbp/optimizers.py``. The twin of this file is
 import math
 from collections import namedtuple
 
+from numba import types
+
 from ... import spec
-from ._jit import inner
+from ._jit import REALS, Piece, inner
 from .simd import (
     absolute,
     fma,
@@ -59,85 +61,115 @@ def pace_of(optimizer, hyper, learning_rate, counters):
 
 
 @inner
-def update(optimizer, hyper, pace, w, g, first, second, n, l2, decay):
-    """One step of w[:n] for gradients g[:n] and the state arrays `first` and `second`.
-
-    n is a whole number of vectors; `l2` and `decay` are those of these weights (0 for
-    biases).
-    """
-    rate = splat(w, pace.rate)
-    minus_rate = splat(w, -pace.rate)
-    penalty = splat(w, l2)
-    epsilon = splat(w, pace.epsilon)
-    if optimizer == spec.SGD:
-        for i in range(0, n, lanes(w)):
-            x = load(w, i)
-            store(w, i, fma(minus_rate, fma(penalty, x, load(g, i)), x))
-    elif optimizer == spec.MOMENTUM:
-        mu = splat(w, hyper[1])
-        for i in range(0, n, lanes(w)):
-            x = load(w, i)
-            v = settled(fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i))))
-            store(first, i, v)
-            store(w, i, x + v)
-    elif optimizer == spec.NESTEROV:
-        mu = splat(w, hyper[1])
-        for i in range(0, n, lanes(w)):
-            x = load(w, i)
-            step = minus_rate * fma(penalty, x, load(g, i))
-            v = settled(fma(mu, load(first, i), step))
-            store(first, i, v)
-            store(w, i, x + fma(mu, v, step))
-    elif optimizer == spec.RMSPROP:
-        keep, add = splat(w, hyper[1]), splat(w, 1.0 - hyper[1])
-        for i in range(0, n, lanes(w)):
-            x = load(w, i)
-            d = fma(penalty, x, load(g, i))
-            root = squarable(d)
-            v = settled(fma(keep, load(first, i), add * root * root))
-            store(first, i, v)
-            store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
-    elif optimizer == spec.ADAGRAD:
-        for i in range(0, n, lanes(w)):
-            x = load(w, i)
-            d = fma(penalty, x, load(g, i))
-            v = fma(d, d, load(first, i))
-            store(first, i, v)
-            store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
-    elif optimizer == spec.ADAM or optimizer == spec.ADAMW:
-        rate = splat(w, pace.corrected)
-        keep_1, add_1 = splat(w, hyper[1]), splat(w, 1.0 - hyper[1])
-        keep_2, add_2 = splat(w, hyper[2]), splat(w, 1.0 - hyper[2])
-        shrink = splat(w, 1.0 - pace.rate * decay)
-        for i in range(0, n, lanes(w)):
-            x = load(w, i)
-            d = fma(penalty, x, load(g, i))
-            m = settled(fma(keep_1, load(first, i), add_1 * d))
-            root = squarable(d)
-            v = settled(fma(keep_2, load(second, i), add_2 * root * root))
-            store(first, i, m)
-            store(second, i, v)
-            store(w, i, shrink * x - rate * m * reciprocal(sqrt(v) + epsilon))
-    elif optimizer == spec.RPROP:
-        zero, one = splat(w, 0.0), splat(w, 1.0)
-        minus, plus = splat(w, hyper[1]), splat(w, hyper[2])
-        smallest, largest = splat(w, hyper[3]), splat(w, hyper[4])
-        for i in range(0, n, lanes(w)):
-            x = load(w, i)
-            d = fma(penalty, x, load(g, i))
-            # The product of the signs: that of the numbers could underflow.
-            agreement = sign(d) * sign(load(first, i))
-            factor = select_lt(zero, agreement, plus, select_lt(agreement, zero, minus, one))
-            step = load(second, i) * factor
-            step = select_lt(step, smallest, smallest, select_lt(largest, step, largest, step))
-            d = select_lt(agreement, zero, zero, d)
-            store(first, i, d)
-            store(second, i, step)
-            store(w, i, x - sign(d) * step)
-
-
-@inner
 def sign(v):
     """-1, 0 or 1."""
     zero = splat(v, 0.0)
     return select_lt(v, zero, splat(v, -1.0), select_lt(zero, v, splat(v, 1.0), zero))
+
+
+# One step of w[:n] for gradients g[:n] and the state arrays `first` and `second`. `hyper` are the
+# optimiser's numbers; `rate`, `corrected` and `epsilon` are the step's Pace. n is a whole number of
+# vectors; `l2` and `decay` are those of these weights (0 for biases).
+
+
+def sgd(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay):
+    minus_rate, penalty = splat(w, -rate), splat(w, l2)
+    for i in range(0, n, lanes(w)):
+        x = load(w, i)
+        store(w, i, fma(minus_rate, fma(penalty, x, load(g, i)), x))
+
+
+def momentum(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay):
+    minus_rate, penalty = splat(w, -rate), splat(w, l2)
+    mu = splat(w, hyper[1])
+    for i in range(0, n, lanes(w)):
+        x = load(w, i)
+        v = settled(fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i))))
+        store(first, i, v)
+        store(w, i, x + v)
+
+
+def nesterov(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay):
+    minus_rate, penalty = splat(w, -rate), splat(w, l2)
+    mu = splat(w, hyper[1])
+    for i in range(0, n, lanes(w)):
+        x = load(w, i)
+        step = minus_rate * fma(penalty, x, load(g, i))
+        v = settled(fma(mu, load(first, i), step))
+        store(first, i, v)
+        store(w, i, x + fma(mu, v, step))
+
+
+def rmsprop(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay):
+    eta, penalty, offset = splat(w, rate), splat(w, l2), splat(w, epsilon)
+    keep, add = splat(w, hyper[1]), splat(w, 1.0 - hyper[1])
+    for i in range(0, n, lanes(w)):
+        x = load(w, i)
+        d = fma(penalty, x, load(g, i))
+        root = squarable(d)
+        v = settled(fma(keep, load(first, i), add * root * root))
+        store(first, i, v)
+        store(w, i, x - eta * d * reciprocal(sqrt(v) + offset))
+
+
+def adagrad(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay):
+    eta, penalty, offset = splat(w, rate), splat(w, l2), splat(w, epsilon)
+    for i in range(0, n, lanes(w)):
+        x = load(w, i)
+        d = fma(penalty, x, load(g, i))
+        v = fma(d, d, load(first, i))
+        store(first, i, v)
+        store(w, i, x - eta * d * reciprocal(sqrt(v) + offset))
+
+
+def adam(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay):
+    """With weight decay, AdamW."""
+    eta, penalty, offset = splat(w, corrected), splat(w, l2), splat(w, epsilon)
+    keep_1, add_1 = splat(w, hyper[1]), splat(w, 1.0 - hyper[1])
+    keep_2, add_2 = splat(w, hyper[2]), splat(w, 1.0 - hyper[2])
+    shrink = splat(w, 1.0 - rate * decay)
+    for i in range(0, n, lanes(w)):
+        x = load(w, i)
+        d = fma(penalty, x, load(g, i))
+        m = settled(fma(keep_1, load(first, i), add_1 * d))
+        root = squarable(d)
+        v = settled(fma(keep_2, load(second, i), add_2 * root * root))
+        store(first, i, m)
+        store(second, i, v)
+        store(w, i, shrink * x - eta * m * reciprocal(sqrt(v) + offset))
+
+
+def rprop(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay):
+    penalty, zero, one = splat(w, l2), splat(w, 0.0), splat(w, 1.0)
+    minus, plus = splat(w, hyper[1]), splat(w, hyper[2])
+    smallest, largest = splat(w, hyper[3]), splat(w, hyper[4])
+    for i in range(0, n, lanes(w)):
+        x = load(w, i)
+        d = fma(penalty, x, load(g, i))
+        # The product of the signs: that of the numbers could underflow.
+        agreement = sign(d) * sign(load(first, i))
+        factor = select_lt(zero, agreement, plus, select_lt(agreement, zero, minus, one))
+        step = load(second, i) * factor
+        step = select_lt(step, smallest, smallest, select_lt(largest, step, largest, step))
+        d = select_lt(agreement, zero, zero, d)
+        store(first, i, d)
+        store(second, i, step)
+        store(w, i, x - sign(d) * step)
+
+
+def _piece(function):
+    pointer, real = types.CPointer(types.float64), types.float64
+    return Piece(function, pointer, real, real, real, *[REALS] * 4, types.intp, real, real)
+
+
+_adam = _piece(adam)
+UPDATES = {
+    spec.SGD: _piece(sgd),
+    spec.MOMENTUM: _piece(momentum),
+    spec.NESTEROV: _piece(nesterov),
+    spec.RMSPROP: _piece(rmsprop),
+    spec.ADAGRAD: _piece(adagrad),
+    spec.ADAM: _adam,
+    spec.ADAMW: _adam,
+    spec.RPROP: _piece(rprop),
+}

@@ -22,9 +22,7 @@ from ...layout import (
     S,
 )
 from ._jit import inner
-from .dropout import drop
-from .elementwise import activate, multiply_by_derivative
-from .losses import call_function, cross_entropy, exp_rows, pointwise, scale_rows
+from .pieces import ACTIVATE, DERIVE, DROP, LOSS, SOFTMAX, call
 from .simd import (
     fma,
     keep_first,
@@ -40,13 +38,13 @@ from .simd import (
 )
 from .tile import product, transpose_block
 
-# The network (m layers), the lowest layer that learns, the memory to run it in, the team of
-# threads that does (what its members share, see team.py), what the step's random numbers start
-# from, the block's place in the batch, and the rows of the block that are this thread's own.
+# The network (m layers), its pieces, the lowest layer that learns, the memory to run it in, the
+# team of threads that does (what its members share, see team.py), what the step's random numbers
+# start from, the block's place in the batch, and the rows of the block that are this thread's own.
 Net = namedtuple(
     "Net",
-    "plan m lowest loss loss_parameter function parameters block workspace team threads rank key "
-    "start first rows",
+    "plan m pieces lowest loss loss_parameter function parameters block workspace team threads "
+    "rank key start first rows",
 )
 # The samples. Without labels, weights or an order, those pointers are not read.
 Data = namedtuple("Data", "X labels targets weight order has_labels weighted ordered")
@@ -74,6 +72,7 @@ def take_rows(net, key, start, rows):
     return Net(
         net.plan,
         net.m,
+        net.pieces,
         net.lowest,
         net.loss,
         net.loss_parameter,
@@ -165,7 +164,10 @@ def drop_units(net, i, source, target):
     """Leave out units of layer i, own rows; `source` and `target` are laid out like h_i."""
     here = offset(net.plan, i * COLUMNS)
     n, start, threshold = padded(target, here[SIZE]), net.start + net.first, here[DROPOUT]
-    drop(source, target, net.key, i, start, net.rows, n, here[STRIDE], threshold)
+    call(
+        net.pieces[DROP],
+        (source, target, net.key, i, start, net.rows, n, here[STRIDE], threshold),
+    )
 
 
 @inner
@@ -289,7 +291,8 @@ def forward(net, h, stride_in):
         bias, J = offset(W, n_in * stride), padded(W, here[SIZE])
         product(h, stride_in, 1, W, stride, bias, 0, s, stride, net.rows, J, n_in)
         h = of_own(net, i, H)
-        activate(here[ACTIVATION], s, h, net.rows * stride)
+        if here[ACTIVATION] != spec.IDENTITY:  # with which h is s
+            call(net.pieces[ACTIVATE + here[ACTIVATION]], (s, h, net.rows * stride))
         if here[DROPOUT] != 0:
             drop_units(net, i, h, of_own(net, i, OUTPUT))
             h = of_own(net, i, OUTPUT)
@@ -320,7 +323,7 @@ def output_deltas(net, data, start, total):
             shares[r] = data.weight[row_of(data, start + r)] * share
 
     if net.loss == spec.CROSS_ENTROPY:
-        exp_rows(s, d, tops, totals, rows, n, stride)
+        call(net.pieces[SOFTMAX], (s, d, tops, totals, rows, n, stride))
         for r in range(rows):
             row = row_of(data, start + r)
             if data.has_labels:
@@ -333,8 +336,8 @@ def output_deltas(net, data, start, total):
                 of_targets += t
                 e += t * (tops[r] - s[r * stride + j])
             losses[r], y[r] = e, of_targets
-        cross_entropy(net.loss_parameter, losses, y, totals, shares, rows)
-        scale_rows(d, totals, rows, n, stride)
+        numbers = (net.loss_parameter, losses, y, d, totals, shares, rows, n, stride)
+        call(net.pieces[LOSS], numbers)
         for r in range(rows):
             row = row_of(data, start + r)
             if data.has_labels:
@@ -351,9 +354,9 @@ def output_deltas(net, data, start, total):
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
         if net.loss != spec.CUSTOM:
-            pointwise(net.loss, net.loss_parameter, s, y, padded(s, rows * stride))
+            call(net.pieces[LOSS], (net.loss_parameter, s, y, padded(s, rows * stride)))
         elif rows > 0:
-            call_function(net.function, rows, n, stride, s, y)
+            call(net.function, (rows, n, stride, s, y))
         if stride == 1:
             for r in range(0, rows, lanes(s)):
                 store(d, r, load(s, r) * load(shares, r))
@@ -428,7 +431,9 @@ def backward(net, transposed):
         pass_back(net, i, transposed, d)
         if above[DROPOUT] != 0:
             drop_units(net, i - 1, d, d)
-        multiply_by_derivative(above[ACTIVATION], s, h, d, net.rows * above[STRIDE])
+        if above[ACTIVATION] != spec.IDENTITY:
+            numbers = net.rows * above[STRIDE]
+            call(net.pieces[DERIVE + above[ACTIVATION]], (s, h, d, numbers))
 
 
 @inner

@@ -7,7 +7,6 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 
 from ...layout import COLUMNS, DS, SIZE, STRIDE, H, S
 from ._jit import inner
-from .losses import output_activation
 from .passes import (
     LOSSES,
     TOPS,
@@ -26,6 +25,7 @@ from .passes import (
     transpose,
     transpose_rows,
 )
+from .pieces import OUTPUT, call
 from .simd import offset, pointer
 from .train import alone
 
@@ -49,7 +49,8 @@ def copy_units(net, units, width):
     copy_rows(s, stride, net.rows, n, offset(units, at), width)
     copy_rows(s, stride, net.rows, n, h, stride)
     tops, totals = per_row(net, TOPS), per_row(net, TOTALS)
-    output_activation(net.loss, h, tops, totals, net.rows, n, stride)
+    if net.pieces[OUTPUT] != 0:
+        call(net.pieces[OUTPUT], (h, tops, totals, net.rows, n, stride))
     copy_rows(h, stride, net.rows, n, offset(units, at + n), width)
 
 
@@ -92,6 +93,7 @@ def outer_products(net, h, stride_in, gradients, width):
 
 
 def per_sample(
+    pieces,
     plan,
     loss,
     loss_parameter,
@@ -109,7 +111,7 @@ def per_sample(
     errors,
     units,
 ):
-    net = alone(plan, loss, loss_parameter, function, parameters, block, workspace)
+    net = alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace)
     samples, numbers = pointer(X), pointer(labels)
     has_labels = labels.size > 0
     data = Data(samples, numbers, pointer(targets), samples, numbers, has_labels, False, False)

@@ -19,7 +19,8 @@ from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
 from numba.core.datamodel import PrimitiveModel
-from numba.extending import intrinsic, overload, register_model
+from numba.core.typing import signature
+from numba.extending import intrinsic, lower_builtin, register_model, type_callable
 
 VECTOR_BYTES = 64
 # What bit patterns are subtracted from to estimate 1 / v, by the size of a number.
@@ -435,22 +436,31 @@ else:
         return types.void(p, types.intp), codegen
 
     def _define_operator(symbol, instruction):
-        @intrinsic
-        def both(typingctx, a, b):
-            def codegen(context, builder, signature, args):
-                return getattr(builder, instruction)(*args)
+        """Let an operator on vectors, and scalars beside them, be one instruction."""
 
-            return a(a, a), codegen
+        @type_callable(symbol)
+        def type_of(context):
+            def of_both(a, b):
+                vector = next((kind for kind in (a, b) if isinstance(kind, Vector)), None)
+                if vector is None:
+                    return None
+                return signature(
+                    vector, *(k if isinstance(k, Vector) else vector.dtype for k in (a, b))
+                )
 
-        @overload(symbol, inline="always")
-        def implementation(a, b):
-            if isinstance(a, Vector) and isinstance(b, Vector):
-                return lambda a, b: both(a, b)
-            if isinstance(a, Vector) and isinstance(b, types.Number):
-                return lambda a, b: both(a, splat(a, b))
-            if isinstance(b, Vector) and isinstance(a, types.Number):
-                return lambda a, b: both(splat(b, a), b)
-            return None
+            return of_both
+
+        def implementation(context, builder, sig, args):
+            tool = _Ir(builder, sig.return_type)
+            return getattr(builder, instruction)(
+                *(
+                    arg if isinstance(kind, Vector) else tool.splat(arg)
+                    for arg, kind in zip(args, sig.args, strict=True)
+                )
+            )
+
+        for kinds in [(Vector, Vector), (Vector, types.Number), (types.Number, Vector)]:
+            lower_builtin(symbol, *kinds)(implementation)
 
     for _symbol, _instruction in [
         (operator.add, "fadd"),
@@ -460,15 +470,10 @@ else:
     ]:
         _define_operator(_symbol, _instruction)
 
-    @intrinsic
-    def _negate(typingctx, v):
-        def codegen(context, builder, signature, args):
-            return builder.fneg(args[0])
+    @type_callable(operator.neg)
+    def _type_of_negative(context):
+        return lambda v: v if isinstance(v, Vector) else None
 
-        return v(v), codegen
-
-    @overload(operator.neg)
-    def _neg(v):
-        if isinstance(v, Vector):
-            return lambda v: _negate(v)
-        return None
+    @lower_builtin(operator.neg, Vector)
+    def _negate(context, builder, sig, args):
+        return builder.fneg(args[0])

@@ -18,8 +18,7 @@ from ...layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS, S
 from ...spec import L1, L2, RULES
 from ._jit import inner
 from .dropout import step_key
-from .losses import output_activation
-from .optimizers import pace_of, update
+from .optimizers import pace_of
 from .passes import (
     LOSSES,
     TOPS,
@@ -44,6 +43,7 @@ from .passes import (
     weight_gradient,
     weight_rows,
 )
+from .pieces import OUTPUT, UPDATE, call
 from .regularizers import (
     add_penalties,
     blend,
@@ -62,12 +62,11 @@ from .team import STOPPED, barrier
 # multiple of the tiles' heights and of a vector.
 CHUNK = 48
 
-# The optimiser and its arrays; this step's learning rate; the table of rules and the factor of
-# penalties; the norm at which to clip and the array for that; the average and what it keeps.
+# The optimiser's numbers and arrays; this step's learning rate; the table of rules and the factor
+# of penalties; the norm at which to clip and the array for that; the average and what it keeps.
 Stepping = namedtuple(
     "Stepping",
-    "optimizer hyper pace first second rules factor "
-    "clipping clip_norm squares averaging average keep",
+    "hyper pace first second rules factor clipping clip_norm squares averaging average keep",
 )
 
 
@@ -136,6 +135,19 @@ def complete(net, h, stride_in, rows, adding, gradient, how):
 
 
 @inner
+def update(net, how, w, g, first, second, n, l2, decay):
+    """Let the optimiser step w[:n], see optimizers.py."""
+    pace = how.pace
+    call(
+        net.pieces[UPDATE],
+        (
+            *(how.hyper, pace.rate, pace.corrected, pace.epsilon),
+            *(w, g, first, second, n, l2, decay),
+        ),
+    )
+
+
+@inner
 def apply(net, how, i, gradient, at, weights, biases, factor):
     """Step layer i's parameters from `at` on: so many of weights and of biases behind them.
 
@@ -154,11 +166,11 @@ def apply(net, how, i, gradient, at, weights, biases, factor):
         l2 = 0.0
     if l2 == 0.0 and decay == 0.0:  # weights and biases are treated alike
         weights, biases = weights + biases, 0
-    update(how.optimizer, how.hyper, how.pace, w, g, first, second, weights, l2, decay)
+    update(net, how, w, g, first, second, weights, l2, decay)
     if biases > 0:
         after, g = offset(w, weights), offset(g, weights)
         first, second = offset(first, weights), offset(second, weights)
-        update(how.optimizer, how.hyper, how.pace, after, g, first, second, biases, 0.0, 0.0)
+        update(net, how, after, g, first, second, biases, 0.0, 0.0)
     if how.averaging:
         blend(offset(how.average, at), w, weights + biases, how.keep)
 
@@ -205,12 +217,13 @@ def has_dropout(net):
 
 
 @inner
-def alone(plan, loss, loss_parameter, function, parameters, block, workspace):
+def alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace):
     """The Net for a single thread."""
     nothing = pointer(plan)
     return Net(
         pointer(plan),
         plan.shape[0] - 1,
+        pointer(pieces),
         1,
         loss,
         loss_parameter,
@@ -241,9 +254,9 @@ def finite(array):
     return sum_lanes(rest) + last == 0.0
 
 
-def predict(plan, loss, parameters, X, block, workspace, out):
+def predict(pieces, plan, loss, parameters, X, block, workspace, out):
     plan_of, m = pointer(plan), plan.shape[0] - 1
-    net = alone(plan, loss, 0.0, 0, parameters, block, workspace)
+    net = alone(pieces, plan, loss, 0.0, 0, parameters, block, workspace)
     samples, none = pointer(X), pointer(plan)
     data = Data(samples, none, samples, samples, none, False, False, False)
     result = pointer(out)
@@ -253,13 +266,15 @@ def predict(plan, loss, parameters, X, block, workspace, out):
         h, stride_in = gather(net, data, start)
         forward(net, h, stride_in)
         s, tops, totals = of_own(net, m, S), per_row(net, TOPS), per_row(net, TOTALS)
-        output_activation(loss, s, tops, totals, net.rows, n, stride)
+        if net.pieces[OUTPUT] != 0:
+            call(net.pieces[OUTPUT], (s, tops, totals, net.rows, n, stride))
         for r in range(net.rows):
             for j in range(n):
                 result[(start + r) * n + j] = s[r * stride + j]
 
 
 def loss_and_gradient(
+    pieces,
     plan,
     loss,
     loss_parameter,
@@ -274,7 +289,7 @@ def loss_and_gradient(
     transposed,
     gradient,
 ):
-    net = alone(plan, loss, loss_parameter, function, parameters, block, workspace)
+    net = alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace)
     data = data_of(X, labels, targets, sample_weight, pointer(labels), 0)
     wanted = gradient.size > 0
     set_constants(net)
@@ -295,6 +310,7 @@ def loss_and_gradient(
 
 
 def train(
+    pieces,
     plan,
     loss,
     loss_parameter,
@@ -334,6 +350,7 @@ def train(
     net = Net(
         pointer(plan),
         m,
+        pointer(pieces),
         lowest_learning(of_layers, m),
         loss,
         loss_parameter,
@@ -405,7 +422,6 @@ def train(
             rate = rates[steps] if rates.size > 0 else hyper[0]
             steps += 1
             how = Stepping(
-                optimizer,
                 pointer(hyper),
                 pace_of(optimizer, hyper, rate, counts),
                 first,
