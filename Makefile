@@ -43,9 +43,9 @@ docs: $(VENV)/docs site
 site:
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
 
-# Numba's kernels in its cache.
+# Numba's kernels in its cache, each once: else two processes of tests would compile the same ones.
 kernels:
-	$(BIN)/python tools/compile_kernels.py
+	$(BIN)/python -m fastbp doctor --compile
 
 # Tests in two processes at once, a file at a time.
 BY_TWO = -n 2 --dist loadfile

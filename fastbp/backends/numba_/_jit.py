@@ -27,6 +27,8 @@ from numba.core.serialize import dumps
 
 REALS = object()  # in the arguments of a `Piece`: a pointer to numbers of the network's precision
 
+KERNELS: list = []  # all that is compiled on its own, as functions of a dtype
+
 _defined = collections.Counter()  # how many functions there are of each name
 
 
@@ -135,6 +137,7 @@ def entry(function, signatures):
         # Not the dispatcher, which would look at the type of each argument at each call.
         return dispatcher.get_overload(signatures[dtype.name])
 
+    KERNELS.append(compiled)
     return compiled
 
 
@@ -155,6 +158,7 @@ class Piece:
     def __init__(self, function, *arguments):
         _give_name_of_its_own(function)
         self.function, self.arguments = function, arguments
+        KERNELS.append(self.address)
         self._compiled: dict = {}  # an address is good for as long as its dispatcher lives
 
     def address(self, dtype):

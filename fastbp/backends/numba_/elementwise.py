@@ -98,8 +98,8 @@ def _pieces(value, derivative):
         for i in range(0, n, lanes(h)):
             store(d, i, load(d, i) * derivative(load(s, i), load(h, i)))
 
-    activate.__qualname__ = value.__name__
-    multiply_by_derivative.__qualname__ = derivative.__name__
+    activate.__qualname__ = f"activate_{value.__name__}"
+    multiply_by_derivative.__qualname__ = f"multiply_by_{derivative.__name__}"
     return (
         Piece(activate, REALS, REALS, types.intp),
         Piece(multiply_by_derivative, REALS, REALS, REALS, types.intp),

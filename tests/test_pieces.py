@@ -1,0 +1,65 @@
+"""Numba's pieces: what a network does not use is not compiled, and `doctor --compile` has all."""
+
+import itertools
+
+import numpy as np
+import pytest
+from helpers import OPTIMIZERS
+
+import fastbp
+from fastbp import spec
+from fastbp.cli import main
+
+pytest.importorskip("numba")
+
+from numba import config
+
+from fastbp.backends.numba_ import _jit, pieces
+
+if config.DISABLE_JIT:
+    pytest.skip("nothing is compiled", allow_module_level=True)
+
+DTYPES = ("float32", "float64")
+
+
+def use_all(dtype):
+    """Call all entry points, with every activation, loss and optimiser at least once."""
+    X, y = np.linspace(-1, 1, 12).reshape(4, 3), np.full((4, 2), 0.5)
+    hidden = len(spec.ACTIVATIONS)
+    for loss, optimizer in itertools.zip_longest(spec.LOSSES, OPTIMIZERS.values()):
+        net = fastbp.Network(
+            [3, *[4] * hidden, 2],
+            activation=list(spec.ACTIVATIONS),
+            loss=loss or "huber",
+            dtype=dtype,
+            seed=0,
+            backend="numba",
+        )
+        net.fit(X, y, epochs=1, optimizer=optimizer, dropout=0.1, clip_norm=1.0)
+        net.loss_and_gradient(X, y)
+        net.per_sample_gradients(X, y)
+        net.predict(X)
+
+
+def test_nothing_is_compiled_after_doctor_compile(monkeypatch):
+    assert main(["doctor", "--compile"]) == 0
+    compiled = []
+    monkeypatch.setattr(_jit, "_compile", lambda function, *rest, **o: compiled.append(function))
+    for dtype in DTYPES:
+        use_all(dtype)
+    assert compiled == []
+
+
+def test_a_table_holds_what_a_network_uses():
+    def places(activation, loss, **options):
+        net = fastbp.Network([3, 4, 2], activation=activation, loss=loss, backend="numba")
+        table = pieces.table(net.layout.dtype, net.layout.plan, spec.LOSSES[loss].code, **options)
+        return set(np.flatnonzero(table).tolist())
+
+    tanh = {pieces.ACTIVATE + spec.TANH, pieces.DERIVE + spec.TANH}
+    assert places("tanh", "huber") == {*tanh, pieces.LOSS}
+    assert places("identity", "huber", optimizer=spec.SGD) == {pieces.LOSS, pieces.UPDATE}
+    assert places("tanh", "huber", output=True, deltas=False) == {pieces.ACTIVATE + spec.TANH}
+    softmax = {pieces.SOFTMAX, pieces.LOSS}
+    assert places("tanh", "cross_entropy") == {*tanh, *softmax}
+    assert places("tanh", "cross_entropy", output=True) == {*tanh, *softmax, pieces.OUTPUT}
