@@ -3,59 +3,16 @@
 import math
 from dataclasses import dataclass
 
+from . import spec
+
 # Sums of more terms than this are written with the first and the last ones only.
 MOST_TERMS = 6
 
-# Activation -> σ(s) and σ'(s) as text and as LaTeX.
-FORMULAS = {
-    "identity": ("s", "1", "s", "1"),
-    "sigmoid": ("1 / (1 + exp(-s))", "h (1 - h)", r"\frac{1}{1 + e^{-s}}", "h (1 - h)"),
-    "tanh": ("tanh s", "1 - h²", r"\tanh s", "1 - h^2"),
-    "relu": ("max(s, 0)", "1 if s > 0, else 0", r"\max(s, 0)", r"[s > 0]"),
-    "leaky_relu": (
-        "max(s, 0.01 s)",
-        "1 if s > 0, else 0.01",
-        r"\max(s, 0.01 s)",
-        r"[s > 0] + 0.01 [s \leq 0]",
-    ),
-    "elu": (
-        "s if s > 0, else exp(s) - 1",
-        "1 if s > 0, else h + 1",
-        r"\max(s, 0) + e^{\min(s, 0)} - 1",
-        r"e^{\min(s, 0)}",
-    ),
-    "softplus": ("ln(1 + exp(s))", "1 - exp(-h)", r"\ln(1 + e^s)", "1 - e^{-h}"),
-    "silu": (
-        "s / (1 + exp(-s))",
-        "p + h (1 - p), p = 1 / (1 + exp(-s))",
-        r"\frac{s}{1 + e^{-s}}",
-        r"p + h (1 - p), \quad p = \frac{1}{1 + e^{-s}}",
-    ),
-    "gelu": (
-        "s Φ(s)",
-        "Φ(s) + s exp(-s²/2) / √(2π)",
-        r"s \, \Phi(s)",
-        r"\Phi(s) + \frac{s \, e^{-s^2/2}}{\sqrt{2\pi}}",
-    ),
+# Activation -> σ(s) and σ'(s) as text, then both as LaTeX; also of outputs.
+FORMULAS = {name: row.formulas for name, row in spec.ACTIVATIONS.items()} | {
     "exp": ("exp(s)", "h", "e^s", "h"),
     "softmax": ("exp(s) / Σ_k exp(s_k)", "", r"\frac{e^s}{\sum_k e^{s_k}}", ""),
 }
-# Loss -> ∂e/∂h and ∂e/∂s at the output, as text and as LaTeX.
-OUTPUTS = {
-    "log_loss": (
-        "-y/h + (1 - y)/(1 - h)",
-        "h - y",
-        r"-\frac{y}{h} + \frac{1 - y}{1 - h}",
-        "h - y",
-    ),
-    "cross_entropy": ("-y/h", "h - y", r"-\frac{y}{h}", "h - y"),
-    "squared_error": ("h - y", "h - y", "h - y", "h - y"),
-    "absolute_error": ("sign(h - y)",) * 2 + (r"\operatorname{sign}(h - y)",) * 2,
-    "huber": ("h - y, at most δ in size",) * 2 + (r"\max(-\delta, \min(h - y, \delta))",) * 2,
-    "poisson": ("1 - y/h", "h - y", r"1 - \frac{y}{h}", "h - y"),
-    "quantile": ("1 - q if h > y, else -q",) * 2 + (r"[h > y] - q",) * 2,
-}
-UNKNOWN = ("from the loss",) * 2 + (r"\text{from the loss}",) * 2
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,7 +141,7 @@ def _backward(node, loss, target):
     of_h, of_s = _slope_of("h", i, j), _slope_of("s", i, j)
     sigma = FORMULAS[node.activation]
     if target is not None:
-        formulas = OUTPUTS.get(loss, UNKNOWN)
+        formulas = spec.LOSSES.get(loss, spec.CUSTOM_LOSS).gradient
         y = f"y = {number(target)}", rf"y = {latex_number(target)}"
         return [
             Line(

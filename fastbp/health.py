@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import checks
+from . import checks, spec
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -15,23 +15,8 @@ if TYPE_CHECKING:
     from .network import Network
     from .training import History
 
-# The largest slope σ' of each activation; a unit whose slope is below SMALL of it passes next to
-# no error back.
-LARGEST_SLOPES = {
-    "identity": 1.0,
-    "sigmoid": 0.25,
-    "tanh": 1.0,
-    "relu": 1.0,
-    "leaky_relu": 1.0,
-    "elu": 1.0,
-    "softplus": 1.0,
-    "silu": 1.1,
-    "gelu": 1.13,
-}
+# A unit whose slope is below this much of the activation's largest passes next to no error back.
 SMALL = 0.05
-# Activations that are flat on one side by design: there half of the units are idle for a sample.
-ONE_SIDED = ("relu", "leaky_relu", "elu", "softplus", "silu", "gelu")
-
 # What warnings begin at.
 VANISHING = 1e-3  # the lowest layer's gradient, relative to the highest one's
 EXPLODING = 1e3  # ... and the same upside down, or relative to the start
@@ -114,7 +99,7 @@ class Health:
         self.update.append(update)
         dead, saturated = [], []
         for i, name in enumerate(self.activations, start=1):
-            idle = np.abs(trace.slope(i)) < SMALL * LARGEST_SLOPES[name]
+            idle = np.abs(trace.slope(i)) < SMALL * spec.ACTIVATIONS[name].largest_slope
             dead.append(idle.all(axis=0).mean())
             saturated.append(idle.mean())
         self.dead.append(np.array(dead))
@@ -206,7 +191,7 @@ class Health:
                     f"dead units: {dead:.0%} of layer {i + 1} ({name}) have next to no slope for "
                     f"any sample and learn no more. Try {cure}"
                 )
-            elif saturated > SATURATED and name not in ONE_SIDED:
+            elif saturated > SATURATED and not spec.ACTIVATIONS[name].one_sided:
                 yield (
                     f"saturated units: in layer {i + 1} ({name}) {saturated:.0%} of the slopes are "
                     "next to nothing. Try X scaled to unit variance, smaller initial weights, or l2"

@@ -1,8 +1,7 @@
 """The vocabulary that the network and every backend share: names, codes and what they imply.
 
-Compiled kernels get integer codes and branch on them outside their inner loops. Adding an
-activation, a loss or an optimiser means a row here and a function of the same name in each
-backend.
+Compiled kernels get integer codes. Adding an activation, a loss or an optimiser means a row here
+and a function of the same name in each backend.
 """
 
 from dataclasses import dataclass
@@ -31,25 +30,84 @@ SMALLEST_SQUARED = 2.0**-60
 class Activation:
     """One elementwise function h = σ(s) and what follows from its shape.
 
-    ``uses_preactivation`` tells whether the derivative needs s besides h; if it does not,
-    h overwrites s and the workspace holds one array less.
+    Attributes
+    ----------
+    code : int
+    uses_preactivation : bool
+        Whether the derivative needs s besides h. If it does not, h overwrites s and the workspace
+        holds one array less.
+    initialization : {"glorot", "he"}
+        The rule for the initial weights of the layer, see `Layout.initial_bounds`.
+    largest_slope : float
+        The largest σ'(s).
+    one_sided : bool
+        Whether it is flat on one side by design, so that half of the units are idle for a sample.
+    formulas : tuple of str
+        σ(s) and σ'(s) as text, then both as LaTeX.
     """
 
     code: int
     uses_preactivation: bool
-    initialization: str  # "glorot" or "he", see network.initial_weights
+    initialization: str
+    largest_slope: float
+    one_sided: bool
+    formulas: tuple
 
 
 ACTIVATIONS = {
-    "identity": Activation(IDENTITY, False, "glorot"),
-    "sigmoid": Activation(SIGMOID, False, "glorot"),
-    "tanh": Activation(TANH, False, "glorot"),
-    "relu": Activation(RELU, False, "he"),
-    "leaky_relu": Activation(LEAKY_RELU, False, "he"),
-    "elu": Activation(ELU, False, "he"),
-    "softplus": Activation(SOFTPLUS, False, "he"),
-    "silu": Activation(SILU, True, "he"),
-    "gelu": Activation(GELU, True, "he"),
+    "identity": Activation(IDENTITY, False, "glorot", 1.0, False, ("s", "1", "s", "1")),
+    "sigmoid": Activation(
+        *(SIGMOID, False, "glorot", 0.25, False),
+        ("1 / (1 + exp(-s))", "h (1 - h)", r"\frac{1}{1 + e^{-s}}", "h (1 - h)"),
+    ),
+    "tanh": Activation(
+        *(TANH, False, "glorot", 1.0, False),
+        ("tanh s", "1 - h²", r"\tanh s", "1 - h^2"),
+    ),
+    "relu": Activation(
+        *(RELU, False, "he", 1.0, True),
+        ("max(s, 0)", "1 if s > 0, else 0", r"\max(s, 0)", r"[s > 0]"),
+    ),
+    "leaky_relu": Activation(
+        *(LEAKY_RELU, False, "he", 1.0, True),
+        (
+            "max(s, 0.01 s)",
+            "1 if s > 0, else 0.01",
+            r"\max(s, 0.01 s)",
+            r"[s > 0] + 0.01 [s \leq 0]",
+        ),
+    ),
+    "elu": Activation(
+        *(ELU, False, "he", 1.0, True),
+        (
+            "s if s > 0, else exp(s) - 1",
+            "1 if s > 0, else h + 1",
+            r"\max(s, 0) + e^{\min(s, 0)} - 1",
+            r"e^{\min(s, 0)}",
+        ),
+    ),
+    "softplus": Activation(
+        *(SOFTPLUS, False, "he", 1.0, True),
+        ("ln(1 + exp(s))", "1 - exp(-h)", r"\ln(1 + e^s)", "1 - e^{-h}"),
+    ),
+    "silu": Activation(
+        *(SILU, True, "he", 1.1, True),
+        (
+            "s / (1 + exp(-s))",
+            "p + h (1 - p), p = 1 / (1 + exp(-s))",
+            r"\frac{s}{1 + e^{-s}}",
+            r"p + h (1 - p), \quad p = \frac{1}{1 + e^{-s}}",
+        ),
+    ),
+    "gelu": Activation(
+        *(GELU, True, "he", 1.13, True),
+        (
+            "s Φ(s)",
+            "Φ(s) + s exp(-s²/2) / √(2π)",
+            r"s \, \Phi(s)",
+            r"\Phi(s) + \frac{s \, e^{-s^2/2}}{\sqrt{2\pi}}",
+        ),
+    ),
 }
 
 
@@ -57,13 +115,22 @@ ACTIVATIONS = {
 class Loss:
     """One loss with the output activation that belongs to it.
 
-    ``lowest`` and ``highest`` bound the targets for which the loss is defined. ``parameter``
-    is the default of the loss's parameter, which lies between 0 and ``parameter_below``;
-    None if it has none.
+    Attributes
+    ----------
+    code : int
+    output_activation : str
+    gradient : tuple of str
+        ∂e/∂h and ∂e/∂s at the output as text, then both as LaTeX.
+    lowest, highest : float
+        Bounds of the targets for which the loss is defined.
+    parameter : float or None
+        Default of the loss's parameter, which lies between 0 and `parameter_below`; None if it has
+        none.
     """
 
     code: int
     output_activation: str
+    gradient: tuple
     lowest: float = float("-inf")
     highest: float = float("inf")
     parameter: float | None = None
@@ -71,17 +138,50 @@ class Loss:
 
 
 LOSSES = {
-    "log_loss": Loss(LOG_LOSS, "sigmoid", 0.0, 1.0),
-    "cross_entropy": Loss(CROSS_ENTROPY, "softmax", 0.0, 1.0),
-    "squared_error": Loss(SQUARED_ERROR, "identity"),
-    "absolute_error": Loss(ABSOLUTE_ERROR, "identity"),
-    "huber": Loss(HUBER, "identity", parameter=1.0),
-    "poisson": Loss(POISSON, "exp", 0.0),
-    "quantile": Loss(QUANTILE, "identity", parameter=0.5, parameter_below=1.0),
+    "log_loss": Loss(
+        LOG_LOSS,
+        "sigmoid",
+        (
+            "-y/h + (1 - y)/(1 - h)",
+            "h - y",
+            r"-\frac{y}{h} + \frac{1 - y}{1 - h}",
+            "h - y",
+        ),
+        lowest=0.0,
+        highest=1.0,
+    ),
+    "cross_entropy": Loss(
+        CROSS_ENTROPY,
+        "softmax",
+        ("-y/h", "h - y", r"-\frac{y}{h}", "h - y"),
+        lowest=0.0,
+        highest=1.0,
+    ),
+    "squared_error": Loss(SQUARED_ERROR, "identity", ("h - y",) * 4),
+    "absolute_error": Loss(
+        ABSOLUTE_ERROR,
+        "identity",
+        ("sign(h - y)",) * 2 + (r"\operatorname{sign}(h - y)",) * 2,
+    ),
+    "huber": Loss(
+        HUBER,
+        "identity",
+        ("h - y, at most δ in size",) * 2 + (r"\max(-\delta, \min(h - y, \delta))",) * 2,
+        parameter=1.0,
+    ),
+    "poisson": Loss(POISSON, "exp", ("1 - y/h", "h - y", r"1 - \frac{y}{h}", "h - y"), lowest=0.0),
+    "quantile": Loss(
+        QUANTILE,
+        "identity",
+        ("1 - q if h > y, else -q",) * 2 + (r"[h > y] - q",) * 2,
+        parameter=0.5,
+        parameter_below=1.0,
+    ),
 }
 
 
-CUSTOM_LOSS = Loss(CUSTOM, "identity")
+# A function of the user's.
+CUSTOM_LOSS = Loss(CUSTOM, "identity", ("from the loss",) * 2 + (r"\text{from the loss}",) * 2)
 
 
 def choose(kind, name, table):

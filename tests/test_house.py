@@ -50,7 +50,7 @@ ARROWS = {
     "rate_finder": {"checks", "fitting", "optimizers", "regularizers", "training"},
     "training": {"spec", "layout", "checks", "optimizers", "regularizers", "teams", "backends"},
     "backends": {"spec"},
-    "equations": set(),
+    "equations": {"spec"},
     "trace": {"checks", "equations", "backends", "spec"},
     "inspection": {"layout", "checks", "parameters", "training", "trace"},
     "network": {
@@ -73,7 +73,7 @@ ARROWS = {
         "training",
     },
     "many_on_dask": set(),
-    "health": {"checks"},
+    "health": {"checks", "spec"},
     "plots": {"checks", "inspection", "writing"},
     "compare": {"backends", "checks", "network", "plots"},
     "gradcheck": {"backends", "checks", "inspection"},
