@@ -390,7 +390,8 @@ def test_backends_have_the_functions_of_the_interface(backend, function):
             continue
         named = inspect.signature(getattr(place, function)).parameters.values()
         rest = [p for p in named if p.kind is p.VAR_POSITIONAL]
-        names = [p.name for p in named if p not in rest]
+        # Numba's kernels also take the addresses of their pieces.
+        names = [p.name for p in named if p not in rest and p.name != "pieces"]
         assert names == (expected[: len(names)] if rest else expected), place
 
 
