@@ -114,10 +114,13 @@ def used_twice(keras):
 
 
 def nested(keras):
+    """Models in models, with their inputs and outputs in dicts."""
     L = keras.layers
     inner, inputs = used_twice(keras), keras.Input((4,), name="x")
     outer = sequential(keras, inner, L.Dense(3, "sigmoid"))
-    return keras.Model({"x": inputs}, {"h": L.Dropout(0.1)(outer(inputs))})
+    model = keras.Model({"x": inputs}, {"h": L.Dropout(0.1)(outer(inputs))})
+    inputs = keras.Input((4,), name="x")
+    return keras.Model({"x": inputs}, {"h": L.Identity()(model({"x": inputs})["h"])})
 
 
 def built_later(keras):

@@ -177,7 +177,8 @@ class Reader:
                     f"layer {layer.name!r} takes {len(given.keras_tensors)} inputs; the layers of "
                     "a Network are a chain"
                 )
-            if len(given.args) != 1 or any(v not in (None, False) for v in given.kwargs.values()):
+            further = [v for v in keras.tree.flatten(given.kwargs) if v is not None]
+            if len(given.args) != 1 or any(v is not False for v in further):
                 raise ValueError(
                     f"layer {layer.name!r} is called with more than its input: "
                     f"{given.args[1:]}, {given.kwargs}"
