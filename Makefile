@@ -4,13 +4,14 @@
 # make sanitize, make boundscheck   tests on Cython kernels under AddressSanitizer and UBSan, and on
 #             Numba's with checked indices
 # make test-minimum   tests on the oldest versions that pyproject.toml allows
+# make test-ecosystem   tests with skl2onnx, skops and mlflow, in an environment of their own
 # make docs   the documentation: docs/_build/html/index.html
 # make bench  the benchmarks, with scikit-learn, PyTorch and JAX beside fastbp
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test debug sanitize boundscheck test-minimum docs site kernels bench clean
+.PHONY: demo test debug sanitize boundscheck test-minimum test-ecosystem docs site kernels bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -97,8 +98,15 @@ test-minimum:
 	kinds_of_labels and not are_those_of_scikit_learn and not configurations and not metadata_routing \
 	and not bad_quantiles and not prints_and_warns"
 
+# With packages that the other tests do without. Their warnings are none of ours.
+ECOSYSTEM = .venv-ecosystem/bin/python -m
+test-ecosystem:
+	$(PYTHON) -m venv .venv-ecosystem
+	$(ECOSYSTEM) pip install --quiet --editable '.[onnx]' mlflow onnxruntime pytest skl2onnx skops
+	$(ECOSYSTEM) pytest -W default tests/ecosystem
+
 bench: $(VENV)/test
 	$(BIN)/python -m fastbp bench
 
 clean:
-	rm -rf $(VENV) .venv-minimum build docs/_build docs/generated *.egg-info fastbp/backends/*.so
+	rm -rf $(VENV) .venv-minimum .venv-ecosystem build docs/_build docs/generated *.egg-info fastbp/backends/*.so

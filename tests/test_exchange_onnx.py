@@ -1,6 +1,7 @@
 """Networks to and from ONNX: onnxruntime and the exporters of others judge."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -129,6 +130,12 @@ def test_trained_goes_on_training(tmp_path):
     for one in (net, again):
         one.fit(X, y, epochs=2, shuffle=False)
     assert np.array_equal(parameters(net), parameters(again))
+
+
+def test_register_skl2onnx_says_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match="needs skl2onnx: pip install skl2onnx"):
+        fastbp.exchange.register_skl2onnx()
 
 
 # Files that others write.

@@ -67,6 +67,7 @@ ARROWS = {
     # The estimators are imported when scikit-learn's are asked for.
     "exchange": {
         *("spec", "layout", "checks", "backends", "estimator_parameters", "perceptron", "writing"),
+        *("ensembles", "estimators"),
     },
     "many": {
         *("checks", "fitting", "many_on_dask", "network", "persistence", "regularizers", "teams"),

@@ -224,7 +224,8 @@ def streams(net: fastbp.Network, folder: Path) -> None:
 
 
 def exchange(net: fastbp.Network, folder: Path) -> None:
-    net.to_onnx(folder / "net.onnx")
+    net.to_onnx(folder / "net.onnx", opset=18)
+    fastbp.exchange.register_skl2onnx()
     network: fastbp.Network = fastbp.Network.from_onnx("net.onnx", output="h", loss="log_loss")
     network = fastbp.Network.from_torch(net.to_torch(), activation="relu", loss="log_loss")
     network = fastbp.Network.from_sklearn(net.to_sklearn(["a", "b"]), backend="numpy")

@@ -1,7 +1,7 @@
 """Exchange of networks with other tools: ONNX, PyTorch, scikit-learn, Keras, and C.
 
-These are methods of `Network`, which is where they are to be found by users. Each tool has a file
-of its own, imported when it is asked for.
+These are methods of `Network`, which is where they are to be found by users; `register_skl2onnx` is
+for estimators. Each tool has a file of its own, imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -322,3 +322,27 @@ class Exchange:
 
         self._check_parameters()
         return to_c(self, folder, name, weights, X)
+
+
+def register_skl2onnx() -> None:
+    """Let skl2onnx convert fastbp's estimators.
+
+    After one call, ``skl2onnx.to_onnx`` and ``convert_sklearn`` take `MLPClassifier`,
+    `MLPRegressor`, and `MLPEnsembleClassifier` and `MLPEnsembleRegressor` of these, by
+    themselves and in scikit-learn's pipelines, with the options that skl2onnx has for its own
+    classifiers ("zipmap", "nocl", "output_class_labels").
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed: ``pip install skl2onnx``.
+
+    Notes
+    -----
+    An input of DoubleTensorType makes a graph in float64, any other one in float32. (onnxruntime
+    has no ZipMap in float64: pass ``options={"zipmap": False}``.) Subclasses are not converted,
+    since what they change is not known. Calling it again does no harm.
+    """
+    from .skl2onnx import register
+
+    register()

@@ -33,11 +33,7 @@ def to_onnx(net, path, output, opset):
             f"but the weights take {net._parameters.nbytes:,}"
         )
     graph = Graph(net.layout.dtype)
-    h, names = "X", [*net.layout.activations, output]
-    for i, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True), start=1):
-        s = graph.add("Gemm", h, graph.constant(W, f"W{i}"), graph.constant(b, f"b{i}"))
-        h = ACTIVATIONS[name](graph, s)
-    graph.add("Identity", h, output="h")
+    graph.add("Identity", write_layers(graph, "X", net, output), output="h")
     sizes = net.layout.sizes
     opset_id = helper.make_opsetid("", int(opset))
     model = helper.make_model(
@@ -54,6 +50,15 @@ def to_onnx(net, path, output, opset):
     )
     onnx.checker.check_model(model, full_check=True)
     writing.write(path, model.SerializeToString())
+
+
+def write_layers(graph, h, net, output):
+    """The nodes of all layers, the output activation included; returns the last one's name."""
+    names = [*net.layout.activations, output]
+    for i, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True), start=1):
+        s = graph.add("Gemm", h, graph.constant(W, f"W{i}"), graph.constant(b, f"b{i}"))
+        h = ACTIVATIONS[name](graph, s)
+    return h
 
 
 class Graph:
