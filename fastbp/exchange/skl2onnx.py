@@ -20,14 +20,14 @@ def register():
         from skl2onnx import update_registered_converter
     except ImportError as error:
         raise ImportError("register_skl2onnx needs skl2onnx: pip install skl2onnx") from error
-    for kind in (MLPClassifier, MLPEnsembleClassifier):
+    for classifier in (MLPClassifier, MLPEnsembleClassifier):
+        alias = f"Fastbp{classifier.__name__}"
         update_registered_converter(
-            kind, f"Fastbp{kind.__name__}", classifier_shapes, write_classifier, options=OPTIONS
+            classifier, alias, classifier_shapes, write_classifier, options=OPTIONS
         )
-    for kind in (MLPRegressor, MLPEnsembleRegressor):
-        update_registered_converter(
-            kind, f"Fastbp{kind.__name__}", regressor_shapes, write_regressor
-        )
+    for regressor in (MLPRegressor, MLPEnsembleRegressor):
+        alias = f"Fastbp{regressor.__name__}"
+        update_registered_converter(regressor, alias, regressor_shapes, write_regressor)
 
 
 class SharedGraph(Graph):
