@@ -53,7 +53,7 @@ def tracked(tmp_path, monkeypatch):
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     mlflow.set_experiment("fastbp")
     yield
-    mlflow.autolog(disable=True)
+    mlflow.sklearn.autolog(disable=True)
 
 
 def test_mlflow(tracked):
