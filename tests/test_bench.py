@@ -61,6 +61,23 @@ def rows():
     ]
 
 
+@pytest.mark.parametrize("name", ["results.json", "results.png"])
+def test_files_of_others_are_refused_before_the_run(name, tmp_path, capsys, monkeypatch):
+    import run
+
+    results = {key: {} for key in ("commit", "machine", "settings", "training")}
+    monkeypatch.setattr(run, "run", lambda options: results)
+    monkeypatch.setattr(run.importlib.util, "find_spec", lambda name: None)
+    (tmp_path / name).write_text("mine")
+    command = ["--output", str(tmp_path)]
+    assert run.main(command) == 1
+    assert f"would overwrite {tmp_path / name}" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert run.main([*command, "--force"]) == 0
+    if name == "results.json":
+        assert run.main(command) == 0  # its own
+
+
 @pytest.mark.slow
 @pytest.mark.serial  # it measures
 def test_quick_run_writes_json_and_picture(tmp_path):

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import stat
+import threading
 import zipfile
 from pathlib import Path
 
@@ -384,6 +385,27 @@ def test_standard_output_has_the_answer_already(model, capfd):
         assert main(command) == 1
         printed, errors = capfd.readouterr()
         assert printed == "" and "is standard output" in errors
+
+
+@posix
+@pytest.mark.serial
+def test_a_pipe_whose_reader_goes(trained, capsys, monkeypatch):
+    """It is no answer that somebody has seen enough of."""
+    os.mkfifo("pipe.safetensors")
+    reader = threading.Thread(target=lambda: os.close(os.open("pipe.safetensors", os.O_RDONLY)))
+    write = os.open
+
+    def after_the_reader(path, *more):
+        handle = write(path, *more)
+        if str(path) == "pipe.safetensors" and threading.current_thread() is not reader:
+            reader.join()
+        return handle
+
+    monkeypatch.setattr(os, "open", after_the_reader)
+    reader.start()
+    command = ["train", "table.csv", "--target", "bought", *DRAWN, "--json"]
+    assert main([*command, "--output", "pipe.safetensors"]) == 1
+    assert capsys.readouterr() == ("", "fastbp: pipe.safetensors: Broken pipe\n")
 
 
 @posix

@@ -57,7 +57,11 @@ def main(arguments=None):
             code = chosen.run(chosen)
             sys.stdout.flush()
             return code
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError as error:
+        if error.filename:  # a pipe that a file was to go to
+            print(f"fastbp: {_text(error)}", file=sys.stderr)
+            return 1
+        # Whoever read the output has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
