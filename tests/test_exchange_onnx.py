@@ -1,6 +1,7 @@
 """Networks to and from ONNX: onnxruntime and the exporters of others judge."""
 
 import io
+import os
 import sys
 
 import numpy as np
@@ -21,6 +22,7 @@ import fastbp
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+ROUNDS = int(os.environ.get("FASTBP_FUZZ", 400))
 # onnxruntime's own sigmoid and tanh in float32 are approximations.
 ROUNDING = {"float32": 2e-6, "float64": 2e-14}
 
@@ -411,6 +413,85 @@ def test_constants_by_way_of_nodes(rng, tmp_path):
     assert error(net.predict(X), np.maximum(s, 0.01 * s) @ a["V"] + a["c"]) < ROUNDING["float64"]
 
 
+def random_graph(rng):
+    """A perceptron written in one of many ways, and among them some that make another function."""
+    nodes, arrays = [], {}
+
+    def constant(values):
+        name = f"c{len(arrays)}"
+        arrays[name] = np.array(values)
+        return name
+
+    def node(operator, *inputs, **attributes):
+        output = f"t{len(nodes)}"
+        nodes.append((operator, inputs, [output], *attributes.items()))
+        return output
+
+    def around(h, width):
+        match rng.integers(20):
+            case 0:
+                return node("Cast", h, to=TensorProto.DOUBLE)
+            case 1 | 2:
+                rows, columns = rng.choice([-1, 0, 5, 1, width], 2)
+                return node("Reshape", h, constant([rows, columns]))
+            case 3 | 4:
+                return node("Flatten", h, axis=int(rng.choice([0, 1, 1, -1, 2])))
+            case 5:
+                return node("Dropout", h, "", constant(bool(rng.integers(2))))
+            case 6:
+                return node("Min", h, constant(float(rng.choice([3.0, 1e3, 1e300]))))
+            case 7:
+                return node("Mul", h, constant(float(rng.choice([1.0, 2.0]))))
+        return h
+
+    shape = [["n", 5][rng.integers(2)], *rng.integers(1, 4, rng.integers(1, 3)).tolist()]
+    h, width = "x", int(np.prod(shape[1:]))
+    h = node("Flatten", h) if len(shape) > 2 else around(h, width)
+    for _ in range(rng.integers(1, 4)):
+        W, b = rng.standard_normal((width, rng.integers(1, 4))), rng.standard_normal(1)
+        width = W.shape[1]
+        bias = constant([b, np.tile(b, width), np.tile(b, (1, width)), b[0]][rng.integers(4)])
+        if rng.integers(2):
+            bias = node("Identity", bias)
+        if rng.integers(2):
+            turned = int(rng.integers(2))
+            factors = dict(zip(("alpha", "beta"), rng.choice([1.0, 0.5, -2.0], 2), strict=True))
+            h = node("Gemm", h, constant(W.T if turned else W), bias, transB=turned, **factors)
+        else:
+            matrix = constant(W) if rng.integers(2) else node("Transpose", constant(W.T))
+            h = node("MatMul", h, matrix)
+            h = node("Add", *((h, bias) if rng.integers(2) else (bias, h)))
+        h = around(h, width)
+        operator = str(rng.choice(["Relu", "Sigmoid", "Tanh", "LeakyRelu", "Identity", "Softmax"]))
+        h = around(node(operator, h), width)
+    if width == 1 and rng.integers(2):
+        h = node("Concat", node("Sub", constant(1.0), h), h, axis=1)
+    return nodes, h, shape, arrays
+
+
+def test_random_graphs_give_what_onnxruntime_gives(tmp_path):
+    """What loads computes the same. What is refused may be a Network or not."""
+    runtime = pytest.importorskip("onnxruntime")
+    runtime.set_default_logger_severity(4)
+    loaded = 0
+    for seed in range(ROUNDS):
+        rng = np.random.default_rng(seed)
+        nodes, output, shape, arrays = random_graph(rng)
+        file = Written(nodes, rng, outputs=(output,), shape=shape, **arrays)
+        try:
+            net = file.read(tmp_path, backend="numpy")
+        except ValueError:
+            continue
+        X = rng.standard_normal((5, *shape[1:]))
+        session = runtime.InferenceSession(tmp_path / "model.onnx")
+        (wanted,) = session.run(None, {"x": X})
+        h = net.predict(X.reshape(5, -1))
+        assert h.shape == wanted.shape, f"seed {seed}"
+        np.testing.assert_allclose(h, wanted, rtol=1e-6, atol=1e-7, err_msg=f"seed {seed}")
+        loaded += 1
+    assert loaded > ROUNDS / 10
+
+
 @pytest.mark.parametrize("bound", [100.0, 1e4, 1e38])
 def test_a_bound_far_out_makes_another_function(bound, rng, tmp_path):
     nodes = [LINEAR, ("Relu", ["s"], ["t"]), ("Min", ["t", "bound"], ["r"]), LAST]
@@ -481,6 +562,7 @@ REFUSED = {
         ],
         "not a chain",
     ),
+    "transA": ([("Gemm", ["x", "W", "b"], ["h"], ("transA", 1))], "columns of the rows"),
     "function": ([LINEAR, ("Exp", ["s"], ["r"]), LAST], "unknown activation 'exp'"),
     "other slope": (
         [LINEAR, ("LeakyRelu", ["s"], ["r"], ("alpha", 0.2)), LAST],

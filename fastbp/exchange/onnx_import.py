@@ -356,8 +356,10 @@ class Reader:
 
     def _linear(self, h, W, b=None, alpha=1.0, beta=1.0, transA=0, transB=0):
         """s = alpha h W + beta b: one more layer."""
-        if not isinstance(h, Signal) or isinstance(W, Signal) or W.ndim != 2 or transA:
+        if not isinstance(h, Signal) or isinstance(W, Signal) or W.ndim != 2:
             raise ValueError("must multiply rows by a matrix of constants")
+        if transA:
+            raise ValueError("has transA, which makes columns of the rows")
         W = _scaled(W.T if transB else W, alpha)
         if self.weights:
             self.activations.append(self._function(h))
@@ -473,7 +475,10 @@ def array_of(constant, types=FLOATS):
         return constant
     tensor = constant
     if tensor.data_location != onnx.TensorProto.DEFAULT or tensor.external_data:
-        raise ValueError("lies in another file, which is not read; store it in this one")
+        raise ValueError(
+            "lies in another file, which is not read; store it in this one, by "
+            "torch.onnx.export(..., external_data=False) or onnx.save(onnx.load(old), new)"
+        )
     if tensor.data_type not in types:
         raise ValueError(wrong)
     shape = tuple(tensor.dims)
