@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError  # of onnx
 from ..backends.numpy_ import elementwise
 from .chain import LOSSES, Chain, network_of
 from .onnx_export import MOST_BYTES, onnx
+from .onnx_tensors import BOOLEANS, FLOATS, INTEGERS, array_of, name_of, type_of
 
 # Where functions are compared: dense near 0, wide, and not at special places only. Far out lie the
 # bounds that some functions have, such as min(relu(s), 1000).
@@ -26,13 +27,6 @@ POINTS = np.concatenate(
 )
 POINTS.flags.writeable = False
 TOLERANCE = 1e-6  # constants of float32 files are only as good as that
-# Types of tensors that are read -> NumPy's, and where a tensor has its numbers if not in bytes.
-FLOATS = {
-    onnx.TensorProto.FLOAT: ("<f4", "float_data"),
-    onnx.TensorProto.DOUBLE: ("<f8", "double_data"),
-}
-INTEGERS = {onnx.TensorProto.INT64: ("<i8", "int64_data")}
-BOOLEANS = {onnx.TensorProto.BOOL: ("|b1", "int32_data")}
 # Before this one, Add and others had rules of their own for shapes.
 OLDEST_OPSET = 7
 SOFTMAX = "softmax"
@@ -173,7 +167,7 @@ class Reader:
         kind = inputs[0].type.tensor_type
         if kind.elem_type not in FLOATS:
             raise ValueError(
-                f"the input {inputs[0].name!r} holds {_name_of(kind.elem_type)}, but a Network "
+                f"the input {inputs[0].name!r} holds {name_of(kind.elem_type)}, but a Network "
                 "takes float32 or float64"
             )
         self.type = kind.elem_type
@@ -225,9 +219,9 @@ class Reader:
             raise ValueError(
                 f"the graph ends in {name}, but a Network's output is one of {', '.join(LOSSES)}"
             )
-        if all(_type_of(W) != self.type for W in self.weights):
+        if all(type_of(W) != self.type for W in self.weights):
             raise ValueError(
-                f"the input holds {_name_of(self.type)}, but the weights {self.weights[0].dtype}"
+                f"the input holds {name_of(self.type)}, but the weights {self.weights[0].dtype}"
             )
         return Chain(self.weights, self.biases, self.activations, name)
 
@@ -277,10 +271,10 @@ class Reader:
 
     def _check_cast(self, x, to, saturate=1, round_mode=b"up"):
         """Any other cast rounds, or makes numbers that the graph's input cannot hold."""
-        there = self.type if isinstance(x, Signal) else _type_of(x)
+        there = self.type if isinstance(x, Signal) else type_of(x)
         if to != there:
             raise ValueError(
-                f"casts {_name_of(there)} to {_name_of(to)}, but a Network has one dtype from its "
+                f"casts {name_of(there)} to {name_of(to)}, but a Network has one dtype from its "
                 "input to its output"
             )
 
@@ -424,17 +418,6 @@ def _shown(shape):
     return "unknown" if shape is None else str(["n" if size is None else size for size in shape])
 
 
-def _name_of(kind):
-    """The name of a type of tensors, as NumPy has it where it has one."""
-    known = onnx.TensorProto.DataType.values()
-    name = onnx.TensorProto.DataType.Name(kind).lower() if kind in known else str(kind)
-    return {"float": "float32", "double": "float64"}.get(name, name)
-
-
-def _type_of(array):
-    return onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
-
-
 def _constant(value=None, value_float=None, value_floats=None, value_int=None, value_ints=None):
     """What a Constant gives, a tensor or an array."""
     if isinstance(value, onnx.TensorProto):
@@ -463,34 +446,3 @@ def _scalar(x):
     if x.size != 1:
         raise ValueError(f"has a constant of shape {x.shape} where one number is expected")
     return np.float64(x.reshape(()))
-
-
-def array_of(constant, types=FLOATS):
-    """The numbers of a tensor in the file, whose every size is checked; or of an array."""
-    names = " nor ".join(np.dtype(name).name for name, _ in types.values())
-    wrong = f"is {'neither ' if len(types) > 1 else 'not '}{names}"
-    if isinstance(constant, np.ndarray):
-        if constant.dtype not in [np.dtype(name) for name, _ in types.values()]:
-            raise ValueError(wrong)
-        return constant
-    tensor = constant
-    if tensor.data_location != onnx.TensorProto.DEFAULT or tensor.external_data:
-        raise ValueError(
-            "lies in another file, which is not read; store it in this one, by "
-            "torch.onnx.export(..., external_data=False) or onnx.save(onnx.load(old), new)"
-        )
-    if tensor.data_type not in types:
-        raise ValueError(wrong)
-    shape = tuple(tensor.dims)
-    if len(shape) > 2 or any(n < 1 for n in shape):
-        raise ValueError(f"has shape {shape}; expected at most 2 axes, none empty")
-    name, field = types[tensor.data_type]
-    dtype = np.dtype(name)
-    if tensor.raw_data:
-        if len(tensor.raw_data) != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"of shape {shape} has {len(tensor.raw_data)} bytes")
-        return np.frombuffer(tensor.raw_data, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
-    data = getattr(tensor, field)
-    if len(data) != math.prod(shape):
-        raise ValueError(f"of shape {shape} has {len(data)} numbers")
-    return np.array(data, dtype.newbyteorder("=")).reshape(shape)

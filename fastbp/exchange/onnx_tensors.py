@@ -1,0 +1,58 @@
+"""Reading the tensors of ONNX files, whoever wrote them."""
+
+import math
+
+import numpy as np
+
+from .onnx_export import onnx
+
+# Types of tensors that are read -> NumPy's, and where a tensor has its numbers if not in bytes.
+FLOATS = {
+    onnx.TensorProto.FLOAT: ("<f4", "float_data"),
+    onnx.TensorProto.DOUBLE: ("<f8", "double_data"),
+}
+INTEGERS = {onnx.TensorProto.INT64: ("<i8", "int64_data")}
+BOOLEANS = {onnx.TensorProto.BOOL: ("|b1", "int32_data")}
+
+
+def name_of(kind):
+    """The name of a type of tensors, as NumPy has it where it has one."""
+    known = onnx.TensorProto.DataType.values()
+    name = onnx.TensorProto.DataType.Name(kind).lower() if kind in known else str(kind)
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def type_of(array):
+    """ONNX's type of an array."""
+    return onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+
+
+def array_of(constant, types=FLOATS):
+    """The numbers of a tensor in the file, whose every size is checked; or of an array."""
+    names = [np.dtype(name).name for name, _ in types.values()]
+    wrong = f"is {'neither' if len(types) > 1 else 'not'} {' nor '.join(names)}"
+    if isinstance(constant, np.ndarray):
+        if constant.dtype.name not in names:
+            raise ValueError(wrong)
+        return constant
+    tensor = constant
+    if tensor.data_location != onnx.TensorProto.DEFAULT or tensor.external_data:
+        raise ValueError(
+            "lies in another file, which is not read; store it in this one, by "
+            "torch.onnx.export(..., external_data=False) or onnx.save(onnx.load(old), new)"
+        )
+    if tensor.data_type not in types:
+        raise ValueError(wrong)
+    shape = tuple(tensor.dims)
+    if len(shape) > 2 or any(n < 1 for n in shape):
+        raise ValueError(f"has shape {shape}; expected at most 2 axes, none empty")
+    name, field = types[tensor.data_type]
+    dtype = np.dtype(name)
+    if tensor.raw_data:
+        if len(tensor.raw_data) != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"of shape {shape} has {len(tensor.raw_data)} bytes")
+        return np.frombuffer(tensor.raw_data, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
+    data = getattr(tensor, field)
+    if len(data) != math.prod(shape):
+        raise ValueError(f"of shape {shape} has {len(data)} numbers")
+    return np.array(data, dtype.newbyteorder("=")).reshape(shape)
