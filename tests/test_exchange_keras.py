@@ -7,6 +7,7 @@ import pytest
 from helpers import error, make_network, parameters
 
 import fastbp
+from fastbp.exchange.chain import check_outputs
 
 # Keras converts its variables in a way that NumPy 2 calls old.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -306,10 +307,30 @@ def test_a_class_that_computes_something_else(keras, monkeypatch):
     monkeypatch.setattr(
         keras.layers.Dense, "call", lambda self, x, training=None: keras.ops.matmul(x, self.kernel)
     )
-    with pytest.raises(ValueError, match="outputs for random rows are not those of a Network"):
-        fastbp.Network.from_keras(model)
+    large = sequential(keras, keras.layers.Dense(3))
+    large.layers[-1].set_weights([np.full((4, 3), 3e7), np.full(3, 1e8)])
+    for each in (model, large):
+        with pytest.raises(ValueError, match="outputs for random rows are not those of a Network"):
+            fastbp.Network.from_keras(each)
     monkeypatch.undo()
     fastbp.Network.from_keras(model)
+    fastbp.Network.from_keras(large)
+
+
+@pytest.mark.parametrize(
+    "outputs, message",
+    [
+        ([[1.0], [3.0]], "differ by up to 1"),
+        ([[1.0], [np.inf]], "some are infinite or not a number"),
+        ([[np.nan], [np.nan]], "some are infinite or not a number"),
+        ([[1.0, 2.0]], r"shape is \(1, 2\), not \(2, 1\)"),
+    ],
+)
+def test_comparison_of_outputs(outputs, message):
+    expected = np.array([[1.0], [2.0]])
+    check_outputs(expected + 1e-7, expected, 1e-6, "who knows")
+    with pytest.raises(ValueError, match=f"{message}.*who knows"):
+        check_outputs(np.array(outputs), expected, 1e-6, "who knows")
 
 
 def test_random_models(keras):
