@@ -384,11 +384,14 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
     ) -> None:
         self._set(locals())
 
+    def _is_poisson(self):
+        return isinstance(self.loss, str) and self.loss == "poisson"
+
     def _output_activation(self):
-        return "exp" if self.loss == "poisson" else "identity"
+        return "exp" if self._is_poisson() else "identity"
 
     def _loss(self):
-        if self.loss == "poisson" or self.out_activation_ == "exp":
+        if self._is_poisson() or self.out_activation_ == "exp":
             return LOSSES[self.out_activation_], self.loss_parameter  # of the coefficients' time
         return self.loss, self.loss_parameter
 
@@ -396,7 +399,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         targets = y.reshape(len(y), -1)
-        if self.loss == "poisson" and targets.min() < 0:
+        if self._is_poisson() and targets.min() < 0:
             raise ValueError("the loss 'poisson' takes y of at least 0, but some of y is negative")
         return NO_LABELS, targets, targets.shape[1]
 

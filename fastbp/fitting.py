@@ -231,7 +231,7 @@ def control(
         scorers = scoring_.checked(scoring)
         if validation is None:
             raise ValueError("scoring needs validation_data to score on")
-        score, scored = scoring_.Scores(scorers, network.loss, validation), [*scored, *scorers]
+        score, scored = scoring_.Scores(scorers, network._loss_key, validation), [*scored, *scorers]
     known = ["loss", *(["validation_loss"] if validation is not None else []), *scored]
     if validation is not None:
         own.append(callbacks_.Validation(validation, score))

@@ -36,7 +36,7 @@ class WrongGradient(ArithmeticError):
         self.check = check
 
     def __reduce__(self):
-        return type(self), (self.check,)
+        return type(self), (self.check,), vars(self)
 
 
 @dataclass(frozen=True)

@@ -234,16 +234,4 @@ def output_slopes(output_activation, h):
 
 def in_double(net, backend):
     """A float64 copy of a network on a backend."""
-    twin = type(net)(
-        net.layout.sizes,
-        activation=net.layout.activations,
-        loss=net.loss,
-        loss_parameter=net.loss_parameter,
-        dtype="float64",
-        seed=0,  # the initial weights are not used
-        backend=backend,
-    )
-    for i in range(len(net.weights)):
-        twin.weights[i] = net.weights[i]
-        twin.biases[i] = net.biases[i]
-    return twin
+    return net._converted("float64", backend)

@@ -128,7 +128,7 @@ def levenberg_marquardt(
     """
     if not isinstance(net, Network):
         raise TypeError(f"net must be a Network, got {type(net).__name__}")
-    if net.loss != "squared_error":
+    if net._loss_key != "squared_error":
         raise ValueError(f"levenberg_marquardt needs the loss 'squared_error', not {net.loss!r}")
     tolerance = checks.real_number("tolerance", tolerance, np.finfo(float).eps, 1.0)
     if max_evaluations is not None:

@@ -60,14 +60,33 @@ class SomeFailed(ExceptionGroup[Exception]):  # noqa: N818 - as TrainingDiverged
         Parameters
         ----------
         exceptions : sequence of Exception
-            Some of these.
+            Some of these, or parts of them if they are groups.
 
         Returns
         -------
         SomeFailed
         """
-        known = dict(zip(self.exceptions, self.indices, strict=True))
-        return type(self)({known[error]: error for error in exceptions}, self.histories)
+        failures, left = {}, list(exceptions)
+        for i, error in zip(self.indices, self.exceptions, strict=True):
+            own = {id(leaf) for leaf in _leaves(error)}  # exceptions compare as they like
+            for k, part in enumerate(left):
+                if own.issuperset(map(id, _leaves(part))):
+                    failures[i] = left.pop(k)
+                    break
+        if left:
+            raise ValueError(f"{left[0]!r} is none of the exceptions of this group")
+        return type(self)(failures, self.histories)
+
+    def __reduce__(self):  # BaseException would pass the message alone
+        failures = dict(zip(self.indices, self.exceptions, strict=True))
+        return type(self), (failures, self.histories), vars(self)
+
+
+def _leaves(error):
+    """The exceptions in a group, however deep; of any other exception, itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for each in error.exceptions for leaf in _leaves(each)]
 
 
 @dataclass
@@ -268,7 +287,7 @@ def _jobs(networks, X, y, rows, **options):
                 "list has one entry for each network (for one value for all with several "
                 "numbers pass a tuple)"
             )
-    datasets = Datasets(X, y)
+    datasets = Datasets(X, y, networks)
     jobs = []
     for i, network in enumerate(networks):
         own = {
@@ -310,17 +329,22 @@ def _job(
 
 
 class Datasets:
-    """The samples as networks take them, made once for all networks that take the same."""
+    """The samples as networks take them, made once for all networks that take the same.
 
-    def __init__(self, X, y):
-        self.X, self.y = X, y
+    What users pass may hash and compare as it likes, so it is told apart by its identity.
+    """
+
+    def __init__(self, X, y, networks):
+        self.X, self.y, self.networks = X, y, networks
         self._made: dict = {}
 
     def training(self, network, rows, sample_weight=None, class_weight=None, label_smoothing=0.0):
         """The samples, and the checked rows."""
         X = self._once(
             (network.layout.sizes[0], network.layout.dtype),
-            lambda: checks.samples(self.X, network.layout.sizes[0], network.layout.dtype),
+            lambda: self._apart(
+                checks.samples(self.X, network.layout.sizes[0], network.layout.dtype)
+            ),
         )
         if rows is not None:
             rows = checks.rows("rows", rows, len(X))
@@ -329,16 +353,18 @@ class Datasets:
                 *_kind(network),
                 id(sample_weight),
                 id(class_weight),
-                label_smoothing,
-                id(rows) if class_weight == "balanced" else None,
+                id(label_smoothing),
+                id(rows) if isinstance(class_weight, str) else None,  # "balanced"
             ),
-            lambda: network._data(
-                X,
-                self.y,
-                sample_weight,
-                class_weight=class_weight,
-                label_smoothing=label_smoothing,
-                rows=rows,
+            lambda: self._all_apart(
+                network._data(
+                    X,
+                    self.y,
+                    sample_weight,
+                    class_weight=class_weight,
+                    label_smoothing=label_smoothing,
+                    rows=rows,
+                )
             ),
         )
         if rows is not None and data.sample_weight.size and not data.sample_weight[rows].any():
@@ -347,7 +373,18 @@ class Datasets:
 
     def validation(self, network, given):
         """The validation data, or None."""
-        return self._once((*_kind(network), id(given)), lambda: network._validation(given))
+        return self._once(
+            (*_kind(network), id(given)), lambda: self._all_apart(network._validation(given))
+        )
+
+    def _apart(self, array):
+        """The array, or a copy if it lies in one of the networks, which all are trained."""
+        for network in self.networks:
+            array = network._apart(array)
+        return array
+
+    def _all_apart(self, data):
+        return data and Data(*map(self._apart, data))
 
     def _once(self, key, make) -> Data:
         if key not in self._made:
@@ -358,4 +395,4 @@ class Datasets:
 def _kind(network):
     """What the form of a network's data depends on."""
     sizes = network.layout.sizes
-    return sizes[0], sizes[-1], network.layout.dtype, network.loss
+    return sizes[0], sizes[-1], network.layout.dtype, network._loss_key

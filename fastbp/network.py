@@ -5,7 +5,6 @@ The only place that validates, allocates, draws random numbers and calls a backe
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import deque
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import backends, checks, fitting, layout, regularizers, spec, teams
+from .copying import Copying
 from .custom import CustomLoss
 from .exchange import Exchange
 from .inspection import Inspection
@@ -48,7 +48,7 @@ FEW_ROWS = 16
 NAMES = ("X", "y", "sample_weight")
 
 
-class Network(Exchange, Inspection, Online, Persistence):
+class Network(Copying, Exchange, Inspection, Online, Persistence):
     r"""A feed-forward network h_i = σ_i(h_{i-1} W_i + b_i), i = 1..m, trained by backpropagation.
 
     Parameters
@@ -130,15 +130,13 @@ class Network(Exchange, Inspection, Online, Persistence):
         backend: str | None = None,
     ) -> None:
         sizes = checks.layer_sizes(layer_sizes)
-        known = not callable(loss)
-        self._loss = spec.choose("loss", loss, spec.LOSSES) if known else spec.CUSTOM_LOSS
-        if loss == "cross_entropy" and sizes[-1] == 1:
+        self.loss, self._loss = loss, spec.loss_of(loss)
+        if self._loss_key == "cross_entropy" and sizes[-1] == 1:
             raise ValueError(
                 "cross_entropy needs at least 2 outputs (a softmax of one unit is always 1); "
                 "for two classes use log_loss with 1 output, or 2 outputs"
             )
-        self.loss = loss
-        self.loss_parameter = checks.loss_parameter(loss_parameter, loss, self._loss)
+        self.loss_parameter = checks.loss_parameter(loss_parameter, self._loss_key, self._loss)
         self._loss_parameter = self.loss_parameter or 0.0
         self.layout = layout.Layout(
             sizes, spec.hidden_activations(activation, len(sizes) - 2), checks.dtype(dtype)
@@ -162,7 +160,7 @@ class Network(Exchange, Inspection, Online, Persistence):
         )
 
     def _forget(self):
-        """Set up what no copy takes over: a loss as a C function, workspaces, online training."""
+        """Set up what no copy takes over, see copying.py."""
         self._custom = None
         if self._loss is spec.CUSTOM_LOSS:
             self._custom = CustomLoss(self.loss, self.layout.sizes[-1], self.layout.dtype)
@@ -170,15 +168,22 @@ class Network(Exchange, Inspection, Online, Persistence):
         self._workspaces: deque = deque(maxlen=8)
         self._online: Training | None = None
 
-    def __getstate__(self):
-        left_out = ("_backend", "_custom", "_function", "_workspaces", "_online")
-        return {key: value for key, value in self.__dict__.items() if key not in left_out}
+    @classmethod
+    def _new(cls, *arguments, **settings):
+        """A network of this class, without its own `__init__`, which may take anything."""
+        made = cls.__new__(cls)
+        Network.__init__(made, *arguments, **settings)
+        return made
 
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self._loss = spec.LOSSES.get(self.loss, spec.CUSTOM_LOSS)
-        self._use(state["backend"])
-        self._forget()
+    @property
+    def _loss_key(self):
+        """The loss's name; "a function" for those, which may compare and hash as they like."""
+        return "a function" if self._loss is spec.CUSTOM_LOSS else self.loss
+
+    def _apart(self, array):
+        """The array, or a copy if it lies in the parameters, which training changes."""
+        inside = array.base is not None and np.may_share_memory(array, self._parameters)
+        return array.copy() if inside else array
 
     @property
     def weights(self) -> Parameters:
@@ -187,22 +192,6 @@ class Network(Exchange, Inspection, Online, Persistence):
     @property
     def biases(self) -> Parameters:
         return Parameters("biases", layout.views(self.layout.plan, self._parameters)[1])
-
-    def to_backend(self, backend: str | None) -> Network:
-        """A copy of this network, weights and random state included, on another backend.
-
-        Parameters
-        ----------
-        backend : {"auto", "cython", "numba", "numpy"} or None
-            As for `Network`.
-
-        Returns
-        -------
-        Network
-        """
-        other = copy.deepcopy(self)
-        other._use(backend)
-        return other
 
     def predict(self, X: ArrayLike) -> Floats:
         """The network's output: probabilities or values.
@@ -449,18 +438,18 @@ class Network(Exchange, Inspection, Online, Persistence):
         sizes, dtype = self.layout.sizes, self.layout.dtype
         X = checks.samples(X, sizes[0], dtype, names[0], self._backend.finite)
         labels, targets = checks.targets(
-            y, len(X), sizes[-1], self.loss, self._loss, dtype, names[1]
+            y, len(X), sizes[-1], self._loss_key, self._loss, dtype, names[1]
         )
         weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2], part)
         if class_weight is not None:
-            factors = checks.class_weights(class_weight, self.loss, labels, targets, rows)
+            factors = checks.class_weights(class_weight, self._loss_key, labels, targets, rows)
             weight = factors * weight if weight.size else factors
             weight = checks.weights_of_samples(weight, len(X), dtype, "class_weight", part)
         if label_smoothing != 0:
             labels, targets = regularizers.smooth(
-                (labels, targets), sizes[-1], self.loss, label_smoothing
+                (labels, targets), sizes[-1], self._loss_key, label_smoothing
             )
-        return Data(X, labels, targets, weight)
+        return Data(*map(self._apart, (X, labels, targets, weight)))
 
     def _loss_and_gradient(self, data, gradient):
         """The loss on checked data; fills `gradient` unless that is empty."""

@@ -54,6 +54,13 @@ class Held(NamedTuple):
     made_for: tuple
     shown: bool  # whether those views are coefs_ and intercepts_, or have been
 
+    def is_for(self, wanted):
+        """Whether it was made for that; a loss of the user's own may compare as it likes."""
+        return all(
+            ours is theirs or not (callable(ours) or callable(theirs)) and ours == theirs
+            for ours, theirs in zip(self.made_for, wanted, strict=True)
+        )
+
     def has(self, coefs, intercepts):
         """Whether these arrays are its own parameters."""
         return _same(self.coefs, coefs) and _same(self.intercepts, intercepts)
@@ -134,7 +141,7 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
         activation = self.activation if named else tuple(self.activation)
         made_for = (activation, *self._loss(), self.backend)
         held = getattr(self, "_held", None)
-        if held is not None and held.made_for != made_for:
+        if held is not None and not held.is_for(made_for):
             held = None
         if held is not None and held.has(self.coefs_, self.intercepts_):
             return held.network

@@ -69,7 +69,7 @@ class Samples:
         if amount == 0:
             return self
         classes, targets = network.layout.sizes[-1], (self.labels, self.targets)
-        labels, values = regularizers.smooth(targets, classes, network.loss, amount)
+        labels, values = regularizers.smooth(targets, classes, network._loss_key, amount)
         return Samples(self.X, labels, values, self.weight)
 
     def total(self):
@@ -113,11 +113,11 @@ def report_as_scikit_learn(network, exactly=False):
     sum.
     """
     epsilon = float(np.finfo(network.layout.dtype).eps)
-    if network.loss == "log_loss":
+    if network._loss_key == "log_loss":
         network._loss_parameter = 0.0 if exactly else epsilon
-    elif network.loss == "cross_entropy":
+    elif network._loss_key == "cross_entropy":
         network._loss_parameter = 0.0 if exactly else -math.log(epsilon)
-    elif network.loss == "squared_error":
+    elif network._loss_key == "squared_error":
         network._loss_parameter = 1 / network.layout.sizes[-1]
 
 

@@ -184,6 +184,11 @@ LOSSES = {
 CUSTOM_LOSS = Loss(CUSTOM, "identity", ("from the loss",) * 2 + (r"\text{from the loss}",) * 2)
 
 
+def loss_of(loss):
+    """The row of what users pass as the loss: a name, or a function of their own."""
+    return CUSTOM_LOSS if callable(loss) else choose("loss", loss, LOSSES)
+
+
 def choose(kind, name, table):
     """The row of `table` called `name`, or a ValueError that lists the known names."""
     if not isinstance(name, str):

@@ -363,7 +363,7 @@ def trace(net, X, y):
         for name in ("s", "h", "dh", "ds"):
             lists[name].append(found.units[:, at : at + n].copy())
             at += n
-    lists["dh"][-1] = output_errors(net.loss, lists["h"][-1], targets, lists["ds"][-1])
+    lists["dh"][-1] = output_errors(net._loss_key, lists["h"][-1], targets, lists["ds"][-1])
     return Trace(
         activations=[None, *net.layout.activations, net._loss.output_activation],
         loss_name=net._loss_name(),

@@ -93,7 +93,7 @@ class TrainingDiverged(ArithmeticError):
         self._what = what
 
     def __reduce__(self):  # BaseException would pass the message alone
-        return type(self), (self.epoch, self._what, self.history)
+        return type(self), (self.epoch, self._what, self.history), vars(self)
 
 
 @dataclass

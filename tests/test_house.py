@@ -32,6 +32,7 @@ ARROWS = {
     "writing": set(),
     "regularizers": {"spec", "checks"},
     "custom": set(),
+    "copying": {"spec", "layout"},
     "parameters": {"checks"},
     "monitoring": {"checks"},
     "schedules": {"checks", "monitoring"},
@@ -56,7 +57,7 @@ ARROWS = {
     "network": {
         *("spec", "layout", "checks", "parameters", "regularizers", "teams"),
         *("training", "custom", "exchange", "fitting", "inspection", "online", "backends"),
-        "persistence",
+        *("copying", "persistence"),
     },
     # Networks and estimators are imported when a model of unknown kind is loaded.
     "persistence": {

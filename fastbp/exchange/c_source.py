@@ -27,7 +27,7 @@ def to_c(net, folder, name, weights, X):
     _check_name(name)
     if weights not in WEIGHTS:
         raise ValueError(f'weights must be "float32" or "int8", got {weights!r}')
-    exported = _single_precision(net)
+    exported = net._converted("float32", net.backend)
     steps = None
     if weights == "int8":
         steps = [_steps(W) for W in exported.weights]
@@ -55,21 +55,6 @@ def _check_name(name):
         )
     if name.lower() in HEADERS:
         raise ValueError(f"name {name!r} would make a file {name}.h, which is a header of C's own")
-
-
-def _single_precision(net):
-    """A copy of the network in float32."""
-    copy = type(net)(
-        net.layout.sizes,
-        activation=net.layout.activations,
-        loss=net.loss,
-        loss_parameter=net.loss_parameter,
-        dtype="float32",
-        backend=net.backend,
-    )
-    for i, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
-        copy.weights[i], copy.biases[i] = W, b
-    return copy
 
 
 def _steps(W):

@@ -102,7 +102,7 @@ def network_of(cls, chain, loss, backend):
     dtypes = sorted({np.asarray(array).dtype.name for array in [*chain.weights, *chain.biases]})
     if dtypes not in (["float32"], ["float64"]):
         raise ValueError(f"weights must be float32 or float64 throughout, got {', '.join(dtypes)}")
-    net = cls(
+    net = cls._new(
         sizes,
         activation=chain.activations,
         loss=_loss(chain.output, loss),
@@ -118,7 +118,7 @@ def _loss(output, loss):
     """The loss asked for, if its output activation is the chain's or can be put behind it."""
     if loss is None:
         return LOSSES[output]
-    known = spec.CUSTOM_LOSS if callable(loss) else spec.choose("loss", loss, spec.LOSSES)
+    known = spec.loss_of(loss)
     if output not in ("identity", known.output_activation):
         fitting = [name for name, row in spec.LOSSES.items() if row.output_activation == output]
         raise ValueError(

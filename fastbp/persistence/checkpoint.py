@@ -98,6 +98,9 @@ class Checkpoint(Callback):
         self.keep = checks.whole_number("Checkpoint: keep", keep)
         self._state: Any = None
 
+    def __getstate__(self):
+        return {**vars(self), "_state": None}  # a copy saves another training, or none
+
     def newest(self) -> Path | None:
         """The last checkpoint in the folder, as `fit` takes it for ``resume_from``.
 

@@ -39,7 +39,7 @@ def from_document(cls, document, tensors, backend):
         raise schema.wrong(f"loss_parameter of {loss}", parameter, "there only if it has one")
     # All are there before memory is taken for the network.
     weights, biases = get_parameters(layout, tensors)
-    network = cls(
+    network = cls._new(
         layout.sizes,
         activation=layout.activations,
         loss=loss,
