@@ -303,6 +303,9 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
                     )
         network, samples = self._build(X, y, sample_weight, incremental)
         validation = self._validation(*validation)
+        for each in (samples, validation):
+            if each is not None:
+                each.keep_apart(network)
         stochastic = self.solver in STOCHASTIC
         tasks = Tasks(self, X, y, sample_weight, self.max_iter if stochastic else 0)
         # What scikit-learn reports has no meaning for targets between the classes.

@@ -49,6 +49,14 @@ class Samples:
     def __len__(self):
         return self.X.shape[0]
 
+    def keep_apart(self, network):
+        """Copy what lies in the parameters of the network, which training changes."""
+        if not self.sparse:
+            self.X = network._apart(self.X)
+        self.targets = network._apart(self.targets)
+        if self.weight is not None:
+            self.weight = network._apart(self.weight)
+
     def take(self, rows):
         """The samples of those numbers."""
         return Samples(

@@ -158,6 +158,7 @@ class Training:
             self.average[...] = network._parameters
         self.threads = threads
         self.memory = Memory.empty(optimizer, plan) if memory is None else memory
+        self._check_owned()
         self.hyper, self.state = self.memory.hyper, self.memory.state
         self.counters = np.tile(self.memory.counters, (threads, 1))
         self.memory.counters = self.counters[0]
@@ -167,6 +168,24 @@ class Training:
         self._one_loss = np.zeros(1)
         self._team = np.zeros(TEAM_SIZE, np.int64)
         self._make_room(batch_size)
+
+    def _check_owned(self):
+        """Refuse what compiled code would crash on: arrays that it writes to and that were there.
+
+        All others are allocated here.
+        """
+        n, slots, dtype = self._layout.n_parameters, self.optimizer.slots, self._layout.dtype
+        for name, array, shape, kind in (
+            ("the network's parameters", self.network._parameters, (n,), dtype),
+            ("the optimiser's hyper-parameters", self.memory.hyper, (6,), np.float64),
+            ("the optimiser's counters", self.memory.counters, (3,), np.float64),
+            ("the optimiser's state", self.memory.state, (slots, n), dtype),
+        ):
+            if not (array.flags.carray and array.shape == shape and array.dtype == kind):
+                raise ValueError(
+                    f"{name} must be a writable, aligned, contiguous array of shape {shape} and "
+                    f"dtype {np.dtype(kind)}; it has been replaced or changed from outside"
+                )
 
     def _make_room(self, batch_size):
         """A workspace for batches of that size, and the arguments that stay the same."""
