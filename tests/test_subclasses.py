@@ -102,8 +102,9 @@ def test_going_on_from_a_checkpoint(net, tmp_path):
     assert parameters(again).tobytes() == parameters(ref).tobytes()
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_from_other_tools(net, tmp_path):
-    estimator = MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", solver="lbfgs", random_state=0)
+    estimator = MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", max_iter=2)
     estimator.fit(X, y.ravel())
     comp = OneHidden.from_sklearn(estimator)
     assert type(comp) is OneHidden
