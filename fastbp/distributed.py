@@ -194,7 +194,8 @@ class Partitions:
         self._network, self._client, self._pieces = network, client, pieces
         self._size, self._local_steps, self._shuffle = batch_size, local_steps, shuffle
         self._at_once = at_once or len(pieces)
-        bare = _with_parameters(network, network._parameters[:0])
+        # Each task gets the parameters anew, so that one zero stands for all of them here.
+        bare = _with_parameters(network, np.zeros(1, network.layout.dtype))
         self._bare = client.compute(_call(_as_it_is, bare))
         self._held = None
         if at_once is None:
