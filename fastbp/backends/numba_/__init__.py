@@ -152,22 +152,22 @@ def finite(array):
 
 
 def predict(plan, loss, parameters, X, block, workspace, out):
-    pieces = table(X.dtype, plan, loss, output=True, deltas=False)
+    pieces = table(X.dtype, plan.tobytes(), loss, True, False)
     _predict(X.dtype)(pieces, plan, loss, parameters, X, block, workspace, out)
 
 
 def loss_and_gradient(plan, loss, loss_parameter, function, parameters, X, *rest):
-    pieces = table(X.dtype, plan, loss)
+    pieces = table(X.dtype, plan.tobytes(), loss, False, True)
     return _loss_and_gradient(X.dtype)(
         pieces, plan, loss, loss_parameter, function, parameters, X, *rest
     )
 
 
 def per_sample(plan, loss, loss_parameter, function, parameters, X, *rest):
-    pieces = table(X.dtype, plan, loss, output=True)
+    pieces = table(X.dtype, plan.tobytes(), loss, True, True)
     _per_sample(X.dtype)(pieces, plan, loss, loss_parameter, function, parameters, X, *rest)
 
 
 def train(plan, loss, loss_parameter, function, parameters, X, *rest):
-    pieces = table(X.dtype, plan, loss, optimizer=rest[OPTIMIZER])
+    pieces = table(X.dtype, plan.tobytes(), loss, False, True, rest[OPTIMIZER])
     return _train(X.dtype)(pieces, plan, loss, loss_parameter, function, parameters, X, *rest)

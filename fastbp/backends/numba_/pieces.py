@@ -57,7 +57,27 @@ else:
 
 
 @functools.lru_cache(maxsize=1024)
-def _table(dtype, plan, loss, output, deltas, optimizer):
+def table(dtype, plan, loss, output, deltas, optimizer=None):
+    """The addresses that kernels need for a network.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+    plan : bytes
+        The network's plan, as what it holds can be looked up fast.
+    loss : int
+        The loss's code.
+    output : bool
+        Whether the network's output is wanted.
+    deltas : bool
+        Whether deltas are wanted, on which everything behind the forward pass depends.
+    optimizer : int or None
+        The code of the optimiser, if there will be steps.
+
+    Returns
+    -------
+    int64 array
+    """
     plan = np.frombuffer(plan, np.int64).reshape(-1, COLUMNS)
     pieces = {}
     for code in set(plan[1:-1, ACTIVATION].tolist()) - {spec.IDENTITY}:
@@ -78,20 +98,3 @@ def _table(dtype, plan, loss, output, deltas, optimizer):
     for place, piece in pieces.items():
         addresses[place] = piece.address(dtype)
     return addresses
-
-
-def table(dtype, plan, loss, *, output=False, deltas=True, optimizer=None):
-    """The addresses that kernels need for a network.
-
-    Parameters
-    ----------
-    dtype, plan, loss
-        The network's, see backends/interface.py.
-    output : bool
-        Whether the network's output is wanted.
-    deltas : bool
-        Whether deltas are wanted, on which everything behind the forward pass depends.
-    optimizer : int or None
-        The code of the optimiser, if there will be steps.
-    """
-    return _table(dtype, plan.tobytes(), loss, output, deltas, optimizer)
