@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from sklearn import neural_network
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
@@ -22,7 +22,10 @@ from .estimator_parameters import (
     REGRESSOR_CONSTRAINTS,
     documented,
 )
-from .perceptron import LOSSES, MultilayerPerceptron
+from .perceptron import MultilayerPerceptron
+from .scoring import accuracy, r2
+from .sklearn_privates import in_its_name
+from .solvers import Samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -137,21 +140,44 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
     def _validate_targets(self, y, incremental, validation=False):
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        y = _column(y)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(unique_labels(y), all_of_them=self.warm_start and not validation)
-        kind, n_classes = self._label_binarizer.y_type_, len(self.classes_)
+        binarizer = self._label_binarizer
+        if not self._is_plain(binarizer):
+            return self._of_encoded(np.asarray(binarizer.transform(y)).astype(bool))
+        kind, n_classes = binarizer.y_type_, len(binarizer.classes_)
         if kind.startswith("multilabel") or y.ndim != 1:
-            targets = self._label_binarizer.transform(y)
+            targets = binarizer.transform(y)
             return NO_LABELS, targets, targets.shape[1]
-        numbers = np.searchsorted(self.classes_, y)
+        numbers = np.searchsorted(binarizer.classes_, y)
         if kind == "multiclass":
             return numbers, np.empty((0, n_classes)), n_classes
         return NO_LABELS, numbers.reshape(-1, 1), 1
+
+    def _is_plain(self, binarizer):
+        """Whether it is scikit-learn's with 0 and 1, which need not be asked."""
+        limits = getattr(binarizer, "neg_label", 0), getattr(binarizer, "pos_label", 1)
+        return type(binarizer) is LabelBinarizer and limits == (0, 1)
+
+    def _of_encoded(self, y):
+        labels, targets, n_outputs = super()._of_encoded(y)
+        if self._output_activation() != "softmax":
+            return labels, targets, n_outputs
+        if targets.dtype == bool and (targets.sum(axis=1) == 1).all():
+            return targets.argmax(axis=1), np.empty((0, n_outputs)), n_outputs
+        if not np.allclose(targets.sum(axis=1), 1):
+            raise ValueError("targets of several classes must be rows that sum to 1")
+        return labels, targets, n_outputs
+
+    def _validate_input(self, X, y, incremental, reset):
+        """Checked X, and y as an indicator matrix."""
+        X, y = self._checked(X, y, reset)
+        labels, targets, n_outputs = self._validate_targets(y, incremental)
+        return X, Samples(X, labels, targets).encoded(n_outputs).astype(bool)
 
     def _check_classes(self, classes, all_of_them):
         """Whether those of y go with those of earlier calls."""
@@ -170,9 +196,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
 
     def _truth(self, samples):
         if samples.labels.size:
-            return self.classes_[samples.labels]
-        multilabel = self._label_binarizer.y_type_.startswith("multilabel")
-        return samples.targets if multilabel else self.classes_[samples.targets.ravel()]
+            return self._label_binarizer.classes_[samples.labels]
+        return self._label_binarizer.inverse_transform(samples.targets)
 
     def _weigh(self, y, sample_weight, incremental):
         if self.class_weight is None:
@@ -220,7 +245,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         if _check_partial_fit_first_call(self, classes):
             multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(X, y, sample_weight=sample_weight, incremental=True)
 
     def predict(self, X: Matrix) -> NDArray[Any]:
         """The classes of X.
@@ -235,12 +260,17 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         y : ndarray of shape (n_samples,) or (n_samples, n_classes)
             The classes, or an indicator matrix of several labels.
         """
-        h = self._outputs(X)
-        if self.n_outputs_ > 1 and self._label_binarizer.y_type_ == "multiclass":
-            return self.classes_[h.argmax(axis=1)]
-        if self.n_outputs_ == 1 and len(self.classes_) == 2:
-            return self.classes_[(h[:, 0] > 0.5).astype(np.intp)]
-        return self._label_binarizer.inverse_transform(h.ravel() if self.n_outputs_ == 1 else h)
+        return self._predict(X)
+
+    def _predict(self, X, check_input=True):
+        h, binarizer = self._forward_pass_fast(X, check_input=check_input), self._label_binarizer
+        if self._is_plain(binarizer) and h.ndim == 2:
+            classes = binarizer.classes_
+            if h.shape[1] > 1 and binarizer.y_type_ == "multiclass":
+                return classes[h.argmax(axis=1)]
+            if h.shape[1] == 1 and len(classes) == 2:
+                return classes[(h[:, 0] > 0.5).astype(np.intp)]
+        return binarizer.inverse_transform(h.ravel() if self.n_outputs_ == 1 else h)
 
     def predict_proba(self, X: Matrix) -> Floats:
         """The probabilities of the classes.
@@ -255,8 +285,10 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         y_prob : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`. Of several labels, each by itself.
         """
-        h = self._outputs(X)
-        return np.hstack([1 - h, h]) if self.n_outputs_ == 1 else h
+        h = self._forward_pass_fast(X)
+        if self.n_outputs_ == 1:
+            h = h.ravel()
+        return np.vstack([1 - h, h]).T if h.ndim == 1 else h
 
     def predict_log_proba(self, X: Matrix) -> Floats:
         """The logarithms of the probabilities of the classes.
@@ -280,20 +312,10 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         # scikit-learn's names of the two, of which error messages speak.
         return np.where(samples.targets.ravel() > 0, "True", "False")
 
-    def _scorer(self, samples):
-        """The accuracy, computed on encoded classes."""
-        labels, truth = samples.labels, samples.targets > 0
-
-        def accuracy(h):
-            if labels.size:
-                right = h.argmax(axis=1) == labels
-            elif len(self.classes_) == 1:
-                right = np.ones(len(h))
-            else:
-                right = ((h > 0.5) == truth).all(axis=1)
-            return float(np.average(right, weights=samples.weight))
-
-        return accuracy
+    def _score(self, X, y, sample_weight=None):
+        return super()._score_with_function(
+            X, y, sample_weight=sample_weight, score_function=accuracy
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -391,17 +413,20 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         return "exp" if self._is_poisson() else "identity"
 
     def _loss(self):
-        if self._is_poisson() or self.out_activation_ == "exp":
-            return LOSSES[self.out_activation_], self.loss_parameter  # of the coefficients' time
-        return self.loss, self.loss_parameter
+        if self.out_activation_ == "identity" and not self._is_poisson():
+            return self.loss, self.loss_parameter
+        return super()._loss()[0], self.loss_parameter  # of the coefficients' time
 
     def _validate_targets(self, y, incremental, validation=False):
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        targets = y.reshape(len(y), -1)
+        targets = _column(y).reshape(len(y), -1)
         if self._is_poisson() and targets.min() < 0:
             raise ValueError("the loss 'poisson' takes y of at least 0, but some of y is negative")
-        return NO_LABELS, targets, targets.shape[1]
+        return self._of_encoded(targets)
+
+    def _validate_input(self, X, y, incremental, reset):
+        """Checked X and y."""
+        X, y = self._checked(X, y, reset)
+        return X, _column(y)
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -422,10 +447,10 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         self : object
             The trained estimator.
         """
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(X, y, sample_weight=sample_weight, incremental=True)
 
     def _truth(self, samples):
-        return samples.targets.ravel() if self.n_outputs_ == 1 else samples.targets
+        return samples.targets
 
     def predict(self, X: Matrix) -> Floats:
         """The values for X.
@@ -440,23 +465,24 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The values.
         """
-        h = self._outputs(X)
+        return self._predict(X)
+
+    def _predict(self, X, check_input=True):
+        h = self._forward_pass_fast(X, check_input=check_input)
         return h.ravel() if h.shape[1] == 1 else h
+
+    def _score(self, X, y, sample_weight=None):
+        return super()._score_with_function(X, y, sample_weight=sample_weight, score_function=r2)
 
     def _strata(self, samples):
         return None
 
-    def _scorer(self, samples):
-        """R², as `sklearn.metrics.r2_score` has it, averaged over the outputs."""
-        y, weight = samples.targets, samples.weight
-        spread = np.average((y - np.average(y, axis=0, weights=weight)) ** 2, 0, weight)
 
-        def r2(h):
-            if not np.isfinite(h).all():
-                return math.nan
-            error = np.average((y - h) ** 2, 0, weight)
-            ratio = np.divide(error, spread, out=np.zeros_like(error), where=spread > 0)
-            # Of a constant output: 1 if it is met, 0 if not.
-            return float(np.where((spread == 0) & (error > 0), 0, 1 - ratio).mean())
+# So that isinstance and functools.singledispatch take them for scikit-learn's.
+neural_network.MLPClassifier.register(MLPClassifier)
+neural_network.MLPRegressor.register(MLPRegressor)
 
-        return r2
+
+def _column(y):
+    """y, as a vector if it is a matrix of one column."""
+    return in_its_name(column_or_1d, y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y

@@ -7,24 +7,26 @@ parameters give the same numbers; docs/estimators.md lists the differences.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from . import regularizers, solvers
+from .checks import NO_LABELS
+from .estimator_network import EstimatorNetwork, by_rows, check_width
 from .estimator_parameters import (
     CONSTRAINTS,
     NOT_FOR_LBFGS,
     STOCHASTIC,
     hidden_activations,
 )
-from .network import Network
-from .optimizers import Adam
 from .sklearn_callbacks import CallbackSupportMixin, Tasks
+from .sklearn_privates import in_its_name, overridden
+from .stepping import AdamStepping, SGDStepping
 from .stochastic import NOT_FINITE, StochasticTraining
 
 if TYPE_CHECKING:
@@ -36,51 +38,16 @@ else:
 
     from .sklearn_callbacks import with_callbacks
 
-# Output activations -> Network's losses.
-LOSSES = {
-    "logistic": "log_loss",
-    "softmax": "cross_entropy",
-    "identity": "squared_error",
-    "exp": "poisson",
-}
 
-
-class Held(NamedTuple):
-    """A network made for an estimator, views of its parameters, and what it was made for."""
-
-    network: Network
-    coefs: list
-    intercepts: list
-    made_for: tuple
-    shown: bool  # whether those views are coefs_ and intercepts_, or have been
-
-    def is_for(self, wanted):
-        """Whether it was made for that; a loss of the user's own may compare as it likes."""
-        return all(
-            ours is theirs or not (callable(ours) or callable(theirs)) and ours == theirs
-            for ours, theirs in zip(self.made_for, wanted, strict=True)
-        )
-
-    def has(self, coefs, intercepts):
-        """Whether these arrays are its own parameters."""
-        return _same(self.coefs, coefs) and _same(self.intercepts, intercepts)
-
-
-def _same(ours, theirs):
-    return len(ours) == len(theirs) and all(a is b for a, b in zip(ours, theirs, strict=True))
-
-
-class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
+class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTraining, ABC):
     """Base of the estimators; not used by itself.
 
     A subclass sets its parameters and says how targets become `Samples` and back
     (`_validate_targets`, `_truth`), which output and loss they ask for (`_output_activation`,
-    `_loss`) and what an output scores (`_scorer`).
+    `_loss`) and what predictions score (`_score`).
     """
 
     _parameter_constraints: dict = CONSTRAINTS
-
-    _held: Held | None
 
     # After fitting.
     coefs_: list[Floats]
@@ -112,88 +79,19 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
     def _output_activation(self):
         """scikit-learn's name of the output activation."""
 
-    def _loss(self):
-        """Network's loss for that, and its parameter."""
-        return LOSSES[self.out_activation_], None
-
     @abstractmethod
     def _truth(self, samples):
-        """The y of samples, as `_validate_targets` had it."""
+        """The y of samples, as `_score` takes it."""
 
     @abstractmethod
     def _strata(self, samples):
         """What to stratify the split for early stopping by, or None."""
 
     @abstractmethod
-    def _scorer(self, samples):
-        """The score that early stopping looks at, as a function of the outputs for `samples`."""
+    def _score(self, X, y, sample_weight=None):
+        """The score that early stopping looks at, of checked samples."""
 
-    # The network and the attributes that show it.
-
-    def _network(self, adopt=False):
-        """The network with `coefs_` and `intercepts_` as they are now.
-
-        Those are views of the network's own parameters, unless they have been set by hand: then
-        they are copied in, now and whenever they are needed, since they may change unseen.
-        To `adopt` is to replace them by views.
-        """
-        named = isinstance(self.activation, str)
-        activation = self.activation if named else tuple(self.activation)
-        made_for = (activation, *self._loss(), self.backend)
-        held = getattr(self, "_held", None)
-        if held is not None and not held.is_for(made_for):
-            held = None
-        if held is not None and held.has(self.coefs_, self.intercepts_):
-            return held.network
-        if held is not None and held.shown:
-            held = None  # the arrays may be among those set by hand, or kept elsewhere
-        coefs = [np.asarray(coef) for coef in self.coefs_]
-        intercepts = [np.asarray(intercept) for intercept in self.intercepts_]
-        network = self._network_for(coefs, held)
-        weights, biases = list(network.weights), list(network.biases)
-        for view, array in zip([*weights, *biases], [*coefs, *intercepts], strict=True):
-            view[...] = array
-        # Nobody else knows the arrays of an estimator that was just unpickled.
-        adopt = adopt or self.__dict__.get("_held", self) is None
-        if adopt:
-            self.coefs_, self.intercepts_ = list(weights), list(biases)
-        self._held = Held(network, weights, biases, made_for, shown=adopt)
-        return network
-
-    def _network_for(self, coefs, held):
-        """A network of the sizes of these coefficients: the one there is, if it fits."""
-        shapes = [coef.shape for coef in coefs]
-        if any(len(shape) != 2 for shape in shapes):
-            raise ValueError(f"coefs_ must be matrices, got shapes {shapes}")
-        sizes = (shapes[0][0], *(shape[1] for shape in shapes))
-        if [shape[0] for shape in shapes[1:]] != list(sizes[1:-1]):
-            raise ValueError(f"coefs_ of shapes {shapes} do not follow on each other")
-        single = all(coef.dtype == np.float32 for coef in coefs)
-        dtype = np.dtype(np.float32 if single else np.float64)
-        if held is not None and (held.network.layout.sizes, held.network.layout.dtype) == (
-            sizes,
-            dtype,
-        ):
-            return held.network
-        loss, parameter = self._loss()
-        return Network(
-            sizes,
-            activation=hidden_activations(self.activation, len(coefs) - 1),
-            loss=loss,
-            loss_parameter=parameter,
-            dtype=dtype,
-            seed=0,
-            backend=self.backend,
-        )
-
-    def __getstate__(self):
-        """All but the network, which is made again where the backend of the parameters is."""
-        state = dict(super().__getstate__())
-        if "_held" in state:
-            state["_held"] = None
-        return state
-
-    def _initialize(self, layer_units, dtype):
+    def _initialize(self, y, layer_units, dtype):
         """Draw the first coefficients, layer by layer, and forget what was there before."""
         self.n_iter_ = 0
         self.t_ = 0
@@ -203,24 +101,29 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
         names = hidden_activations(self.activation, len(layer_units) - 2)
         names = [*names, names[-1] if names else self.activation]  # as if the output had it, too
         for fan_in, fan_out, name in zip(layer_units, layer_units[1:], names, strict=False):
-            # Glorot and Bengio, AISTATS 2010; scikit-learn's factor for the logistic function.
-            factor = 2 if name in ("logistic", "sigmoid") else 6
-            bound = np.sqrt(factor / (fan_in + fan_out))
-            draw = self._random_state.uniform
-            self.coefs_.append(draw(-bound, bound, (fan_in, fan_out)).astype(dtype, copy=False))
-            self.intercepts_.append(draw(-bound, bound, fan_out).astype(dtype, copy=False))
+            own = () if isinstance(self.activation, str) else (name,)
+            coef, intercept = self._init_coef(fan_in, fan_out, dtype, *own)
+            self.coefs_.append(coef)
+            self.intercepts_.append(intercept)
         if self.solver in STOCHASTIC:
             self._begin_records()
 
+    def _init_coef(self, fan_in, fan_out, dtype, activation=None):
+        """A layer's first coefficients; its activation is given if there is one for each."""
+        # Glorot and Bengio, AISTATS 2010; scikit-learn's factor for the logistic function.
+        factor = 2 if (activation or self.activation) in ("logistic", "sigmoid") else 6
+        bound = np.sqrt(factor / (fan_in + fan_out))
+        coef = self._random_state.uniform(-bound, bound, (fan_in, fan_out))
+        intercept = self._random_state.uniform(-bound, bound, fan_out)
+        return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
+
     def _stepping(self, network):
         """The optimiser of the parameters, at its start."""
+        rate = self.learning_rate_init
         if self.solver == "adam":
-            optimizer = Adam(
-                self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon, epsilon_hat=True
-            )
-            return solvers.Stepping(optimizer, network.layout)
-        optimizer = solvers.sgd(self.learning_rate_init, self.momentum, self.nesterovs_momentum)
-        return solvers.Stepping(optimizer, network.layout, self.learning_rate, self.power_t)
+            return AdamStepping(network.layout, rate, self.beta_1, self.beta_2, self.epsilon)
+        how = (self.learning_rate, self.momentum, self.nesterovs_momentum, self.power_t)
+        return SGDStepping(network.layout, rate, *how)
 
     # Fitting.
 
@@ -256,8 +159,9 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
         self : object
             The fitted estimator.
         """
-        validation = (X_val, y_val, sample_weight_val)
-        return self._fit(X, y, sample_weight, validation)
+        own = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        own = {name: value for name, value in own.items() if value is not None}
+        return self._fit(X, y, sample_weight=sample_weight, incremental=False, **own)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def initialize(self, X: Matrix, y: ArrayLike) -> Self:
@@ -292,7 +196,8 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
             )
         return True
 
-    def _fit(self, X, y, sample_weight, validation=(None, None, None), incremental=False):
+    def _fit(self, X, y, sample_weight=None, incremental=False, **validation):
+        self._check_not_replaced()
         if self.solver == "lbfgs":
             for name in NOT_FOR_LBFGS:
                 value = getattr(self, name)
@@ -302,7 +207,7 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
                         f"{name}={value!r}"
                     )
         network, samples = self._build(X, y, sample_weight, incremental)
-        validation = self._validation(*validation)
+        validation = self._validation(**validation)
         for each in (samples, validation):
             if each is not None:
                 each.keep_apart(network)
@@ -311,9 +216,10 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
         # What scikit-learn reports has no meaning for targets between the classes.
         solvers.report_as_scikit_learn(network, exactly=self._smoothing() > 0)
         if stochastic:
-            self._fit_stochastic(network, samples, validation, incremental, tasks)
+            self._train_by_epochs(network, samples, validation, incremental, tasks)
+            network = self._network(adopt=True)  # early stopping may have brought back the best
         else:
-            self._fit_lbfgs(network, samples)
+            self._train_by_lbfgs(network, samples)
         if not network._backend.finite(network._parameters):
             network.layout.clear_padding(network._parameters)
             if not network._backend.finite(network._parameters):
@@ -328,24 +234,55 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y = self._checked(X, y, reset=first_pass)
-        labels, targets, self.n_outputs_ = self._validate_targets(y, incremental)
+        if overridden(self, "_validate_input"):
+            X, encoded = self._validate_input(X, y, incremental, first_pass)
+            X, y = by_rows(X), np.asarray(y)
+            labels, targets, self.n_outputs_ = self._of_encoded(np.asarray(encoded))
+        else:
+            X, y = self._checked(X, y, reset=first_pass)
+            labels, targets, self.n_outputs_ = self._validate_targets(y, incremental)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         sample_weight = self._weigh(y, sample_weight, incremental)
+        samples = solvers.Samples(X, labels, targets, sample_weight)
         self._random_state = check_random_state(self.random_state)
+        layer_units = [X.shape[1], *hidden, self.n_outputs_]
         if first_pass:
-            self._initialize([X.shape[1], *hidden, self.n_outputs_], X.dtype)
+            self._initialize(samples.encoded(self.n_outputs_), layer_units, X.dtype)
+        self._check_sizes(layer_units)
         if first_pass or self.solver == "lbfgs":
             self._held = None  # somebody may keep the arrays of the fit before
         network = self._network(adopt=True)
-        _check_width(network, X)
+        check_width(network, X)
         if self.n_outputs_ != network.layout.sizes[-1]:
             raise ValueError(
                 f"y has {self.n_outputs_} outputs, but the coefficients that are there already "
                 f"give {network.layout.sizes[-1]}"
             )
-        return network, solvers.Samples(X, labels, targets, sample_weight)
+        return network, samples
+
+    def _check_sizes(self, layer_units):
+        """Refuse to go on from coefficients where scikit-learn could not, or computes nonsense."""
+        sizes = [len(self.coefs_[0]), *(len(b) for b in self.intercepts_)]
+        if len(sizes) != len(layer_units) or (
+            self.solver == "lbfgs" and sizes[1:-1] != layer_units[1:-1]
+        ):
+            raise ValueError(
+                f"hidden_layer_sizes is {layer_units[1:-1]}, but the coefficients that are there "
+                f"already are of hidden layers of sizes {sizes[1:-1]}; set warm_start=False and "
+                "call fit to begin anew"
+            )
+        if self.out_activation_ != self._output_activation():
+            raise ValueError(
+                f"training needs out_activation_ {self._output_activation()!r}, but it is "
+                f"{self.out_activation_!r}: of another loss, or set since fit. Other ones are for "
+                "predictions only; set it back, or call fit with warm_start=False"
+            )
+
+    def _of_encoded(self, y):
+        """(labels, targets, number of outputs) of y as scikit-learn's `_validate_input` has it."""
+        targets = y.reshape(len(y), -1)
+        return NO_LABELS, targets, targets.shape[1]
 
     def _checked(self, X, y, reset):
         X, y = validate_data(
@@ -358,10 +295,11 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
             dtype=(np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype),
             reset=reset,
         )
-        return (X if isinstance(X, np.ndarray) else X.tocsr()), y  # whose rows can be taken
+        return by_rows(X), y
 
-    def _validation(self, X, y, sample_weight):
+    def _validation(self, X_val=None, y_val=None, sample_weight_val=None):
         """The user's own samples for early stopping, or None."""
+        X, y, sample_weight = X_val, y_val, sample_weight_val
         if X is None and y is None:
             if sample_weight is not None:
                 raise ValueError("sample_weight_val is provided, but X_val was not provided.")
@@ -398,7 +336,7 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
             divided=True,
         )
 
-    def _fit_lbfgs(self, network, samples):
+    def _train_by_lbfgs(self, network, samples):
         result = solvers.minimize(
             network,
             samples.smooth(network, self._smoothing()),
@@ -408,56 +346,10 @@ class MultilayerPerceptron(CallbackSupportMixin, StochasticTraining, ABC):
             max_iter=self.max_iter,
             max_fun=self.max_fun,
         )
-        self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
-        self.loss_ = float(result.fun)
-
-    # Predicting.
-
-    def layer_outputs(self, X: Matrix) -> list[Floats]:
-        """The activations of every layer for X.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The samples.
-
-        Returns
-        -------
-        list of ndarray of shape (n_samples, n_units)
-            Those of the hidden layers in order, then the outputs.
-        """
-        network, samples = self._checked_for_outputs(X)
-        dense = samples if isinstance(samples, np.ndarray) else samples.toarray()
-        return network.layer_outputs(dense)
-
-    def _outputs(self, X):
-        """The network's output for X, which is checked."""
-        return solvers.outputs(*self._checked_for_outputs(X))
-
-    def _checked_for_outputs(self, X):
-        """The network, and X as it takes it."""
-        if not hasattr(self, "coefs_"):
-            check_is_fitted(self)  # raises; to find nothing amiss takes it long
-        network = self._network()
-        X = validate_data(
-            self,
-            X,
-            accept_sparse=["csr", "csc"],
-            dtype=network.layout.dtype,
-            order="C",
-            reset=False,
-        )
-        _check_width(network, X)
-        return network, X
+        self.n_iter_ = in_its_name(_check_optimize_result, "lbfgs", result, self.max_iter)
+        self.loss_ = np.float64(result.fun)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _check_width(network, X):
-    if X.shape[1] != network.layout.sizes[0]:
-        raise ValueError(
-            f"X has {X.shape[1]} features, but coefs_ are for {network.layout.sizes[0]}"
-        )

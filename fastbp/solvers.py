@@ -12,14 +12,12 @@ import numpy as np
 from . import regularizers
 from .checks import NO_LABELS
 from .layout import views
-from .optimizers import SGD
 from .spec import FROZEN
 from .training import (
     CONSTANT_RATE,
     NATURAL_ORDER,
     Data,
     History,
-    Memory,
     Training,
     TrainingDiverged,
 )
@@ -71,6 +69,10 @@ class Samples:
         if self.weight is None or not self.weight.any() or self.weight.all():
             return self
         return self.take(np.flatnonzero(self.weight))
+
+    def encoded(self, n_outputs):
+        """What to learn as a matrix, classes as rows of a one and zeros."""
+        return np.eye(n_outputs, dtype=bool)[self.labels] if self.labels.size else self.targets
 
     def smooth(self, network, amount):
         """These with an amount of the targets' weight spread over all classes."""
@@ -129,62 +131,6 @@ def report_as_scikit_learn(network, exactly=False):
         network._loss_parameter = 1 / network.layout.sizes[-1]
 
 
-class Stepping:
-    """An optimiser between calls, and scikit-learn's rules for its learning rate.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-    layout : Layout
-    schedule : {"constant", "invscaling", "adaptive"}
-    power_t : float
-        The exponent of "invscaling".
-    """
-
-    def __init__(self, optimizer, layout, schedule="constant", power_t=0.5):
-        self.optimizer, self.schedule, self.power_t = optimizer, schedule, power_t
-        self.memory = Memory.empty(optimizer, layout)
-        self.made_for = (layout.sizes, layout.dtype)
-
-    def check(self, layout):
-        """Refuse a network of other sizes than the memory has been made for."""
-        if self.made_for != (layout.sizes, layout.dtype):
-            raise ValueError(
-                "coefs_ have changed in shape or dtype since the optimiser was started; "
-                "call fit, which starts anew"
-            )
-
-    @property
-    def learning_rate(self):
-        """η, as it is at the moment."""
-        return float(self.memory.hyper[0])
-
-    def end_epoch(self, samples_seen):
-        """Let the rate follow its schedule; `samples_seen` counts over all epochs."""
-        if self.schedule == "invscaling":
-            rate = self.optimizer.learning_rate / (samples_seen + 1) ** self.power_t
-            self.memory.hyper[0] = rate
-
-    def stops(self, why, verbose):
-        """Whether no improvement ends the training; if not, the rate is now lower."""
-        if self.schedule != "adaptive":
-            what, stops = "Stopping.", True
-        elif self.learning_rate <= 1e-6:
-            what, stops = "Learning rate too small. Stopping.", True
-        else:
-            self.memory.hyper[0] /= 5
-            what, stops = f"Setting learning rate to {self.learning_rate:f}", False
-        if verbose:
-            print(why, what)
-        return stops
-
-
-def sgd(rate, momentum, nesterov):
-    """The SGD of scikit-learn's parameters, which allow a momentum of 1."""
-    momentum = min(momentum, math.nextafter(1, 0))
-    return SGD(rate, momentum=momentum, nesterov=nesterov and momentum > 0)
-
-
 class Epochs:
     """Mini-batch training that stops after every epoch, in orders that the caller draws.
 
@@ -202,7 +148,7 @@ class Epochs:
     """
 
     def __init__(self, network, samples, stepping, batch_size, rules, threads, seed):
-        self.network, self.samples = network, samples
+        self.network, self.samples, self.stepping = network, samples, stepping
         self.rows = samples.chunk(batch_size)
         self.whole = self.rows == len(samples)
         dtype = network.layout.dtype
@@ -210,7 +156,7 @@ class Epochs:
         self.training = Training(
             network,
             data,
-            stepping.optimizer,
+            stepping,
             batch_size,
             rules,
             network._threads(threads, batch_size),
@@ -234,11 +180,16 @@ class Epochs:
         KeyboardInterrupt
             The network is as the last step left it.
         """
-        if self.whole:
-            n = len(self.samples)
-            loss = self._part(NATURAL_ORDER if order is None else order.reshape(1, n), rates)
-        else:
-            loss = self._parts(order, rates)
+        self.stepping.load()
+        self.training.counters[...] = self.stepping.memory.counters  # of all threads
+        try:
+            if self.whole:
+                n = len(self.samples)
+                loss = self._part(NATURAL_ORDER if order is None else order.reshape(1, n), rates)
+            else:
+                loss = self._parts(order, rates)
+        finally:
+            self.stepping.note()
         self.history.loss.append(loss)
         if math.isfinite(loss):
             self.training.end_epoch(len(self.history.loss))

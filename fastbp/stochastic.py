@@ -5,16 +5,16 @@ The order of checks, draws and notes is scikit-learn's, see perceptron.py.
 
 import contextlib
 import math
-import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
 from . import fitting, solvers
+from .sklearn_privates import PrivateMethods, warn
+from .stepping import Stepping
 
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may"
@@ -24,19 +24,29 @@ NOT_FINITE = (
 NOT_FOR_PARTIAL_FIT = ("early_stopping", "average", "schedule", "callbacks", "progress")
 
 
-class StochasticTraining(BaseEstimator):
+class StochasticTraining(PrivateMethods):
     """The part of `MultilayerPerceptron` that is for the solvers "sgd" and "adam"."""
 
     # Either None or a number, list or array, by early stopping.
     best_loss_: Any
     validation_scores_: Any
     best_validation_score_: Any
-    _best: Any
+    loss_: Any
+    coefs_: Any
+    intercepts_: Any
+    _held: Any
+    _best_coefs: Any
+    _best_intercepts: Any
 
-    def _fit_stochastic(self, network, samples, validation, incremental, tasks):
+    def _train_by_epochs(self, network, samples, validation, incremental, tasks):
         """Train on `samples`; early stopping looks at `validation`, or at some it holds out."""
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = self._stepping(network)
+        if not isinstance(self._optimizer, Stepping):
+            raise TypeError(
+                "_optimizer must be the one that fit or partial_fit has made, whose attributes may "
+                f"be set, got a {type(self._optimizer).__name__}; to start anew, delete it"
+            )
         self._optimizer.check(network.layout)
         for name in NOT_FOR_PARTIAL_FIT if incremental else ():
             value = getattr(self, name)
@@ -56,13 +66,13 @@ class StochasticTraining(BaseEstimator):
             progress=self.progress,
             recorded=["validation_score"] if self.early_stopping else [],
         )
-        if not hasattr(self, "loss_curve_") or self.early_stopping != (self.best_loss_ is None):
+        if not self._has_records():
             self._begin_records()  # a warm start after another solver, or without early stopping
-        score = None
+        shown: tuple = None, None, None
         if self.early_stopping:
             if validation is None:
                 samples, validation = self._hold_out(samples)
-            score = self._score_on(network, validation)
+            shown = self._shown(network, validation)
         n = len(samples)
         batch_size = self._batch_rows(n)
         rules = self._regularizers(network)
@@ -91,11 +101,11 @@ class StochasticTraining(BaseEstimator):
                     tasks.begin_epoch()
                     if order is not None:
                         self._random_state.shuffle(order)  # what sklearn.utils.shuffle comes to
-                    self.loss_ = epochs.run(order, pace.rates(steps, self.n_iter_))
+                    self.loss_ = np.float64(epochs.run(order, pace.rates(steps, self.n_iter_)))
                     history.learning_rate.extend(pace.latest.tolist())
                     self.n_iter_ += 1
                     self.t_ += n
-                    ended = self._ends(network, epochs, score)
+                    ended = self._ends(epochs, shown)
                     if math.isfinite(self.loss_):
                         with epochs.training.averaged_weights():
                             answers = [call.epoch(network, history) for call in control.callbacks]
@@ -104,44 +114,54 @@ class StochasticTraining(BaseEstimator):
                     if ended or incremental:
                         break
                     if self.n_iter_ == self.max_iter and not planned:
-                        warnings.warn(
+                        warn(
                             f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
                             "reached and the optimization hasn't converged yet.",
                             ConvergenceWarning,
-                            stacklevel=2,
                         )
             except KeyboardInterrupt:
-                warnings.warn("Training interrupted by user.", stacklevel=2)
+                warn("Training interrupted by user.")
         if self.early_stopping:
-            if self._best is not None:
-                network._parameters[...] = self._best
-            # As in scikit-learn, where these are one with the coefficients from now on, and change
-            # with them in a warm start.
-            self._best = None
+            if self._best_coefs is not self.coefs_:
+                self._held = None  # the network of those is made when it is needed
+            # As in scikit-learn these are one from now on, and change together in a warm start.
+            self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
         elif history.loss and not math.isfinite(history.loss[-1]):  # Ctrl-C may come before any
             raise ValueError(NOT_FINITE)
 
     def _smoothing(self):
         return getattr(self, "label_smoothing", 0.0)  # a regressor has none
 
+    def _has_records(self):
+        """Whether there are curves to add to, and what to compare with."""
+        names = ["loss_curve_", "_no_improvement_count"]
+        if self.early_stopping:
+            names += ["validation_scores_", "best_validation_score_", "_best_coefs"]
+        else:
+            names += ["best_loss_"]
+        return all(getattr(self, name, None) is not None for name in names)
+
     def _begin_records(self):
         """Empty curves, and nothing reached so far."""
         self.loss_curve_ = []
         self._no_improvement_count = 0
-        self._best = None
         self.validation_scores_ = [] if self.early_stopping else None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.best_loss_ = None if self.early_stopping else np.inf
+        if self.early_stopping:
+            self._keep_best()
+
+    def _keep_best(self):
+        self._best_coefs = [W.copy() for W in self.coefs_]
+        self._best_intercepts = [b.copy() for b in self.intercepts_]
 
     def _batch_rows(self, n):
         """The batch size for n samples."""
         if self.batch_size == "auto":
             return min(200, n)
         if self.batch_size > n:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than "
-                "sample size. It is going to be clipped",
-                stacklevel=2,
+            warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
             )
         return min(self.batch_size, n)
 
@@ -160,51 +180,51 @@ class StochasticTraining(BaseEstimator):
             )
         return samples.take(train), samples.take(held_out)
 
-    def _score_on(self, network, validation):
-        """The score on those samples, as a function of nothing."""
-        if self.best_validation_score_ == -np.inf:
-            self._best = network._parameters.copy()
+    def _shown(self, network, validation):
+        """Those samples as (X, y, weights) for early stopping."""
         validation = validation.with_weight()
         X = validation.X
         if not validation.sparse:
             X = np.require(X, network.layout.dtype, ["C", "A"])
+        return X, self._truth(validation), validation.weight
+
+    def _validation_score(self, X, y, sample_weight):
+        """What early stopping looks at: the score of checked samples."""
+        if not math.isfinite(self.loss_):
+            return math.nan
         if self.scoring is None:
-            score = self._scorer(validation)
-            return lambda: score(solvers.outputs(network, X))
-        scorer, y = check_scoring(self, self.scoring), self._truth(validation)
-        weight = {} if validation.weight is None else {"sample_weight": validation.weight}
-        # The estimator as it is at any time, its coefficients shared; X has no names any more.
+            return self._score(X, y, sample_weight=sample_weight)
+        weight = {} if sample_weight is None else {"sample_weight": sample_weight}
+        # The estimator as it is now, its coefficients shared; X has no names any more.
         shown = object.__new__(type(self))
         shown.__dict__.update(self.__dict__)
         shown.__dict__.pop("feature_names_in_", None)
-        return lambda: float(scorer(shown, X, y, **weight))
+        return float(check_scoring(self, self.scoring)(shown, X, y, **weight))
 
-    def _ends(self, network, epochs, score):
+    def _ends(self, epochs, shown):
         """Take note of an epoch; returns whether it is the last one."""
         self.loss_curve_.append(self.loss_)
         if self.verbose:
             print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
         diverged = not math.isfinite(self.loss_)
-        if score is None:
-            self._note_loss()
-        else:
-            with epochs.training.averaged_weights():
-                self._note_score(math.nan if diverged else score(), network)
-            epochs.history.scores["validation_score"].append(self.validation_scores_[-1])
+        early = self.early_stopping
+        with epochs.training.averaged_weights():
+            self._update_no_improvement_count(early, *shown)
+        if early:
+            epochs.history.scores["validation_score"].extend(self.validation_scores_[-1:])
         if diverged:
-            if score is not None:
-                warnings.warn(
+            if early:
+                warn(
                     f"Training diverged in iteration {self.n_iter_}; the coefficients with the "
                     "best validation score so far are kept.",
                     ConvergenceWarning,
-                    stacklevel=3,
                 )
             return True
-        self._optimizer.end_epoch(self.t_)
+        self._optimizer.iteration_ends(self.t_)
         if self._no_improvement_count <= self.n_iter_no_change:
             return False
-        what = "Training loss" if score is None else "Validation score"
-        ends = self._optimizer.stops(
+        what = "Validation score" if early else "Training loss"
+        ends = self._optimizer.trigger_stopping(
             f"{what} did not improve more than tol={self.tol:f} "
             f"for {self.n_iter_no_change} consecutive epochs.",
             self.verbose,
@@ -213,13 +233,14 @@ class StochasticTraining(BaseEstimator):
             self._no_improvement_count = 0
         return ends
 
-    def _note_loss(self):
-        loss = self.loss_
-        worse = loss > self.best_loss_ - self.tol
-        self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
-        self.best_loss_ = min(self.best_loss_, loss)
-
-    def _note_score(self, score, network):
+    def _update_no_improvement_count(self, early_stopping, X, y, sample_weight):
+        """Take note of the epoch's loss, or of the score of the samples that are held out."""
+        if not early_stopping:
+            worse = self.loss_curve_[-1] > self.best_loss_ - self.tol
+            self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
+            self.best_loss_ = min(self.best_loss_, self.loss_curve_[-1])
+            return
+        score = self._validation_score(X, y, sample_weight)
         self.validation_scores_.append(score)
         if self.verbose:
             print(f"Validation score: {score:f}")
@@ -227,4 +248,4 @@ class StochasticTraining(BaseEstimator):
         self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
         if score > self.best_validation_score_:
             self.best_validation_score_ = score
-            self._best = network._parameters.copy()
+            self._keep_best()

@@ -272,7 +272,7 @@ cdef void output_deltas(
     cdef real *shares = per_row(net, SHARES) + net.first
     cdef real *tops = per_row(net, TOPS) + net.first
     cdef real *totals = per_row(net, TOTALS) + net.first
-    cdef double share = 1.0 / total if total > 0.0 else 0.0
+    cdef double share = 1.0 / total if total != 0.0 else 0.0
     cdef real of_targets, e, t, weight
     start += net.first
     check(d, rows * stride)

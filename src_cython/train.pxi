@@ -236,7 +236,7 @@ cdef double run_loss_and_gradient(
         if gradient != NULL:
             backward(net, transposed)
             accumulate(net, h, stride, net.rows, gradient, start > 0)
-    return total_of(&sums) / total if total > 0.0 else 0.0
+    return total_of(&sums) / total if total != 0.0 else 0.0
 
 
 cdef Py_ssize_t run_train(
@@ -269,7 +269,7 @@ cdef Py_ssize_t run_train(
             total = weight_total(data, batch, end - batch)
             how.factor = 1.0
             if divided:
-                how.factor = 1.0 / total if total > 0.0 else 0.0
+                how.factor = 1.0 / total if total != 0.0 else 0.0
             if penalise:
                 penalty += how.factor * penalties(net, how.rules) * (end - batch)
             if dropping:

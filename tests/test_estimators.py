@@ -272,7 +272,7 @@ def test_coefficients_of_an_earlier_fit_stay(iris):
     X, y = iris
     for options in ({}, {"solver": "lbfgs", "warm_start": True}):
         classifier = fastbp.MLPClassifier(max_iter=2, **options).fit(X, y)
-        before, copies = classifier.coefs_, [W.copy() for W in classifier.coefs_]
+        before, copies = list(classifier.coefs_), [W.copy() for W in classifier.coefs_]
         classifier.fit(X, y)
         assert all(map(np.array_equal, before, copies))
         assert not np.array_equal(classifier.coefs_[0], before[0])

@@ -63,7 +63,8 @@ ARROWS = {
     "persistence": {
         *("spec", "layout", "checks", "optimizers", "regularizers", "schedules", "solvers"),
         *("network", "estimators", "estimator_parameters", "perceptron", "__version__"),
-        *("callbacks", "ensembles", "monitoring", "writing"),
+        *("callbacks", "ensembles", "monitoring", "estimator_network", "stepping", "training"),
+        "writing",
     },
     # The estimators are imported when scikit-learn's are asked for.
     "exchange": {
@@ -82,15 +83,21 @@ ARROWS = {
     "least_squares": {
         *("spec", "checks", "parameters", "regularizers", "training", "inspection", "network"),
     },
-    "solvers": {"layout", "checks", "optimizers", "regularizers", "spec", "training"},
+    "solvers": {"layout", "checks", "regularizers", "spec", "training"},
     "estimator_parameters": {"backends", "regularizers", "schedules", "spec"},
-    "stochastic": {"fitting", "solvers"},
+    "stepping": {"layout", "optimizers", "spec", "training"},
+    "sklearn_privates": set(),
+    "stochastic": {"fitting", "sklearn_privates", "solvers", "stepping"},
+    "estimator_network": {"estimator_parameters", "network", "solvers"},
     "perceptron": {
-        *("estimator_parameters", "network", "optimizers", "regularizers", "solvers"),
-        *("sklearn_callbacks", "stochastic"),
+        *("checks", "estimator_network", "estimator_parameters", "regularizers", "solvers"),
+        *("sklearn_callbacks", "sklearn_privates", "stepping", "stochastic"),
     },
     "sklearn_callbacks": set(),
-    "estimators": {"checks", "estimator_parameters", "perceptron"},
+    "estimators": {
+        *("checks", "estimator_parameters", "perceptron", "scoring", "sklearn_privates"),
+        "solvers",
+    },
     "cli": {
         *("__version__", "backends", "callbacks", "compare", "estimators", "network"),
         *("optimizers", "persistence", "plots", "spec", "stochastic", "teams", "training"),

@@ -4,6 +4,7 @@ What is saved is what predictions and going on need. What is not: requests of me
 state of a random generator that was passed as random_state.
 """
 
+import math
 from functools import partial
 
 import numpy as np
@@ -11,11 +12,13 @@ from sklearn.base import is_classifier
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
-from .. import checks, solvers, spec
+from .. import checks, spec
+from ..estimator_network import LOSSES
 from ..estimator_parameters import hidden_activations
 from ..estimators import MLPClassifier, MLPRegressor
-from ..optimizers import Optimizer
-from ..perceptron import LOSSES
+from ..optimizers import SGD, Adam, Optimizer
+from ..stepping import AdamStepping, SGDStepping
+from ..training import Memory
 from . import schema, values
 from .network import fill_memory, get_memory, get_parameters, layout_of, put_memory, put_parameters
 
@@ -36,7 +39,7 @@ FITTED: dict = {
 }
 ALWAYS_FITTED = ("out_activation_", "n_iter_", "t_")
 # Records by epoch, or None.
-CURVES = ("loss_curve_", "validation_scores_")
+CURVES: dict = {"loss_curve_": list, "validation_scores_": np.ndarray.tolist}
 CLASS_FIELDS = ("classes_", "y_type_", "sparse_input_")
 OPTIMIZER = ("optimizer", "schedule", "power_t")
 SCHEDULES = ("constant", "invscaling", "adaptive")
@@ -57,6 +60,11 @@ def to_document(estimator, tensors):
         raise ValueError(
             "an estimator's callbacks cannot be saved; take them off first, for example with "
             "set_params(callbacks=())"
+        )
+    if estimator.out_activation_ != estimator._output_activation():
+        raise ValueError(
+            f"out_activation_ {estimator.out_activation_!r} has been set, or belongs to another "
+            f"loss, and cannot be saved; set it to {estimator._output_activation()!r}"
         )
     network, attributes = estimator._network(), vars(estimator)
     parameters = estimator.get_params(deep=False)
@@ -102,12 +110,20 @@ def _stepping_to_json(stepping, layout, tensors):
         or not checks.all_finite(stepping.memory.state)  # a training has diverged
     ):
         return None
-    put_memory(stepping.memory, layout, tensors)
+    optimizer = stepping.optimizer
+    stepping.load()  # what may have been set
+    put_memory(_needed(stepping.memory, optimizer), layout, tensors)
+    sgd = isinstance(stepping, SGDStepping)
     return {
-        "optimizer": values.to_json("optimizer", stepping.optimizer),
-        "schedule": stepping.schedule,
-        "power_t": stepping.power_t,
+        "optimizer": values.to_json("optimizer", optimizer),
+        "schedule": stepping.lr_schedule if sgd else "constant",
+        "power_t": stepping.power_t if sgd else 0.5,
     }
+
+
+def _needed(memory, optimizer):
+    """The same memory, without velocities if the momentum is 0."""
+    return Memory(memory.hyper, memory.counters, memory.state[: optimizer.slots])
 
 
 def from_document(document, tensors):
@@ -120,7 +136,9 @@ def from_document(document, tensors):
         raise schema.wrong("callbacks", estimator.callbacks, "none")
     fitted = document["fitted"]
     for key, value in schema.some_fields("fitted", fitted, FITTED, ALWAYS_FITTED).items():
-        setattr(estimator, key, FITTED[key](key, values.from_json(key, value)))
+        value = FITTED[key](key, values.from_json(key, value))
+        scalar = key in ("loss_", "best_loss_") and value is not None and math.isfinite(value)
+        setattr(estimator, key, np.float64(value) if scalar else value)
     layout = _layout(estimator, document)
     estimator.n_features_in_, estimator.n_outputs_ = layout.sizes[0], layout.sizes[-1]
     estimator.n_layers_ = len(layout.sizes)
@@ -130,11 +148,11 @@ def from_document(document, tensors):
     estimator._held = None  # the network is made when it is needed, of these arrays
     for key, has in schema.some_fields("curves", document["curves"], CURVES).items():
         has = schema.flag(key, has)
-        setattr(
-            estimator, key, tensors.take(key, np.float64, finite=False).tolist() if has else None
-        )
-    if "loss_curve_" in document["curves"]:
-        estimator._best = None
+        curve = tensors.take(key, np.float64, finite=False) if has else None
+        # Of the types that fit leaves.
+        setattr(estimator, key, curve if curve is None else CURVES[key](curve))
+    if estimator.__dict__.get("validation_scores_") is not None:
+        estimator._best_coefs, estimator._best_intercepts = estimator.coefs_, estimator.intercepts_
     if document["optimizer"] is not None:
         estimator._optimizer = _stepping(document["optimizer"], layout, tensors)
     return estimator
@@ -201,11 +219,16 @@ def _stepping(document, layout, tensors):
     optimizer = values.instance("optimizer", document["optimizer"], Optimizer)
     # All is there before memory is taken for it.
     found = get_memory(optimizer.slots, layout, tensors)
-    stepping = solvers.Stepping(
-        optimizer,
-        layout,
-        schema.text("schedule", document["schedule"], SCHEDULES),
-        schema.real("power_t", document["power_t"]),
-    )
-    fill_memory(stepping.memory, layout, found)
+    schedule = schema.text("schedule", document["schedule"], SCHEDULES)
+    power_t = schema.real("power_t", document["power_t"])
+    rate, *rest = vars(optimizer).values()
+    if type(optimizer) is Adam:
+        stepping = AdamStepping(layout, rate, *rest[:3])
+    elif type(optimizer) is SGD:
+        momentum, nesterov = rest
+        stepping = SGDStepping(layout, rate, schedule, momentum, nesterov, power_t)
+    else:
+        raise schema.wrong("optimizer", optimizer, "Adam or SGD")
+    fill_memory(_needed(stepping.memory, optimizer), layout, found)
+    stepping.note()
     return stepping

@@ -314,7 +314,7 @@ def output_deltas(net, data, start, total):
         offset(per_row(net, SHARES), net.first),
     )
     tops, totals = offset(per_row(net, TOPS), net.first), offset(per_row(net, TOTALS), net.first)
-    share = 1.0 / total if total > 0.0 else 0.0
+    share = 1.0 / total if total != 0.0 else 0.0
     start += net.first
     for r in range(0, rows, lanes(s)):
         store(shares, r, splat(s, share))

@@ -306,7 +306,7 @@ def loss_and_gradient(
         if wanted:
             backward(net, pointer(transposed))
             accumulate(net, h, stride, net.rows, pointer(gradient), start > 0)
-    return total_of(sums) / total if total > 0.0 else 0.0
+    return total_of(sums) / total if total != 0.0 else 0.0
 
 
 def train(
@@ -389,7 +389,7 @@ def train(
             total = weight_total(data, batch, end - batch)
             factor = 1.0
             if divided != 0:
-                factor = 1.0 / total if total > 0.0 else 0.0
+                factor = 1.0 / total if total != 0.0 else 0.0
             if penalise:
                 penalty += factor * penalties(net, of_layers) * (end - batch)
             if dropping:

@@ -260,7 +260,7 @@ def _gradient(plan, loss, loss_parameter, function, parameters, X, y, w, gradien
     factors = factors or [1] * len(plan)
     s, h, out = forward(plan, parameters, X, factors)
     e, ds = _losses(loss, loss_parameter, function, s[-1], y)
-    share = w / total if total > 0 else np.zeros_like(w)
+    share = w / total if total != 0 else np.zeros_like(w)
     ds = (ds * share[:, None]).astype(X.dtype, copy=False)
     e = w * e
     left_out = w == 0
@@ -292,7 +292,7 @@ def loss_and_gradient(
     total = w.sum()
     with np.errstate(all="ignore"):
         numerator = _gradient(plan, loss, loss_parameter, function, parameters, X, y, w, gradient)
-    return numerator / total if total > 0 else 0.0
+    return numerator / total if total != 0 else 0.0
 
 
 def per_sample(
@@ -428,7 +428,7 @@ def train(
                     return epoch
                 factor = 1.0
                 if divided:
-                    factor = 1 / total if total > 0 else 0.0
+                    factor = 1 / total if total != 0 else 0.0
                 penalty += factor * count * _penalty(rules, weights)
                 numerator += batch * factor * count if divided else batch
                 denominator += count if divided else total
