@@ -36,12 +36,7 @@ def _tests_of_scikit_learn():
         ),
         vars(module),
     )
-    return {
-        name: test
-        for name, test in vars(module).items()
-        # test_gradient calls a private method of scikit-learn's classes.
-        if name.startswith("test_") and name != "test_gradient"
-    }
+    return {name: test for name, test in vars(module).items() if name.startswith("test_")}
 
 
 @pytest.fixture

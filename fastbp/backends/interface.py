@@ -105,7 +105,7 @@ class Backend(Protocol):
     ) -> float:
         """The weighted mean loss Σ w e / Σ w of all rows, and its gradient.
 
-        Without penalties; if all weights are zero, loss and gradient are zero.
+        Without penalties; if the weights sum to zero, loss and gradient are zero.
         `gradient` and `transposed` may be empty: then only the loss is computed.
         """
 
