@@ -207,8 +207,8 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
                         f"{name}={value!r}"
                     )
         network, samples = self._build(X, y, sample_weight, incremental)
-        validation = self._validation(**validation)
-        for each in (samples, validation):
+        held_out = self._validation(**validation)
+        for each in (samples, held_out):
             if each is not None:
                 each.keep_apart(network)
         stochastic = self.solver in STOCHASTIC
@@ -216,7 +216,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         # What scikit-learn reports has no meaning for targets between the classes.
         solvers.report_as_scikit_learn(network, exactly=self._smoothing() > 0)
         if stochastic:
-            self._train_by_epochs(network, samples, validation, incremental, tasks)
+            self._train_by_epochs(network, samples, held_out, incremental, tasks)
             network = self._network(adopt=True)  # early stopping may have brought back the best
         else:
             self._train_by_lbfgs(network, samples)
