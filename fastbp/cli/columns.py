@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .options import note
-from .tables import listed, pandas, refuse_nested
+from .tables import as_known, listed, number_text, pandas, refuse_nested
 
 # More different texts than these in a column are pointed out.
 MANY_CATEGORIES = 100
@@ -83,7 +83,7 @@ def _warn_of_many(series):
         )
 
 
-def prepare(frame, columns, path):
+def prepare(frame, columns, path, known=None):
     """The columns as numbers and as text, NaN for what is missing.
 
     Parameters
@@ -92,6 +92,8 @@ def prepare(frame, columns, path):
     columns : Columns
     path : Path
         Of the table, for messages.
+    known : dict of str to collection of str, optional
+        The texts of each column of categories that a model was trained on.
 
     Returns
     -------
@@ -112,7 +114,11 @@ def prepare(frame, columns, path):
             f"Columns it has beside the known ones: {listed(others) or 'none'}"
         )
     made = {name: _numbers(frame[name], path) for name in columns.numbers}
-    made |= {name: _texts(frame[name]) for name in columns.categories}
+    for name in columns.categories:
+        made[name] = _texts(frame[name])
+        if known:
+            given = ~frame[name].isna().to_numpy()
+            made[name][given] = [as_known(text, known[name]) for text in made[name][given]]
     return pandas().DataFrame(made)
 
 
@@ -130,9 +136,9 @@ def _numbers(series, path):
 
 
 def _texts(series):
-    """Text for every value, the same for 1 and 1.0, since gaps make floats of whole numbers."""
+    """Text for every value."""
     if pandas().api.types.is_float_dtype(series):
-        texts = [f"{value:.0f}" if value % 1 == 0 else str(value) for value in series]
+        texts = [number_text(value) for value in series]
     else:
         texts = [str(value) for value in series]
     made = np.array(texts, dtype=object)
@@ -163,6 +169,16 @@ def of_transformer(fitted):
     """The `Columns` that a fitted transformer was made for."""
     names = {name: list(columns) for name, _, columns in fitted.transformers_}
     return Columns(names.get("numbers", []), names.get("categories", []))
+
+
+def known_texts(fitted):
+    """The texts of each column of categories that a transformer has seen."""
+    return {
+        column: set(values)
+        for name, steps, columns in fitted.transformers_
+        if name == "categories"
+        for column, values in zip(columns, steps["encode"].categories_, strict=True)
+    }
 
 
 def inputs(fitted):

@@ -59,10 +59,10 @@ def add(commands):
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _inputs(stored, frame, path):
+def _inputs(prepare, frame, path):
     """What the network gets, from a table."""
-    prepare, _ = store.parts(stored)
-    return prepare.transform(columns.prepare(frame, columns.of_transformer(prepare), path))
+    chosen, known = columns.of_transformer(prepare), columns.known_texts(prepare)
+    return prepare.transform(columns.prepare(frame, chosen, path, known))
 
 
 def predict_rows(options):
@@ -71,10 +71,11 @@ def predict_rows(options):
         written = Output("the predictions", options.output, "--output", outputs.is_table)
         outputs.check([written], [options.model, options.data], options.force)
     stored = store.load(options.model)
-    _, network = store.parts(stored)
+    prepare, network = store.parts(stored)
     if options.proba and not hasattr(network, "classes_"):
         raise ValueError("--proba is for classes, but this model predicts values")
-    X = _inputs(stored, tables.read(options.data), options.data)
+    frame = tables.read(options.data, columns.known_texts(prepare))
+    X = _inputs(prepare, frame, options.data)
     predicted = {"prediction": network.predict(X)}
     if options.proba:
         probabilities = network.predict_proba(X).T
@@ -97,14 +98,17 @@ def predict_rows(options):
 def evaluate_rows(options):
     """Print figures."""
     stored = store.load(options.model)
-    _, network = store.parts(stored)
+    prepare, network = store.parts(stored)
     name = options.target or stored.notes.get("target")
     if not isinstance(name, str):
         raise ValueError("the model does not say what its target is; name it with --target")
-    frame = tables.read(options.data)
     labels = getattr(network, "classes_", None)
+    texts = list(columns.known_texts(prepare))
+    if labels is not None and labels.dtype.kind == "U":
+        texts.append(name)
+    frame = tables.read(options.data, texts)
     y = problems.known(tables.column(frame, name, options.data), labels)
-    X = _inputs(stored, frame, options.data)
+    X = _inputs(prepare, frame, options.data)
     task = "regression" if labels is None else "classification"
     report = {
         "rows": len(y),

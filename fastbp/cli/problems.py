@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .tables import listed, pandas, refuse_nested
+from .tables import as_known, listed, pandas, refuse_nested
 
 # Whole numbers with at most so many different values are taken for classes.
 FEW_VALUES = 20
@@ -137,8 +137,9 @@ def known(series, labels):
     if labels is None:
         return numbers(series)
     y = classes(series)
-    if y.dtype.kind != labels.dtype.kind and labels.dtype.kind == "U":
-        y = y.astype(str)
+    if labels.dtype.kind == "U":
+        names = set(labels.tolist())
+        y = np.array([as_known(text, names) for text in y.astype(str).tolist()])
     unknown = sorted(set(y.tolist()) - set(labels.tolist()))
     if unknown:
         raise ValueError(

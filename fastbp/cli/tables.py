@@ -43,12 +43,14 @@ def pandas():
     return pandas
 
 
-def read(path):
+def read(path, texts=()):
     """A table as a DataFrame.
 
     Parameters
     ----------
     path : Path
+    texts : sequence of str
+        Columns of a CSV file that stay as they are written, whatever their values look like.
 
     Returns
     -------
@@ -64,13 +66,13 @@ def read(path):
         what = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"the file {str(path)!r} {what}")
     reader = {".parquet": _read_parquet, ".npz": _read_npz}.get(path.suffix.lower(), _read_csv)
-    frame = reader(path)
+    frame = reader(path, texts)
     if not len(frame):
         raise ValueError(f"{path} has no rows, only names of columns")
     return frame
 
 
-def _read_csv(path):
+def _read_csv(path, texts):
     pd = pandas()
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -78,7 +80,13 @@ def _read_csv(path):
         separator = max(",;\t", key=header.count)  # the comma if there is none of them
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(path, sep=separator, index_col=False, low_memory=False)
+            return pd.read_csv(
+                path,
+                sep=separator,
+                index_col=False,
+                low_memory=False,
+                dtype=dict.fromkeys(texts, object),
+            )
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8 ({error}); convert it") from error
     except pd.errors.EmptyDataError as error:
@@ -87,7 +95,7 @@ def _read_csv(path):
         raise ValueError(f"{path} is not a proper CSV file: {str(error).strip()}") from error
 
 
-def _read_parquet(path):
+def _read_parquet(path, _):
     try:
         import pyarrow
     except ImportError as error:
@@ -100,7 +108,7 @@ def _read_parquet(path):
     return frame.reset_index(drop=True)
 
 
-def _read_npz(path):
+def _read_npz(path, _):
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -156,6 +164,29 @@ def refuse_nested(series):
             f"column {series.name!r} holds lists or structures, which are neither numbers nor "
             f"categories; make columns of them, or leave them out with --drop {series.name}"
         )
+
+
+def as_known(text, known):
+    """The one of the known texts that a text of a CSV file stands for; the text itself if none.
+
+    pandas reads 01 and true as 1 and True, where all values of a column are like that. What was
+    learnt from such a column is known by those names, and each text is looked up by itself, so
+    that it does not matter what else there is in a table.
+    """
+    if text in known:
+        return text
+    if text.lower() in ("true", "false"):
+        read = text.capitalize()
+    elif _is_number(text) and "_" not in text:  # float takes 1_000, pandas does not
+        read = number_text(float(text))
+    else:
+        return text
+    return read if read in known else text
+
+
+def number_text(value):
+    """A number as text, the same for 1 and 1.0, since gaps make floats of whole numbers."""
+    return f"{value:.0f}" if value % 1 == 0 else str(value)
 
 
 def _is_number(text):
