@@ -436,3 +436,21 @@ def test_a_failed_write_is_said_and_leaves_the_old(trained, capsys, monkeypatch)
         printed, errors = capsys.readouterr()
         assert printed == "" and errors.endswith(": No space left on device\n")
         assert contents() == before
+
+
+@pytest.mark.parametrize("way", [".", "..", "../inner"])
+def test_a_folder_without_a_name(trained, way, monkeypatch):
+    """Nothing is written but there; `..` of a temporary folder is everybody's."""
+    model, temporary = Path("people.safetensors").resolve(), Path("temporary").resolve()
+    inner = Path("outer/inner").resolve()
+    temporary.mkdir()
+    inner.mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary / "own"))
+    (temporary / "own").mkdir()
+    monkeypatch.chdir(inner)
+    assert main(["export", str(model), "--format", "c", "--output", way]) == 0
+    folder = Path(way).resolve()
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    assert {"network.c", "network.h", "network_test.c"} <= names
+    assert Path(f"{folder}.inputs.json").is_file()
+    assert [path.name for path in temporary.rglob("*")] == ["own"]

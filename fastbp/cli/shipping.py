@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -178,6 +179,8 @@ def write(options):
     export, ending, is_ours = FORMATS[options.format]
     path = options.output or options.model.stem + ending
     path = Path(path) if options.format == "c" else new_file(path)
+    if path.name in ("", ".."):  # a folder's own name is what the file beside it is named after
+        path = Path(os.path.abspath(path))
     made = _contents(export, network, path)
     written = [str(path)]
     files = [Output("the network", each, "--output", is_ours) for each in made]
@@ -203,7 +206,7 @@ def write(options):
 def _contents(export, network, path):
     """What an export consists of, by the paths of its files."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder, path.name)
+        place = Path(folder, "network")  # not path.name, which may be ".."
         export(network, place)
         if place.is_dir():
             return {path / each.name: each.read_bytes() for each in sorted(place.iterdir())}
