@@ -57,7 +57,7 @@ class Callback:
         Returns
         -------
         bool or None
-            True to end the training.
+            True to end the training. Anything but a truth value or None is an error.
         """
 
     def end(self, network: Network, history: History) -> None:
@@ -68,6 +68,17 @@ class Callback:
         network : Network
         history : History
         """
+
+
+def wants_end(callback, network, history):
+    """Let a callback look at an epoch; returns whether it ends the training."""
+    answer = checks.plain(callback.epoch(network, history))
+    if answer is not None and not isinstance(answer, bool):
+        raise TypeError(
+            f"{type(callback).__name__}.epoch must return True to end the training, and False or "
+            f"None to go on, got {type(answer).__name__}: {answer!r}"
+        )
+    return answer is True
 
 
 class EarlyStopping(Callback):
@@ -98,8 +109,9 @@ class EarlyStopping(Callback):
         monitor: str = "validation_loss",
         restore_best: bool = True,
     ) -> None:
-        monitoring.checked("EarlyStopping", monitor, patience, min_delta)
-        self.patience, self.min_delta = patience, min_delta
+        self.patience, self.min_delta = monitoring.checked(
+            "EarlyStopping", monitor, patience, min_delta
+        )
         self.monitor = monitor
         self.restore_best = checks.flag("EarlyStopping: restore_best", restore_best)
 

@@ -8,17 +8,28 @@ Arrays that are already C-contiguous, aligned and of the right dtype are not cop
 import math
 import numbers
 import operator
+from decimal import Decimal
 
 import numpy as np
 
 NO_LABELS = np.empty(0, np.int64)
 # So many numbers are faster compared one by one than by NumPy.
 FEW = 16
+# More threads than any machine has processors only wait for each other.
+MOST_THREADS = 1024
+
+
+def plain(value):
+    """The Python object in a scalar or an array of no dimensions (NumPy's, PyTorch's, JAX's)."""
+    if isinstance(value, np.ma.MaskedArray) or not hasattr(value, "item"):
+        return value
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def whole_number(name, value, lowest=1):
     """`value` as an int of at least `lowest`."""
-    if isinstance(value, (bool, np.bool_)):
+    value = plain(value)
+    if isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     try:
         number = operator.index(value)
@@ -31,14 +42,40 @@ def whole_number(name, value, lowest=1):
     return number
 
 
+def threads(value):
+    """A number of threads as an int."""
+    number = whole_number("threads", value)
+    if number > MOST_THREADS:
+        raise ValueError(
+            f"threads must be at most {MOST_THREADS}, got {number}; more than there are processors "
+            "only wait for each other (None takes as many as are worth it)"
+        )
+    return number
+
+
+def number(name, value):
+    """`value` as a float of any size, or NaN."""
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return -math.inf if operator.lt(value, 0) else math.inf
+
+
 def real_number(name, value, lowest=0.0, highest=1e30):
     """`value` as a float in [lowest, highest]; 1e30 is still finite in float32."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)
-    if not lowest <= number <= highest:  # true for NaN, too
-        raise ValueError(f"{name} must be in [{lowest:g}, {highest:g}], got {value!r}")
-    return number
+    checked = number(name, value)
+    if not lowest <= checked <= highest:  # true for NaN, too
+        raise ValueError(f"{name} must be in [{lowest:g}, {highest:g}], got {checked:g}")
+    return checked
+
+
+def settle(instance, **values):
+    """Give the fields of a frozen dataclass their checked values."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
 
 
 def loss_parameter(value, name, loss):
@@ -57,9 +94,10 @@ def loss_parameter(value, name, loss):
 
 def flag(name, value):
     """`value` as a bool."""
-    if not isinstance(value, (bool, np.bool_)):
+    value = plain(value)
+    if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
+    return value
 
 
 def all_finite(array):
@@ -87,6 +125,8 @@ def _numbers(name, value):
             if any(isinstance(entry, (str, bytes)) for entry in array.flat):
                 raise TypeError  # astype would read "1" as a number
             array = array.astype(np.float64)
+        except OverflowError:
+            raise ValueError(f"{name} has whole numbers too large for float64") from None
         except (TypeError, ValueError):
             raise TypeError(f"{name} must hold numbers, got an array of Python objects") from None
     if array.dtype.kind not in "fiub":
@@ -100,7 +140,7 @@ def _cast(name, array, dtype):
         result = np.require(np.ascontiguousarray(array, dtype), requirements="A")
         if all_finite(result):
             return result
-        too_large = all_finite(np.asarray(array, np.float64))
+        too_large = np.isfinite(array).all()
     if too_large:
         raise ValueError(f"{name} has values too large for {dtype}")
     raise ValueError(f"{name} has NaN or infinite values; all must be finite")

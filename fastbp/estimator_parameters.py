@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from . import spec
 from .backends import BACKENDS
+from .checks import MOST_THREADS
 from .regularizers import EMA, SWA
 from .schedules import Schedule
 
@@ -51,7 +52,7 @@ CONSTRAINTS: dict = {
     "n_iter_no_change": [_AT_LEAST_ONE, Options(Real, {np.inf})],
     "max_fun": [_AT_LEAST_ONE],
     "backend": [StrOptions({"auto", *BACKENDS}), None],
-    "threads": [_AT_LEAST_ONE, None],
+    "threads": [Interval(Integral, 1, MOST_THREADS, closed="both"), None],
     "dtype": [StrOptions({"auto", "float32", "float64"})],
     "l1": [_AT_LEAST_ZERO, "array-like"],
     "dropout": [_BELOW_ONE, "array-like"],

@@ -282,7 +282,7 @@ class Pace:
         else:
             numbers = np.arange(steps)
             epochs = epoch + numbers // (steps_an_epoch or steps)
-            factors = schedule.factors(epochs, self.done + numbers, self.total)
+            factors = schedules.factors(schedule, epochs, self.done + numbers, self.total)
         self.done += steps
         rates = self.control.optimizer.learning_rate * factors
         self.latest = rates[(steps_an_epoch or steps) - 1 :: steps_an_epoch or steps]
@@ -325,7 +325,7 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
             "steps_per_epoch"
         )
     if threads is not None:
-        threads = checks.whole_number("threads", threads)
+        threads = checks.threads(threads)
     threads = network._threads(threads, samples.batch_size)
     checkpoints = [each for each in control.callbacks if isinstance(each, Checkpoint)]
     if checkpoints and not isinstance(samples, Rows):
@@ -394,7 +394,9 @@ def _epochs(training, samples, control, pace, history, checkpoints):
         if control.callbacks:
             _check_finite(network, history)
             with training.averaged_weights():
-                answers = [callback.epoch(network, history) for callback in control.callbacks]
+                answers = [
+                    callbacks_.wants_end(each, network, history) for each in control.callbacks
+                ]
             stopped = any(answers)
         for each in checkpoints:  # of what all callbacks have seen, the weights themselves
             each.after_epoch(stopped or len(history.loss) == control.epochs)

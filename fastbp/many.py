@@ -175,7 +175,7 @@ def fit_many(
     [10, 10, 20, 20]
     """
     networks = _checked_networks(networks)
-    threads = teams.available() if threads is None else checks.whole_number("threads", threads)
+    threads = teams.available() if threads is None else checks.threads(threads)
     checks.flag("progress", progress)
     jobs = _jobs(networks, X, y, rows, **options)
     if client is None:

@@ -8,11 +8,16 @@ LOSSES = ("loss", "validation_loss")
 
 
 def checked(who, monitor, patience, min_delta):
-    """Refuse what cannot be watched, or waited for; `who` asks for it."""
+    """Refuse what cannot be watched, or waited for; returns patience and min_delta.
+
+    `who` asks for it.
+    """
     if monitor is not None and not isinstance(monitor, str):
         raise TypeError(f"{who}: monitor must be a name, such as 'loss', got {monitor!r}")
-    checks.whole_number(f"{who}: patience", patience)
-    checks.real_number(f"{who}: min_delta", min_delta)
+    return (
+        checks.whole_number(f"{who}: patience", patience),
+        checks.real_number(f"{who}: min_delta", min_delta),
+    )
 
 
 def choose(who, monitor, known):

@@ -203,7 +203,7 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
         Returns
         -------
         ndarray of shape (n_samples, n_m)
-            h_m, of the network's dtype.
+            h_m, of the network's dtype; infinite or NaN where it is too large for that.
         """
         X = checks.samples(X, self.layout.sizes[0], self.layout.dtype, finite=self._backend.finite)
         self._check_parameters()
@@ -333,7 +333,8 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
             Data on which to compute the loss after each epoch.
         scoring : str, callable, list or dict of these, optional
             What to score the validation data with after each epoch: names of scikit-learn's
-            scorers, or ``scorer(estimator, X, y)``; a dict has the names for ``history.scores``.
+            scorers, or ``scorer(estimator, X, y)``, which returns a number; a dict has the names
+            for ``history.scores``. NaN is noted, and is never an improvement.
         patience : int, optional
             End the training after so many epochs in a row without improvement, and go back to
             the best weights, see `EarlyStopping`.
@@ -346,8 +347,8 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
         shuffle : bool, default=True
             Draw a new order of the samples for each epoch.
         threads : int, optional
-            Threads to train with; the result does not depend on it, to the last bit. By
-            default as many as a step has work for and as are free, often one. The NumPy
+            Threads to train with, at most 1024; the result does not depend on it, to the last
+            bit. By default as many as a step has work for and as are free, often one. The NumPy
             backend always takes one.
         progress : bool, default=False
             Show a progress bar.
@@ -445,7 +446,7 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
             factors = checks.class_weights(class_weight, self._loss_key, labels, targets, rows)
             weight = factors * weight if weight.size else factors
             weight = checks.weights_of_samples(weight, len(X), dtype, "class_weight", part)
-        if label_smoothing != 0:
+        if type(label_smoothing) is not float or label_smoothing != 0:
             labels, targets = regularizers.smooth(
                 (labels, targets), sizes[-1], self._loss_key, label_smoothing
             )

@@ -6,10 +6,9 @@ share already in it), and up to two slots of state of the shape of w. All state 
 zero unless said otherwise.
 """
 
-import numbers
 from dataclasses import dataclass, field, fields
 
-from . import spec
+from . import checks, spec
 
 
 @dataclass(frozen=True)
@@ -27,28 +26,22 @@ class Optimizer:
 
     def __post_init__(self):
         for entry in fields(self):
-            value = getattr(self, entry.name)
+            name, value = f"{type(self).__name__}: {entry.name}", getattr(self, entry.name)
             if entry.type is bool:
-                if not isinstance(value, bool):
-                    raise TypeError(
-                        f"{type(self).__name__}: {entry.name} must be True or False, got {value!r}"
-                    )
+                checks.settle(self, **{entry.name: checks.flag(name, value)})
                 continue
-            if isinstance(value, bool) or not isinstance(value, numbers.Real):
-                raise TypeError(
-                    f"{type(self).__name__}: {entry.name} must be a number, got {value!r}"
-                )
-            number = float(value)
+            number = checks.number(name, value)
             low, high, low_allowed, high_allowed = _RANGES[entry.name]
             inside = (low < number or (low_allowed and number == low)) and (
                 number < high or (high_allowed and number == high)
             )
             if not inside:  # false for NaN too
                 raise ValueError(
-                    f"{type(self).__name__}: {entry.name} must be in "
+                    f"{name} must be in "
                     f"{'[' if low_allowed else '('}{low:g}, {high:g}{']' if high_allowed else ')'}"
-                    f", got {value!r}"
+                    f", got {number:g}"
                 )
+            checks.settle(self, **{entry.name: number})
 
     @property
     def code(self) -> int:

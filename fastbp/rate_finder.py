@@ -142,8 +142,9 @@ def find_learning_rate(
     if lowest >= highest:
         raise ValueError(f"lowest must be below highest, got {lowest:g} and {highest:g}")
     n_steps = checks.whole_number("n_steps", n_steps, lowest=3)
-    if checks.real_number("smoothing", smoothing) >= 1:
-        raise ValueError(f"smoothing must be in [0, 1), got {smoothing!r}")
+    smoothing = checks.real_number("smoothing", smoothing)
+    if smoothing >= 1:
+        raise ValueError(f"smoothing must be in [0, 1), got {smoothing:g}")
 
     network = copy.deepcopy(network)
     rules = regularizers.checked(len(network.weights))

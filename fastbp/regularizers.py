@@ -4,6 +4,7 @@ Penalties, frozen layers, dropout, clipping, averaged weights, smoothed labels. 
 is the checked form in which a `training.Training` takes them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +33,9 @@ class EMA:
     decay: float = 0.999
 
     def __post_init__(self):
-        if not 0 < checks.real_number("EMA: decay", self.decay) < 1:
-            raise ValueError(f"EMA: decay must be in (0, 1), got {self.decay!r}")
+        checks.settle(self, decay=checks.real_number("EMA: decay", self.decay))
+        if not 0 < self.decay < 1:
+            raise ValueError(f"EMA: decay must be in (0, 1), got {self.decay:g}")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class SWA:
     start: int
 
     def __post_init__(self):
-        checks.whole_number("SWA: start", self.start)
+        checks.settle(self, start=checks.whole_number("SWA: start", self.start))
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +95,10 @@ def checked(
     rules[indices("frozen", frozen, m), spec.FROZEN] = 1
     if rules[1:, spec.FROZEN].all():
         raise ValueError(f"frozen names all {m} layers; at least one must be left to train")
-    if clip_norm is not None and checks.real_number("clip_norm", clip_norm) == 0:
-        raise ValueError("clip_norm must be above 0, or None for no clipping")
+    if clip_norm is not None:
+        clip_norm = checks.real_number("clip_norm", clip_norm)
+        if clip_norm == 0:
+            raise ValueError("clip_norm must be above 0, or None for no clipping")
     if average is not None and not isinstance(average, (EMA, SWA)):
         raise TypeError(f"average must be fastbp.EMA(...) or fastbp.SWA(...), got {average!r}")
     return Regularizers(rules, divided, _rates(dropout, m), clip_norm, average)
@@ -103,6 +107,8 @@ def checked(
 def smooth(targets, n_outputs, loss, amount):
     """Checked (labels, values) of `loss` with an amount of their weight spread over all classes."""
     amount = checks.real_number("label_smoothing", amount)
+    if amount == 0:
+        return targets
     if loss not in ("cross_entropy", "log_loss"):
         raise ValueError(
             f"label_smoothing is for the losses cross_entropy and log_loss, not for {loss}"
@@ -141,8 +147,9 @@ def _rates(dropout, m):
         rates = [checks.real_number(*pair) for pair in zip(names, dropout, strict=True)]
         rates = [0.0] * (m - len(rates)) + rates
     else:
-        rates = [0.0] + [checks.real_number("dropout", dropout)] * (m - 1)
-        if m == 1 and dropout != 0:
+        rate = checks.real_number("dropout", dropout)
+        rates = [0.0] + [rate] * (m - 1)
+        if m == 1 and rate != 0:
             raise ValueError("dropout: there is no hidden layer; for the input pass [rate]")
     if max(rates) >= 1:
         raise ValueError(f"dropout must be in [0, 1), got {max(rates):g}")
@@ -151,7 +158,7 @@ def _rates(dropout, m):
 
 def indices(name, value, m):
     """Numbers 1..m of layers, from their indices in `Network.weights`."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+    if isinstance(value, (str, bytes)) or not hasattr(checks.plain(value), "__iter__"):
         raise TypeError(
             f"{name} must be a list of indices into the network's weights, got {value!r}"
         )
@@ -168,4 +175,7 @@ def indices(name, value, m):
 
 
 def _is_sequence(value):
-    return hasattr(value, "__len__") and not isinstance(value, (str, bytes))
+    """Whether it has entries in an order: no set, and no dict, whose keys would be taken."""
+    if getattr(value, "shape", None) == () or isinstance(value, (str, bytes, Mapping)):
+        return False
+    return hasattr(value, "__len__") and hasattr(value, "__getitem__")

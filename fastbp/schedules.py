@@ -39,6 +39,7 @@ class Schedule:
         Returns
         -------
         ndarray of shape (n,)
+            Finite numbers of at least 0.
         """
         raise NotImplementedError
 
@@ -65,8 +66,11 @@ class StepDecay(Schedule):
     factor: float = 0.1
 
     def __post_init__(self):
-        checks.whole_number("StepDecay: every", self.every)
-        _positive_share("StepDecay: factor", self.factor)
+        checks.settle(
+            self,
+            every=checks.whole_number("StepDecay: every", self.every),
+            factor=_positive_share("StepDecay: factor", self.factor),
+        )
 
     def factors(
         self, epochs: NDArray[np.int64], steps: NDArray[np.int64], total: int | None
@@ -93,7 +97,7 @@ class ExponentialDecay(Schedule):
     factor: float
 
     def __post_init__(self):
-        _positive_share("ExponentialDecay: factor", self.factor)
+        checks.settle(self, factor=_positive_share("ExponentialDecay: factor", self.factor))
 
     def factors(
         self, epochs: NDArray[np.int64], steps: NDArray[np.int64], total: int | None
@@ -127,9 +131,13 @@ class CosineDecay(Schedule):
     total_needed = True
 
     def __post_init__(self):
-        if checks.real_number("CosineDecay: warmup", self.warmup) >= 1:
-            raise ValueError(f"CosineDecay: warmup must be in [0, 1), got {self.warmup!r}")
-        checks.real_number("CosineDecay: final", self.final, highest=1.0)
+        checks.settle(
+            self,
+            warmup=checks.real_number("CosineDecay: warmup", self.warmup),
+            final=checks.real_number("CosineDecay: final", self.final, highest=1.0),
+        )
+        if self.warmup >= 1:
+            raise ValueError(f"CosineDecay: warmup must be in [0, 1), got {self.warmup:g}")
 
     def factors(
         self, epochs: NDArray[np.int64], steps: NDArray[np.int64], total: int | None
@@ -171,10 +179,14 @@ class OneCycle(Schedule):
     total_needed = True
 
     def __post_init__(self):
-        if not 0 < checks.real_number("OneCycle: peak", self.peak) < 1:
-            raise ValueError(f"OneCycle: peak must be in (0, 1), got {self.peak!r}")
-        _positive_share("OneCycle: initial", self.initial)
-        checks.real_number("OneCycle: final", self.final, highest=1.0)
+        checks.settle(
+            self,
+            peak=checks.real_number("OneCycle: peak", self.peak),
+            initial=_positive_share("OneCycle: initial", self.initial),
+            final=checks.real_number("OneCycle: final", self.final, highest=1.0),
+        )
+        if not 0 < self.peak < 1:
+            raise ValueError(f"OneCycle: peak must be in (0, 1), got {self.peak:g}")
 
     def factors(
         self, epochs: NDArray[np.int64], steps: NDArray[np.int64], total: int | None
@@ -223,12 +235,17 @@ class ReduceOnPlateau(Schedule):
 
     def __post_init__(self):
         who = "ReduceOnPlateau"
-        _positive_share(f"{who}: factor", self.factor)
+        patience, min_delta = monitoring.checked(who, self.monitor, self.patience, self.min_delta)
+        checks.settle(
+            self,
+            factor=_positive_share(f"{who}: factor", self.factor),
+            patience=patience,
+            min_delta=min_delta,
+            cooldown=checks.whole_number(f"{who}: cooldown", self.cooldown, lowest=0),
+            lowest=checks.real_number(f"{who}: lowest", self.lowest, highest=1.0),
+        )
         if self.factor == 1:
-            raise ValueError(f"{who}: factor must be in (0, 1), got {self.factor!r}")
-        monitoring.checked(who, self.monitor, self.patience, self.min_delta)
-        checks.whole_number(f"{who}: cooldown", self.cooldown, lowest=0)
-        checks.real_number(f"{who}: lowest", self.lowest, highest=1.0)
+            raise ValueError(f"{who}: factor must be in (0, 1), got {self.factor:g}")
 
 
 def checked(schedule, optimizer):
@@ -247,6 +264,27 @@ def checked(schedule, optimizer):
     return schedule
 
 
+def factors(schedule, epochs, steps, total):
+    """A schedule's factors, checked: a schedule of the user's own may return anything."""
+    found = np.asarray(schedule.factors(epochs, steps, total))
+    who = f"{type(schedule).__name__}.factors"
+    if found.shape != steps.shape or found.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{who} must return one number for each of the {len(steps)} steps, got shape "
+            f"{found.shape} and dtype {found.dtype}"
+        )
+    wrong = ~(np.isfinite(found) & (found >= 0))
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(
+            f"{who} must return finite numbers of at least 0, got {found[first]} for step "
+            f"{steps[first]}"
+        )
+    return found.astype(np.float64)
+
+
 def _positive_share(name, value):
-    if not 0 < checks.real_number(name, value) <= 1:
-        raise ValueError(f"{name} must be in (0, 1], got {value!r}")
+    share = checks.real_number(name, value)
+    if not 0 < share <= 1:
+        raise ValueError(f"{name} must be in (0, 1], got {share:g}")
+    return share

@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, get_scorer
 
+from . import checks
+
 LABEL_LOSSES = ("log_loss", "cross_entropy")
 
 
@@ -75,7 +77,9 @@ class Scores:
     def __call__(self, network):
         model = self.wrap(network)
         return {
-            name: float(scorer(model, self.X, self.y, **self.weights))
+            name: checks.number(
+                f"the score {name!r}", scorer(model, self.X, self.y, **self.weights)
+            )
             for name, scorer in self.scorers.items()
         }
 

@@ -12,7 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from . import fitting, solvers
+from . import checks, fitting, solvers
+from .callbacks import wants_end
 from .sklearn_privates import PrivateMethods, warn
 from .stepping import Stepping
 
@@ -108,7 +109,9 @@ class StochasticTraining(PrivateMethods):
                     ended = self._ends(epochs, shown)
                     if math.isfinite(self.loss_):
                         with epochs.training.averaged_weights():
-                            answers = [call.epoch(network, history) for call in control.callbacks]
+                            answers = [
+                                wants_end(each, network, history) for each in control.callbacks
+                            ]
                             answers.append(tasks.end_epoch())
                         ended = ended or any(answers)
                     if ended or incremental:
@@ -199,7 +202,7 @@ class StochasticTraining(PrivateMethods):
         shown = object.__new__(type(self))
         shown.__dict__.update(self.__dict__)
         shown.__dict__.pop("feature_names_in_", None)
-        return float(check_scoring(self, self.scoring)(shown, X, y, **weight))
+        return checks.number("a score", check_scoring(self, self.scoring)(shown, X, y, **weight))
 
     def _ends(self, epochs, shown):
         """Take note of an epoch; returns whether it is the last one."""
