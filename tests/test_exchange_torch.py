@@ -164,6 +164,17 @@ def with_forward(module, name):
     return module
 
 
+class Users(nn.Module):
+    """As most modules are: the layers here, what is done with them in forward."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.fc1, self.fc2 = layers[0], layers[2]
+
+    def forward(self, x):
+        return self.fc2(torch.relu(self.fc1(x)))
+
+
 def containing_itself(module):
     return module.append(module)
 
@@ -199,6 +210,8 @@ def with_wrapped_weight(module):
         (torch.jit.script, "RecursiveScriptModule"),
         (torch.fx.symbolic_trace, "module is Sequential, of torch.fx"),
         (nn.ModuleList, "ModuleList"),
+        (Users, r"Users, a class whose forward may .* state_dict\(\) and activation="),
+        (lambda module: module.append(nn.LogSoftmax(1)), r'module\[:-1\], and pass loss="cross_en'),
         (containing_itself, "contains itself"),
         (with_narrow_bias, r"shapes \(3, 4\) and \(1,\)"),
         (with_wrapped_weight, r"module\[0\].weight is a Wrapped"),
@@ -375,6 +388,8 @@ def test_refused_arguments():
     norm = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     with pytest.raises(ValueError, match="'1.weight' of shape"):
         fastbp.Network.from_torch(norm.state_dict(), activation="relu")
+    with pytest.raises(TypeError, match="'model' is a dict itself; if that is the state_dict"):
+        fastbp.Network.from_torch({"model": norm.state_dict()}, activation="relu")
     with pytest.raises(TypeError, match="must be a tensor, got int"):
         fastbp.Network.from_torch({"0.weight": 1}, activation="relu")
     with pytest.raises(TypeError, match="must be strings, got 0"):

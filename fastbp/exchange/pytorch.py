@@ -169,6 +169,16 @@ def _why_not(layer):
     for kind in (nn.Sequential, nn.Linear, *KNOWN):
         if isinstance(layer, kind):
             return f"a subclass of {kind.__name__} that may compute something else"
+    if isinstance(layer, nn.LogSoftmax):
+        return (
+            "which gives logarithms of probabilities: leave it out, as in module[:-1], and pass "
+            'loss="cross_entropy" for a Network that gives the probabilities'
+        )
+    if not type(layer).__module__.startswith("torch."):
+        return (
+            "a class whose forward may compute anything: make an nn.Sequential of its layers, or, "
+            'if they are a plain chain, pass its state_dict() and activation="relu" or what it has'
+        )
     return f"of {type(layer).__module__}, which a Network does not have"
 
 
@@ -278,6 +288,8 @@ def _orders(layers, queues):
 def _array(tensor, name):
     if isinstance(tensor, np.ndarray):
         return tensor
+    if isinstance(tensor, Mapping):
+        raise TypeError(f"{name!r} is a dict itself; if that is the state_dict, pass it alone")
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
     if tensor.dtype not in (torch.float32, torch.float64) or tensor.is_meta:
