@@ -310,6 +310,34 @@ def test_shared_biases_and_flatten_as_of_torch(free, opset, rng, tmp_path):
     assert error(net.predict(X.reshape(20, 6)), wanted) < ROUNDING["float32"]
 
 
+@pytest.mark.parametrize("opset", [11, 17])  # axes as an attribute, and as an input
+@pytest.mark.parametrize("axis", [1, -1])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_squeezed_output_as_of_torch(axis, opset, rng, tmp_path):
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+
+        def forward(self, x):
+            return torch.sigmoid(self.layers(x).squeeze(axis))
+
+    module, path = Classifier(), tmp_path / "torch.onnx"
+    names = {"input_names": ["x"], "dynamic_axes": {"x": {0: "n"}}}
+    example = (torch.zeros(2, 3),)
+    torch.onnx.export(module, example, path, dynamo=False, opset_version=opset, **names)
+    net = fastbp.Network.from_onnx(path)
+    assert net.loss == "log_loss"
+    X = rng.standard_normal((20, 3)).astype(np.float32)
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(X)).numpy()
+    assert wanted.shape == (20,)
+    assert error(net.predict(X)[:, 0], wanted) < ROUNDING["float32"]
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_dropout_in_training_mode_is_refused(tmp_path):
     torch = pytest.importorskip("torch")
@@ -543,6 +571,7 @@ def test_types_and_names_of_the_graph(rng, tmp_path):
 
 LINEAR = ("Gemm", ["x", "W", "b"], ["s"])
 LAST = ("Gemm", ["r", "V", "c"], ["h"])
+NARROW = ("MatMul", ["x", "narrow"], ["s"])
 REFUSED = {
     "LayerNorm": ([LINEAR, ("LayerNormalization", ["s", "b"], ["h"])], "is not part of"),
     "attribute": ([LINEAR, ("Transpose", ["s"], ["h"], ("perm", [1, 0]))], r"\(Transpose\)"),
@@ -590,6 +619,19 @@ REFUSED = {
     "nowhere": ([LINEAR, ("Mul", ["s", "q"], ["h"])], "'q' comes from nowhere"),
     "twice": ([LINEAR, ("Relu", ["s"], ["s"]), ("Relu", ["s"], ["h"])], "name of another one"),
     "not finite": ([("Gemm", ["x", "W", "b"], ["h"], ("alpha", 1e39))], "NaN or infinite"),
+    "squeezed rows": ([NARROW, ("Squeeze", ["s", "zero"], ["h"])], "second axis of a single"),
+    "squeezed all": ([NARROW, ("Squeeze", ["s"], ["h"])], "second axis of a single"),
+    "squeezed outputs": ([LINEAR, ("Squeeze", ["s", "one"], ["h"])], "second axis of a single"),
+    # Softmax over the rows.
+    "squeezed, softmax": (
+        [NARROW, ("Squeeze", ["s", "one"], ["t"]), ("Softmax", ["t"], ["h"], ("axis", -1))],
+        "follows on a Squeeze",
+    ),
+    # A matrix of all rows with all.
+    "squeezed and not": (
+        [NARROW, ("Squeeze", ["s", "one"], ["t"]), ("Mul", ["s", "t"], ["h"])],
+        "follows on a Squeeze",
+    ),
     "mixed": (
         [LINEAR, ("Relu", ["s"], ["r"]), ("Gemm", ["r", "single"], ["h"])],
         "throughout, got float32, float64",
@@ -605,6 +647,9 @@ def test_what_is_no_perceptron_is_named(name, rng, tmp_path):
         rng,
         three=3.0,
         S=(3, 3),
+        narrow=(3, 1),
+        zero=np.array([0]),
+        one=np.array([1]),
         whole=np.ones((3, 4), np.int64),
         cube=(3, 4, 1),
         single=np.ones((4, 2), np.float32),

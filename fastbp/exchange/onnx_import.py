@@ -41,7 +41,8 @@ class Signal(NamedTuple):
 
     stage: int
     values: np.ndarray | str  # at POINTS; or SOFTMAX, the function that is not elementwise
-    shape: tuple[int | None, ...] | None  # rows first; None for what is free or not stated
+    # Rows first, and nothing else behind a Squeeze; None for what is free or not stated.
+    shape: tuple[int | None, ...] | None
 
 
 def _erf(x):
@@ -81,7 +82,7 @@ ELEMENTWISE: dict[str, Callable] = {
 KNOWN = {function.__name__: function for function, _ in elementwise.ACTIVATIONS.values()}
 KNOWN["exp"] = np.exp
 # Operators that must change nothing, where they are not of constants.
-PASSED_OVER = ("Identity", "Dropout", "Cast", "Reshape", "Flatten", "ZipMap")
+PASSED_OVER = ("Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "ZipMap")
 OPERATORS = (
     *("Gemm", "MatMul", "Softmax", "Constant", "Transpose", "Concat", *PASSED_OVER, *ELEMENTWISE),
 )
@@ -248,6 +249,9 @@ class Reader:
         if not signals:
             raise ValueError("does not depend on the graph's input")
         self._check_chain(signals)
+        squeezed = any(x.shape and len(x.shape) == 1 for x in signals)
+        if squeezed and (len(names) > 1 or operator not in ("Identity", *ELEMENTWISE)):
+            raise ValueError("follows on a Squeeze, behind which only activations may come")
         if operator in PASSED_OVER:
             return self._passed_over(operator, signals[0], names[1:], attributes)
         if operator == "Concat":
@@ -284,6 +288,8 @@ class Reader:
             return self._reshaped(x, *others, **attributes)
         if operator == "Flatten":
             return self._flattened(x, **attributes)
+        if operator == "Squeeze":
+            return self._squeezed(x, *others, **attributes)
         if operator == "Dropout" and len(others) > 1 and others[1]:
             training = self._input(others[1], BOOLEANS)
             if isinstance(training, Signal) or training.any():
@@ -317,6 +323,15 @@ class Reader:
             f"makes the shape {target.tolist()} of {_shown(x.shape)}, which is not certain to keep "
             "the rows"
         )
+
+    def _squeezed(self, x, name=None, axes=None):
+        """A single output without its axis; a Network's is a column of the same numbers."""
+        given = axes if name is None else self._input(name, INTEGERS)
+        axis = None if given is None or isinstance(given, Signal) else list(given)
+        single = self.weights and x.shape and len(x.shape) == 2 and x.shape[1] == 1
+        if axis not in ([1], [-1]) or not single:
+            raise ValueError("may only drop the second axis of a single output")
+        return x._replace(shape=(x.shape[0],))
 
     def _both_classes(self, *parts, axis):
         """Columns 1 - sigmoid(s) and sigmoid(s), as classifiers of two classes end: a softmax of
