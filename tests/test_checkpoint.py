@@ -186,6 +186,33 @@ def test_a_folder_of_another_training(tmp_path):
         network("numpy").fit(X, Y, epochs=1, callbacks=[checkpoint])
 
 
+class Meanwhile(fastbp.Callback):
+    """Another training, of which the first one's checkpoints know nothing."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def epoch(self, network_, history):
+        if len(history.loss) == 1:
+            checkpoint = fastbp.Checkpoint(self.folder)
+            network("numpy", seed=1).fit(X, Y, epochs=3, callbacks=[checkpoint])
+
+
+def test_two_trainings_at_once_in_one_folder(tmp_path):
+    """Neither goes on to delete what the other has saved."""
+    callbacks = [fastbp.Checkpoint(tmp_path, every_epochs=2, keep=1), Meanwhile(tmp_path)]
+    with pytest.raises(ValueError, match="another training is writing to .* epoch-000003"):
+        network("numpy").fit(X, Y, epochs=4, callbacks=callbacks)
+    assert epochs_in(tmp_path) == [1, 2, 3]
+
+
+def test_a_file_with_a_name_of_the_users(tmp_path):
+    checkpoint = fastbp.Checkpoint(tmp_path)
+    network("numpy").fit(X, Y, epochs=2, callbacks=[checkpoint])
+    (tmp_path / "epoch-7.safetensors").write_bytes(checkpoint.newest().read_bytes())
+    assert checkpoint.newest() == tmp_path / "epoch-000002.safetensors"
+
+
 def test_going_on_from_elsewhere_into_a_folder_of_another_training(tmp_path):
     """Its checkpoints would be deleted; and the network is left as it was."""
     first, second = fastbp.Checkpoint(tmp_path / "a"), fastbp.Checkpoint(tmp_path / "b", keep=9)

@@ -96,6 +96,8 @@ def test_bad_predictions(trained, capsys):
     assert "people.csv: not a whole safetensors file" in capsys.readouterr().err
     assert main(["info", "nowhere.safetensors"]) == 1
     assert "the file 'nowhere.safetensors' does not exist" in capsys.readouterr().err
+    assert main(["info", "."]) == 1
+    assert "the file '.' is a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ def load(path):
     from ..persistence import file, models
 
     if not path.is_file():
-        raise FileNotFoundError(f"the file {str(path)!r} does not exist")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"the file {str(path)!r} {what}")
     try:
         return Stored(models.load(path), *file.read_notes(path))
     except ValueError as error:

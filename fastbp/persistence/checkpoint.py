@@ -119,8 +119,10 @@ class Checkpoint(Callback):
         """The epochs of the checkpoints in the folder, in order."""
         if not self.folder.is_dir():
             return []
-        found = [NAME.fullmatch(path.name) for path in self.folder.iterdir()]
-        return sorted(int(match[1]) for match in found if match)
+        names = {path.name for path in self.folder.iterdir()}
+        numbers = {int(match[1]) for match in map(NAME.fullmatch, names) if match}
+        # Not a file that the user has named epoch-7.safetensors.
+        return sorted(number for number in numbers if self._path(number).name in names)
 
     def attach(self, state: State) -> None:
         """Called before `begin`, by the training that is to be saved.
@@ -147,6 +149,7 @@ class Checkpoint(Callback):
         for path in self.folder.glob(".epoch-*.tmp"):  # of a process that was killed
             path.unlink(missing_ok=True)
         writing.check(self._path(0))  # before the first epoch rather than after it
+        self._known = set(self._numbers())
         self._saved = time.monotonic()
 
     def after_epoch(self, ended: bool) -> None:
@@ -162,6 +165,13 @@ class Checkpoint(Callback):
         by_time = self.every_minutes is not None and now - self._saved >= 60 * self.every_minutes
         if not (by_epochs or by_time or ended):
             return
+        others = set(self._numbers()) - self._known
+        if others:
+            raise ValueError(
+                f"another training is writing to {str(self.folder)!r}: "
+                f"{self._path(max(others)).name} is not of this one; name another folder"
+            )
+        self._known.add(epoch)
         tensors: dict = {}
         document = self._state.to_document(tensors)
         file.write(self._path(epoch), {"kind": "checkpoint", **document}, tensors)
