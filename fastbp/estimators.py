@@ -134,7 +134,43 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         label_smoothing: float = 0.0,
         class_weight: ClassWeight | Sequence[Mapping[Any, float]] | None = None,
     ) -> None:
-        self._set(locals())
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.backend = backend
+        self.threads = threads
+        self.dtype = dtype
+        self.l1 = l1
+        self.dropout = dropout
+        self.clip_norm = clip_norm
+        self.average = average
+        self.frozen = frozen
+        self.schedule = schedule
+        self.scoring = scoring
+        self.callbacks = callbacks
+        self.progress = progress
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
 
     def _output_activation(self):
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
@@ -404,7 +440,43 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         progress: bool = False,
         loss_parameter: float | None = None,
     ) -> None:
-        self._set(locals())
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.backend = backend
+        self.threads = threads
+        self.dtype = dtype
+        self.l1 = l1
+        self.dropout = dropout
+        self.clip_norm = clip_norm
+        self.average = average
+        self.frozen = frozen
+        self.schedule = schedule
+        self.scoring = scoring
+        self.callbacks = callbacks
+        self.progress = progress
+        self.loss_parameter = loss_parameter
 
     def _is_poisson(self):
         return isinstance(self.loss, str) and self.loss == "poisson"

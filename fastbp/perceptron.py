@@ -65,12 +65,6 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
-    def _set(self, parameters):
-        """Keep the constructor's arguments, given as its `locals()`."""
-        for name, value in parameters.items():
-            if name != "self":
-                setattr(self, name, value)
-
     @abstractmethod
     def _validate_targets(self, y, incremental, validation=False):
         """y as (labels, targets, number of outputs), see `solvers.Samples`."""
