@@ -5,9 +5,11 @@ All that happens between epochs goes through these: validation, early stopping, 
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
-from . import checks, monitoring
+from . import checks, interrupts, monitoring
 from .training import mean_loss
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ class Callback:
     Anything with these three methods serves. They get the network, whose weights are those that
     it would have if training ended now, and the `History` so far. `begin` and `epoch` are called
     in the order of the list, `end` in the opposite one, also after Ctrl-C or an error. An
-    exception from a callback ends the training and is passed on.
+    exception from a callback ends the training and is passed on. One object serves one training
+    at a time: two that go on at once take two.
 
     Examples
     --------
@@ -72,7 +75,8 @@ class Callback:
 
 def wants_end(callback, network, history):
     """Let a callback look at an epoch; returns whether it ends the training."""
-    answer = checks.plain(callback.epoch(network, history))
+    interrupts.check()
+    answer = checks.plain(call(callback, "epoch", network, history))
     if answer is not None and not isinstance(answer, bool):
         raise TypeError(
             f"{type(callback).__name__}.epoch must return True to end the training, and False or "
@@ -120,20 +124,21 @@ class EarlyStopping(Callback):
         self._best: NDArray[Any] | None = None
 
     def epoch(self, network: Network, history: History) -> bool:
-        if self._watch.improved(history):
-            history.best_epoch = len(history.loss)
-            if self.restore_best:
-                self._best = network._parameters.copy()
-        return self.ended()
+        with interrupts.held():  # also in a derived class, whose methods are the user's code
+            if self._watch.improved(history):
+                best = network._parameters.copy() if self.restore_best else None
+                history.best_epoch, self._best = len(history.loss), best
+            return self.ended()
 
     def ended(self) -> bool:
         """Whether it has waited long enough; a training may go on from such a moment."""
         return self._watch.waited >= self.patience
 
     def end(self, network: Network, history: History) -> None:
-        if self._best is not None:
-            network._parameters[...] = self._best
-        self._best = None
+        with interrupts.held():
+            if self._best is not None:
+                network._parameters[...] = self._best
+            self._best = None
 
 
 class Validation(Callback):
@@ -150,10 +155,12 @@ class Validation(Callback):
         self.data, self.score = data, score
 
     def epoch(self, network, history):
-        history.validation_loss.append(mean_loss(network, self.data))
-        if self.score is not None:
-            for name, value in self.score(network).items():
-                history.scores[name].append(value)
+        with interrupts.released():
+            loss = mean_loss(network, self.data)
+            scores = {} if self.score is None else self.score(network)
+        history.validation_loss.append(loss)
+        for name, value in scores.items():
+            history.scores[name].append(value)
 
 
 class Plateau(Callback):
@@ -213,6 +220,35 @@ class ProgressBar(Callback):
 
     def end(self, network, history):
         self._bar.close()
+
+
+_lock = threading.Lock()
+_at_work: set = set()  # ids of the callbacks of all trainings that go on
+
+
+@contextlib.contextmanager
+def at_work(callback):
+    """Meanwhile, the callback serves this training and no other one."""
+    with _lock:
+        if id(callback) in _at_work:
+            raise ValueError(
+                f"callback {callback!r} is at work in another training, or twice in this one; "
+                "give each training an object of its own, since callbacks take notes"
+            )
+        _at_work.add(id(callback))
+    try:
+        yield
+    finally:
+        _at_work.discard(id(callback))
+
+
+def call(callback, method, *arguments):
+    """Call a callback; one of the user's may take long, so that Ctrl-C must be heard in it."""
+    method = getattr(callback, method)
+    if type(callback).__module__.partition(".")[0] == __package__:
+        return method(*arguments)
+    with interrupts.released():
+        return method(*arguments)
 
 
 def checked(callbacks):

@@ -26,7 +26,7 @@ class CustomLoss:
         self.function = function
         self._error: BaseException | None = None
         self._try(n_outputs, dtype)
-        compiled = _is_compiled(function)
+        self.compiled = compiled = _is_compiled(function)
         # Kept, since the address is good for as long as this lives.
         self._callback = _compile(function, dtype) if compiled else self._wrap(dtype)
         if compiled:
@@ -43,7 +43,7 @@ class CustomLoss:
     def _wrap(self, dtype):
         number = ctypes.c_float if dtype == np.float32 else ctypes.c_double
 
-        def call(rows, n, stride, s, y):
+        def call(rows, n, stride, s, y, unwritten):
             block = number * (rows * stride)
             s, y = (
                 np.frombuffer(block.from_address(start), dtype).reshape(rows, stride)[:, :n]
@@ -56,15 +56,21 @@ class CustomLoss:
                 e = ds = np.nan
             y[...] = 0
             y[:, 0], s[...] = e, ds
+            number.from_address(unwritten).value = 0
 
-        return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 2)(call)
+        return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 3)(call)
+
+    @property
+    def failed(self):
+        """Whether the function has raised something that `raise_error` has not raised yet."""
+        return self._error is not None
 
     def raise_error(self, output, y):
         """Raise what the function raised when it gave a loss that is not finite, if it did.
 
         Compiled functions cannot say that, so they are called again with all outputs.
         """
-        if _is_compiled(self.function):
+        if self.compiled:
             self.function(output, y)
         error, self._error = self._error, None
         if error is not None:
@@ -89,8 +95,8 @@ def _compile(function, dtype):
     real = types.CPointer(types.float32 if dtype == np.float32 else types.float64)
     nan = np.nan
 
-    @numba.cfunc(types.void(types.int64, types.int64, types.int64, real, real))
-    def call(rows, n, stride, s_of_block, y_of_block):
+    @numba.cfunc(types.void(types.int64, types.int64, types.int64, real, real, real))
+    def call(rows, n, stride, s_of_block, y_of_block, unwritten):
         s = numba.carray(s_of_block, (rows, stride))[:, :n]
         y = numba.carray(y_of_block, (rows, stride))[:, :n]
         done = False
@@ -106,6 +112,7 @@ def _compile(function, dtype):
         if not done:
             s[:, :] = nan
             y[:, :] = nan
+        numba.carray(unwritten, (1,))[0] = 0.0
 
     return call
 

@@ -17,7 +17,7 @@ import numpy as np
 from dask import delayed
 from distributed import Client
 
-from . import checks, fitting, optimizers, regularizers
+from . import checks, fitting, interrupts, optimizers, regularizers
 from .backends import numpy_
 from .layout import views
 from .network import NAMES
@@ -217,6 +217,7 @@ class Partitions:
         for start in groups:
             group = np.sort(numbers[start : start + self._at_once]).tolist()
             for of_round in self._rounds(training, group, history):
+                interrupts.check()
                 weight, loss = weight + of_round[0], loss + of_round[1]
         if not weight:
             raise ValueError(
@@ -231,7 +232,8 @@ class Partitions:
         futures = self._client.compute([*data, *[_call(_length, part) for part in data]])
         held, lengths = futures[: len(data)], futures[len(data) :]
         try:
-            known = self._client.gather(lengths)
+            with interrupts.released():
+                known = self._client.gather(lengths)
         except Exception as error:
             pairs = zip(group, lengths, strict=True)
             failed = [i for i, future in pairs if future.status == "error"]
@@ -285,7 +287,8 @@ class Partitions:
             # The weights are part of the graph, so that Dask can send them once more.
             with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
                 future = self._client.compute(_call(_sum, *parts))
-            numbers, facts = future.result()
+            with interrupts.released():
+                numbers, facts = future.result()
         except TrainingDiverged as error:
             raise TrainingDiverged(len(history.loss) + 1, error._what, history) from None
         weight, loss, *counters = facts.tolist()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import callbacks as callbacks_
-from . import checks, monitoring, optimizers, regularizers, schedules
+from . import checks, interrupts, monitoring, optimizers, regularizers, schedules
 from .callbacks import EarlyStopping
 from .persistence import checkpoint
 from .persistence.checkpoint import Checkpoint
@@ -144,7 +144,13 @@ class Blocks:
         waiting, self._waiting = self._waiting, None
         while self._first:  # let go of it while it is trained on
             yield self._first.pop()
-        yield from self._filled(waiting)
+        filled = self._filled(waiting)
+        while True:
+            with interrupts.released():
+                block = next(filled, None)
+            if block is None:
+                return
+            yield block
 
     def run(self, training, epochs, history, pace):
         """Train for an epoch."""
@@ -345,27 +351,31 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
     history = History(scores={name: [] for name in control.scores})
     pace = Pace(control, total)
     state = checkpoint.State(network, control, arguments, training, pace, history, resume_from)
-    for each in checkpoints:
-        each.attach(state)
-    if saved is not None:
-        saved.restore(state)
 
     def finish(kind, *error):
         network.layout.clear_padding(network._parameters)  # 0 * inf may have left NaN there
         if kind is not TrainingDiverged:
             training.finish()
+            leave_out_unfinished()
 
-    with contextlib.ExitStack() as ends:
-        try:
+    try:
+        with interrupts.held(training.stop), contextlib.ExitStack() as ends:
             for callback in control.callbacks:
-                callback.begin(network, history)
-                ends.callback(callback.end, network, history)
+                ends.enter_context(callbacks_.at_work(callback))
+            for each in checkpoints:
+                each.attach(state)
+            if saved is not None:
+                saved.restore(state)
+            leave_out_unfinished = _leaving_out(history, control)
+            for callback in control.callbacks:
+                callbacks_.call(callback, "begin", network, history)
+                ends.callback(callbacks_.call, callback, "end", network, history)
             ends.push(finish)
             if saved is not None:
                 saved.restore_callbacks(state)
             _epochs(training, samples, control, pace, history, checkpoints)
-        except KeyboardInterrupt:  # between two calls of the backend
-            history.interrupted = True
+    except KeyboardInterrupt:
+        history.interrupted = True
     if history.interrupted and stop is None:
         warnings.warn(
             f"training interrupted after {len(history.loss)} of {control.epochs} epochs",
@@ -376,6 +386,23 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
     return history
 
 
+def _leaving_out(history, control):
+    """A function that takes an epoch out of the history whose validation was broken off."""
+    validated = any(isinstance(each, callbacks_.Validation) for each in control.callbacks)
+    figures = [history.validation_loss, *history.scores.values()] if validated else []
+    # The checkpoint that training goes on from may have none of these.
+    lags = [len(history.loss) - len(figure) for figure in figures]
+
+    def leave_out():
+        lengths = [len(figure) + lag for figure, lag in zip(figures, lags, strict=True)]
+        del history.loss[min([len(history.loss), *lengths]) :]
+        del history.learning_rate[len(history.loss) :]
+        for figure, lag in zip(figures, lags, strict=True):
+            del figure[len(history.loss) - lag :]
+
+    return leave_out
+
+
 def _epochs(training, samples, control, pace, history, checkpoints):
     """Train until all epochs are done, a callback says so, or Ctrl-C is pressed."""
     network = training.network
@@ -384,13 +411,16 @@ def _epochs(training, samples, control, pace, history, checkpoints):
         most = 1
     stopped = any(isinstance(each, EarlyStopping) and each.ended() for each in control.callbacks)
     while len(history.loss) < control.epochs and not stopped:
+        interrupts.check()
         done = len(history.loss)
         count = training.epochs_a_call(done, min(most, control.epochs - done))
         samples.run(training, count, history, pace)
         history.learning_rate.extend(pace.latest[: len(history.loss) - done].tolist())
+        if len(history.loss) == done + count:
+            training.end_epoch(len(history.loss))
+        interrupts.check()
         if history.interrupted:
             return
-        training.end_epoch(len(history.loss))
         if control.callbacks:
             _check_finite(network, history)
             with training.averaged_weights():

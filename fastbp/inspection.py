@@ -13,7 +13,7 @@ import numpy as np
 from . import checks
 from .layout import Layout, activation, views
 from .parameters import Gradient
-from .training import Data
+from .training import Data, run, slices
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -177,21 +177,27 @@ class Inspection:
             np.empty((n if errors else 0, sizes[0]), dtype),
             np.zeros((n if units else 0, 4 * sum(sizes[1:])), dtype),
         )
-        self._backend.per_sample(
-            plan.plan,
-            self._loss.code,
-            self._loss_parameter,
-            self._function,
-            self._parameters,
-            data.X,
-            data.labels,
-            data.targets,
-            np.empty((0, sizes[-1]), dtype) if deltas is None else deltas,
-            block,
-            plan.zeros(plan.workspace_size(block)),
-            plan.zeros(plan.n_all_transposed),
-            *found,
-        )
+        if deltas is None:
+            deltas = np.empty((0, sizes[-1]), dtype)
+        workspace = plan.zeros(plan.workspace_size(block))
+        transposed = plan.zeros(plan.n_all_transposed)
+
+        def call(rows):
+            self._backend.per_sample(
+                plan.plan,
+                self._loss.code,
+                self._loss_parameter,
+                self._function,
+                self._parameters,
+                *(array[rows] for array in (data.X, data.labels, data.targets, deltas)),
+                block,
+                workspace,
+                transposed,
+                *(array[rows] for array in found),
+            )
+
+        for rows in slices(self, n):
+            run(self, lambda stop, rows=rows: call(rows), 0)
         if not all(np.isfinite(part).all() for part in found):
             self._raise_error(data)
         return found

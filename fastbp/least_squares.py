@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import checks, regularizers, spec
+from . import checks, interrupts, regularizers, spec
 from .inspection import in_double
 from .network import Network
 from .parameters import Gradient
@@ -187,8 +187,9 @@ class Problem:
 
     def jacobian(self, x):
         """To be called where the residuals were computed last."""
-        self.history.loss.append(self.loss)
-        self.accepted = x.copy()
+        with interrupts.held():
+            self.history.loss.append(self.loss)
+            self.accepted = x.copy()
         of_data = self.twin._jacobian(self.data.X) * self.shares[:, None, None]
         of_data = of_data.reshape(-1, self.all.size)
         of_penalties = np.zeros((self.penalised.size, self.all.size))
@@ -226,9 +227,10 @@ class Problem:
             history.loss.append(float(result.cost))
             history.standard_errors = self.standard_errors(result)
             self.move(result.x)
-        for i in range(len(net.weights)):
-            net.weights[i] = self.twin.weights[i]
-            net.biases[i] = self.twin.biases[i]
+        with interrupts.held():
+            for i in range(len(net.weights)):
+                net.weights[i] = self.twin.weights[i]
+                net.biases[i] = self.twin.biases[i]
         return history
 
     def standard_errors(self, result):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
-from . import checks, fitting, regularizers, teams
+from . import checks, fitting, interrupts, regularizers, teams
 from .network import Network
 from .persistence import checkpoint
-from .training import Data, History, interruptible
+from .training import Data, History
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -198,22 +198,26 @@ def fit_many(
 
 def _train(jobs, threads, progress):
     """Do all jobs in so many threads; returns histories, and what went wrong by number."""
-    histories = [_no_history(job) for job in jobs]
+    histories = [_no_history(job, True) for job in jobs]
     failures: dict = {}
     stop = np.zeros(1, np.int64)
+    raised: list = []  # by which network what ends a program: SystemExit and its like
 
     def train(i):
         job = jobs[i]
         if stop[0]:
-            histories[i].interrupted = True
             return
         try:
             histories[i] = fitting.fit(
                 job.network, job.samples, job.control, job.rules, 1, stop, job.resume_from
             )
         except Exception as error:
-            histories[i] = getattr(error, "history", histories[i])
+            histories[i] = getattr(error, "history", _no_history(job))
             failures[i] = error
+        except BaseException:
+            stop[0] = 1
+            raised.append(i)
+            raise
 
     # The longest first: none of them is begun when the other threads are done already.
     order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
@@ -221,8 +225,28 @@ def _train(jobs, threads, progress):
 
     with tqdm(total=len(jobs), unit="network", disable=not progress) as bar:
         calls = [lambda i=i: train(i) for i in order]
-        interruptible(lambda: teams.share(calls, min(threads, len(jobs)), bar.update), stop)
+        try:
+            with interrupts.held(stop):
+                interrupts.in_thread(
+                    lambda: teams.share(calls, min(threads, len(jobs)), bar.update)
+                )
+        except KeyboardInterrupt:
+            stop[0] = 1
+        except BaseException as error:
+            error.add_note(_left(histories, failures, raised))
+            raise
     return histories, failures
+
+
+def _left(histories, failures, raised):
+    """How the networks are left if an exception ends the training of all."""
+    whole = [i for i, h in enumerate(histories) if not (h.interrupted or i in failures)]
+    rest = [i for i in range(len(histories)) if i not in (*whole, *failures)]
+    told = [("raised in", raised[:1]), ("trained to the end", whole), ("failed", list(failures))]
+    told.append(("not trained to the end", rest))
+    return "fit_many: " + "; ".join(
+        f"{what}: networks {', '.join(map(str, numbers))}" for what, numbers in told if numbers
+    )
 
 
 def _no_history(job, interrupted=False):
@@ -287,6 +311,7 @@ def _jobs(networks, X, y, rows, **options):
                 "list has one entry for each network (for one value for all with several "
                 "numbers pass a tuple)"
             )
+    _check_unshared(options.get("callbacks", []))
     datasets = Datasets(X, y, networks)
     jobs = []
     for i, network in enumerate(networks):
@@ -299,6 +324,20 @@ def _jobs(networks, X, y, rows, **options):
             raise type(error)(f"network {i}: {error}") from error
     checkpoint.refuse_shared_folders(each for job in jobs for each in job.control.callbacks)
     return jobs
+
+
+def _check_unshared(callbacks):
+    """Refuse one callback for several networks."""
+    seen: dict = {}
+    for i, of_network in enumerate(callbacks):
+        for j, callback in enumerate(of_network if isinstance(of_network, (list, tuple)) else ()):
+            place = f"callbacks[{i}][{j}]"
+            if seen.setdefault(id(callback), place) != place:
+                raise ValueError(
+                    f"{seen[id(callback)]} and {place} are the same object, and callbacks take "
+                    "notes; give each network its own, as in "
+                    "callbacks=[[fastbp.EarlyStopping(3)] for _ in networks]"
+                )
 
 
 def _job(

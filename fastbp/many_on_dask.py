@@ -3,6 +3,8 @@
 from distributed import Client, as_completed
 from tqdm.auto import tqdm
 
+from . import interrupts
+
 # A task is at least so much work (some 0.3 s), beside which sending and starting it is little ...
 FLOPS_PER_TASK = 1e10
 # ... unless there would be fewer tasks than this for each thread of the workers.
@@ -53,10 +55,11 @@ def run(client, fit_chunk, shared, networks, own, works, progress):
         for future in as_completed(futures):
             chunk = futures[future]
             trained, of_chunk, failed = future.result()
-            for i, history, (parameters, random) in zip(chunk, of_chunk, trained, strict=True):
-                networks[i]._parameters[...] = parameters
-                networks[i]._random.bit_generator.state = random
-                histories[i] = history
+            with interrupts.held():
+                for i, history, (parameters, random) in zip(chunk, of_chunk, trained, strict=True):
+                    networks[i]._parameters[...] = parameters
+                    networks[i]._random.bit_generator.state = random
+                    histories[i] = history
             failures |= {chunk[i]: error for i, error in failed.items()}
             bar.update(len(chunk))
     except KeyboardInterrupt:

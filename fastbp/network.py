@@ -5,6 +5,7 @@ The only place that validates, allocates, draws random numbers and calls a backe
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import deque
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from .inspection import Inspection
 from .online import Online
 from .parameters import Gradient, Parameters
 from .persistence import Persistence
-from .training import Data, Training
+from .training import Data, Training, run, slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -221,9 +222,10 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
         else:
             block = FEW_ROWS if few else layout.block_rows(len(X))
             workspace = layout.zeros(layout.workspace_size(block))
-        self._backend.predict(
-            layout.plan, self._loss.code, self._parameters, X, block, workspace, out
-        )
+        for rows in [slice(None)] if few else slices(self, len(X)):
+            self._backend.predict(
+                layout.plan, self._loss.code, self._parameters, X[rows], block, workspace, out[rows]
+            )
         if few:
             self._workspaces.append(workspace)
         return out
@@ -455,7 +457,7 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
     def _loss_and_gradient(self, data, gradient):
         """The loss on checked data; fills `gradient` unless that is empty."""
         block = self.layout.block_rows(len(data.X))
-        loss = self._backend.loss_and_gradient(
+        arguments = (
             self.layout.plan,
             self._loss.code,
             self._loss_parameter,
@@ -467,6 +469,8 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
             self.layout.zeros(self.layout.n_transposed),
             gradient,
         )
+        call = functools.partial(self._backend.loss_and_gradient, *arguments)
+        loss = run(self, call, len(data.X))
         if not math.isfinite(loss):
             self._raise_error(data)
         return loss

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from . import regularizers
+from . import interrupts, regularizers
 from .checks import NO_LABELS
 from .layout import views
 from .spec import FROZEN
@@ -213,6 +213,7 @@ class Epochs:
             self.training.run(order, 1, history, rates)
         except TrainingDiverged:
             return math.nan
+        interrupts.check()
         if history.interrupted:
             raise KeyboardInterrupt
         return history.loss[0]
@@ -220,6 +221,8 @@ class Epochs:
 
 def minimize(network, samples, rules, alpha, *, tol, max_iter, max_fun):
     """Minimise scikit-learn's objective by L-BFGS; the network ends at the minimum.
+
+    If an exception comes before, it ends where the last iteration left it.
 
     The objective is the mean loss over all samples plus α/2 Σ W² / Σ w; of the rules only those
     of frozen layers count.
@@ -231,14 +234,26 @@ def minimize(network, samples, rules, alpha, *, tol, max_iter, max_fun):
     import scipy.optimize
 
     objective = Objective(network, samples, alpha, rules.rules[1:, FROZEN])
-    result = scipy.optimize.minimize(
-        objective,
-        objective.start(),
-        method="L-BFGS-B",
-        jac=True,
-        options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
-    )
-    objective.set(result.x)
+    reached = objective.start()
+
+    def note(x):
+        nonlocal reached
+        reached = x.copy()
+
+    with interrupts.held():
+        try:
+            with interrupts.released():
+                result = scipy.optimize.minimize(
+                    objective,
+                    reached,
+                    method="L-BFGS-B",
+                    jac=True,
+                    callback=note,
+                    options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+                )
+            reached = result.x
+        finally:
+            objective.set(reached)
     return result
 
 

@@ -12,8 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from . import checks, fitting, solvers
-from .callbacks import wants_end
+from . import callbacks as callbacks_
+from . import checks, fitting, interrupts, solvers
 from .sklearn_privates import PrivateMethods, warn
 from .stepping import Stepping
 
@@ -30,6 +30,7 @@ class StochasticTraining(PrivateMethods):
 
     # Either None or a number, list or array, by early stopping.
     best_loss_: Any
+    t_: int
     validation_scores_: Any
     best_validation_score_: Any
     loss_: Any
@@ -92,28 +93,33 @@ class StochasticTraining(PrivateMethods):
         pace = fitting.Pace(control, steps * self.max_iter)
         order = np.arange(n) if self.shuffle else None
         self.n_iter_ = 0
-        with contextlib.ExitStack() as ends:
-            try:
+        try:
+            with interrupts.held(epochs.training.stop), contextlib.ExitStack() as ends:
                 for callback in control.callbacks:
-                    callback.begin(network, history)
-                    ends.callback(callback.end, network, history)
+                    ends.enter_context(callbacks_.at_work(callback))
+                for callback in control.callbacks:
+                    callbacks_.call(callback, "begin", network, history)
+                    ends.callback(callbacks_.call, callback, "end", network, history)
                 ends.callback(epochs.training.finish)
+                ends.callback(self._leave_out_unfinished, history)
                 for _ in range(self.max_iter):
-                    tasks.begin_epoch()
+                    with interrupts.released():
+                        tasks.begin_epoch()
                     if order is not None:
                         self._random_state.shuffle(order)  # what sklearn.utils.shuffle comes to
-                    self.loss_ = np.float64(epochs.run(order, pace.rates(steps, self.n_iter_)))
+                    loss = np.float64(epochs.run(order, pace.rates(steps, self.n_iter_)))
                     history.learning_rate.extend(pace.latest.tolist())
-                    self.n_iter_ += 1
-                    self.t_ += n
-                    ended = self._ends(epochs, shown)
+                    ended = self._note(epochs, loss, shown)
                     if math.isfinite(self.loss_):
                         with epochs.training.averaged_weights():
                             answers = [
-                                wants_end(each, network, history) for each in control.callbacks
+                                callbacks_.wants_end(each, network, history)
+                                for each in control.callbacks
                             ]
-                            answers.append(tasks.end_epoch())
+                            with interrupts.released():
+                                answers.append(tasks.end_epoch())
                         ended = ended or any(answers)
+                    interrupts.check()
                     if ended or incremental:
                         break
                     if self.n_iter_ == self.max_iter and not planned:
@@ -122,8 +128,8 @@ class StochasticTraining(PrivateMethods):
                             "reached and the optimization hasn't converged yet.",
                             ConvergenceWarning,
                         )
-            except KeyboardInterrupt:
-                warn("Training interrupted by user.")
+        except KeyboardInterrupt:
+            warn("Training interrupted by user.")
         if self.early_stopping:
             if self._best_coefs is not self.coefs_:
                 self._held = None  # the network of those is made when it is needed
@@ -204,6 +210,29 @@ class StochasticTraining(PrivateMethods):
         shown.__dict__.pop("feature_names_in_", None)
         return checks.number("a score", check_scoring(self, self.scoring)(shown, X, y, **weight))
 
+    def _note(self, epochs, loss, shown):
+        """Take note of an epoch with that loss, or of nothing if its score is broken off.
+
+        Returns whether it is the last one.
+        """
+        before = getattr(self, "loss_", None), self.n_iter_, self.t_
+        noted = len(self.loss_curve_), len(self.validation_scores_) if self.early_stopping else 0
+        self.loss_ = loss
+        self.n_iter_ += 1
+        self.t_ += len(epochs.samples)
+        try:
+            return self._ends(epochs, shown)
+        except BaseException:
+            if self.early_stopping and len(self.validation_scores_) == noted[1]:
+                self.loss_, self.n_iter_, self.t_ = before
+                del self.loss_curve_[noted[0] :]
+            raise
+
+    def _leave_out_unfinished(self, history):
+        """Take an epoch out of the history whose score was broken off."""
+        for figure in (history.loss, history.learning_rate, *history.scores.values()):
+            del figure[self.n_iter_ :]
+
     def _ends(self, epochs, shown):
         """Take note of an epoch; returns whether it is the last one."""
         self.loss_curve_.append(self.loss_)
@@ -243,7 +272,8 @@ class StochasticTraining(PrivateMethods):
             self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
             self.best_loss_ = min(self.best_loss_, self.loss_curve_[-1])
             return
-        score = self._validation_score(X, y, sample_weight)
+        with interrupts.released():
+            score = self._validation_score(X, y, sample_weight)
         self.validation_scores_.append(score)
         if self.verbose:
             print(f"Validation score: {score:f}")

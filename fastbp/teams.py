@@ -115,26 +115,37 @@ def share(jobs, threads, done):
     Parameters
     ----------
     jobs : iterable of callable
-        They raise nothing.
     threads : int
+        If the system cannot start that many, there are fewer.
     done : callable
         Called after each job, by one thread at a time.
     """
     jobs, lock = iter(jobs), threading.Lock()
+    errors: list = []
 
     def work():
-        while True:
-            with lock:
-                job = next(jobs, None)
-            if job is None:
-                return
-            job()
-            with lock:
-                done()
+        try:
+            while not errors:
+                with lock:
+                    job = next(jobs, None)
+                if job is None:
+                    return
+                job()
+                with lock:
+                    done()
+        except BaseException as error:  # would be lost with its thread
+            errors.append(error)
 
-    others = [threading.Thread(target=work, name="fastbp-share") for _ in range(threads - 1)]
-    for thread in others:
-        thread.start()
+    others = []
+    for _ in range(threads - 1):
+        thread = threading.Thread(target=work, name="fastbp-share")
+        try:
+            thread.start()
+        except RuntimeError:
+            break
+        others.append(thread)
     work()
     for thread in others:
         thread.join()
+    if errors:
+        raise errors[0]

@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from . import teams
+from . import interrupts, teams
 from .backends.interface import TEAM_SIZE
 from .regularizers import EMA, SWA
 
@@ -230,11 +228,16 @@ class Training:
         """One step on a batch of its own; returns its loss."""
         self.take(data, len(data.X))
         losses = self._one_loss
-        if not self._train(NATURAL_ORDER, 1, CONSTANT_RATE, losses, self._team, 0):
-            self.network._raise_error(data)
+        network = self.network
+
+        def call(stop):
+            return self._train(NATURAL_ORDER, 1, CONSTANT_RATE, losses, self._team, 0)
+
+        if not run(network, call, len(data.X), changing=True):
+            network._raise_error(data)
             raise TrainingDiverged(1, f"the loss of a batch is {losses[0]:g}", History())
-        if not self.network._backend.finite(self.network._parameters):
-            self.network.layout.clear_padding(self.network._parameters)
+        if not network._backend.finite(network._parameters):
+            network.layout.clear_padding(network._parameters)
             raise TrainingDiverged(1, "the weights are not finite", History())
         return float(losses[0])
 
@@ -253,20 +256,21 @@ class Training:
                 lambda rank: self._train(order, epochs, rates, losses, team, rank), self.threads
             )
 
-        seconds = network.layout.flops_per_row * len(self.data.X) * epochs / FLOPS_PER_SECOND
         if teams.abandoned():
             self.stop[0] = 1
-        try:
-            inline = seconds <= INLINE_SECONDS and self.threads == 1
-            finished = call() if inline else interruptible(call, self.stop)
-        except KeyboardInterrupt:  # heard when an inline call came back
-            self.stop[0] = 1
-            finished = np.count_nonzero(np.isfinite(losses))
-        history.loss.extend(losses[:finished].tolist())
-        history.interrupted = bool(self.stop[0])
-        if isinstance(self.regularizers.average, EMA):
-            self.averaged = int(self.counters[0, 0])
-        if finished < epochs and not history.interrupted:
+        inline = self.threads == 1 and may_run_inline(network, len(self.data.X) * epochs, True)
+        with interrupts.held(self.stop):
+            try:
+                finished = call() if inline else interrupts.in_thread(call)
+            except KeyboardInterrupt:  # of no signal, but raised in the call
+                self.stop[0] = 1
+                finished = np.count_nonzero(np.isfinite(losses))
+            history.loss.extend(losses[:finished].tolist())
+            history.interrupted = bool(self.stop[0])
+            if isinstance(self.regularizers.average, EMA):
+                self.averaged = int(self.counters[0, 0])
+        failed = network._custom is not None and network._custom.failed
+        if finished < epochs and (failed or not history.interrupted):
             network._raise_error(self.data)
             raise TrainingDiverged(
                 len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
@@ -287,8 +291,8 @@ class Training:
             yield
             return
         own = parameters.copy()
-        parameters[...] = self.average
         try:
+            parameters[...] = self.average
             yield
         finally:
             parameters[...] = own
@@ -319,55 +323,45 @@ class Training:
         )
 
 
-def mean_loss(network, data):
-    """The loss on checked data, in slices short enough for Ctrl-C to come between."""
+def may_run_inline(network, rows, changing):
+    """Whether a call of the backend may run in the main thread, in which signals are handled.
+
+    Not if Ctrl-C would have to wait for its end, nor if a signal could come into a loss function
+    written in Python, or between the arrays that NumPy is `changing` in a step.
+    """
+    if network._custom is not None and not network._custom.compiled:
+        return False
+    if not network._backend.teams:
+        return not changing
+    return network.layout.flops_per_row * rows <= INLINE_SECONDS * FLOPS_PER_SECOND
+
+
+def run(network, call, rows, changing=False):
+    """What ``call(stop)`` returns, which calls the backend with so many rows.
+
+    It ends early once ``stop[0]`` is not 0; then an exception is raised here.
+    """
+    stop = np.zeros(1, np.int64)
+    if may_run_inline(network, rows, changing):
+        return call(stop)
+    with interrupts.held(stop):
+        return interrupts.in_thread(lambda: call(stop))
+
+
+def slices(network, n):
+    """Slices of n rows, each short enough for Ctrl-C to come after it."""
     rows = max(1, int(INLINE_SECONDS * FLOPS_PER_SECOND / network.layout.flops_per_row))
+    return [slice(start, start + rows) for start in range(0, n, rows)]
+
+
+def mean_loss(network, data):
+    """The loss on checked data, slice by slice."""
     nothing = np.empty(0, network.layout.dtype)
     numerator = denominator = 0.0
-    for start in range(0, len(data.X), rows):
-        part = Data(*(array[start : start + rows] for array in data))
+    for rows in slices(network, len(data.X)):
+        part = Data(*(array[rows] for array in data))
         weight = part.sample_weight
         total = float(weight.sum(dtype=np.float64)) if weight.size else float(len(part.X))
         numerator += total * network._loss_and_gradient(part, nothing)
         denominator += total
     return float(numerator / denominator)
-
-
-def interruptible(call, stop):
-    """Run `call` in a thread, and set `stop` when Ctrl-C is pressed meanwhile.
-
-    Python handles signals between bytecodes of the main thread, so compiled code must not
-    run there if Ctrl-C is to be heard. The handler only takes a note: an exception could come
-    between any two lines here, and leave the thread running.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return call()  # never gets a KeyboardInterrupt
-    outcome = {}
-
-    def work():
-        try:
-            outcome["result"] = call()
-        except BaseException as error:
-            outcome["error"] = error
-
-    def note(signum, frame):
-        stop[0] = 1
-
-    thread = threading.Thread(target=work, name="fastbp-train")
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    try:
-        if usual:  # others' handlers stay
-            signal.signal(signal.SIGINT, note)
-        thread.start()
-        thread.join()
-    except BaseException:  # of another handler
-        stop[0] = 1
-        if thread.ident is not None:
-            thread.join()
-        raise
-    finally:
-        if usual:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["result"]

@@ -99,16 +99,17 @@ def predict(plan, Py_ssize_t loss, parameters, X, Py_ssize_t block, workspace, o
 
 def loss_and_gradient(
     plan, Py_ssize_t loss, double loss_parameter, size_t function, parameters, X, labels, targets,
-    sample_weight, Py_ssize_t block, workspace, transposed, gradient
+    sample_weight, Py_ssize_t block, workspace, transposed, gradient, stop
 ):
     cdef Net net = net_of(plan, loss, loss_parameter, function, parameters, block, workspace)
     cdef Data data = data_of(X, labels, targets, sample_weight, labels[:0])
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef real *G = <real *>memory("gradient", gradient).start
+    cdef const int64_t *stopped = <const int64_t *>memory("stop", stop).start
     cdef Py_ssize_t n = X.shape[0]
     cdef double mean
     with nogil:
-        mean = run_loss_and_gradient(&net, &data, n, WT, G)
+        mean = run_loss_and_gradient(&net, &data, n, WT, G, stopped)
     return mean
 
 

@@ -7,7 +7,7 @@
 from libc.stdint cimport int64_t
 
 ctypedef void (*LossFunction)(
-    int64_t rows, int64_t n, int64_t stride, real *s, real *y
+    int64_t rows, int64_t n, int64_t stride, real *s, real *y, real *unwritten
 ) noexcept nogil
 
 

@@ -319,7 +319,11 @@ cdef void output_deltas(
         if net.loss != CUSTOM:
             pointwise(net.loss, net.loss_parameter, s, y, padded(rows * stride))
         elif rows > 0:
-            net.function(rows, n, stride, s, y)
+            losses[0] = 1
+            net.function(rows, n, stride, s, y, losses)
+            if losses[0] != 0:
+                for r in range(rows):
+                    y[r * stride] = NAN
         if stride == 1:
             for r from 0 <= r < rows by FBP_LANES:
                 store(d, r, load(s, r) * load(shares, r))

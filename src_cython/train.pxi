@@ -217,7 +217,8 @@ cdef void run_predict(
 
 
 cdef double run_loss_and_gradient(
-    Net *net, Data *data, Py_ssize_t n_samples, real *transposed, real *gradient
+    Net *net, Data *data, Py_ssize_t n_samples, real *transposed, real *gradient,
+    const int64_t *stop
 ) noexcept nogil:
     """The mean loss; fills `gradient` unless that is NULL."""
     cdef double total = weight_total(data, 0, n_samples)
@@ -228,6 +229,8 @@ cdef double run_loss_and_gradient(
     if gradient != NULL:
         transpose(net, transposed)
     for start from 0 <= start < n_samples by net.block:
+        if read_once(stop) != 0:
+            return NAN
         take_rows(net, start, min(net.block, n_samples - start))
         h = gather(net, data, start, &stride)
         forward(net, h, stride)

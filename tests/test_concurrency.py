@@ -197,7 +197,7 @@ def at_every_step():
             nonlocal count, place
             code = frame.f_code
             name = os.path.basename(code.co_filename)
-            if name not in ("threading.py", "signal.py") and code.co_name != "interruptible":
+            if name not in ("threading.py", "signal.py", "interrupts.py"):
                 return
             count += event in ("call", "c_return")
             if count > rounds and place is None:

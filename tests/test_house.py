@@ -26,6 +26,7 @@ PACKAGE = Path(fastbp.__file__).parent
 # Module -> what it may import of fastbp. Modules not listed may import any of these, but none
 # of these may import them, except fastbp/__init__.py.
 ARROWS = {
+    "interrupts": set(),
     "spec": set(),
     "layout": {"spec"},
     "checks": set(),
@@ -38,20 +39,25 @@ ARROWS = {
     "parameters": {"checks"},
     "monitoring": {"checks"},
     "schedules": {"checks", "monitoring"},
-    "callbacks": {"checks", "monitoring", "training"},
+    "callbacks": {"interrupts", "checks", "monitoring", "training"},
     "scoring": {"checks"},
     "streaming": {"checks"},
     "fitting": {
+        "interrupts",
         *("callbacks", "checks", "monitoring", "optimizers", "regularizers", "schedules"),
         *("scoring", "training", "persistence"),
     },
     "online": {"fitting", "layout", "optimizers", "regularizers", "training"},
     "distributed": {
+        "interrupts",
         *("backends", "checks", "fitting", "layout", "network", "optimizers", "regularizers"),
         "training",
     },
     "rate_finder": {"checks", "fitting", "optimizers", "regularizers", "training"},
-    "training": {"spec", "layout", "checks", "optimizers", "regularizers", "teams", "backends"},
+    "training": {
+        *("backends", "checks", "interrupts", "layout", "optimizers", "regularizers", "spec"),
+        "teams",
+    },
     "backends": {"spec"},
     "equations": {"spec"},
     "trace": {"checks", "equations", "backends", "spec"},
@@ -74,22 +80,27 @@ ARROWS = {
         *("ensembles", "estimators"),
     },
     "many": {
+        "interrupts",
         *("checks", "fitting", "many_on_dask", "network", "persistence", "regularizers", "teams"),
         "training",
     },
-    "many_on_dask": set(),
+    "many_on_dask": {"interrupts"},
     "health": {"checks", "spec"},
     "plots": {"checks", "inspection", "writing"},
     "compare": {"backends", "checks", "network", "plots"},
     "gradcheck": {"backends", "checks", "inspection"},
     "least_squares": {
+        "interrupts",
         *("spec", "checks", "parameters", "regularizers", "training", "inspection", "network"),
     },
-    "solvers": {"layout", "checks", "regularizers", "spec", "training"},
+    "solvers": {"interrupts", "layout", "checks", "regularizers", "spec", "training"},
     "estimator_parameters": {"backends", "checks", "regularizers", "schedules", "spec"},
     "stepping": {"layout", "optimizers", "spec", "training"},
     "sklearn_privates": set(),
-    "stochastic": {"callbacks", "checks", "fitting", "sklearn_privates", "solvers", "stepping"},
+    "stochastic": {
+        *("callbacks", "checks", "fitting", "interrupts", "sklearn_privates", "solvers"),
+        "stepping",
+    },
     "estimator_network": {"estimator_parameters", "network", "solvers"},
     "perceptron": {
         *("checks", "estimator_network", "estimator_parameters", "regularizers", "solvers"),

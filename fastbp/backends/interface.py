@@ -19,9 +19,10 @@ loss_parameter : float, IN
     it. Whatever for the others.
 function : int, IN
     For the loss spec.CUSTOM the address of a C function, else 0. It is called as
-    ``function(rows, n, stride, s, y)``, three int64 and two pointers to reals, with a thread's
-    own rows of a block: row r's outputs s and targets y are n numbers from r * stride on. It
-    writes ∂e/∂s over s, and over y the row's loss e followed by zeros.
+    ``function(rows, n, stride, s, y, unwritten)``, three int64 and three pointers to reals, with a
+    thread's own rows of a block: row r's outputs s and targets y are n numbers from r * stride on.
+    It writes ∂e/∂s over s, over y the row's loss e followed by zeros, and 0 over `unwritten`, a
+    single number; where that is still 1 afterwards, the losses count as NaN.
 parameters : real array of shape (layout.n_parameters,), IN; IN-OUT in train
     Weights and biases in rows padded with zeros.
 X : real array of shape (n, n_0), C-contiguous, IN, may be read-only
@@ -102,11 +103,16 @@ class Backend(Protocol):
         workspace: Real,
         transposed: Real,
         gradient: Real,
+        stop: NDArray[np.int64],
     ) -> float:
         """The weighted mean loss Σ w e / Σ w of all rows, and its gradient.
 
         Without penalties; if the weights sum to zero, loss and gradient are zero.
         `gradient` and `transposed` may be empty: then only the loss is computed.
+
+        stop : int64 array of shape (1,), IN
+            Read before each block; once it is not zero, NaN is returned. NumPy's backend, which
+            takes all rows at once, does not look at it.
         """
 
     def per_sample(

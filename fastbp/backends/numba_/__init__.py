@@ -93,6 +93,7 @@ _loss_and_gradient = entry(
             _written(real, 1),
             _written(real, 1),
             _written(real, 1),
+            _read(types.int64, 1),
         )
     ),
 )

@@ -22,7 +22,7 @@ from ...layout import (
     S,
 )
 from ._jit import inner
-from .pieces import ACTIVATE, DERIVE, DROP, LOSS, SOFTMAX, call
+from .pieces import ACTIVATE, DERIVE, DROP, LOSS, SOFTMAX, call, call_function
 from .simd import (
     fma,
     keep_first,
@@ -356,7 +356,7 @@ def output_deltas(net, data, start, total):
         if net.loss != spec.CUSTOM:
             call(net.pieces[LOSS], (net.loss_parameter, s, y, padded(s, rows * stride)))
         elif rows > 0:
-            call(net.function, (rows, n, stride, s, y))
+            call_function(net.function, rows, n, stride, s, y, losses)
         if stride == 1:
             for r in range(0, rows, lanes(s)):
                 store(d, r, load(s, r) * load(shares, r))

@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 
 from ... import spec
 from ...layout import ACTIVATION, COLUMNS, DROPOUT
+from ._jit import inner
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS
 from .losses import BEGIN_SOFTMAX, CROSS_ENTROPY, OUTPUTS, POINTWISE
@@ -30,7 +31,7 @@ if config.DISABLE_JIT:
 
     def call(function, arguments):
         if isinstance(function, int):  # the address of a loss of the user's own
-            kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 2)
+            kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 3)
             function = kind(function)
             arguments = (*arguments[:3], *(array.ctypes.data for array in arguments[3:]))
         function(*arguments)
@@ -54,6 +55,16 @@ else:
             return context.get_dummy_value()
 
         return types.void(types.int64, arguments), codegen
+
+
+@inner
+def call_function(function, rows, n, stride, s, y, unwritten):
+    """Call a loss of the user's own; its losses are NaN if it has not written them."""
+    unwritten[0] = 1.0
+    call(function, (rows, n, stride, s, y, unwritten))
+    if unwritten[0] != 0.0:
+        for r in range(rows):
+            y[r * stride] = np.nan
 
 
 @functools.lru_cache(maxsize=1024)

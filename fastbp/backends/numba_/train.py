@@ -288,6 +288,7 @@ def loss_and_gradient(
     workspace,
     transposed,
     gradient,
+    stop,
 ):
     net = alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace)
     data = data_of(X, labels, targets, sample_weight, pointer(labels), 0)
@@ -298,6 +299,8 @@ def loss_and_gradient(
     total = weight_total(data, 0, X.shape[0])
     sums = NO_LOSSES
     for start in range(0, X.shape[0], block):
+        if stop[0] != 0:
+            return math.nan
         net = take_rows(net, 0, start, min(block, X.shape[0] - start))
         h, stride = gather(net, data, start)
         forward(net, h, stride)

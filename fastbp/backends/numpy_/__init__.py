@@ -101,10 +101,10 @@ LOSSES: dict[int, tuple[Callable, Callable]] = {
 def custom(function, s, y):
     """What the C function at that address makes of s and y, see interface.py."""
     real = ctypes.POINTER(ctypes.c_float if s.dtype == np.float32 else ctypes.c_double)
-    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, real, real)
-    s, y = np.array(s, order="C"), np.array(y, order="C")
-    kind(function)(*s.shape, s.shape[1], s.ctypes.data_as(real), y.ctypes.data_as(real))
-    return y[:, 0], s
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, real, real, real)
+    arrays = s, y, unwritten = np.array(s, order="C"), np.array(y, order="C"), np.ones(1, s.dtype)
+    kind(function)(*s.shape, s.shape[1], *(array.ctypes.data_as(real) for array in arrays))
+    return np.full(len(y), np.nan) if unwritten[0] else y[:, 0], s
 
 
 def _losses(loss, loss_parameter, function, s, y):
@@ -286,6 +286,7 @@ def loss_and_gradient(
     workspace,
     transposed,
     gradient,
+    stop,
 ):
     y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
     w = _weights(len(X), sample_weight)

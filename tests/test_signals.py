@@ -1,0 +1,349 @@
+"""Signals and other exceptions in the middle of a training leave the network between two steps."""
+
+import ctypes
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from helpers import make_data, make_network, parameters
+
+import fastbp
+from fastbp import interrupts
+from fastbp.estimators import MLPClassifier
+
+pytestmark = [
+    pytest.mark.serial,
+    pytest.mark.skipif(os.name == "nt", reason="no signals on Windows"),
+]
+
+OPTIONS = {"optimizer": fastbp.SGD(0.01), "batch_size": 50, "shuffle": False}
+
+
+class Alarmed(Exception):
+    pass
+
+
+def raising(error):
+    def handler(signum, frame):
+        raise error
+
+    return handler
+
+
+@pytest.fixture(params=["SIGINT", "SIGALRM", "SIGTERM"])
+def sent(request):
+    """A signal's number, and what its handler raises."""
+    number = getattr(signal, request.param)
+    errors = {"SIGINT": KeyboardInterrupt, "SIGALRM": Alarmed, "SIGTERM": SystemExit}
+    error = errors[request.param]
+    before = signal.getsignal(number)
+    if error is not KeyboardInterrupt:
+        signal.signal(number, raising(error))
+    yield number, error
+    signal.signal(number, before)
+
+
+class Loss:
+    """Half the squared error; sends a signal in its nth call, and then waits for it to be heard."""
+
+    def __init__(self, number=None, at=0):
+        self.number, self.at, self.calls = number, at, 0
+
+    def __call__(self, h, y):
+        self.calls += 1
+        if self.calls == self.at:
+            os.kill(os.getpid(), self.number)
+            deadline = time.monotonic() + 5
+            while interrupts._waiting is None and time.monotonic() < deadline:
+                time.sleep(0.001)
+        d = h - y
+        return (d * d).sum(axis=1) / 2, d
+
+
+def data(n=500):
+    return make_data("squared_error", n, 5, 1)
+
+
+def network(backend, loss):
+    return fastbp.Network([5, 16, 1], loss=loss, seed=0, backend=backend)
+
+
+# Losses written in Python.
+
+
+def test_a_signal_within_a_loss(backend, sent):
+    """The step that is being taken is finished, and no other one begun."""
+    number, error = sent
+    handler = signal.getsignal(number)
+    X, y = data(50)
+    loss = Loss(number, at=1 + 7)  # the first call is a trial
+    net, ref = network(backend, loss), network(backend, Loss())
+    options = {**OPTIONS, "epochs": 100}
+    if error is KeyboardInterrupt:
+        with pytest.warns(RuntimeWarning, match="interrupted after 7 of 100"):
+            history = net.fit(X, y, **options)
+        assert history.interrupted
+        assert len(history.loss) == 7
+    else:
+        with pytest.raises(error):
+            net.fit(X, y, **options)
+    ref.fit(X, y, **{**options, "epochs": 7})
+    assert np.array_equal(parameters(net), parameters(ref))
+    assert signal.getsignal(number) is handler
+    net.fit(X, y, **{**options, "epochs": 1})  # nothing is left behind
+
+
+@pytest.mark.parametrize("call", ["loss_and_gradient", "per_sample_gradients", "fit_step"])
+def test_a_signal_within_other_calls(backend, sent, call):
+    number, error = sent
+    X, y = data(50)
+    net = network(backend, Loss(number, at=2))
+    with pytest.raises(error):
+        getattr(net, call)(X, y)
+    ref = network(backend, Loss())
+    if call == "fit_step":
+        ref.fit_step(X, y)
+    assert np.array_equal(parameters(net), parameters(ref))
+
+
+def test_a_signal_while_checking_gradients(backend, sent):
+    number, error = sent
+    with pytest.raises(error):
+        fastbp.check_gradients(network(backend, Loss(number, at=4)), *data(10))
+
+
+def test_a_signal_while_looking_for_a_rate(backend, sent):
+    number, error = sent
+    net = network(backend, Loss())
+    before = parameters(net).copy()
+    net.loss.number, net.loss.at = number, net.loss.calls + 5
+    with pytest.raises(error):
+        fastbp.find_learning_rate(net, *data(100), n_steps=20)
+    assert np.array_equal(parameters(net), before)
+
+
+def test_nothing_is_learned_from_what_a_loss_has_not_written(backend):
+    """As if an exception had come in the glue between C and Python, where it is lost."""
+    X, y = data(50)
+    net = network(backend, Loss())
+    before = parameters(net).copy()
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 3)
+    silent = kind(lambda *_: None)
+    net._function = ctypes.cast(silent, ctypes.c_void_p).value
+    with pytest.raises(fastbp.TrainingDiverged):
+        net.fit(X, y, epochs=1)
+    assert np.array_equal(parameters(net), before)
+    assert np.isnan(net.loss_and_gradient(X, y)[0])
+
+
+# What is written down.
+
+
+class Press(fastbp.Callback):
+    """Presses Ctrl-C in an epoch."""
+
+    def __init__(self, epoch, method="epoch"):
+        self.at, self.method = epoch, method
+
+    def epoch(self, network, history):
+        if self.method == "epoch" and len(history.loss) == self.at:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_epoch_whose_validation_is_broken_off(backend):
+    X, y = data(50)
+
+    def press(model, X, y):
+        press.calls += 1
+        if press.calls == 3:
+            signal.raise_signal(signal.SIGINT)
+        return 0.0
+
+    press.calls = 0
+    net = network(backend, "squared_error")
+    with pytest.warns(RuntimeWarning, match="interrupted after 2 of 9"):
+        history = net.fit(
+            X, y, epochs=9, validation_data=(X, y), scoring=press, schedule=fastbp.StepDecay(2)
+        )
+    figures = history.loss, history.validation_loss, history.scores["press"], history.learning_rate
+    assert [len(figure) for figure in figures] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_ctrl_c_in_a_callback(backend, epoch):
+    X, y = data(50)
+    net, ref = (network(backend, "squared_error") for _ in range(2))
+    with pytest.warns(RuntimeWarning, match=f"interrupted after {epoch} of 9"):
+        history = net.fit(X, y, epochs=9, validation_data=(X, y), callbacks=[Press(epoch)])
+    expected = ref.fit(X, y, epochs=epoch, validation_data=(X, y))
+    assert history.loss == expected.loss
+    assert history.validation_loss == expected.validation_loss
+    assert np.array_equal(parameters(net), parameters(ref))
+
+
+class Pressing(fastbp.EarlyStopping):
+    """Ctrl-C comes while the best weights are copied."""
+
+    def epoch(self, network, history):
+        watch = self._watch
+        usual = watch.improved
+
+        def improved(history):
+            if len(history.loss) == 3:
+                signal.raise_signal(signal.SIGINT)
+            return usual(history)
+
+        watch.improved = improved
+        try:
+            return super().epoch(network, history)
+        finally:
+            watch.improved = usual
+
+
+def test_best_epoch_and_best_weights_change_together(backend):
+    X, y = data(50)
+    net, ref = (network(backend, "squared_error") for _ in range(2))
+    with pytest.warns(RuntimeWarning, match="interrupted after 3"):
+        history = net.fit(X, y, epochs=9, callbacks=[Pressing(5, monitor="loss")])
+    assert history.best_epoch == 3
+    ref.fit(X, y, epochs=3)
+    assert np.array_equal(parameters(net), parameters(ref))
+
+
+def test_records_of_an_estimator(backend):
+    """The epoch whose score was broken off is in none of them."""
+    X, y = make_data("cross_entropy", 60, 5, 3)
+
+    def press(estimator, X, y):
+        press.calls += 1
+        if press.calls == 4:
+            signal.raise_signal(signal.SIGINT)
+        return float(press.calls)
+
+    press.calls = 0
+    net = MLPClassifier(
+        (4,), early_stopping=True, scoring=press, random_state=0, backend=backend, max_iter=9
+    )
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        net.fit(X, y)
+    assert (len(net.loss_curve_), len(net.validation_scores_), net.n_iter_) == (3, 3, 3)
+    assert net.t_ == 3 * 54
+    assert net.loss_ == net.loss_curve_[-1]
+
+
+# Many networks.
+
+
+def many(n=8):
+    return [make_network([5, 4, 1], "squared_error", "numpy", seed=i) for i in range(n)]
+
+
+def test_one_callback_for_several_networks_is_refused():
+    nets = many()
+    before = [parameters(net).copy() for net in nets]
+    with pytest.raises(
+        ValueError, match=r"callbacks\[0\]\[0\] and callbacks\[1\]\[0\] are the same"
+    ):
+        fastbp.fit_many(nets, *data(50), callbacks=[[fastbp.EarlyStopping(3, monitor="loss")]] * 8)
+    assert all(map(np.array_equal, map(parameters, nets), before))
+
+
+def test_one_callback_for_two_trainings_at_once_is_refused():
+    stopping = fastbp.EarlyStopping(3, monitor="loss")
+    errors = []
+
+    class Another(fastbp.Callback):
+        def epoch(self, network, history):
+            try:
+                many(1)[0].fit(*data(50), callbacks=[stopping])
+            except ValueError as error:
+                errors.append(str(error))
+            return True
+
+    many(1)[0].fit(*data(50), callbacks=[stopping, Another()])
+    assert len(errors) == 1
+    assert "at work in another training" in errors[0]
+    many(1)[0].fit(*data(50), epochs=1, callbacks=[stopping])  # free again
+
+
+def test_a_schedule_may_serve_several_networks():
+    schedule = fastbp.ReduceOnPlateau(patience=1, monitor="loss")
+    nets, refs = many(3), many(3)
+    fastbp.fit_many(nets, *data(50), epochs=12, schedule=schedule, threads=2)
+    for net, ref in zip(nets, refs, strict=True):
+        ref.fit(*data(50), epochs=12, schedule=schedule)
+        assert np.array_equal(parameters(net), parameters(ref))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_ends_a_program_leaves_fit_many(threads):
+    class Quit(fastbp.Callback):
+        def epoch(self, network, history):
+            raise SystemExit(3)
+
+    nets = many()
+    callbacks = [[Quit()] if i == 5 else [] for i in range(8)]
+    with pytest.raises(SystemExit) as caught:
+        fastbp.fit_many(nets, *data(50), epochs=2, callbacks=callbacks, threads=threads)
+    assert caught.value.code == 3
+    (note,) = caught.value.__notes__
+    assert "raised in: networks 5" in note
+    assert "not trained to the end" in note
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastbp")]
+
+
+# Predicting.
+
+
+@pytest.mark.parametrize("call", ["predict", "per_sample_gradients", "input_gradient"])
+def test_slices_give_the_same_bits(compiled, call, monkeypatch):
+    X, y = data(1000)
+    net = network(compiled, "squared_error")
+    arguments = (X,) if call == "predict" else (X, y)
+    whole = getattr(net, call)(*arguments)
+    monkeypatch.setattr("fastbp.training.INLINE_SECONDS", 1e-7)
+    sliced = getattr(net, call)(*arguments)
+    if call == "per_sample_gradients":
+        whole, sliced = whole.weights[0], sliced.weights[0]
+    assert np.array_equal(whole, sliced)
+
+
+def test_ctrl_c_comes_between_slices(backend, monkeypatch):
+    net = network(backend, "squared_error")
+    usual, rows = net._backend.predict, []
+
+    def predict(plan, loss, function, X, *rest):
+        usual(plan, loss, function, X, *rest)
+        rows.append(len(X))
+        if len(rows) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(net._backend, "predict", predict)
+    monkeypatch.setattr("fastbp.training.INLINE_SECONDS", 1e-5)
+    with pytest.raises(KeyboardInterrupt):
+        net.predict(data(1000)[0])
+    assert len(rows) == 3
+    assert sum(rows) < 1000
+
+
+def test_a_long_gradient_is_broken_off(compiled, monkeypatch):
+    """It runs in a thread, and the kernel looks at `stop`."""
+    monkeypatch.setattr("fastbp.training.INLINE_SECONDS", 0.0)
+    net = network(compiled, "squared_error")
+    usual, losses = net._backend.loss_and_gradient, []
+
+    def loss_and_gradient(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        deadline = time.monotonic() + 5
+        while not arguments[-1][0] and time.monotonic() < deadline:
+            time.sleep(0.001)
+        losses.append(usual(*arguments))
+        return losses[0]
+
+    monkeypatch.setattr(net._backend, "loss_and_gradient", loss_and_gradient)
+    with pytest.raises(KeyboardInterrupt):
+        net.loss_and_gradient(*data(50))
+    assert np.isnan(losses).all()
