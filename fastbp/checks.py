@@ -55,6 +55,8 @@ def threads(value):
 
 def number(name, value):
     """`value` as a float of any size, or NaN."""
+    if type(value) is float:  # as most are; the rest takes a microsecond
+        return value
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r}")

@@ -222,9 +222,10 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
         else:
             block = FEW_ROWS if few else layout.block_rows(len(X))
             workspace = layout.zeros(layout.workspace_size(block))
-        for rows in [slice(None)] if few else slices(self, len(X)):
+        parts = [(X, out)] if few else [(X[rows], out[rows]) for rows in slices(self, len(X))]
+        for rows, outputs in parts:
             self._backend.predict(
-                layout.plan, self._loss.code, self._parameters, X[rows], block, workspace, out[rows]
+                layout.plan, self._loss.code, self._parameters, rows, block, workspace, outputs
             )
         if few:
             self._workspaces.append(workspace)
