@@ -152,6 +152,9 @@ BAD_CALLS = {
     "hidden layer of none": lambda e, X, y: e.set_params(hidden_layer_sizes=(3, 0)).fit(X, y),
     "validation": lambda e, X, y: e.set_params(early_stopping=True).fit(X[:3], y[:3]),
     "early partial_fit": lambda e, X, y: e.set_params(early_stopping=True).partial_fit(X, y),
+    "partial_fit after early stopping": lambda e, X, y: (
+        e.set_params(early_stopping=True).fit(X, y).partial_fit(X, y)
+    ),
     "features of partial_fit": lambda e, X, y: e.fit(X, y).partial_fit(X[:, :2], y),
     "parameter": lambda e, X, y: e.set_params(momentum=2).fit(X, y),
 }
@@ -221,6 +224,7 @@ def test_diverging_with_early_stopping(iris, backend):
     with pytest.warns(ConvergenceWarning, match=r"diverged in iteration (\d+); the coef") as record:
         regressor.fit(*iris)
     assert f"iteration {regressor.n_iter_};" in str(record[0].message)
+    assert isinstance(regressor.validation_scores_[-1], float)
     assert np.isnan(regressor.validation_scores_[-1])
     assert np.isfinite(coefficients(regressor)).all()
     assert len(regressor.loss_curve_) == regressor.n_iter_ < 50
