@@ -13,6 +13,10 @@ from decimal import Decimal
 import numpy as np
 
 NO_LABELS = np.empty(0, np.int64)
+# What to do with targets that are text.
+NUMBERED = (
+    "; number the classes, as numpy.unique(y, return_inverse=True) does, or use MLPClassifier"
+)
 # So many numbers are faster compared one by one than by NumPy.
 FEW = 16
 # More threads than any machine has processors only wait for each other.
@@ -112,7 +116,7 @@ def all_finite(array):
     return all(np.isfinite(flat[i : i + 65536]).all() for i in range(0, flat.size, 65536))
 
 
-def _numbers(name, value):
+def _numbers(name, value, instead_of_text=""):
     """`value` as an ndarray of real numbers of any kind."""
     if hasattr(value, "toarray") and not isinstance(value, np.ndarray):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
@@ -130,9 +134,12 @@ def _numbers(name, value):
         except OverflowError:
             raise ValueError(f"{name} has whole numbers too large for float64") from None
         except (TypeError, ValueError):
-            raise TypeError(f"{name} must hold numbers, got an array of Python objects") from None
+            raise TypeError(
+                f"{name} must hold numbers, got an array of Python objects{instead_of_text}"
+            ) from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        hint = instead_of_text if array.dtype.kind in "USO" else ""
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
     return array
 
 
@@ -178,7 +185,10 @@ def samples(X, n_features, dtype, name="X", finite=all_finite):
 
 def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
     """Targets as the pair (labels, values) of which one is empty, see backends/interface.py."""
-    array = y if type(y) is np.ndarray and y.dtype.kind in "fiub" else _numbers(name, y)
+    array = y
+    if type(y) is not np.ndarray or y.dtype.kind not in "fiub":
+        classes = loss_name in ("cross_entropy", "log_loss")
+        array = _numbers(name, y, NUMBERED if classes else "")
     if array.ndim == 0 or len(array) != n_samples:
         raise ValueError(
             f"{name} must have one entry a sample: {n_samples} samples, "
@@ -194,7 +204,11 @@ def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
             expected = f"({n_samples},) (labels) or {expected} (one-hot or probabilities)"
         elif n_outputs == 1:
             expected = f"({n_samples},) or {expected}"
-        raise ValueError(f"{name} must have shape {expected} for this network, got {array.shape}")
+        column = loss_name == "cross_entropy" and array.shape == (n_samples, 1)
+        hint = f"; for a column of labels pass numpy.ravel({name})" if column else ""
+        raise ValueError(
+            f"{name} must have shape {expected} for this network, got {array.shape}{hint}"
+        )
     values = _cast(name, array, dtype)
     low, high = _range(values)
     if low < loss.lowest or high > loss.highest:

@@ -370,6 +370,10 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
     True
     """
 
+    _parameter_constraints: dict = {
+        **Ensemble._parameter_constraints,
+        "estimator": [HasMethods(["fit", "predict_proba"]), None],
+    }
     _default = MLPClassifier
     # After fitting.
     classes_: NDArray[Any]

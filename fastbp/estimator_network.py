@@ -89,8 +89,14 @@ class EstimatorNetwork(BaseEstimator):
         intercepts = [np.asarray(intercept) for intercept in self.intercepts_]
         network = self._network_for(coefs, held)
         weights, biases = list(network.weights), list(network.biases)
-        for view, array in zip([*weights, *biases], [*coefs, *intercepts], strict=True):
-            view[...] = array
+        try:
+            for view, array in zip([*weights, *biases], [*coefs, *intercepts], strict=True):
+                view[...] = array
+        except ValueError:
+            raise ValueError(
+                f"coefs_ of shapes {[coef.shape for coef in coefs]} need intercepts_ of shapes "
+                f"{[view.shape for view in biases]}, got {[b.shape for b in intercepts]}"
+            ) from None
         # Nobody else knows the arrays of an estimator that was just unpickled.
         adopt = adopt or self.__dict__.get("_held", self) is None
         if adopt:  # in the same lists, which a copy.copy may share

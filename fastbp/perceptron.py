@@ -319,13 +319,18 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         return sample_weight
 
     def _regularizers(self, network):
+        average = self.average
+        if isinstance(average, regularizers.SWA) and average.start > self.max_iter:
+            raise ValueError(
+                f"{average} averages from epoch {average.start} on, but max_iter is {self.max_iter}"
+            )
         return regularizers.checked(
             len(network.weights),
             l1=self.l1,
             l2=self.alpha,
             dropout=self.dropout,
             clip_norm=self.clip_norm,
-            average=self.average,
+            average=average,
             frozen=self.frozen,
             divided=True,
         )

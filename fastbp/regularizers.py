@@ -106,15 +106,13 @@ def checked(
 
 def smooth(targets, n_outputs, loss, amount):
     """Checked (labels, values) of `loss` with an amount of their weight spread over all classes."""
-    amount = checks.real_number("label_smoothing", amount)
+    amount = _share("label_smoothing", amount)
     if amount == 0:
         return targets
     if loss not in ("cross_entropy", "log_loss"):
         raise ValueError(
             f"label_smoothing is for the losses cross_entropy and log_loss, not for {loss}"
         )
-    if amount >= 1:
-        raise ValueError(f"label_smoothing must be in [0, 1), got {amount:g}")
     labels, values = targets
     classes = 2 if loss == "log_loss" else n_outputs
     if labels.size:
@@ -135,6 +133,14 @@ def _by_layer(name, value, m):
     return [checks.real_number(f"{name}[{i}]", number) for i, number in enumerate(value)]
 
 
+def _share(name, value):
+    """`value` as a float in [0, 1)."""
+    share = checks.number(name, value)
+    if not 0 <= share < 1:  # true for NaN, too
+        raise ValueError(f"{name} must be in [0, 1), got {share:g}")
+    return share
+
+
 def _rates(dropout, m):
     """Rates of dropout of the input and the hidden layers, m in all; empty if all are 0."""
     if _is_sequence(dropout):
@@ -144,15 +150,13 @@ def _rates(dropout, m):
                 f"another one for the input before them or not; got {len(dropout)} of them"
             )
         names = [f"dropout[{i}]" for i in range(len(dropout))]
-        rates = [checks.real_number(*pair) for pair in zip(names, dropout, strict=True)]
+        rates = [_share(*pair) for pair in zip(names, dropout, strict=True)]
         rates = [0.0] * (m - len(rates)) + rates
     else:
-        rate = checks.real_number("dropout", dropout)
+        rate = _share("dropout", dropout)
         rates = [0.0] + [rate] * (m - 1)
         if m == 1 and rate != 0:
             raise ValueError("dropout: there is no hidden layer; for the input pass [rate]")
-    if max(rates) >= 1:
-        raise ValueError(f"dropout must be in [0, 1), got {max(rates):g}")
     return tuple(rates) if any(rates) else ()
 
 

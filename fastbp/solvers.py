@@ -273,6 +273,8 @@ class Objective:
         layers = zip(self.slices, [*frozen, *frozen], strict=True)
         self.frozen = [part for part, still in layers if still]
         self.total = samples.total()
+        if self.total == 0:  # of weights of both signs; as scikit-learn says it
+            raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         self.penalty = alpha / self.total
         self.rows = samples.chunk(1)
         whole = self.rows == len(samples)

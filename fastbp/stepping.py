@@ -70,6 +70,11 @@ class Stepping:
             self.memory.counters[...] = [t, *(decay**t for decay in decays)]
         for name, own in zip(self.arrays, self._views, strict=True):
             given = getattr(self, name)
+            if [np.shape(array) for array in given] != [view.shape for view in own]:
+                raise ValueError(
+                    f"_optimizer.{name} must be arrays of the shapes of coefs_ and intercepts_, "
+                    f"{[view.shape for view in own]}, got {[np.shape(array) for array in given]}"
+                )
             for view, array in zip(own, given, strict=True):
                 if view is not array:
                     view[...] = array

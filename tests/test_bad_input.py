@@ -115,7 +115,13 @@ TARGETS = {
         "NaN or infinite values; labels must be whole",
     ),
     "a huge label": ("cross_entropy", 3, np.full(N, 1e300), ValueError, r"0\.\.2"),
-    "strings": ("cross_entropy", 3, ["cat", "dog", "cow"] * 2, TypeError, "y must hold real num"),
+    "strings": (
+        "cross_entropy",
+        3,
+        ["cat", "dog", "cow"] * 2,
+        TypeError,
+        "y must hold.*numpy.unique",
+    ),
     "objects": ("cross_entropy", 3, np.array(["a", 1, 2] * 2, object), TypeError, "y must hold"),
     "numbers as str": (
         "cross_entropy",
@@ -124,6 +130,8 @@ TARGETS = {
         TypeError,
         "y must hold",
     ),
+    "column of labels": ("cross_entropy", 3, [[0]] * N, ValueError, r"pass numpy.ravel\((\w+ )?y"),
+    "text for a loss of numbers": ("huber", 1, ["1"] * N, TypeError, "dtype <U1$"),
     "above 1": ("log_loss", 1, [0, 1, 2, 0, 1, 2], ValueError, r"\[0, 1\].*from 0 to 2"),
     "below 0": ("log_loss", 1, [-1, 1, -1, 1, 1, 1], ValueError, r"\[0, 1\].*from -1 to 1"),
     "negative counts": ("poisson", 1, [1, 2, 3, -1, 0, 0], ValueError, r"\[0, inf\].*from -1 to 3"),

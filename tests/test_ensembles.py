@@ -202,6 +202,7 @@ def test_progress(iris, capsys):
         ({"max_samples": 151}, "max_samples=151 of 150 samples can be drawn with bootstrap=True"),
         ({"oob_score": True}, "oob_score=True needs samples that a member has not seen"),
         ({"estimator": 3}, "'estimator' parameter"),
+        ({"estimator": MLPRegressor()}, "'estimator' .* implementing .*'predict_proba'"),
         ({"estimator": MLPClassifier(alpha=-1.0)}, "'alpha' parameter of MLPClassifier"),
     ],
 )

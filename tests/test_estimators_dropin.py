@@ -122,6 +122,19 @@ def test_update_params_of_the_optimizer(iris):
     assert same(*both)
 
 
+@pytest.mark.parametrize(
+    "arrays", [lambda ms: ms[:2], lambda ms: [m[:1] for m in ms], lambda ms: [0] * len(ms)]
+)
+def test_moments_of_other_shapes_are_refused(arrays, iris):
+    """They would be broadcast."""
+    comp = pair()[1].fit(*iris)
+    before = [W.copy() for W in comp.coefs_]
+    comp._optimizer.ms = arrays(comp._optimizer.ms)
+    with pytest.raises(ValueError, match=r"_optimizer.ms must be arrays of the shapes of coefs_"):
+        comp.partial_fit(*iris)
+    assert all(map(np.array_equal, comp.coefs_, before))
+
+
 def test_another_optimizer_is_refused(iris):
     ref, comp = (estimator.fit(*iris) for estimator in pair())
     comp._optimizer = ref._optimizer
@@ -365,6 +378,23 @@ def test_gradients_beyond_scikit_learns_are_refused(iris):
     assert len(classifier._forward_pass([X, None, None])) == 3
     with pytest.raises(ValueError, match="neither other activations and losses .*'gelu'"):
         classifier._backprop(X, y, None, [X, None, None], [None] * 2, [None] * 2, [None] * 2)
+
+
+@pytest.mark.parametrize("intercepts", [lambda b: b[:2], lambda b: [b[0], np.ones(7), b[2]]])
+def test_intercepts_that_do_not_go_with_coefs(intercepts, iris):
+    comp = pair()[1].fit(*iris)
+    comp.intercepts_ = intercepts(comp.intercepts_)
+    shapes = r"need intercepts_ of shapes \[\(7,\), \(5,\), \(3,\)\]"
+    with pytest.raises(ValueError, match=shapes):
+        comp.predict(iris[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_of_both_signs_that_sum_to_zero(name, iris):
+    weight = np.where(np.arange(len(iris[1])) % 2, 1, -1)
+    for estimator in pair(name, solver="lbfgs"):
+        with pytest.raises(ZeroDivisionError, match="Weights sum to zero, can't be normalized"):
+            estimator.fit(*iris, sample_weight=weight)
 
 
 # Types.

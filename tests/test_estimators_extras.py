@@ -340,6 +340,13 @@ def test_a_schedule_needs_a_constant_rate(values):
         MLPRegressor(**how).fit(*values)
 
 
+def test_an_average_that_would_never_begin_is_refused(values):
+    regressor = MLPRegressor(average=fastbp.SWA(3), max_iter=2)
+    with pytest.raises(ValueError, match=r"averages from epoch 3 on, but max_iter is 2"):
+        regressor.fit(*values)
+    regressor.set_params(max_iter=3).fit(*values)
+
+
 BAD = {
     "l1": -1,
     "dropout": 1.0,

@@ -351,7 +351,16 @@ BAD = {
     "frozen below range": ({"frozen": [-4]}, ValueError, "at least -3"),
     "frozen a fraction": ({"frozen": [0.5]}, TypeError, "whole number"),
     "dropout of 1": ({"dropout": 1}, ValueError, r"dropout must be in \[0, 1\)"),
-    "dropout below 0": ({"dropout": [0.1, -0.1]}, ValueError, r"dropout\[1\] must be in"),
+    "dropout below 0": (
+        {"dropout": [0.1, -0.1]},
+        ValueError,
+        r"dropout\[1\] must be in \[0, 1\), got -0.1",
+    ),
+    "smoothing below 0": (
+        {"label_smoothing": -0.1},
+        ValueError,
+        r"label_smoothing must be in \[0, 1\), got -0.1",
+    ),
     "dropout for four": ({"dropout": [0.1] * 4}, ValueError, "each of the 2 hidden layers"),
     "dropout a name": ({"dropout": "0.1"}, TypeError, "dropout must be a number"),
     "clip_norm of 0": ({"clip_norm": 0.0}, ValueError, "clip_norm must be above 0"),
