@@ -281,15 +281,17 @@ class Exchange:
         Three files: ``NAME.h`` and ``NAME.c`` with the function
         ``void NAME_predict(const float x[NAME_INPUTS], float h[NAME_OUTPUTS])`` for one sample (in
         the macros, the name is in capitals), and the program ``NAME_test.c``, which compares it
-        with `predict` bit by bit and returns 0 if all agrees.
+        with `predict` bit by bit and returns 0 if all agrees. ``NAME_predict_r`` has a third
+        argument, ``float scratch[NAME_SCRATCH]``, and may be called by several threads at once.
 
         Parameters
         ----------
         folder : str or path-like
             Where to write; it is made if it is not there, and files that are there are replaced.
         name : str, default="network"
-            Name of the files, and what the names in them begin with: a letter, then letters,
-            digits and single underscores between them.
+            Name of the files, and what all names in them begin with: a small letter, then small
+            letters, digits and single underscores between them, at most 40 characters. It may
+            not end in "_test", nor be that of a header of C, a compiler or an operating system.
         weights : {"float32", "int8"}, default="float32"
             How the weights are kept. "int8" takes a quarter of the memory: each weight is a whole
             number of steps, at most 127, and the step of a unit is a 127th of its largest
@@ -312,8 +314,9 @@ class Exchange:
         Notes
         -----
         The source has no dynamic memory: weights are constants, and the outputs of hidden layers
-        are static, so only one thread at a time may call the function. Results do not depend on
-        the compiler or its options: fused multiply-adds are instructions where the
+        are static, so only one thread at a time may call ``NAME_predict``. Results do not depend
+        on the compiler or its options; options under which they would are refused. Fused
+        multiply-adds are instructions where the
         processor has them, else they are computed from float64. They are the same bits as
         `predict` has on a processor with such instructions (on others, the test program may find
         differences), unless a hidden layer overflows.

@@ -1,5 +1,6 @@
 /* What exported networks are made of: c_source.py leaves out this comment, and the functions that a
- * network does not need. Empty lines stand between functions, and not within.
+ * network does not need, and puts the network's name before the names that are defined here. Empty
+ * lines stand between functions, and not within. The last lines are the last ones of a source.
  *
  * The arithmetic is that of src_cython/vmath.pxi, elementwise.pxi, losses.pxi and passes.pxi in
  * float32, operation by operation; what the functions promise stands there, too. */
@@ -8,18 +9,47 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A product and a sum become one operation only where the source says so. */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("fp-contract=off")
-#else
-#pragma STDC FP_CONTRACT OFF
+#ifdef __cplusplus
+#error "this is C: compile it with a C compiler; only the header is for C++, too"
+#endif
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST) || defined(__ASSOCIATIVE_MATH__) \
+    || defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__) \
+    || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "compile without -ffast-math, -Ofast, and parts of it (-funsafe-math-optimizations,\
+ -fassociative-math, -freciprocal-math, -fno-signed-zeros, -ffinite-math-only): results would change"
+#endif
+/* Other values than these have a float or a double computed with more digits than it has. */
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 && FLT_EVAL_METHOD != 32
+#error "FLT_EVAL_METHOD must be 0, 16 or 32: on x86 compile with -msse2 -mfpmath=sse,\
+ with GCC elsewhere with -fexcess-precision=fast, with Clang without -ffp-eval-method and -ffast-math"
+#endif
+#if FLT_MANT_DIG != 24 || FLT_MAX_EXP != 128 || DBL_MANT_DIG != 53 || DBL_MAX_EXP != 1024
+#error "needs IEEE arithmetic in which a float has 32 bits and a double 64"
+#endif
+#if defined(__clang__) && defined(__arm__) && defined(__ARM_NEON)
+#error "Clang would compute with NEON, which makes 0 of subnormal numbers: compile with -mfpu=vfpv4-d16\
+ or another unit without NEON, or with GCC"
 #endif
 
-#if defined(__FAST_MATH__)
-#error "compile without -ffast-math and -Ofast: results would be others, and NaN be lost"
+/* Whatever the options, operations are those of the source, in its order: a product and a sum become
+ * one only where the source says so. (Clang before 15 does not apply this to ?:, so none is here.) */
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wignored-pragmas"
+#pragma float_control(push)
+#pragma float_control(precise, on)
+/* For the processors for which it has no float_control. */
+#pragma clang fp reassociate(off) contract(off)
+#if __clang_major__ >= 18
+#pragma clang fp reciprocal(off)
 #endif
-#if FLT_EVAL_METHOD != 0 || FLT_MANT_DIG != 24 || FLT_MAX_EXP != 128 || DBL_MANT_DIG != 53
-#error "needs IEEE arithmetic in which a float has 32 bits and a double 64 (on i386: -mfpmath=sse)"
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off", "no-fast-math")
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#else
+#pragma STDC FP_CONTRACT OFF
 #endif
 
 union number {
@@ -27,9 +57,32 @@ union number {
     uint32_t bits;
 };
 
-/* a b + c, rounded once. */
+/* The number, of which Clang does not know any more where it comes from: -ffp-contract=fast makes one
+ * operation of a product and a sum against all pragmas. Such products stand in here. */
+#if defined(__clang__)
+__attribute__((unused))
+static float opaque(float x)
+{
+    union number u;
+    uint32_t nothing = 0;
+    __asm__("" : "+r"(nothing));
+    u.value = x;
+    u.bits ^= nothing;
+    return u.value;
+}
+#else
+#define opaque(x) (x)
+#endif
+
+/* a b + c, rounded once. (The pragmas do not reach this call in Clang before 18, nor where it may
+ * have no float_control.) */
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF)
+#if defined(__clang__) \
+    && (__clang_major__ < 18 || !(defined(__x86_64__) || defined(__i386__) || defined(__aarch64__)))
+#define fused(a, b, c) opaque(__builtin_fmaf(opaque(a), b, opaque(c)))
+#else
 #define fused(a, b, c) __builtin_fmaf(a, b, c)
+#endif
 #else
 static float fused(float a, float b, float c)
 {
@@ -114,8 +167,10 @@ static float exp_scaled(float r, float n)
 static float exponential(float x)
 {
     float n;
-    x = x < -104.0f ? -104.0f : x;
-    x = 89.0f < x ? 89.0f : x;
+    if (x < -104.0f)
+        x = -104.0f;
+    if (89.0f < x)
+        x = 89.0f;
     n = nearest_shifted(x) - SHIFTER;
     return exp_scaled(less_ln2(x, n), n);
 }
@@ -123,21 +178,26 @@ static float exponential(float x)
 /* exp(-x**2 / 2). */
 static float gaussian(float x)
 {
-    const float b = absolute(x), a = 15.0f < b ? 15.0f : b;
-    const float h = a * (-0.5f * a), lost = fused(a, 0.5f * a, h), n = nearest_shifted(h) - SHIFTER;
+    float a = absolute(x), h, lost, n;
+    if (15.0f < a)
+        a = 15.0f;
+    h = a * (-0.5f * a);
+    lost = fused(a, 0.5f * a, h);
+    n = nearest_shifted(h) - SHIFTER;
     return exp_scaled(less_ln2(h, n) - lost, n);
 }
 
 /* e**x - 1 for x <= 0. */
 static float expm1_nonpositive(float x)
 {
-    float t, n, near, r, lost, p, s;
-    x = x < -18.0f ? -18.0f : x;
+    float t, n, reduced, r, lost, p, s;
+    if (x < -18.0f)
+        x = -18.0f;
     t = nearest_shifted(x);
     n = t - SHIFTER;
-    near = fused(n, -0x1.62e4p-1f, x);
-    r = fused(n, -0x1.7f7d1cp-20f, near);
-    lost = fused(n, -0x1.7f7d1cp-20f, near - r);
+    reduced = fused(n, -0x1.62e4p-1f, x);
+    r = fused(n, -0x1.7f7d1cp-20f, reduced);
+    lost = fused(n, -0x1.7f7d1cp-20f, reduced - r);
     p = r + fused(r * r, exp_fraction(r), lost);
     s = power_of_2(t);
     return fused(s, p, s - 1.0f);
@@ -146,15 +206,20 @@ static float expm1_nonpositive(float x)
 /* ln(1 + u) for 0 <= u <= 1, as n ln 2 + ln(1 + f). */
 static float log1p_unit(float u)
 {
-    const float n = u <= 0.5f ? 0.0f : 1.0f, f = u <= 0.5f ? u : 0.5f * u - 0.5f;
-    const float s = f / (2.0f + f), z = s * s;
-    float p = fused(z, 0x1.e6587ap-3f, 0x1.242cep-2f), high, sum, low;
+    float n = 0.0f, f = u, s, z, p, high, sum, low;
+    if (!(u <= 0.5f)) {
+        n = 1.0f;
+        f = 0.5f * u - 0.5f;
+    }
+    s = f / (2.0f + f);
+    z = s * s;
+    p = fused(z, 0x1.e6587ap-3f, 0x1.242cep-2f);
     p = fused(p, z, 0x1.999a6ap-2f);
     p = fused(p, z, 0x1.555556p-1f);
     high = 0x1.62e4p-1f * n;
     sum = high + f;
     low = fused(n, 0x1.7f7d1cp-20f, (high - sum) + f);
-    return sum + (low - s * (f - z * p));
+    return sum + (low - opaque(s * (f - opaque(z * p))));
 }
 
 /* The normal distribution function. */
@@ -171,14 +236,19 @@ static float normal_cdf(float x)
     p = fused(p, w, 0x1.0e4f2ep-3f);
     p = fused(p, w, -0x1.bc19ccp-2f);
     p = fused(p, w, 0x1.69cee6p-1f);
-    tail = gaussian(x) * (t * p);
-    return x < 0.0f ? tail : 1.0f - tail;
+    tail = opaque(gaussian(x) * (t * p));
+    if (x < 0.0f)
+        return tail;
+    return 1.0f - tail;
 }
 
 static float sigmoid(float s)
 {
     const float e = exponential(-absolute(s));
-    return (s < 0.0f ? e : 1.0f) / (1.0f + e);
+    float above = 1.0f;
+    if (s < 0.0f)
+        above = e;
+    return above / (1.0f + e);
 }
 
 static float hyperbolic_tangent(float s)
@@ -189,22 +259,32 @@ static float hyperbolic_tangent(float s)
 
 static float relu(float s)
 {
-    return s <= 0.0f ? 0.0f : s;
+    if (s <= 0.0f)
+        return 0.0f;
+    return s;
 }
 
-static float leaky_relu(float s)
+static float leaky(float s)
 {
-    return s <= 0.0f ? 0x1.47ae14p-7f * s : s;
+    if (s <= 0.0f)
+        return 0x1.47ae14p-7f * s;
+    return s;
 }
 
 static float elu(float s)
 {
-    return s <= 0.0f ? expm1_nonpositive(-absolute(s)) : s;
+    const float below = expm1_nonpositive(-absolute(s));
+    if (s <= 0.0f)
+        return below;
+    return s;
 }
 
 static float softplus(float s)
 {
-    return (s < 0.0f ? 0.0f : s) + log1p_unit(exponential(-absolute(s)));
+    const float curve = log1p_unit(exponential(-absolute(s)));
+    if (s < 0.0f)
+        s = 0.0f;
+    return s + curve;
 }
 
 static float silu(float s)
@@ -233,9 +313,10 @@ static void softmax(float *h, size_t n)
     float top = h[0], lanes[16] = {0.0f}, factor;
     size_t i;
     for (i = 1; i < n; i++)
-        top = top < h[i] ? h[i] : top;
+        if (top < h[i])
+            top = h[i];
     for (i = 0; i < n; i++) {
-        h[i] = exponential(h[i] - top);
+        h[i] = opaque(exponential(h[i] - top));
         lanes[i % 16] += h[i];
     }
     factor = 1.0f / sum_of_lanes(lanes);
@@ -287,3 +368,10 @@ static void unit_int8(const int8_t *W, const float *step, const float *b, const 
         lanes[i % 16] = fused(h[i], *step * (float)W[i], lanes[i % 16]);
     *s = sum_of_lanes(lanes) + *b;
 }
+
+#if defined(__clang__)
+#pragma float_control(pop)
+#pragma clang diagnostic pop
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif

@@ -6,17 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from .. import checks, writing
+from .c_names import check_name
 
 WEIGHTS = ("float32", "int8")
-# Files of these names would stand before the compiler's own.
-HEADERS = (
-    *("assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits"),
-    *("locale", "math", "setjmp", "signal", "stdalign", "stdarg", "stdatomic", "stdbool", "stddef"),
-    *("stdint", "stdio", "stdlib", "stdnoreturn", "string", "tgmath", "threads", "time", "uchar"),
-    *("wchar", "wctype"),
-)
-# Activations that are not called as in spec.py, since these names are the C library's.
-FUNCTIONS = {"tanh": "hyperbolic_tangent", "exp": "exponential"}
+# Activations that are not called as in spec.py: two names are the C library's, and the relu of a
+# network "net_leaky" would be the leaky_relu of a network "net".
+FUNCTIONS = {"tanh": "hyperbolic_tangent", "exp": "exponential", "leaky_relu": "leaky"}
 # The largest whole number of int8 that has a negative.
 STEPS = 127
 N_SAMPLES = 8
@@ -24,7 +19,7 @@ N_SAMPLES = 8
 
 def to_c(net, folder, name, weights, X):
     """See Network.to_c."""
-    _check_name(name)
+    check_name(name)
     if weights not in WEIGHTS:
         raise ValueError(f'weights must be "float32" or "int8", got {weights!r}')
     exported = net._converted("float32", net.backend)
@@ -43,18 +38,6 @@ def to_c(net, folder, name, weights, X):
     folder.mkdir(parents=True, exist_ok=True)
     writing.write_all({folder / file: text.encode("ascii") for file, text in texts.items()})
     return exported
-
-
-def _check_name(name):
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a str, got {type(name).__name__}: {name!r}")
-    if not re.fullmatch("[A-Za-z](_?[A-Za-z0-9])*", name, re.ASCII):
-        raise ValueError(
-            f"name {name!r} is no name for C: it must begin with a letter and have letters, digits "
-            "and single underscores between them"
-        )
-    if name.lower() in HEADERS:
-        raise ValueError(f"name {name!r} would make a file {name}.h, which is a header of C's own")
 
 
 def _steps(W):
@@ -104,7 +87,7 @@ def _header(net, name, weights):
     )
     n_weights, n_biases = sum(W.size for W in net.weights), sum(sizes[1:])
     constants = 4 * (n_weights + n_biases) if weights == "float32" else n_weights + 8 * n_biases
-    memory = 4 * sum(_memory(net).values())
+    scratch = max(1, sum(_memory(net).values()))  # C has no arrays of no elements
     rounding = ""
     if weights == "int8":
         rounding = f"""
@@ -112,27 +95,34 @@ def _header(net, name, weights):
     return f"""\
 /* The network {sizes[0]} -> {layers}, its weights in {weights}. Written by fastbp.{rounding}
  *
- * {name}.c is C99 without any library. It has {constants} bytes of constants and {memory} bytes of
- * static memory. With instructions that multiply and add at once (gcc -O3 -march=native) it is
- * much faster, with the same results.
+ * {name}.c is C99 without any library. It has {constants} bytes of constants and
+ * {4 * scratch} bytes of static memory. With instructions that multiply and add at once
+ * (gcc -O3 -march=native) it is much faster, with the same results.
  *
  * {name}_test.c is a program that returns 0 if the results are those of fastbp to the last bit:
  *
  *     cc -O3 -march=native {name}.c {name}_test.c -o {name}_test && ./{name}_test
  */
-#ifndef {prefix}_H
-#define {prefix}_H
+#ifndef FASTBP_{prefix}_H
+#define FASTBP_{prefix}_H
 
 #define {prefix}_INPUTS {sizes[0]}
 #define {prefix}_OUTPUTS {sizes[-1]}
+#define {prefix}_SCRATCH {scratch}
 
 #ifdef __cplusplus
 extern "C" {{
 #endif
 
 /* The network's output h for one sample x; they must not overlap. x must be finite: what comes of
- * NaN is NaN. Its memory is static: calls by several threads at once would disturb each other. */
+ * NaN is NaN. Its memory is static: calls by several threads, or by a program and its interrupts,
+ * would disturb each other. */
 void {name}_predict(const float x[{prefix}_INPUTS], float h[{prefix}_OUTPUTS]);
+
+/* The same for any number of calls at once, each with a scratch of its own: memory for the outputs
+ * of hidden layers. What it holds does not matter; it must not overlap x or h. */
+void {name}_predict_r(const float x[{prefix}_INPUTS], float h[{prefix}_OUTPUTS],
+    float scratch[{prefix}_SCRATCH]);
 
 #ifdef __cplusplus
 }}
@@ -177,17 +167,43 @@ def _source(net, name, steps):
             ]
             functions.add(called)
         source = target
-    memory = [f"static float {place}[{size}];" for place, size in _memory(net).items()]
-    body = "\n    ".join([*memory, *calls])
-    return "\n\n".join(
-        [
-            f'/* See {name}.h. */\n#include "{name}.h"',
-            *_arithmetic(functions),
-            *constants,
-            f"void {name}_predict(const float x[{prefix}_INPUTS], float h[{prefix}_OUTPUTS])\n"
-            f"{{\n    {body}\n}}\n",
-        ]
-    )
+    memory = _memory(net)
+    starts = {"a": "scratch", "b": f"scratch + {memory.get('a')}"}
+    places = [f"float *const {place} = {starts[place]};" for place in memory]
+    body = "\n    ".join([*(places or ["(void)scratch;"]), *calls])
+    *arithmetic, end = _arithmetic(functions)
+    predict = f"""\
+void {name}_predict_r(const float x[{prefix}_INPUTS], float h[{prefix}_OUTPUTS],
+    float scratch[{prefix}_SCRATCH])
+{{
+    {body}
+}}
+
+void {name}_predict(const float x[{prefix}_INPUTS], float h[{prefix}_OUTPUTS])
+{{
+    static float scratch[{prefix}_SCRATCH];
+    {name}_predict_r(x, h, scratch);
+}}"""
+    text = "\n\n".join([*arithmetic, *constants, predict, end])
+    return f'/* See {name}.h. */\n#include "{name}.h"\n\n{_prefixed(text, name)}\n'
+
+
+def _prefixed(text, name):
+    """The text with the network's name before all that it defines for itself.
+
+    So sources of several networks may be in one translation unit.
+    """
+    defined = re.findall(r"^(?:static (?:const )?\w+|#define|union) (\w+)", text, re.M)
+    # Comments, strings and headers stay as they are.
+    pattern = rf"""/\*.*?\*/|"[^"]*"|<[\w.]+>|\b(?:{"|".join(defined)})\b"""
+
+    def renamed(match):
+        word = match[0]
+        if not word[0].isalpha():
+            return word
+        return f"{name.upper() if word.isupper() else name}_{word}"
+
+    return re.sub(pattern, renamed, text, flags=re.S)
 
 
 def _arithmetic(wanted):
@@ -202,7 +218,7 @@ def _arithmetic(wanted):
     while pending:
         function = pending.pop()
         needed.add(function)
-        called = set(re.findall(r"\w+", defined[function])) & set(defined)
+        called = set(re.findall(r"\w+(?=\()", defined[function])) & set(defined)
         pending += called - needed
     # What defines no function is for all of them.
     for_all = set(blocks) - set(defined.values())
@@ -227,7 +243,7 @@ def _test(name, X, h):
 
 int main(void)
 {{
-    const int n = sizeof samples / sizeof samples[0];
+    const int n = (int)(sizeof samples / sizeof samples[0]);
     int different = 0;
     for (int i = 0; i < n; i++) {{
         float h[{prefix}_OUTPUTS];
@@ -236,7 +252,8 @@ int main(void)
             continue;
         different++;
         for (int j = 0; j < {prefix}_OUTPUTS; j++)
-            printf("sample %d, output %d: %.9g, expected %.9g\\n", i, j, h[j], outputs[i][j]);
+            printf("sample %d, output %d: %.9g, expected %.9g\\n", i, j, (double)h[j],
+                   (double)outputs[i][j]);
     }}
     printf("{name}: %d of %d samples differ\\n", different, n);
     return different != 0;
