@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tokenize
+import types
 from pathlib import Path
 
 import pytest
@@ -178,7 +179,7 @@ def test_import_arrows_of_backends(path):
         room, *rest = name.split(".")
         if room == "backends":
             compiled = inside == "cython_" and rest[0].startswith("_")
-            assert rest[0] in (inside, "BackendUnavailable") or compiled, name
+            assert rest[0] in (inside, "BackendUnavailable", "interface") or compiled, name
         else:
             assert room in A_BACKEND, name
 
@@ -386,6 +387,20 @@ def test_cython_has_the_same_codes():
         for owner in (spec, layout):
             numbers = {k for k, v in vars(owner).items() if k.isupper() and type(v) is int}
             assert {k for k in numbers if not k.endswith("_BYTES")} <= set(codes)
+
+
+def test_kernels_of_other_sources_are_refused():
+    """They would read memory that they are not given."""
+    (module, _) = cython_modules()
+    from fastbp.backends import cython_
+
+    functions = {name: getattr(module, name) for name in cython_.KERNEL_FUNCTIONS}
+    codes = module.codes()
+    renumbered = codes | {"GELU": codes["GELU"] + 1}
+    assert cython_._fits(types.SimpleNamespace(codes=lambda: codes, **functions))
+    assert not cython_._fits(types.SimpleNamespace(codes=lambda: renumbered, **functions))
+    functions["predict"] = lambda plan, loss, parameters, X: None
+    assert not cython_._fits(types.SimpleNamespace(codes=lambda: codes, **functions))
 
 
 INTERFACE = {

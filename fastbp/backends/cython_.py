@@ -5,16 +5,19 @@ The best build that this processor runs is chosen at import; the environment var
 """
 
 import importlib
+import inspect
 import os
 
 import numpy as np
 
-from . import BackendUnavailable
+from .. import layout, spec
+from . import BackendUnavailable, interface
 
 name = "cython"
 teams = True
 BUILDS = ("avx512", "avx2", "baseline")
 CPU_VARIABLE = "FASTBP_CPU"
+KERNEL_FUNCTIONS = ("finite", "predict", "loss_and_gradient", "per_sample", "train")
 _HOW = (
     "install a C compiler and install fastbp from source again "
     "(pip install --force-reinstall --no-binary fastbp fastbp), or use Numba"
@@ -44,11 +47,29 @@ def _choose():
 
 def _load(precision):
     try:
-        return importlib.import_module(f"._kernels_{build}_{precision}", __package__)
+        module = importlib.import_module(f"._kernels_{build}_{precision}", __package__)
     except ImportError as error:
         raise BackendUnavailable(
             f"the Cython kernels for {build} are not built ({error}); {_HOW}"
         ) from error
+    if not _fits(module):  # it would read other memory than it is given
+        raise BackendUnavailable(
+            f"the Cython kernels for {build} were built from other sources than those of this "
+            "package; build them again (in a copy of the repository: pip install --editable .)"
+        )
+    return module
+
+
+def _fits(module):
+    """Whether kernels were built with today's numbers and take today's arguments."""
+    for code, value in module.codes().items():
+        if value != getattr(spec, code, getattr(layout, code, None)):
+            return False
+    for function in KERNEL_FUNCTIONS:
+        expected = inspect.signature(getattr(interface.Backend, function)).parameters
+        if list(inspect.signature(getattr(module, function)).parameters) != list(expected)[1:]:
+            return False
+    return True
 
 
 build = _choose()
