@@ -60,7 +60,10 @@ cdef inline vec less_ln2(vec x, vec n) noexcept nogil:
 
 
 cdef inline vec reciprocal(vec v) noexcept nogil:
-    """1 / v for v in [2**-126, 2**125]: an estimate, and steps that cube or square its error."""
+    """1 / v for v in [2**-126, 2**125]: an estimate, and steps that cube or square its error.
+
+    0 at infinity, which a squared gradient may be.
+    """
     cdef vec r = reciprocal_estimate(v)
     cdef vec e = fma(-v, r, splat(1.0))
     r = fma(r, fma(e, e, e), r)
@@ -68,7 +71,7 @@ cdef inline vec reciprocal(vec v) noexcept nogil:
     if not FBP_SINGLE:
         r = fma(r, fma(e, e, e), r)
         e = fma(-v, r, splat(1.0))
-    return fma(r, e, r)
+    return select_le(splat(INFINITY), v, splat(0.0), fma(r, e, r))
 
 
 cdef inline vec exp_fraction(vec r) noexcept nogil:

@@ -287,3 +287,20 @@ def test_weights_that_a_penalty_made_vanish(optimizer, size, twins):
     np.testing.assert_array_equal(left[0], left[1])
     np.testing.assert_allclose(left[0], left[2], rtol=1e-4)
     assert left[0][0] == -left[0][1] != 0
+
+
+@pytest.mark.parametrize(
+    "optimizer", [fastbp.Adam(), fastbp.AdamW(), fastbp.RMSprop(), fastbp.Adagrad()]
+)
+@pytest.mark.parametrize("dtype, large", [("float32", 1e25), ("float64", 1e200)])
+def test_a_squared_gradient_that_overflows_makes_no_step(backend, dtype, large, optimizer):
+    """An average of infinity divides the step to 0, as in NumPy's and scikit-learn's formulas."""
+    net = fastbp.Network(
+        [1, 1], loss="huber", loss_parameter=1e10, dtype=dtype, seed=0, backend=backend
+    )
+    before = net.weights[0][0, 0]
+    net.fit_step([[large / 1e10]], [[0.0]], optimizer=optimizer)
+    expected = before
+    if isinstance(optimizer, fastbp.AdamW):
+        expected -= optimizer.learning_rate * optimizer.weight_decay * before
+    np.testing.assert_allclose(net.weights[0][0, 0], expected, rtol=1e-6)

@@ -194,7 +194,7 @@ def specials(dtype):
             (0.0, 0.0), (-0.0, -0.0), (inf, 1), (-inf, -1), (big, 1), (-big, -1), (nan, nan),
             (small, small), (-small, -small), (-tiny, -tiny), (25, 1), (-25, -1),
         ],
-        "reciprocal": [(nan, nan)],  # others are normal and positive
+        "reciprocal": [(nan, nan), (inf, 0)],  # others are normal and positive
         "sigmoid": [
             (0.0, 0.5), (-0.0, 0.5), (inf, 1), (-inf, 0), (big, 1), (-big, 0), (nan, nan),
             (end, 0), (small, 0.5),

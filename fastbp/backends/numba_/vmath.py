@@ -84,8 +84,8 @@ def less_ln2(x, n):
 def reciprocal(v):
     """1 / v for v in [2**-126, 2**125]: an estimate, and steps that cube or square its error.
 
-    Error below 1.5 ulp. No division: that would be the slowest instruction of Adam. (For
-    float64, v up to 2**1021 and down to 2**-1022.)
+    Error below 1.5 ulp; 0 at infinity, which a squared gradient may be. No division: that would be
+    the slowest instruction of Adam. (For float64, v up to 2**1021 and down to 2**-1022.)
     """
     one = splat(v, 1.0)
     r = reciprocal_estimate(v)
@@ -95,7 +95,7 @@ def reciprocal(v):
     if not is_single(v):
         r = fma(r, fma(e, e, e), r)
         e = fma(-v, r, one)
-    return fma(r, e, r)
+    return select_le(splat(v, np.inf), v, splat(v, 0.0), fma(r, e, r))
 
 
 @inner
