@@ -1,7 +1,7 @@
-"""Types that several public signatures share. Read by type checkers; fastbp never imports it.
+"""Types shared by public signatures. Only type checkers read this file; fastbp never imports it.
 
 Names of activations, losses, backends and scores are ``str``, not ``Literal``: they are checked at
-run time, and programs take them from lists and from files.
+run time, and programs often read them from lists and files.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from .schedules import Schedule
     from .training import History
 
-# Of float32 or float64, as the network's dtype says.
+# float32 or float64, depending on the network's dtype.
 Floats: TypeAlias = NDArray[np.floating[Any]]
 StrPath: TypeAlias = str | os.PathLike[str]
 Activation: TypeAlias = str | Sequence[str]
-# A function gets arrays of the network's dtype.
+# The function gets arrays of the network's dtype.
 LossFunction: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
 Loss: TypeAlias = str | LossFunction
 ByLayer: TypeAlias = float | Sequence[float]
@@ -33,12 +33,12 @@ Samples: TypeAlias = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, A
 Scorer: TypeAlias = str | Callable[..., Any]
 Scoring: TypeAlias = Scorer | Sequence[Scorer] | Mapping[str, Scorer]
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float]
-Quantity: TypeAlias = Literal["gradient", "update", "dead", "saturated"]  # of a Health
+Quantity: TypeAlias = Literal["gradient", "update", "dead", "saturated"]  # recorded by Health
 RandomState: TypeAlias = int | np.random.RandomState | None
 
 
 class CallbackLike(Protocol):
-    """What `Network.fit` takes as a callback: a `Callback`, or anything with its methods."""
+    """A callback for `Network.fit`: a `Callback`, or any object with the same methods."""
 
     def begin(self, network: Network, history: History, /) -> object: ...
     def epoch(self, network: Network, history: History, /) -> bool | None: ...
@@ -46,7 +46,7 @@ class CallbackLike(Protocol):
 
 
 class Sparse(Protocol):
-    """A sparse matrix or array of SciPy's, as far as the estimators need to know."""
+    """A SciPy sparse matrix or array, as far as the estimators use it."""
 
     def tocsr(self) -> Any: ...
 
@@ -54,7 +54,7 @@ class Sparse(Protocol):
 Matrix: TypeAlias = ArrayLike | Sparse
 
 
-# What `Network.fit` takes and others pass on to it; tests/test_typing.py holds them together.
+# Options that other functions pass on to `Network.fit`; tests/test_typing.py compares them.
 
 
 class BatchOptions(TypedDict, total=False):
@@ -82,14 +82,14 @@ Item = TypeVar("Item", covariant=True)
 
 
 class List(Protocol[Item]):
-    """A list, known by what no tuple can; ``list[T]`` would refuse lists of subclasses of T."""
+    """A list, but no tuple: it has `reverse`. ``list[T]`` would refuse lists of T's subclasses."""
 
     def __iter__(self) -> Iterator[Item]: ...
     def __len__(self) -> int: ...
     def reverse(self) -> None: ...
 
 
-# One for all networks, or a list of one for each.
+# One value for all networks, or a list with one value per network.
 Each: TypeAlias = T | List[T]
 
 
@@ -119,7 +119,7 @@ class ManyOptions(TypedDict, total=False):
     resume_from: Each[StrPath | None]
 
 
-# scikit-learn's decorators, whose own types would hide those of what they decorate.
+# Types of scikit-learn's decorators; its own hide the types of the decorated functions.
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from . import spec
 
-# Sums of more terms than this are written with the first and the last ones only.
+# Longer sums show only their first and last terms.
 MOST_TERMS = 6
 
-# Activation -> σ(s) and σ'(s) as text, then both as LaTeX; also of outputs.
+# Activation, hidden or output -> σ(s) and σ'(s) as text, then both as LaTeX.
 FORMULAS = {name: row.formulas for name, row in spec.ACTIVATIONS.items()} | {
     "exp": ("exp(s)", "h", "e^s", "h"),
     "softmax": ("exp(s) / Σ_k exp(s_k)", "", r"\frac{e^s}{\sum_k e^{s_k}}", ""),
@@ -17,14 +17,14 @@ FORMULAS = {name: row.formulas for name, row in spec.ACTIVATIONS.items()} | {
 
 @dataclass(frozen=True, repr=False)
 class Equations:
-    """The equations of one unit for one sample; prints as text, shows as LaTeX in notebooks.
+    """The equations of one unit for one sample; prints as text, and as LaTeX in notebooks.
 
     Attributes
     ----------
     text : str
-        For terminals.
+        The equations for terminals.
     latex : str
-        An ``aligned`` environment, to be put between ``$$`` or in an equation.
+        An ``aligned`` environment, for use between ``$$`` or in an equation environment.
     """
 
     text: str
@@ -39,9 +39,9 @@ class Equations:
 
 @dataclass(frozen=True)
 class Line:
-    """left = formula = numbers = value, of which formula and numbers may be missing."""
+    """left = formula = numbers = value; formula and numbers are optional."""
 
-    left: tuple  # as text and as LaTeX, as are the next two
+    left: tuple  # (text, LaTeX), like formula and numbers
     formula: tuple
     numbers: tuple
     value: float
@@ -49,7 +49,7 @@ class Line:
 
 
 def of_node(node, loss, target):
-    """The Equations of a `trace.Node`; `target` is that of an output, else None."""
+    """The Equations of a `trace.Node`; `target` is an output's target, else None."""
     lines = _forward(node) + _backward(node, loss, target) + _gradient(node)
     title = f"Unit {node.unit} of layer {node.layer} ({node.activation}), sample {node.sample}"
     text = [title]
@@ -80,7 +80,7 @@ def latex_number(x):
 
 
 def _sum(terms):
-    """The sum of products of numbers, as text and as LaTeX."""
+    """The terms as a sum of products of numbers, as text and as LaTeX."""
     shown = list(terms)
     if len(terms) > MOST_TERMS:
         shown = [*terms[: MOST_TERMS - 2], None, terms[-1]]
@@ -98,12 +98,12 @@ def _sum(terms):
 
 
 def _in_brackets(text, x, k):
-    """A factor, in brackets if it is negative and not the first one."""
+    """A factor, in brackets if it is negative and not the first."""
     return f"({text})" if k and math.copysign(1, x) < 0 else text
 
 
 def raised(i):
-    """A number in superscript digits."""
+    """The number i in superscript digits."""
     return str(i).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 

@@ -1,4 +1,4 @@
-"""The health of a training: gradients, updates and idle units by layer, and what to try."""
+"""Diagnosis of a training: gradients, updates and idle units by layer, with advice."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from .network import Network
     from .training import History
 
-# A unit whose slope is below this much of the activation's largest passes next to no error back.
+# A unit with a slope below this share of the activation's largest passes back almost no error.
 SMALL = 0.05
-# What warnings begin at.
-VANISHING = 1e-3  # the lowest layer's gradient, relative to the highest one's
-EXPLODING = 1e3  # ... and the same upside down, or relative to the start
+# Thresholds of the warnings.
+VANISHING = 1e-3  # the lowest layer's gradient relative to the highest layer's
+EXPLODING = 1e3  # the same ratio, or the largest gradient relative to the start
 DEAD = 0.5  # share of a layer's units
 SATURATED = 0.8  # share of a layer's units and samples
 UNSTABLE = 1.0  # change of weights between two records, relative to them
@@ -27,43 +27,43 @@ STANDSTILL = 1e-7
 
 
 class HealthWarning(UserWarning):
-    """A training that is not well, and what to try."""
+    """Warns of a problem in a training and suggests remedies."""
 
 
 class Health:
-    """A record of how well the layers learn, taken on some fixed samples.
+    """A record of how well each layer learns, measured on a fixed set of samples.
 
-    A callback for `Network.fit`; or call `record` where you like. At the end of a training it warns
-    (`HealthWarning`) of vanishing and exploding gradients, dead and saturated units and of steps
-    that are too large or too small, and says what to try.
+    Use it as a callback of `Network.fit`, or call `record` yourself. At the end of a training it
+    warns (`HealthWarning`) of vanishing and exploding gradients, of dead and saturated units, and
+    of steps that are too large or too small, and suggests remedies.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_0)
-        The samples to look at, some dozens to hundreds.
+        The samples to measure on; dozens to hundreds are enough.
     y : array-like of shape (n_samples,) or (n_samples, n_m)
         Targets as the loss takes them, see `Network`.
     warn : bool, default=True
-        Warn at the end of a training; else look at ``messages()``.
+        Warn at the end of a training. If False, call ``messages()``.
 
     Attributes
     ----------
     loss : list of float
-        The mean loss of these samples, by record: before training, and after each epoch.
+        The mean loss of these samples in each record: before training and after each epoch.
     gradient : list of ndarray of shape (m,)
-        Root mean square of each layer's ∇W_i, by record. (Not the norm, so that layers of any
-        size compare.)
+        The root mean square of each layer's ∇W_i in each record. Unlike the norm, it can be
+        compared between layers of different sizes.
     update : list of ndarray of shape (m,)
-        How far the weights of each layer have moved since the record before, relative to them:
-        norm over norm. NaN in the first record.
+        The change of each layer's weights since the previous record: its norm divided by the
+        norm of the weights. NaN in the first record.
     dead : list of ndarray of shape (m - 1,)
-        Share of each hidden layer's units whose slope σ' is next to nothing (below 5 % of
-        the largest) for all samples.
+        The share of each hidden layer's units with a slope σ' near zero (below 5 % of the
+        largest) for all samples.
     saturated : list of ndarray of shape (m - 1,)
-        Share of each hidden layer's units and samples with such a slope. Around a half is usual for
-        relu and its like.
+        The share of each hidden layer's (unit, sample) pairs with a slope near zero. About one
+        half is normal for relu and similar activations.
     activations : tuple of str
-        Those of the hidden layers.
+        The activations of the hidden layers.
     """
 
     def __init__(self, X: ArrayLike, y: ArrayLike, *, warn: bool = True) -> None:
@@ -81,7 +81,7 @@ class Health:
         self._weights: list = []
 
     def record(self, network: Network) -> None:
-        """Look at a network as it is now.
+        """Measure a network in its current state and append to the record.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class Health:
         self._weights = weights
 
     def begin(self, network: Network, history: History) -> None:
-        """Start anew, with a record of the network before training.
+        """Clear the record and measure the network before training.
 
         Parameters
         ----------
@@ -128,7 +128,7 @@ class Health:
         self.record(network)
 
     def end(self, network: Network, history: History) -> None:
-        """Warn of what is not well.
+        """Warn of the problems found.
 
         Parameters
         ----------
@@ -140,12 +140,12 @@ class Health:
                 warnings.warn(message, HealthWarning, stacklevel=2)
 
     def messages(self) -> list[str]:
-        """What is not well, and what to try.
+        """The problems found, with suggested remedies.
 
         Returns
         -------
         list of str
-            Empty if all is well.
+            Empty if there are none.
         """
         if not self.loss:
             return []
@@ -153,7 +153,7 @@ class Health:
         return [message for message in found if message]
 
     def _vanishing(self):
-        """The gradient at the bottom against that at the top, before and after training."""
+        """Compare the lowest layer's gradient with the highest one's, before and after training."""
         ratios = [g[0] / g[-1] if g[-1] > 0 else 1.0 for g in self.gradient]
         if len(self.gradient[0]) < 3 or max(ratios[0], ratios[-1]) >= VANISHING:
             return ""
@@ -241,5 +241,5 @@ def _root_mean_square(array):
 
 
 def _named(activations):
-    """The names of activations, each once."""
+    """The distinct names of activations."""
     return " and ".join(dict.fromkeys(activations))

@@ -1,19 +1,19 @@
-"""Where everything lies: layer sizes -> one flat parameter buffer and one workspace.
+"""The memory layout of a network: one flat parameter buffer and one workspace.
 
 Layer i's weights are a matrix of n_{i-1} rows followed by one row of biases. A row holds
-n_i numbers and is padded with zeros to whole 64-byte vectors, which spares the kernels every
-remainder loop. The padding stays zero under every optimiser because its gradient is zero. The
-distance between rows is the *stride*: the padded length, and one vector more where the rows
-would otherwise compete for the same few sets of the processor's cache. The backward pass
-multiplies by the transposed weights, so a copy of them is kept, laid out likewise with n_i rows
-of the stride of layer i-1.
+n_i numbers and is padded with zeros to whole 64-byte vectors, so that kernels need no
+remainder loops. The padding stays zero under every optimiser because its gradient is zero. The
+distance between rows is the *stride*: the padded length, plus one vector if the rows would
+otherwise compete for the same few sets of the processor's cache. The backward pass multiplies
+by the transposed weights. A transposed copy is kept for it, with n_i rows and the stride of
+layer i-1.
 
-A single output would waste all but one lane of every vector, so it is laid out lying down: its
-weights are one padded row, a vector with the bias behind it, and its pre-activations and deltas
-are vectors over the samples (stride 1). It needs no transposed copy.
+A single output would waste all but one lane of every vector, so it is laid out as a row: its
+weights are one padded row followed by a vector that holds the bias, and its pre-activations and
+deltas are vectors over the samples (stride 1). It needs no transposed copy.
 
-The same facts go to the compiled kernels as a table of integers, the *plan*: one row a
-layer (row 0 is the input), the columns named below.
+The compiled kernels get the layout as a table of integers, the *plan*. It has one row per layer
+(row 0 is the input) and the columns named below.
 """
 
 import math
@@ -26,45 +26,45 @@ import numpy as np
 from . import spec
 
 VECTOR_BYTES = 64
-# Rows whose distance is a multiple of this would share few sets of the first-level cache.
+# Rows at a distance that is a multiple of this share only a few sets of the first-level cache.
 CONFLICT_BYTES = 1024
-# Buffers of at least so many bytes are put on large pages, of this size.
+# Buffers of at least LARGE_BYTES are put on large pages of PAGE_BYTES.
 LARGE_BYTES = 1 << 19
 PAGE_BYTES = 1 << 21
 
-# Columns of the plan. Offsets count elements. H, S and DS count elements per row of the
-# block: the array of a block of R rows starts at R times that number.
+# Columns of the plan. Offsets count elements. H, S and DS are offsets per row of the block:
+# with a block of R rows, the array starts at R times that number.
 SIZE = 0  # n_i
-STRIDE = 1  # distance between rows, at least n_i rounded up to whole vectors; 1 if n_m = 1
+STRIDE = 1  # distance between rows: n_i rounded up to whole vectors, or more; 1 if n_m = 1
 WEIGHTS = 2  # start of layer i's weights in the parameter buffer
-TRANSPOSED = 3  # start of their transposed copy; the first layer's, if wanted, comes last
-ACTIVATION = 4  # code of σ_i; the output layer's comes from the loss and is IDENTITY here
+TRANSPOSED = 3  # start of their transposed copy; the optional one of the first layer comes last
+ACTIVATION = 4  # code of σ_i; IDENTITY for the output layer, whose activation the loss implies
 H = 5  # activation h_i in the workspace
 S = 6  # pre-activation s_i; equal to H where h_i may overwrite s_i
 DS = 7  # ∂e/∂s_i
-DROPOUT = 8  # the share of units that training leaves out, in units of 2**-32
-OUTPUT = 9  # h_i as the next layer gets it; equal to H where there is no dropout
+DROPOUT = 8  # the share of units that training drops, in units of 2**-32
+OUTPUT = 9  # h_i as the next layer gets it; equal to H without dropout
 COLUMNS = 10
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes, offsets and strides of one network.
+    """The sizes, offsets and strides of one network.
 
     Parameters
     ----------
     sizes : tuple of int
-        n_0 (features), the hidden layers' widths, n_m (outputs).
+        n_0 (features), the widths of the hidden layers, n_m (outputs).
     activations : tuple of str
-        One name for each hidden layer, so ``len(sizes) - 2`` of them.
+        One name per hidden layer, ``len(sizes) - 2`` in all.
     dtype : numpy.dtype
         float32 or float64.
     dropout : tuple of float, default=()
-        The rates at which training leaves out units of the input and of each hidden layer;
-        empty for none. They change the workspace, not the parameters.
+        The dropout rates of the input and of each hidden layer; empty for no dropout. They
+        change the workspace, not the parameters.
     separate : bool, default=False
-        Whether the workspace keeps s_i beside h_i in all hidden layers; else only where the
-        derivative needs it. Nothing but places in the workspace depends on it.
+        Whether the workspace keeps s_i beside h_i in all hidden layers, or only where the
+        derivative needs it. This affects only offsets in the workspace.
     """
 
     sizes: tuple
@@ -75,7 +75,7 @@ class Layout:
 
     @cached_property
     def lanes(self):
-        """How many numbers a vector holds."""
+        """The number of elements in a vector."""
         return VECTOR_BYTES // self.dtype.itemsize
 
     def padded(self, n):
@@ -89,20 +89,20 @@ class Layout:
 
     @cached_property
     def single(self):
-        """Whether the output layer is laid out lying down."""
+        """Whether the network has a single output, laid out as a row."""
         return self.sizes[-1] == 1
 
     def parameters_of(self, i):
-        """Elements of the parameter buffer that layer i takes."""
+        """The number of elements that layer i takes in the parameter buffer."""
         n_in = self.sizes[i - 1]
         if self.single and i == len(self.sizes) - 1:
             return self.padded(n_in) + self.lanes
         return (n_in + 1) * self.stride(self.sizes[i])
 
     def transposed_of(self, i):
-        """Elements of the transposed copy that layer i takes."""
+        """The number of elements that layer i takes in the transposed copy."""
         if i == 1 or (self.single and i == len(self.sizes) - 1):
-            return 0  # nothing is passed back into the input
+            return 0  # training passes no errors back into the input
         return self.sizes[i] * self.stride(self.sizes[i - 1])
 
     @cached_property
@@ -126,7 +126,7 @@ class Layout:
             if i < len(self.sizes) - 1:
                 activation = spec.ACTIVATIONS[self.activations[i - 1]]
                 plan[i, ACTIVATION] = activation.code
-                kept = self.separate and activation.code != spec.IDENTITY  # where h_i is s_i
+                kept = self.separate and activation.code != spec.IDENTITY  # identity: h_i is s_i
                 if activation.uses_preactivation or kept:
                     plan[i, S] = per_row
                     per_row += stride
@@ -152,31 +152,31 @@ class Layout:
 
     @cached_property
     def n_all_transposed(self):
-        """The same with the first layer's, for errors passed back into the input."""
+        """The same including the first layer, for errors passed back into the input."""
         return self.n_transposed + self.sizes[1] * self.stride(self.sizes[0])
 
     @cached_property
     def initial_bounds(self):
-        """The half-widths of the intervals from which each layer's initial weights are drawn."""
+        """Each layer's bound: its initial weights are drawn from [-bound, bound]."""
         rules = [spec.ACTIVATIONS[name].initialization for name in self.activations]
         layers = zip(self.sizes, self.sizes[1:], [*rules, "glorot"], strict=False)
         return [math.sqrt(6 / (a if rule == "he" else a + b)) for a, b, rule in layers]
 
     @cached_property
     def flops_per_row(self):
-        """Operations a training step needs for one row: 4 n_0 n_1 and 6 n_{i-1} n_i later on.
+        """Operations of a training step per row: 4 n_0 n_1, and 6 n_{i-1} n_i per later layer.
 
-        Forward and weight gradient take 2 n_{i-1} n_i each, and so does the error passed
-        back, which the first layer does not need.
+        The forward pass and the weight gradient take 2 n_{i-1} n_i each. Passing the error back
+        takes as many, and the first layer does not need it.
         """
         products = [a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)]
         return 4 * products[0] + 6 * sum(products[1:])
 
     def block_rows(self, rows):
-        """How many of `rows` rows to take through the network at a time.
+        """How many of `rows` rows go through the network at a time.
 
-        A block's activations should stay in the cache, but every block passes over the
-        whole gradient once more; so the block may grow with the network.
+        A block's activations should fit into the cache. But each block also passes over the
+        whole gradient, so larger networks get larger blocks.
         """
         per_row = self.workspace_size(1) * self.dtype.itemsize
         budget = max(256 * 1024, 4 * self.n_parameters * self.dtype.itemsize)
@@ -184,11 +184,11 @@ class Layout:
         return int(rows if rows <= fitting else max(fitting // 16 * 16, 16))
 
     def workspace_size(self, rows):
-        """Elements of workspace for a block of `rows` rows.
+        """The number of workspace elements for a block of `rows` rows.
 
-        Behind the layers' arrays lie: the block's targets, laid out like the outputs; four
-        numbers for each row, for the loss; a vector that begins with the input of the biases
-        (1); and a row of zeros.
+        The layers' arrays are followed by the block's targets, laid out like the outputs; four
+        numbers per row for the loss; a vector that begins with the constant input 1 of the
+        biases; and a row of zeros.
         """
         outputs = self.stride(self.sizes[-1])
         per_row = int(self.plan[-1, DS]) + 2 * outputs
@@ -217,12 +217,12 @@ class Layout:
 
 
 def _huge_pages(n_bytes):
-    """Zeroed bytes on pages of 2 MiB, if the system has some to give.
+    """Zeroed bytes on pages of 2 MiB, if the system can provide them.
 
-    The weights' gradient reads columns of h, of which every row lies on another small page: more
-    pages than the processor remembers the places of.
+    The weight gradient reads columns of h. On small pages, each row lies on a different page,
+    and a column touches more pages than the processor's TLB holds.
     """
-    # Private: an anonymous map would otherwise stay shared with processes forked later.
+    # MAP_PRIVATE: an anonymous map is otherwise shared with processes forked later.
     memory = mmap.mmap(-1, n_bytes + PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_HUGEPAGE)
     raw = np.frombuffer(memory, np.uint8)

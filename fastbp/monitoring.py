@@ -1,4 +1,4 @@
-"""Watching a figure of a training: has it improved, and how long ago."""
+"""Monitoring a loss or score during training: whether it improved, and how long ago."""
 
 import math
 
@@ -8,9 +8,9 @@ LOSSES = ("loss", "validation_loss")
 
 
 def checked(who, monitor, patience, min_delta):
-    """Refuse what cannot be watched, or waited for; returns patience and min_delta.
+    """Check the arguments of monitoring; return patience and min_delta.
 
-    `who` asks for it.
+    Error messages begin with `who`, the name of the caller.
     """
     if monitor is not None and not isinstance(monitor, str):
         raise TypeError(f"{who}: monitor must be a name, such as 'loss', got {monitor!r}")
@@ -21,7 +21,7 @@ def checked(who, monitor, patience, min_delta):
 
 
 def choose(who, monitor, known):
-    """The figure to watch, of those a fit knows; None stands for the last loss there is."""
+    """The figure to monitor, one of `known`; None stands for the last loss among them."""
     if monitor is None:
         return next(name for name in reversed(LOSSES) if name in known)
     if monitor not in known:
@@ -31,26 +31,26 @@ def choose(who, monitor, known):
 
 
 def latest(history, monitor):
-    """The figure of the last epoch, negative for losses: greater is better."""
+    """The last epoch's figure, so that greater is better: losses are negated."""
     if monitor in LOSSES:
         return -getattr(history, monitor)[-1]
     return history.scores[monitor][-1]
 
 
 class Watch:
-    """Counts the epochs in a row that were no better than the best one before them.
+    """Counts consecutive epochs without an improvement on the best one.
 
     Parameters
     ----------
     monitor : str
-        A loss, of which less is better, or a score, of which more is.
+        The name of a loss (lower is better) or of a score (higher is better).
     min_delta : float
-        By how much a better epoch has to be better.
+        An improvement must be larger than this.
 
     Attributes
     ----------
     waited : int
-        Epochs since the last better one.
+        Epochs since the last improvement.
     """
 
     def __init__(self, monitor, min_delta):
@@ -59,7 +59,7 @@ class Watch:
         self.waited = 0
 
     def improved(self, history):
-        """Take note of an epoch; returns whether it was better than all before. NaN never is."""
+        """Record an epoch; return whether it improved on the best one. NaN never does."""
         figure = latest(history, self.monitor)
         if figure > self.best + self.min_delta:
             self.best, self.waited = figure, 0

@@ -1,9 +1,9 @@
 """Optimisers: hyper-parameters as small frozen dataclasses, update rules in their docstrings.
 
-A class here says what to do; the update itself is one elementwise function per backend
-(``update`` in the backends' optimizers files) over weights w, gradient g (with the L2 penalty's
-share already in it), and up to two slots of state of the shape of w. All state starts at
-zero unless said otherwise.
+A class here only describes the update. The update itself is an elementwise function in each
+backend (``update`` in the backends' optimizers files). It takes the weights w, the gradient g
+(which includes the gradient of the L2 penalty) and up to two state arrays, called slots, of the
+shape of w. State starts at zero unless stated otherwise.
 """
 
 from dataclasses import dataclass, field, fields
@@ -16,8 +16,8 @@ class Optimizer:
     """Base of the optimisers; not used by itself.
 
     A subclass sets ``code`` (see spec.py) and ``slots``, the number of state arrays, and
-    lists its hyper-parameters as fields. ``hyper()`` gives them to the kernels in a fixed
-    order.
+    declares its hyper-parameters as fields. ``hyper()`` returns them in the fixed order that
+    the kernels expect.
     """
 
     learning_rate: float
@@ -35,7 +35,7 @@ class Optimizer:
             inside = (low < number or (low_allowed and number == low)) and (
                 number < high or (high_allowed and number == high)
             )
-            if not inside:  # false for NaN too
+            if not inside:  # also for NaN
                 raise ValueError(
                     f"{name} must be in "
                     f"{'[' if low_allowed else '('}{low:g}, {high:g}{']' if high_allowed else ')'}"
@@ -52,15 +52,15 @@ class Optimizer:
         raise NotImplementedError
 
     def hyper(self) -> tuple[float, ...]:
-        """The hyper-parameters as the kernels take them: six floats, the rate first."""
+        """The hyper-parameters for the kernels: six floats, the learning rate first."""
         raise NotImplementedError
 
     def initial_state(self, slot: int) -> float:
-        """What state slot number `slot` is filled with at the start."""
+        """The initial value of the state in slot number `slot`."""
         return 0.0
 
 
-# Field -> (low, high, low allowed, high allowed). An epsilon of zero would divide 0 by 0.
+# Field -> (low, high, low allowed, high allowed). With an epsilon of zero, 0 / 0 could occur.
 _LARGEST = 1e30  # stays finite in float32
 _SMALLEST = 1e-30  # stays a normal number in float32
 _RANGES = {
@@ -80,7 +80,7 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if asked for.
+    """Stochastic gradient descent with optional momentum.
 
     Without momentum ``w -= η g``. With momentum μ the velocity is ``v = μ v - η g`` and
     ``w += v``; with Nesterov's look-ahead ``w += μ v - η g`` (v already updated).
@@ -126,7 +126,7 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """Divide the gradient by a running root mean square of itself.
+    """Divide the gradient by its running root mean square.
 
     ``v = ρ v + (1 - ρ) g²`` and ``w -= η g / (√v + ε)``.
 
@@ -200,13 +200,13 @@ class Adam(Optimizer):
     epsilon : float, default=1e-8
         ε, above 0.
     epsilon_hat : bool, default=False
-        Take ε for ε̂, which is added to √v instead of √v̂.
+        Use ε as ε̂: add it to √v instead of √v̂.
 
     References
     ----------
     Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, Algorithm 1;
-    ``torch.optim.Adam`` does the same. The variant with ε̂, which the paper gives at the end
-    of section 2, is scikit-learn's.
+    ``torch.optim.Adam`` does the same. scikit-learn uses the variant with ε̂, which is at the
+    end of section 2 of the paper.
     """
 
     learning_rate: float = 0.001
@@ -230,7 +230,7 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with weight decay that does not pass through the moments.
+    """Adam with decoupled weight decay, which does not enter the moments.
 
     ``w -= η λ w`` before each step of Adam. Biases are not decayed.
 
@@ -250,8 +250,8 @@ class AdamW(Adam):
     References
     ----------
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, Algorithm 2.
-    Defaults as in ``torch.optim.AdamW`` (which decays biases too unless they are put in a
-    group of their own).
+    Defaults as in ``torch.optim.AdamW``, which also decays biases unless they are in a
+    parameter group without decay.
     """
 
     weight_decay: float = 0.01
@@ -318,7 +318,7 @@ class Rprop(Optimizer):
 
 
 def checked(optimizer):
-    """What users pass as the optimiser; Adam() for None."""
+    """Check the optimiser that a user passed; None stands for Adam()."""
     if optimizer is None:
         return Adam()
     if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:

@@ -1,4 +1,4 @@
-"""How a network shows its weights, biases and gradients."""
+"""Public views of a network's weights, biases and gradients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Gradient(NamedTuple):
-    """∂(mean loss)/∂(weights and biases), shaped like those of the network."""
+    """∂(mean loss)/∂(weights and biases), with the shapes of the network's arrays."""
 
     weights: list[Floats]
     biases: list[Floats]

@@ -1,7 +1,7 @@
-"""What holds training back from fitting too closely, as users ask `Network.fit` for it.
+"""Regularisation: the options of `Network.fit` that limit overfitting.
 
-Penalties, frozen layers, dropout, clipping, averaged weights, smoothed labels. `Regularizers`
-is the checked form in which a `training.Training` takes them.
+They are penalties, frozen layers, dropout, clipping, averaged weights and smoothed labels.
+`Regularizers` is the checked form that `training.Training` takes.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ from . import checks, spec
 
 @dataclass(frozen=True)
 class EMA:
-    """The exponential moving average of the weights over the steps of a training.
+    """The exponential moving average of the weights over the training steps.
 
-    After each step ``average = decay average + (1 - decay) weights``; it begins with the
-    weights after the first step.
+    After each step ``average = decay average + (1 - decay) weights``. The average starts with
+    the weights after the first step.
 
     Parameters
     ----------
     decay : float, default=0.999
-        How much of the average is kept, in (0, 1).
+        The weight of the previous average in each step, in (0, 1).
 
     References
     ----------
@@ -40,12 +40,12 @@ class EMA:
 
 @dataclass(frozen=True)
 class SWA:
-    """The equal average of the weights at the ends of epochs.
+    """The mean of the weights at the ends of epochs.
 
     Parameters
     ----------
     start : int
-        The first epoch of a training, counted from 1, whose weights count.
+        The first epoch, counted from 1, whose weights enter the mean.
 
     References
     ----------
@@ -61,7 +61,7 @@ class SWA:
 
 @dataclass(frozen=True, eq=False)
 class Regularizers:
-    """What besides loss and optimiser shapes the steps of a training.
+    """Everything besides the loss and the optimiser that affects training steps.
 
     Parameters
     ----------
@@ -71,11 +71,11 @@ class Regularizers:
         scikit-learn's convention: penalties are divided by a batch's total weight, and an
         epoch's loss is the mean of its batches' losses by rows.
     dropout : tuple of float, default=()
-        Rates of the input and of the hidden layers; empty for none.
+        Dropout rates of the input and of the hidden layers; empty for no dropout.
     clip_norm : float or None, default=None
         The largest norm of the gradient.
     average : EMA, SWA or None, default=None
-        Which average of the weights the training ends with.
+        The average of the weights that replaces them at the end of training.
     """
 
     rules: np.ndarray
@@ -88,7 +88,7 @@ class Regularizers:
 def checked(
     m, *, l1=0.0, l2=0.0, frozen=(), dropout=0.0, clip_norm=None, average=None, divided=False
 ):
-    """The Regularizers of a network of m layers, from what users pass to `Network.fit`."""
+    """The Regularizers of a network of m layers, from the arguments of `Network.fit`."""
     rules = np.zeros((m + 1, spec.RULES))
     rules[1:, spec.L1] = _by_layer("l1", l1, m)
     rules[1:, spec.L2] = _by_layer("l2", l2, m)
@@ -105,7 +105,7 @@ def checked(
 
 
 def smooth(targets, n_outputs, loss, amount):
-    """Checked (labels, values) of `loss` with an amount of their weight spread over all classes."""
+    """Smooth the checked (labels, values): spread `amount` of their weight over all classes."""
     amount = _share("label_smoothing", amount)
     if amount == 0:
         return targets
@@ -142,7 +142,7 @@ def _share(name, value):
 
 
 def _rates(dropout, m):
-    """Rates of dropout of the input and the hidden layers, m in all; empty if all are 0."""
+    """Dropout rates of the input and the hidden layers, m in all; empty if all are 0."""
     if _is_sequence(dropout):
         if len(dropout) not in (m - 1, m):
             raise ValueError(
@@ -161,7 +161,7 @@ def _rates(dropout, m):
 
 
 def indices(name, value, m):
-    """Numbers 1..m of layers, from their indices in `Network.weights`."""
+    """Layer numbers 1..m, from indices into `Network.weights`."""
     if isinstance(value, (str, bytes)) or not hasattr(checks.plain(value), "__iter__"):
         raise TypeError(
             f"{name} must be a list of indices into the network's weights, got {value!r}"
@@ -179,7 +179,7 @@ def indices(name, value, m):
 
 
 def _is_sequence(value):
-    """Whether it has entries in an order: no set, and no dict, whose keys would be taken."""
+    """Whether the value has ordered entries. A set has not, and a dict would yield its keys."""
     if getattr(value, "shape", None) == () or isinstance(value, (str, bytes, Mapping)):
         return False
     return hasattr(value, "__len__") and hasattr(value, "__getitem__")

@@ -1,8 +1,7 @@
 """Learning-rate schedules: small frozen dataclasses, like the optimisers.
 
-A schedule gives factors of the optimiser's learning rate η. Those that are known beforehand are
-functions of the step, and the kernels get the rates of all steps of a call; `ReduceOnPlateau`
-decides between epochs.
+A schedule gives factors of the optimiser's learning rate η. Most schedules are functions of the
+step: the kernels get the rates of all steps of a call. `ReduceOnPlateau` decides between epochs.
 """
 
 from __future__ import annotations
@@ -27,33 +26,33 @@ class Schedule:
     def factors(
         self, epochs: NDArray[np.int64], steps: NDArray[np.int64], total: int | None
     ) -> NDArray[np.float64]:
-        """What η is multiplied by in each of some steps.
+        """The factors of η in the given steps.
 
         Parameters
         ----------
         epochs, steps : int array of shape (n,)
-            Numbers of the steps, counted from 0, and of the epochs they are in.
+            The steps and their epochs, both counted from 0.
         total : int or None
-            Steps of the whole training; not None if ``total_needed``.
+            The number of steps of the whole training; not None if ``total_needed``.
 
         Returns
         -------
         ndarray of shape (n,)
-            Finite numbers of at least 0.
+            Finite factors of at least 0.
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    """Multiply the rate by a factor after every so many epochs.
+    """Multiply the rate by a factor at regular intervals of epochs.
 
     In epoch e = 0, 1, ... the rate is ``η factor^⌊e / every⌋``.
 
     Parameters
     ----------
     every : int
-        Epochs with the same rate.
+        The number of epochs between two changes.
     factor : float, default=0.1
         In (0, 1].
 
@@ -107,7 +106,7 @@ class ExponentialDecay(Schedule):
 
 @dataclass(frozen=True)
 class CosineDecay(Schedule):
-    """Lower the rate from step to step along half a cosine, after a linear warm-up if asked for.
+    """Lower the rate along half a cosine, step by step, after an optional linear warm-up.
 
     Of T steps, the first w = ⌊warmup T⌋ have the rates ``η (t + 1) / (w + 1)``, t = 0, 1, ...,
     and the others ``η (final + (1 - final) (1 + cos(π (t - w) / (T - w))) / 2)``.
@@ -115,9 +114,9 @@ class CosineDecay(Schedule):
     Parameters
     ----------
     warmup : float, default=0.0
-        Share of the steps, in [0, 1).
+        The share of the steps that warm up, in [0, 1).
     final : float, default=0.0
-        What the rate goes towards, as a share of η in [0, 1].
+        The rate that the decay approaches, as a share of η in [0, 1].
 
     References
     ----------
@@ -144,7 +143,7 @@ class CosineDecay(Schedule):
     ) -> NDArray[np.float64]:
         assert total is not None  # as total_needed says
         w = int(self.warmup * total)
-        # A stream may turn out to be longer than it said.
+        # A stream may turn out to be longer than announced.
         share = np.clip((steps - w) / (total - w), 0, 1)
         decay = self.final + (1 - self.final) * (1 + np.cos(np.pi * share)) / 2
         return np.where(steps < w, (steps + 1) / (w + 1), decay)
@@ -152,15 +151,15 @@ class CosineDecay(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Raise the rate to η and lower it to nearly nothing, each along half a cosine.
+    """Raise the rate to η and then lower it to nearly zero, each along half a cosine.
 
-    From ``initial η`` in the first step the rate comes to η after the share ``peak`` of the
-    steps, and to ``final η`` in the last one.
+    The rate begins at ``initial η``, reaches η after the share ``peak`` of the steps, and ends at
+    ``final η`` in the last step.
 
     Parameters
     ----------
     peak : float, default=0.3
-        Share of the steps before the largest rate, in (0, 1).
+        The share of the steps before the largest rate, in (0, 1).
     initial : float, default=0.04
         The first rate as a share of η, in (0, 1].
     final : float, default=4e-6
@@ -209,13 +208,13 @@ class ReduceOnPlateau(Schedule):
     factor : float, default=0.1
         In (0, 1).
     patience : int, default=10
-        So many epochs in a row without improvement reduce the rate.
+        The number of consecutive epochs without improvement after which the rate is reduced.
     min_delta : float, default=1e-4
-        By how much an epoch has to be better than the best before, to count as improvement.
+        An epoch improves on the best one if it is better by more than this.
     cooldown : int, default=0
-        Epochs after a reduction that are not counted.
+        The number of epochs after a reduction that do not count towards `patience`.
     lowest : float, default=0.0
-        Where the reductions end, as a share of η in [0, 1].
+        A lower bound of the rate, as a share of η in [0, 1].
     monitor : str, optional
         "loss", "validation_loss" or the name of a score, see ``scoring`` of `Network.fit`. By
         default the validation loss if there is one, else the loss.
@@ -249,7 +248,7 @@ class ReduceOnPlateau(Schedule):
 
 
 def checked(schedule, optimizer):
-    """What users pass as the schedule of an optimiser; None stays None."""
+    """Check the schedule that a user passed for an optimiser; None stays None."""
     if schedule is None:
         return None
     if not isinstance(schedule, Schedule) or type(schedule) is Schedule:
@@ -265,7 +264,7 @@ def checked(schedule, optimizer):
 
 
 def factors(schedule, epochs, steps, total):
-    """A schedule's factors, checked: a schedule of the user's own may return anything."""
+    """A schedule's factors, checked, since a user's own schedule may return anything."""
     found = np.asarray(schedule.factors(epochs, steps, total))
     who = f"{type(schedule).__name__}.factors"
     if found.shape != steps.shape or found.dtype.kind not in "fiu":

@@ -1,7 +1,7 @@
-"""The vocabulary that the network and every backend share: names, codes and what they imply.
+"""Tables of activations, losses and optimisers that the network and all backends share.
 
-Compiled kernels get integer codes. Adding an activation, a loss or an optimiser means a row here
-and a function of the same name in each backend.
+Compiled kernels get integer codes. A new activation, loss or optimiser needs a row here and a
+function of the same name in each backend.
 """
 
 from dataclasses import dataclass
@@ -10,38 +10,39 @@ from dataclasses import dataclass
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU = range(9)
 # Codes of losses.
 LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE = range(7)
-CUSTOM = 7  # computed by a function of the user's
+CUSTOM = 7  # computed by a user's function
 # Codes of optimisers (their hyper-parameters are the dataclasses in optimizers.py).
 SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
 
-# Columns of the table of rules, which has a row a layer as the plan does: the penalties
-# l1 Σ |W| and l2 / 2 Σ W² (row 0 is not used), and whether the layer keeps its parameters.
+# Columns of the table of rules, which has one row per layer like the plan (row 0 is unused):
+# the factors of the penalties l1 Σ |W| and l2 / 2 Σ W², and whether the layer is frozen.
 L1, L2, FROZEN, RULES = range(4)
 
 LEAKY_SLOPE = 0.01  # slope of leaky_relu below zero
-# Moments of optimisers that are smaller than this are set to 0.
+# Optimisers set moments that are smaller than this to 0.
 SMALLEST = 2.0**-100
-# Gradients that are smaller than this count as 0 where squares are averaged: in float32 they would
-# be less than the last place of any average that is not set to 0.
+# Averages of squares treat gradients smaller than this as 0: in float32, their squares are below
+# the last place of any average that is not set to 0.
 SMALLEST_SQUARED = 2.0**-60
 
 
 @dataclass(frozen=True)
 class Activation:
-    """One elementwise function h = σ(s) and what follows from its shape.
+    """One elementwise function h = σ(s) and its properties.
 
     Attributes
     ----------
     code : int
     uses_preactivation : bool
-        Whether the derivative needs s besides h. If it does not, h overwrites s and the workspace
-        holds one array less.
+        Whether the derivative needs s besides h. If not, h overwrites s, which saves an array of
+        the workspace.
     initialization : {"glorot", "he"}
-        The rule for the initial weights of the layer, see `Layout.initial_bounds`.
+        The rule for the layer's initial weights, see `Layout.initial_bounds`.
     largest_slope : float
-        The largest σ'(s).
+        The maximum of σ'(s).
     one_sided : bool
-        Whether it is flat on one side by design, so that half of the units are idle for a sample.
+        Whether the function is flat on one side by design, so that about half of the units are
+        idle for a sample.
     formulas : tuple of str
         σ(s) and σ'(s) as text, then both as LaTeX.
     """
@@ -113,7 +114,7 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Loss:
-    """One loss with the output activation that belongs to it.
+    """One loss with its output activation.
 
     Attributes
     ----------
@@ -122,10 +123,10 @@ class Loss:
     gradient : tuple of str
         ∂e/∂h and ∂e/∂s at the output as text, then both as LaTeX.
     lowest, highest : float
-        Bounds of the targets for which the loss is defined.
+        Bounds of the targets.
     parameter : float or None
-        Default of the loss's parameter, which lies between 0 and `parameter_below`; None if it has
-        none.
+        The default of the loss's parameter, which lies between 0 and `parameter_below`; None if
+        the loss has no parameter.
     """
 
     code: int
@@ -180,17 +181,16 @@ LOSSES = {
 }
 
 
-# A function of the user's.
 CUSTOM_LOSS = Loss(CUSTOM, "identity", ("from the loss",) * 2 + (r"\text{from the loss}",) * 2)
 
 
 def loss_of(loss):
-    """The row of what users pass as the loss: a name, or a function of their own."""
+    """The Loss for a user's argument: the name of a loss, or a function."""
     return CUSTOM_LOSS if callable(loss) else choose("loss", loss, LOSSES)
 
 
 def choose(kind, name, table):
-    """The row of `table` called `name`, or a ValueError that lists the known names."""
+    """The row of `table` called `name`; a ValueError lists the known names."""
     if not isinstance(name, str):
         raise TypeError(f"{kind} must be a name (str), got {type(name).__name__}: {name!r}")
     if name not in table:
@@ -199,7 +199,7 @@ def choose(kind, name, table):
 
 
 def hidden_activations(activation, n_hidden):
-    """One name for each hidden layer, from a name or a sequence of names."""
+    """One activation name per hidden layer, from one name or a sequence of names."""
     names = [activation] * n_hidden if isinstance(activation, str) else activation
     if isinstance(activation, str):
         choose("activation", activation, ACTIVATIONS)

@@ -1,7 +1,7 @@
-"""Reading data that do not fit into memory, in shuffled blocks.
+"""Streams: data that do not fit into memory, read in shuffled blocks.
 
-What is made here can be gone through again and again, as (X, y) or (X, y, sample_weight), by
-`Network.fit_batches` or in a loop over an estimator's ``partial_fit``.
+A stream yields blocks (X, y) or (X, y, sample_weight) and can be iterated any number of times.
+Pass it to `Network.fit_batches`, or loop over it and call an estimator's ``partial_fit``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Stream:
     """Base of the streams; not used by itself.
 
-    Each pass over it takes the blocks in a new order and the rows of each in a new order. No
-    more than one block is held, besides the one that the user holds.
+    Each pass reads the blocks in a new order and shuffles the rows of each block. A stream holds
+    at most one block in memory, in addition to the one that the user holds.
     """
 
     def __init__(self, shuffle: bool, seed: int | None) -> None:
@@ -48,32 +48,32 @@ class Stream:
         if not self._shuffle:
             return arrays
         order = self._random.permutation(len(arrays[0]))
-        for i in range(len(arrays)):  # one by one, so that there is one copy too many at most
+        for i in range(len(arrays)):  # one by one, so that at most one array exists twice
             arrays[i] = arrays[i][order]
         return arrays
 
 
 class ArrayStream(Stream):
-    """Blocks of successive rows of arrays, usually of ``.npy`` files.
+    """Blocks of consecutive rows of arrays, usually of ``.npy`` files.
 
     Parameters
     ----------
     X, y : str, path or array
-        Files written by ``numpy.save``, or arrays, memory-mapped or not; of n_samples rows.
+        Files written by ``numpy.save``, or arrays (memory-mapped or not), with n_samples rows.
     sample_weight : str, path or array, optional
         As X, of shape (n_samples,).
     rows : int, default=65536
-        Rows of a block. The last may have fewer.
+        Rows per block. The last block may have fewer.
     shuffle : bool, default=True
-        Whether to shuffle the blocks and the rows in each of them. Rows that are near to each
-        other in the file stay so: if the file is sorted, shuffle it once, or take small blocks.
+        Whether to shuffle the blocks, and the rows within each block. Neighbouring rows of the
+        file stay in the same block: if the file is sorted, shuffle it once or use small blocks.
     seed : int or None, default=None
-        Of the shuffling.
+        Seed of the shuffling.
 
     Notes
     -----
-    Files are mapped anew for each block, since the pages of a map that was read count as memory
-    of the process for as long as it is open. Pass paths rather than open maps.
+    Each block maps its files anew, because the pages that were read count as memory of the
+    process until the map is closed. Pass paths rather than open maps.
     """
 
     def __init__(
@@ -114,19 +114,19 @@ class ParquetStream(Stream):
     Parameters
     ----------
     paths : str, path or list of these
-        The files, which have the same columns.
+        The files. All must have the same columns.
     target : str or list of str
-        Name of the column that is y, or of several.
+        The column or columns of y.
     features : list of str, optional
-        Names of the columns that are X; by default all others, in the order of the first file.
+        The columns of X; by default all others, in the order of the first file.
     sample_weight : str, optional
-        Name of the column of weights.
+        The column of sample weights.
     dtype : {"float32", "float64"}, default="float32"
-        Of X.
+        The dtype of X.
     shuffle : bool, default=True
-        Whether to shuffle the row groups, over all files, and the rows in each of them.
+        Whether to shuffle the row groups of all files, and the rows within each row group.
     seed : int or None, default=None
-        Of the shuffling.
+        Seed of the shuffling.
     """
 
     def __init__(

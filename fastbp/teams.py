@@ -1,8 +1,8 @@
-"""Teams of threads: how many a piece of work gets, and running it.
+"""Teams of threads: choosing their size and running them.
 
-The compiled kernels run without the GIL, so a team is so many Python threads that call the same
-backend function with a rank each; the barrier between them is in the kernels. `share` is for
-independent pieces of work instead.
+The compiled kernels run without the GIL. A team is a set of Python threads that call the same
+backend function, each with its own rank; the kernels contain the barrier between them. `share`
+runs independent jobs instead.
 """
 
 import contextlib
@@ -11,26 +11,27 @@ import os
 import threading
 import weakref
 
-# A thread more must bring at least this many operations of a step (some 100 µs of work), or
-# waiting for each other would eat up what is gained.
+# Each additional thread needs at least this many operations per step (about 100 µs of work);
+# otherwise the barriers cost more than the thread saves.
 FLOPS_PER_THREAD = 1e7
-# ... and have this many units of the widest layer's input to itself: weight rows are shared out,
-# and where they are few, one thread would update them while the others wait.
+# Each thread also needs at least this many inputs of the widest layer. Threads split the weight
+# rows; with few rows, one thread would update them while the others wait.
 UNITS_PER_THREAD = 64
 
 _lock = threading.Lock()
-_busy = 0  # threads of this process that train at the moment
+_busy = 0  # threads of this process that are training now
 
 
 def available():
-    """How many threads a new team may have, those at work elsewhere in the process left out."""
+    """How many threads a new team may have: the cores that no other team of the process uses."""
     process = multiprocessing.current_process()
     if process.daemon:
-        return 1  # one of a pool, whose size was chosen to fill the machine
+        return 1  # a worker of a process pool, which is already sized to fill the machine
     from joblib import cpu_count  # counts affinity, container limits and LOKY_MAX_CPU_COUNT
     from joblib.parallel import get_active_backend
 
-    # A process of joblib's may have its share of the cores, but not a thread, or a Dask worker's.
+    # Inside joblib, a loky process may use its share of the cores. A thread may not, nor may a
+    # Dask worker.
     if get_active_backend()[0].nesting_level and not process.name.startswith("LokyProcess"):
         return 1
     limit = os.environ.get("OMP_NUM_THREADS", "")  # set by joblib in its worker processes
@@ -39,15 +40,15 @@ def available():
 
 
 def automatic(flops, widest):
-    """The number of threads for steps of so many operations, by the widest layer's input."""
+    """The number of threads for steps of `flops` operations; `widest` is the widest layer input."""
     worth = min(int(flops // FLOPS_PER_THREAD), widest // UNITS_PER_THREAD)
     return 1 if worth < 2 else min(worth, available())
 
 
 def run(member, threads):
-    """Call member(0), member(1), ... in as many threads; returns what member(0) returns.
+    """Call member(0), member(1), ... in `threads` threads; return the result of member(0).
 
-    If the system cannot start that many, RuntimeError is raised and nothing was run.
+    If the system cannot start all threads, raise RuntimeError without calling any member.
     """
     global _busy
     gate, go, errors = threading.Event(), [False], []
@@ -67,7 +68,7 @@ def run(member, threads):
             thread.start()
             started.append(thread)
         go[0] = True
-    finally:  # a member of an incomplete team would wait for the missing ones forever
+    finally:  # in an incomplete team, members would wait forever for the missing ones
         gate.set()
         if not go[0]:
             for thread in started:
@@ -86,15 +87,15 @@ def run(member, threads):
     return result
 
 
-# Threads that nobody waits for any more.
+# Threads whose results are no longer needed.
 _abandoned: weakref.WeakSet = weakref.WeakSet()
 
 
 @contextlib.contextmanager
 def abandoning():
-    """If an exception leaves, threads that were started meanwhile are abandoned.
+    """If an exception leaves the block, abandon the threads started inside it.
 
-    For joblib's, which it leaves to their work when another one fails or Ctrl-C is pressed.
+    joblib lets its threads run on when one of them fails or when Ctrl-C is pressed.
     """
     before = set(threading.enumerate())
     try:
@@ -105,18 +106,18 @@ def abandoning():
 
 
 def abandoned():
-    """Whether this thread should do no more."""
+    """Whether this thread should stop working."""
     return threading.current_thread() in _abandoned
 
 
 def share(jobs, threads, done):
-    """Call each of the jobs once, in so many threads; the next free one takes the next job.
+    """Call each job once, in `threads` threads; a thread takes the next job when it is free.
 
     Parameters
     ----------
     jobs : iterable of callable
     threads : int
-        If the system cannot start that many, there are fewer.
+        If the system cannot start that many, fewer are used.
     done : callable
         Called after each job, by one thread at a time.
     """
@@ -133,7 +134,7 @@ def share(jobs, threads, done):
                 job()
                 with lock:
                     done()
-        except BaseException as error:  # would be lost with its thread
+        except BaseException as error:  # kept, since Python would drop it with the thread
             errors.append(error)
 
     others = []

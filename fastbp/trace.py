@@ -1,6 +1,6 @@
-"""The trace: every quantity of the derivation for given samples, indexed as the derivation does.
+"""The trace: every quantity of the derivation for given samples, with the same indices.
 
-`Network.trace` makes it, from one call of a backend; `equations` in equations.py writes it out.
+`Network.trace` computes it in one call of a backend; equations.py formats it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Term:
     Attributes
     ----------
     name : str
-        What belongs to the term, such as "h_0,2 w¹_2,0".
+        The symbols of the factors, such as "h_0,2 w¹_2,0".
     factors : tuple of float
         The values of the factors, in the order of the name.
     value : float
@@ -39,12 +39,12 @@ class Term:
 
 @dataclass(frozen=True)
 class Node:
-    """One unit for one sample: its values, and the terms of the sums that they come from.
+    """One unit for one sample: its values and the terms of their sums.
 
     Attributes
     ----------
     layer, unit, sample : int
-        Which unit, and which row of X.
+        The layer, the unit's number in it, and the row of X.
     activation : str
         The name of σ_i.
     forward : list of Term
@@ -53,9 +53,9 @@ class Node:
         s_{i,j} and h_{i,j} = σ_i(s_{i,j}).
     backward : list of Term
         The terms of ∂e/∂h_{i,j}, equation (1): w^{i+1}_{j,k} σ'(s_{i+1,k}) ∂e/∂h_{i+1,k} for
-        each unit k of the next layer. Below a softmax, whose outputs all depend on all s, they
-        are w^{i+1}_{j,k} ∂e/∂s_{i+1,k}. Empty in the output layer, where ∂e/∂h comes from the
-        loss, equation (6).
+        each unit k of the next layer. Each output of a softmax depends on all s; below it the
+        terms are w^{i+1}_{j,k} ∂e/∂s_{i+1,k}. Empty in the output layer, where ∂e/∂h comes from
+        the loss, equation (6).
     dh : float
         ∂e/∂h_{i,j}.
     slope : float
@@ -63,8 +63,8 @@ class Node:
     ds : float
         ∂e/∂s_{i,j} = ∂e/∂h_{i,j} σ_i'(s_{i,j}).
     gradient : list of Term
-        What the sample adds to the gradient, equations (3)-(5): ∂e/∂s_{i,j} h_{i-1,k} for each
-        weight, and ∂e/∂s_{i,j} for the bias, last.
+        The sample's contributions to the gradient, equations (3)-(5): ∂e/∂s_{i,j} h_{i-1,k} for
+        each weight, and ∂e/∂s_{i,j} for the bias, last.
     """
 
     layer: int
@@ -102,7 +102,7 @@ class Node:
         return f"<table><caption>{caption}</caption>{''.join(rows)}</table>"
 
     def _sums(self):
-        """(what, its terms, its value or None) of everything about the unit."""
+        """(label, terms, value or None) for each sum of the unit."""
         place = f"{self.layer},{self.unit}"
         return [
             (f"s_{place}", self.forward, self.s),
@@ -118,12 +118,12 @@ class Node:
 class Trace:
     """Every quantity of backpropagation, as `Network.trace` returns it.
 
-    Lists are indexed by the layer number of the derivation, 0 being the input.
+    Lists are indexed by layer; 0 is the input, as in the derivation.
 
     Attributes
     ----------
     activations : list of str
-        σ_i of each layer, entry 0 None; the last is the output activation.
+        The name of σ_i for each layer; entry 0 is None, the last is the output activation.
     loss_name : str
         The name of the loss.
     W, b : list of ndarray
@@ -132,8 +132,8 @@ class Trace:
         Pre-activations and activations of shape (n_samples, n_i). ``h[0]`` is X, ``s[0]`` None.
     dh, ds : list of ndarray
         ∂e/∂h_i and ∂e/∂s_i of each sample's own loss e, of shape (n_samples, n_i); entry 0
-        None. The last dh is infinite where an output has been rounded to a probability of 0 or
-        1 that the target does not agree with.
+        None. The last dh is infinite where an output was rounded to a probability of 0 or 1
+        that contradicts the target.
     dW, db : list of ndarray
         The gradient of the mean loss, as `Network.loss_and_gradient` returns it; entry 0 None.
     e : ndarray of shape (n_samples,)
@@ -141,10 +141,10 @@ class Trace:
     loss : float
         Their mean.
     y : ndarray of shape (n_samples, n_m)
-        The targets; labels as rows with a 1.
+        The targets; labels are one-hot rows.
     """
 
-    # Entry 0 is None; `| Any` stands for that and spares a check at each use.
+    # Entry 0 is None. `| Any` covers it without requiring a check at each use.
     activations: list[str | Any]
     loss_name: str
     W: list[Floats | Any]
@@ -222,7 +222,7 @@ class Trace:
         Returns
         -------
         Equations
-            Prints as text; ``latex`` has them for LaTeX, which notebooks show by themselves.
+            Prints as text. ``latex`` holds the LaTeX source, which notebooks render.
         """
         node = self.node(i, j, sample)
         target = float(self.y[node.sample, j]) if i == len(self.W) - 1 else None
@@ -271,12 +271,12 @@ class Trace:
         for k in range(len(W)):
             factors = (float(W[k]), float(slope[k]), float(dh[k]))
             name = f"w{n}_{j},{k} σ'(s_{i + 1},{k}) ∂e/∂h_{i + 1},{k}"
-            # From ∂e/∂s, which is finite where (6) is not.
+            # Computed from ∂e/∂s, which stays finite where equation (6) does not.
             terms.append(Term(name, factors, float(W[k] * self.ds[i + 1][r, k])))
         return terms
 
     def _place(self, i, j, sample):
-        """Layer, unit and sample, checked."""
+        """Check layer, unit and sample."""
         m = len(self.W) - 1
         i = checks.whole_number("the layer i", i)
         if i > m:
@@ -291,7 +291,7 @@ class Trace:
         return i, j, sample
 
     def _table(self):
-        """The rows of an overview: for each layer, the root mean square of each quantity."""
+        """Rows of an overview table: the root mean square of each quantity by layer."""
         header = ["layer", "units", "activation", "s", "h", "∂e/∂h", "∂e/∂s", "∇W", "∇b"]
         rows = [["0", str(self.h[0].shape[1]), "input", "", _size(self.h[0]), "", "", "", ""]]
         for i in range(1, len(self.W)):
@@ -335,9 +335,9 @@ def _size(array):
 
 
 def output_errors(loss, h, y, ds):
-    """∂e/∂h_m, equation (6) and its like, from the output, the targets and ∂e/∂s_m."""
+    """∂e/∂h_m, equation (6) for any loss, from the output, the targets and ∂e/∂s_m."""
     with np.errstate(all="ignore"):
-        # A term whose target is 0 is not there, whatever h is.
+        # A term with target 0 vanishes, whatever h is.
         of_ones = np.where(y == 0, 0, y / h)
         if loss == "log_loss":
             return np.where(y == 1, 0, (1 - y) / (1 - h)) - of_ones

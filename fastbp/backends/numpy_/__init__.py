@@ -1,7 +1,7 @@
 """The reference: backpropagation in plain NumPy, written to be obviously right.
 
-It defines what the compiled backends have to compute, equation by equation, in the notation
-of docs/mathematics.md, and makes no attempt at speed. See interface.py for the arguments.
+It defines the results of the compiled backends, equation by equation, in the notation of
+docs/mathematics.md. It is not optimised for speed. See interface.py for the arguments.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from ... import spec
 from ...layout import ACTIVATION, DROPOUT, SIZE, activation, views
 from .elementwise import ACTIVATIONS, identity, sigmoid
 
-# What is added to a norm before dividing by it, as PyTorch does.
+# Added to a norm before dividing by it, as in PyTorch.
 NORM_OFFSET = 1e-6
 
 name = "numpy"
@@ -22,7 +22,7 @@ teams = False
 
 
 def describe():
-    """What would compute, in a few words."""
+    """A short description of this backend."""
     return f"NumPy {np.__version__}, the reference"
 
 
@@ -30,8 +30,8 @@ def finite(array):
     return bool(np.isfinite(array).all())
 
 
-# Losses: output activation, each sample's loss e and its delta ∂e/∂s, from pre-activations s
-# and targets y of shape (n, n_m), and the loss's parameter. Losses sum over the outputs.
+# Losses: from pre-activations s and targets y of shape (n, n_m), and the loss's parameter, to
+# each sample's loss e and its delta ∂e/∂s. Losses sum over the outputs.
 
 
 def log_loss(s, y, least):
@@ -99,7 +99,7 @@ LOSSES: dict[int, tuple[Callable, Callable]] = {
 
 
 def custom(function, s, y):
-    """What the C function at that address makes of s and y, see interface.py."""
+    """e and ∂e/∂s from the C function at an address, see interface.py."""
     real = ctypes.POINTER(ctypes.c_float if s.dtype == np.float32 else ctypes.c_double)
     kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, real, real, real)
     arrays = s, y, unwritten = np.array(s, order="C"), np.array(y, order="C"), np.ones(1, s.dtype)
@@ -117,16 +117,16 @@ def _output(loss, s):
     return s if loss == spec.CUSTOM else LOSSES[loss][1](s)
 
 
-# Optimisers: see optimizers.py for the rules and their sources.
+# Optimisers: optimizers.py has the update rules and their sources.
 
 
 def settled(v):
-    """v, but 0 where it is smaller than spec.SMALLEST: too little to matter."""
+    """v with negligible values, below spec.SMALLEST, set to 0."""
     return np.where(np.abs(v) < spec.SMALLEST, 0, v)
 
 
 def update(optimizer, hyper, rate, counters, w, g, state, weight_decay):
-    """One step on one array of weights, in place; `state` lists the arrays of its slots."""
+    """One step on one array of weights, in place; `state` lists its slot arrays."""
     _, a, b, epsilon, _, epsilon_hat = (float(value) for value in hyper)
     if optimizer == spec.SGD:
         w -= rate * g
@@ -166,8 +166,8 @@ def update(optimizer, hyper, rate, counters, w, g, state, weight_decay):
 def step(optimizer, hyper, rate, counters, layers, slots, learning):
     """One step of all layers in the list `learning`, in place.
 
-    `layers` has the `views` of parameters and gradient, (weights, biases, dW, db), and `slots`
-    those of each slot of the state.
+    `layers` holds the `views` of parameters and gradient, (weights, biases, dW, db); `slots`
+    holds the views of each state array.
     """
     weights, biases, dW, db = layers
     counters[0] += 1
@@ -192,9 +192,9 @@ def mix(x):
 
 @np.errstate(over="ignore")  # 32-bit products wrap around
 def dropout_factors(plan, seed, step, n, dtype):
-    """By layer, what dropout multiplies the activations of a batch of n rows by.
+    """By layer, the factors by which dropout multiplies the activations of a batch of n rows.
 
-    That is 1 / (1 - rate) or 0, by a random number of seed, step, layer, row and unit.
+    A factor is 1 / (1 - rate) or 0. The random number depends on seed, step, layer, row and unit.
     """
     low, high, step = (np.uint32(x & 0xFFFFFFFF) for x in (seed, seed >> 32, step))
     key = mix(mix(low ^ mix(step)) ^ high)
@@ -211,7 +211,7 @@ def dropout_factors(plan, seed, step, n, dtype):
 def forward(plan, parameters, X, factors):
     """Pre-activations, activations, and activations as the next layer gets them.
 
-    Three lists by layer, index 0 is the input. `factors` are those of dropout, 1 for none.
+    Three lists by layer; index 0 is the input. `factors` are the dropout factors, 1 for none.
     """
     weights, biases = views(plan, parameters)
     s, h, out = [None], [X], [X * factors[0]]
@@ -223,7 +223,7 @@ def forward(plan, parameters, X, factors):
 
 
 def backward(plan, parameters, s, h, out, factors, ds, gradient):
-    """From ∂e/∂s of the output layer to the gradient of all weights; overwrites `gradient`."""
+    """Compute the gradient of all weights from the output's ∂e/∂s; overwrite `gradient`."""
     weights, _ = views(plan, parameters)
     dW, db = views(plan, gradient)
     for i in range(len(weights), 0, -1):
@@ -245,7 +245,7 @@ def predict(plan, loss, parameters, X, block, workspace, out):
 
 
 def _dense(labels, targets, width, dtype):
-    """Targets of shape (n, n_m), from labels if those are given."""
+    """Targets of shape (n, n_m), from labels if given."""
     return np.eye(width, dtype=dtype)[labels] if labels.size else targets
 
 
@@ -264,7 +264,7 @@ def _gradient(plan, loss, loss_parameter, function, parameters, X, y, w, gradien
     ds = (ds * share[:, None]).astype(X.dtype, copy=False)
     e = w * e
     left_out = w == 0
-    if left_out.any():  # rows that may have overflowed: 0 * inf is NaN
+    if left_out.any():  # these rows may have overflowed, and 0 * inf is NaN
         for array in (e, ds, *s[1:], *h[1:], *out):
             array[left_out] = 0
     if gradient.size:
@@ -357,7 +357,7 @@ def _penalty(rules, weights):
 
 
 def _clip(gradients, norm):
-    """Scale the gradient down to a norm, in place."""
+    """Scale the gradient down to at most a norm, in place."""
     total = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in gradients))
     if total + NORM_OFFSET > norm:
         for g in gradients:

@@ -1,4 +1,4 @@
-"""Activations of the reference: each h = σ(s) with its derivative σ'(s) below it."""
+"""Activations of the reference: each h = σ(s), followed by its derivative σ'(s)."""
 
 import math
 
@@ -71,7 +71,7 @@ def silu_derivative(s, h):
 
 
 def gelu(s):
-    """s Φ(s) with the normal distribution function Φ (the exact form, not the tanh one)."""
+    """s Φ(s) with the normal distribution function Φ (exact, not the tanh approximation)."""
     return s * _normal_cdf(s)
 
 
