@@ -1,5 +1,6 @@
 """Compilers' options that change arithmetic: the exported C keeps its bits, or is refused."""
 
+import platform
 import re
 import shutil
 import subprocess
@@ -46,7 +47,6 @@ OF_GCC = [
 ]
 OF_CLANG = [
     "-fapprox-func",
-    "-fno-honor-nans",
     "-ffp-model=fast",
     "-ffp-model=precise",
     "-ffp-eval-method=double",
@@ -157,7 +157,9 @@ def test_same_bits_or_no_object_file(compiler, exported, expected):
         errors = kept(compiler, options, exported, expected)
         if gcc:
             assert "compile without -ffast-math, -Ofast, and parts of it" in errors, options
-    for options in [*UNTOLD, *(OF_GCC if gcc else OF_CLANG)]:
+    # Clang before 15 cannot turn this one off on AArch64 (docs/exchange.md).
+    nans = ["-fno-honor-nans"] if platform.machine() == "x86_64" else []
+    for options in [*UNTOLD, *(OF_GCC if gcc else [*OF_CLANG, *nans])]:
         errors = kept(compiler, options, exported, expected)
         assert errors is True or not gcc, errors
 
