@@ -1,8 +1,8 @@
-# Dropout: which units training leaves out of a step.
+# Dropout: the units that training drops in a step.
 #
-# The random numbers are a function of the seed, the step, the layer, the row of the batch and
-# the unit, so they do not depend on threads, blocks or the vector width, and the passes forward
-# and back compute the same ones. The twin of fastbp/backends/numba_/dropout.py.
+# A random number is a function of the seed, the step, the layer, the row of the batch and the
+# unit. It does not depend on threads, blocks or the vector width, and the forward and backward
+# passes compute the same numbers. The twin of fastbp/backends/numba_/dropout.py.
 
 from libc.stdint cimport int64_t, uint32_t
 
@@ -12,7 +12,7 @@ cdef extern from "dropout.h" nogil:
 
 
 cdef uint32_t step_key(int64_t seed, Py_ssize_t steps) noexcept nogil:
-    """What a step's random numbers start from; `seed` has 63 bits."""
+    """The key of a step's random numbers; `seed` has 63 bits."""
     return mix(mix(<uint32_t>seed ^ mix(<uint32_t>steps)) ^ <uint32_t>(seed >> 32))
 
 
@@ -22,8 +22,8 @@ cdef void drop(
 ) noexcept nogil:
     """target = source / (1 - rate) where a unit is kept, else 0.
 
-    `step` is the step's key, `first` the first row's number in the batch, the rate is
-    threshold / 2**32; n is a whole number of vectors, target may be source.
+    `step` is the step's key, `first` is the first row's number in the batch, and the rate is
+    threshold / 2**32. n is a multiple of the vector length; target may be source.
     """
     cdef Py_ssize_t r, j
     cdef uint32_t key, of_layer = mix(step ^ <uint32_t>layer)

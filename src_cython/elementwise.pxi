@@ -1,4 +1,4 @@
-# Activations: each h = σ(s) with its derivative σ'(s) below it, on vectors.
+# Activations on vectors: each h = σ(s), followed by its derivative σ'(s).
 #
 # The twin of fastbp/backends/numba_/elementwise.py.
 
@@ -68,7 +68,7 @@ cdef inline vec gelu_derivative(vec s, vec h) noexcept nogil:
 
 
 cdef void activate(Py_ssize_t code, const real *s, real *h, Py_ssize_t n) noexcept nogil:
-    """h[:n] = σ(s[:n]); n is a whole number of vectors, h may be s."""
+    """h[:n] = σ(s[:n]); n is a multiple of the vector length, h may be s."""
     cdef Py_ssize_t i
     check(s, n)
     check(h, n)
@@ -102,7 +102,7 @@ cdef void activate(Py_ssize_t code, const real *s, real *h, Py_ssize_t n) noexce
 cdef void multiply_by_derivative(
     Py_ssize_t code, const real *s, const real *h, real *d, Py_ssize_t n
 ) noexcept nogil:
-    """d[:n] *= σ'(s[:n]): turns ∂e/∂h into ∂e/∂s."""
+    """d[:n] *= σ'(s[:n]), which turns ∂e/∂h into ∂e/∂s."""
     cdef Py_ssize_t i
     check(s, n)
     check(h, n)

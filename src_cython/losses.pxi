@@ -1,9 +1,9 @@
 # Losses with their output activations: a sample's loss e and its delta ∂e/∂s.
 #
-# All but cross_entropy treat each output by itself; what they make of padding is not used.
+# All but cross_entropy treat each output by itself; their results for padding are not used.
 # The twin of fastbp/backends/numba_/losses.py.
 
-# What a user's loss is called as, see `function` in fastbp/backends/interface.py.
+# The signature of a user's loss, see `function` in fastbp/backends/interface.py.
 from libc.stdint cimport int64_t
 
 ctypedef void (*LossFunction)(
@@ -14,7 +14,7 @@ ctypedef void (*LossFunction)(
 cdef void pointwise(
     Py_ssize_t loss, double parameter, real *s, real *y, Py_ssize_t n
 ) noexcept nogil:
-    """From pre-activations s[:n] and targets y[:n] to deltas (in s) and losses (in y)."""
+    """Replace pre-activations s[:n] by deltas, and targets y[:n] by losses."""
     cdef Py_ssize_t i
     cdef vec x, t, zero = splat(0.0), u, h, d, upper, high, low, linear_part, y_log_y
     cdef vec above, below, slope, p, least, most
@@ -84,7 +84,7 @@ cdef void exp_rows(
     const real *s, real *h, real *top, real *total, Py_ssize_t rows, Py_ssize_t n,
     Py_ssize_t stride
 ) noexcept nogil:
-    """h = exp(s - max s), and the rows' maxima and sums."""
+    """h = exp(s - max s), with the maximum and the sum of each row in `top` and `total`."""
     cdef Py_ssize_t r, j
     cdef vec v, largest, sum
     check(s, rows * stride)
@@ -106,7 +106,7 @@ cdef void cross_entropy(
     double parameter, real *losses, const real *targets, real *total, const real *shares,
     Py_ssize_t rows
 ) noexcept nogil:
-    """Turn Σ y (max - s), Σ y and Σ exp(s - max) into losses, and the last into share / sum.
+    """Turn Σ y (max - s) into losses, given Σ y; replace the sum Σ exp(s - max) by share / sum.
 
     e = Σ y (ln Σ exp(s - max) - (s - max)), h = exp(s - max) / Σ exp(s - max).
     """
@@ -124,7 +124,7 @@ cdef void cross_entropy(
 cdef void scale_rows(
     real *h, const real *factor, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride
 ) noexcept nogil:
-    """Multiply each row by its factor; n is the rows' length."""
+    """Multiply each row of n numbers by its factor."""
     cdef Py_ssize_t r, j
     cdef vec f
     for r in range(rows):
@@ -137,7 +137,7 @@ cdef void output_activation(
     Py_ssize_t loss, real *s, real *top, real *total, Py_ssize_t rows, Py_ssize_t n,
     Py_ssize_t stride
 ) noexcept nogil:
-    """Turn rows of pre-activations into the network's output; `top` and `total` are scratch."""
+    """Replace rows of pre-activations by the network's output; `top`, `total` are scratch space."""
     cdef Py_ssize_t i, r
     if loss == LOG_LOSS:
         for i from 0 <= i < rows * stride by FBP_LANES:

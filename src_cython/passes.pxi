@@ -1,37 +1,37 @@
 # The passes of backpropagation over a block of rows, layer by layer.
 #
-# A Net is the network with the memory to run it in, a Data the samples. Layer i's arrays lie in
-# the workspace where the plan says (see fastbp/layout.py). The twin of
+# A Net is the network and its working memory; a Data is the samples. The plan gives the offsets
+# of layer i's arrays in the workspace (see fastbp/layout.py). The twin of
 # fastbp/backends/numba_/passes.py.
 
 from libc.stdint cimport int64_t
 
-# The network, the memory to run it in, the team of threads that does, and the rows of a block
-# that are this thread's own.
+# The network, its working memory, the team of threads, and this thread's own rows in the block:
+# `rows` of them from `first` on.
 cdef struct Net:
     const int64_t *plan
     Py_ssize_t m  # number of layers
-    Py_ssize_t lowest  # layer that learns
+    Py_ssize_t lowest  # the lowest layer that learns
     Py_ssize_t loss
     double loss_parameter
     LossFunction function
     real *parameters
     Py_ssize_t block
     real *workspace
-    int64_t *team  # what its members share, see team.h
+    int64_t *team  # the team's shared array, see team.h
     Py_ssize_t threads
     Py_ssize_t rank
-    uint32_t key  # what the step's random numbers start from
-    Py_ssize_t start  # the block's place in the batch
+    uint32_t key  # of the step's random numbers
+    Py_ssize_t start  # the block's first row in the batch
     Py_ssize_t first
     Py_ssize_t rows
 
-# What a thread does is shared out in units of as many rows; whole vectors, so that none writes
-# to a vector of another one.
+# Threads get shares of multiples of UNIT rows. UNIT rows are whole vectors, so no two threads
+# write to the same vector.
 cdef enum:
     UNIT = 16
 
-# The samples. Labels, weights and an order that are not there are NULL.
+# The samples. Missing labels, weights and orders are NULL.
 cdef struct Data:
     const real *X
     const int64_t *labels
@@ -46,29 +46,29 @@ cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
 
 
 cdef inline Py_ssize_t share_start(Net *net, Py_ssize_t n, Py_ssize_t rank) noexcept nogil:
-    """Where the share of thread `rank` in n rows starts, and that of the one before it ends."""
+    """The first row of thread `rank`'s share of n rows; the share before it ends there."""
     return min(n, (n + UNIT - 1) // UNIT * rank // net.threads * UNIT)
 
 
 cdef void take_rows(Net *net, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
-    """Make a share of the `rows` of a block this thread's own."""
+    """Set this thread's own rows to its share of a block's `rows`."""
     net.start = start
     net.first = share_start(net, rows, net.rank)
     net.rows = share_start(net, rows, net.rank + 1) - net.first
 
 
 cdef inline real *of_block(Net *net, Py_ssize_t i, Py_ssize_t column) noexcept nogil:
-    """Layer i's H, S or DS of the block."""
+    """The block's rows of layer i's H, S or DS."""
     return net.workspace + net.block * net.plan[i * COLUMNS + column]
 
 
 cdef inline real *of_own(Net *net, Py_ssize_t i, Py_ssize_t column) noexcept nogil:
-    """Layer i's H, S or DS of the block, from the first own row on."""
+    """The block's rows of layer i's H, S or DS, from the first own row on."""
     return of_block(net, i, column) + net.first * net.plan[i * COLUMNS + STRIDE]
 
 
 cdef inline bint single_output(Net *net, Py_ssize_t i) noexcept nogil:
-    """Whether layer i is an output layer of one unit, which is laid out lying down."""
+    """Whether layer i is a single output, which is laid out as a row."""
     return net.plan[i * COLUMNS + STRIDE] == 1
 
 
@@ -78,19 +78,19 @@ cdef inline real *target_rows(Net *net) noexcept nogil:
     return net.workspace + net.block * (last[DS] + max(last[STRIDE], FBP_LANES))
 
 
-# What these arrays hold: w e, w / Σ w, and for softmax max s and Σ exp(s - max).
+# The arrays of `per_row`: w e, w / Σ w, and for softmax max s and Σ exp(s - max).
 cdef enum:
     LOSSES, SHARES, TOPS, TOTALS
 
 
 cdef inline real *per_row(Net *net, Py_ssize_t which) noexcept nogil:
-    """One of four arrays with a number for each row of the block."""
+    """One of four arrays with one number per row of the block."""
     cdef Py_ssize_t outputs = max(net.plan[net.m * COLUMNS + STRIDE], FBP_LANES)
     return target_rows(net) + net.block * outputs + which * padded(net.block)
 
 
 cdef inline real *unit(Net *net) noexcept nogil:
-    """The unit that is always 1, whose weights are the biases, in a vector of zeros."""
+    """The constant input 1 of the biases, zero-padded to a vector."""
     return per_row(net, 4)
 
 
@@ -100,7 +100,7 @@ cdef inline real *zero_row(Net *net) noexcept nogil:
 
 
 cdef void drop_units(Net *net, Py_ssize_t i, const real *source, real *target) noexcept nogil:
-    """Leave out units of layer i, own rows; `source` and `target` are laid out like h_i."""
+    """Drop units of layer i in own rows; `source` and `target` are laid out like h_i."""
     cdef const int64_t *here = net.plan + i * COLUMNS
     drop(
         source, target, net.key, i, net.start + net.first, net.rows, padded(here[SIZE]),
@@ -109,7 +109,7 @@ cdef void drop_units(Net *net, Py_ssize_t i, const real *source, real *target) n
 
 
 cdef void set_constants(Net *net) noexcept nogil:
-    """Write the one and the zeros."""
+    """Write the input of the biases and the row of zeros."""
     cdef real *zeros = zero_row(net)
     cdef Py_ssize_t i, j, widest = 0
     for i in range(net.m + 1):
@@ -126,7 +126,7 @@ cdef void transpose_rows(
 ) noexcept nogil:
     """Copy the weight rows first..last - 1 of layer i into columns of the transposed copy.
 
-    `first` is a whole number of vectors.
+    `first` is a multiple of the vector length.
     """
     cdef const int64_t *here = net.plan + i * COLUMNS
     cdef Py_ssize_t n_out = here[SIZE], stride = here[STRIDE]
@@ -146,7 +146,7 @@ cdef void transpose_rows(
 
 
 cdef void transpose(Net *net, real *transposed) noexcept nogil:
-    """Copy all weights that deltas are passed back through, this thread's share of rows."""
+    """Copy this thread's share of the weight rows that deltas are passed back through."""
     cdef Py_ssize_t i, n_in
     for i in range(2, net.m + 1):
         if not single_output(net, i):
@@ -158,11 +158,11 @@ cdef void transpose(Net *net, real *transposed) noexcept nogil:
 
 
 cdef inline Py_ssize_t row_of(Data *data, Py_ssize_t i) noexcept nogil:
-    """The number of the sample that comes i-th."""
+    """The number of the i-th sample in the order."""
     return data.order[i] if data.order != NULL else i
 
 
-# How many rows before its turn a sample is fetched into the cache.
+# Samples are prefetched into the cache this many rows ahead.
 cdef enum:
     AHEAD = 4
 
@@ -170,10 +170,11 @@ cdef enum:
 cdef const real *gather(
     Net *net, Data *data, Py_ssize_t start, Py_ssize_t *stride
 ) noexcept nogil:
-    """The block's samples, from number `start` of the order on, and the stride between them.
+    """The block's samples, from position `start` of the order on, and the stride between them.
 
-    They are copied into the workspace as padded rows (own rows only), or in natural order used
-    in place, without dropout; but the weights of a single output are multiplied by whole vectors.
+    In natural order and without dropout, samples are used in place. Otherwise own rows are copied
+    into the workspace as padded rows, and also if layer 1 is a single output, since `dot` reads
+    whole vectors.
     """
     cdef Py_ssize_t n_in = net.plan[SIZE], r, j
     cdef Py_ssize_t last = start + net.first + net.rows
@@ -205,8 +206,8 @@ cdef const real *gather(
 cdef inline void put(real *p, Py_ssize_t i, Py_ssize_t n, real x) noexcept nogil:
     """p[i] = x, one of n numbers that will be read as vectors.
 
-    A single one is written as a vector: processors wait with a vector that is read right after
-    a part of it was written.
+    A single number is written as a whole vector. Otherwise, reading the vector right after
+    writing a part of it would stall the processor.
     """
     if n == 1:
         store(p, 0, splat(x))
@@ -224,9 +225,9 @@ cdef inline real dot(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
 
 
 cdef void forward(Net *net, const real *h, Py_ssize_t stride_in) noexcept nogil:
-    """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m; the output is left at s_m.
+    """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m, except for σ_m.
 
-    `h` and `stride_in` are those of the block's input.
+    `h` is the block's input, with rows `stride_in` apart.
     """
     cdef Py_ssize_t i, r, stride, n_in = net.plan[SIZE]
     cdef const int64_t *here
@@ -259,9 +260,9 @@ cdef void forward(Net *net, const real *h, Py_ssize_t stride_in) noexcept nogil:
 cdef void output_deltas(
     Net *net, Data *data, Py_ssize_t start, double total
 ) noexcept nogil:
-    """For own rows, w e to the block's losses and ∂e/∂s_m w / `total` to ds_m.
+    """For own rows, write w e to the block's losses and ∂e/∂s_m w / `total` to ds_m.
 
-    `start` is where the block starts in the order.
+    `start` is the block's position in the order.
     """
     cdef const int64_t *here = net.plan + net.m * COLUMNS
     cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], rows = net.rows, r, j, row
@@ -340,9 +341,9 @@ cdef void output_deltas(
 
 
 cdef void leave_out(Net *net, Py_ssize_t r) noexcept nogil:
-    """Let the r-th own row add nothing to loss and gradient, even if its numbers overflowed.
+    """Exclude the r-th own row from loss and gradient, even if its numbers overflowed.
 
-    0 * inf is NaN, so all that is multiplied later on becomes 0.
+    0 * inf is NaN, so every value that is multiplied later is set to 0.
     """
     cdef Py_ssize_t i
     per_row(net, LOSSES)[net.first + r] = 0.0
@@ -370,7 +371,7 @@ cdef void sum_outputs(
     const real *delta, const real *e, real *d, real *losses, const real *shares,
     Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride
 ) noexcept nogil:
-    """d = share * delta, and the rows' sums of e; padding is left out."""
+    """d = share * delta, and the sums of e over each row, without padding."""
     cdef Py_ssize_t r, j
     cdef vec sum, share
     for r in range(rows):
@@ -384,7 +385,7 @@ cdef void sum_outputs(
 cdef void pass_back(
     Net *net, Py_ssize_t i, const real *transposed, real *target
 ) noexcept nogil:
-    """∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ, own rows, to `target`, which is laid out like h_{i-1}."""
+    """Write ∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ of own rows to `target`, laid out like h_{i-1}."""
     cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
     cdef const int64_t *here = net.plan + i * COLUMNS
     cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE], stride_in = above[STRIDE]
@@ -398,7 +399,7 @@ cdef void pass_back(
 
 
 cdef void backward(Net *net, const real *transposed) noexcept nogil:
-    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) as far down as layers learn, own rows."""
+    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) of own rows, down to the lowest learning layer."""
     cdef Py_ssize_t i
     cdef const int64_t *above
     for i in range(net.m, net.lowest, -1):
@@ -416,10 +417,10 @@ cdef void weight_gradient(
     Net *net, Py_ssize_t i, const real *h, Py_ssize_t stride_in, Py_ssize_t rows,
     real *gradient, bint adding, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil:
-    """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1, of which row n_{i-1} is ∇b_i.
+    """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1; row n_{i-1} is ∇b_i.
 
-    The sums run over the block's `rows`, not only own ones. `h` and `stride_in` are those of
-    the network's input. `adding` continues the sums of earlier blocks of the batch.
+    The sums run over all `rows` of the block, not only own ones. `h` is the network's input,
+    with rows `stride_in` apart. `adding` continues the sums of earlier blocks of the batch.
     """
     cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
     cdef const int64_t *here = net.plan + i * COLUMNS
@@ -451,11 +452,11 @@ cdef void single_gradient(
     const real *h, Py_ssize_t stride_in, const real *d, Py_ssize_t rows, real *G,
     Py_ssize_t n_in, const real *one, const real *zeros, bint adding
 ) noexcept nogil:
-    """The gradient of a single output: a row of weights and a vector with the bias."""
+    """The gradient of a single output: a row of weights, then a vector with the bias."""
     cdef Py_ssize_t width = padded(n_in), last = width - FBP_LANES
     cdef const real *init = G if adding else <real *>zeros
     product(d, 0, 1, h, stride_in, init, 0, G, 0, 1, width, rows)
-    # h of padding need not be zero: sigmoid(0) is not.
+    # h need not be zero in the padding: sigmoid(0) is not.
     store(G, last, keep_first(load(G, last), n_in - last, 0.0))
     init = G + width if adding else <real *>zeros
     product(d, 0, 1, one, 0, init, 0, G + width, 0, 1, FBP_LANES, rows)
@@ -465,7 +466,7 @@ cdef void accumulate(
     Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, real *gradient,
     bint adding
 ) noexcept nogil:
-    """The gradient of all layers from a block's rows, this thread's share of weight rows."""
+    """This thread's share of the weight rows of all layers' gradients, from a block's rows."""
     cdef Py_ssize_t i, first, last
     for i in range(net.m, 0, -1):
         weight_rows(net, i, &first, &last)
@@ -476,8 +477,8 @@ cdef void accumulate(
 cdef void weight_rows(
     Net *net, Py_ssize_t i, Py_ssize_t *first, Py_ssize_t *last
 ) noexcept nogil:
-    """This thread's share of layer i's weight rows and the row of biases: first..last - 1."""
+    """This thread's share first..last - 1 of layer i's weight rows and its row of biases."""
     cdef Py_ssize_t n = net.plan[(i - 1) * COLUMNS + SIZE] + 1
     first[0], last[0] = share_start(net, n, net.rank), share_start(net, n, net.rank + 1)
-    if single_output(net, i):  # is not divided
+    if single_output(net, i):  # is not split
         first[0], last[0] = 0, n if net.rank == 0 else 0

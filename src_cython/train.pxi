@@ -1,17 +1,18 @@
-# The training loop and the other entry points: what a call of the backend runs.
+# The training loop and the other entry points of the backend.
 #
-# A step takes the rows of a batch through the network in blocks. Per block: forward through
-# all layers, loss and output delta, deltas back through all layers. Then, a few weight rows at
-# a time while they are hot: gradient over the rows, optimiser, transposed copy.
+# A step takes the rows of a batch through the network in blocks. Per block it computes the forward
+# pass, the losses and output deltas, and the backward pass of the deltas. Then, for a few weight
+# rows at a time while they are in the cache, it computes the gradient over the rows, applies the
+# optimiser and updates the transposed copy.
 #
-# Each thread of a team takes a share of the rows first and a share of the weight rows then, with
-# a barrier after each. Nothing is summed across threads, so their number changes no bit.
+# Each thread of a team takes a share of the rows and then a share of the weight rows, with a
+# barrier after each. No sum spans several threads, so their number changes no bit.
 #
 # See fastbp/backends/interface.py for the arguments. The twin of
 # fastbp/backends/numba_/train.py.
 
-# Weight rows whose gradient is computed, applied and transposed before the next ones; a
-# multiple of the tiles' heights and of a vector.
+# The number of weight rows whose gradient is computed, applied and transposed at a time; a
+# multiple of the tiles' heights and of the vector length.
 cdef enum:
     CHUNK = 48
 
@@ -19,14 +20,14 @@ from libc.math cimport isfinite
 
 cdef extern from *:
     """
-    /* Another thread may write to it at any time. */
+    /* Another thread may write to *p at any time. */
     #define fbp_read_once(p) (*(const volatile int64_t *)(p))
     """
     int64_t read_once "fbp_read_once"(const int64_t *p) nogil
 
-# The optimiser, its arrays and this step's pace; the table of rules and the factor of
-# penalties; the norm at which to clip and the array for that; the average and what it keeps.
-# Without clipping or averaging, those arrays are NULL.
+# The optimiser's hyper-parameters and state arrays, and this step's pace; the table of rules and
+# the factor of the penalties; the clipping norm and scratch array; the average and its decay.
+# Without clipping or averaging, their arrays are NULL.
 cdef struct Stepping:
     Py_ssize_t optimizer
     const double *hyper
@@ -44,7 +45,7 @@ cdef struct Stepping:
 
 
 cdef double weight_total(Data *data, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
-    """The sum of the weights of a batch."""
+    """The sum of a batch's sample weights."""
     cdef double total = 0.0
     cdef Py_ssize_t r
     if data.weight == NULL:
@@ -55,13 +56,13 @@ cdef double weight_total(Data *data, Py_ssize_t start, Py_ssize_t rows) noexcept
 
 
 cdef struct Losses:
-    # Running sums of the batch's losses by row number modulo 4; four, since one addition
-    # after another would be slow, and always by row, so that blocks make no difference.
+    # Running sums of the batch's losses by row number modulo 4. A single chain of additions would
+    # be slow; going by row number makes the result independent of the blocks.
     double part[4]
 
 
 cdef void add_losses(Losses *sums, const real *losses, Py_ssize_t rows) noexcept nogil:
-    """Add those of a block; all blocks but the last are a multiple of 4 rows."""
+    """Add a block's losses; all blocks but the last have a multiple of 4 rows."""
     cdef Py_ssize_t r, whole = rows // 4 * 4
     for r from 0 <= r < whole by 4:
         sums.part[0] += losses[r]
@@ -80,7 +81,7 @@ cdef void complete(
     Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, bint adding, real *gradient,
     Stepping *how
 ) noexcept nogil:
-    """Finish the batch's gradient with its last block, penalties included, and note its squares."""
+    """Finish the batch's gradient with its last block, add penalties, and sum its squares."""
     cdef Py_ssize_t i, n_in, stride, first, last, n, at
     cdef const int64_t *here
     cdef double l1, l2
@@ -103,9 +104,9 @@ cdef void apply(
     Net *net, Stepping *how, Py_ssize_t i, real *gradient, Py_ssize_t at, Py_ssize_t weights,
     Py_ssize_t biases, double factor
 ) noexcept nogil:
-    """Step layer i's parameters from `at` on: so many of weights and of biases behind them.
+    """Step layer i's parameters from `at` on: `weights` numbers of weights, then `biases`.
 
-    `factor` is that of clipping, for which the gradient has the penalties in it already.
+    `factor` is the clipping factor. With clipping, the gradient already includes the penalties.
     """
     cdef real *w = net.parameters + at
     cdef real *g = gradient + at
@@ -121,7 +122,7 @@ cdef void apply(
     elif l1 > 0.0:
         add_penalties(w, g, weights, l1, l2)
         l2 = 0.0
-    if l2 == 0.0 and decay == 0.0:  # weights and biases are treated alike
+    if l2 == 0.0 and decay == 0.0:  # weights and biases take the same step
         weights, biases = weights + biases, 0
     update(
         how.optimizer, how.hyper, how.pace, w, g, first, second, weights, l2, decay
@@ -143,7 +144,7 @@ cdef void step(
     cdef Py_ssize_t i, n_in, stride, start, first, last, end, of_weights
     cdef const int64_t *here
     cdef double factor = 1.0
-    if how.squares != NULL:  # clipping takes the whole gradient first
+    if how.squares != NULL:  # clipping needs the whole gradient first
         complete(net, h, stride_in, rows, adding, gradient, how)
         barrier(net.team, net.threads)
         factor = clip_factor(net, how.squares, how.clip_norm)
@@ -173,21 +174,21 @@ cdef void step(
 
 
 cdef bint run_finite(const real *numbers, Py_ssize_t n) noexcept nogil:
-    """Whether there is neither NaN nor an infinity."""
+    """Whether all numbers are finite."""
     cdef vec rest = splat(0.0), v
     cdef real last = 0.0
     cdef Py_ssize_t i, whole = n // FBP_LANES * FBP_LANES
     check(numbers, n)
     for i from 0 <= i < whole by FBP_LANES:
         v = load(numbers, i)
-        rest = rest + (v - v)  # 0, or NaN, which stays
+        rest = rest + (v - v)  # 0 if finite, else NaN, which persists
     for i in range(whole, n):
         last += numbers[i] - numbers[i]
     return sum_lanes(rest) + last == 0.0
 
 
 cdef bint has_dropout(Net *net) noexcept nogil:
-    """Whether any layer has."""
+    """Whether any layer has dropout."""
     cdef Py_ssize_t i
     for i in range(net.m):
         if net.plan[i * COLUMNS + DROPOUT] != 0:
@@ -220,7 +221,7 @@ cdef double run_loss_and_gradient(
     Net *net, Data *data, Py_ssize_t n_samples, real *transposed, real *gradient,
     const int64_t *stop
 ) noexcept nogil:
-    """The mean loss; fills `gradient` unless that is NULL."""
+    """Return the mean loss; fill `gradient` unless it is NULL."""
     cdef double total = weight_total(data, 0, n_samples)
     cdef Losses sums = Losses([0.0, 0.0, 0.0, 0.0])
     cdef Py_ssize_t start, stride

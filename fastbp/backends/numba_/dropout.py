@@ -1,8 +1,8 @@
-"""Dropout: which units training leaves out of a step.
+"""Dropout: the units that training drops in a step.
 
-The random numbers are a function of the seed, the step, the layer, the row of the batch and
-the unit, so they do not depend on threads, blocks or the vector width, and the passes forward
-and back compute the same ones. The twin of this file is ``src_cython/dropout.pxi``; the
+A random number is a function of the seed, the step, the layer, the row of the batch and the
+unit. It does not depend on threads, blocks or the vector width, and the forward and backward
+passes compute the same numbers. The twin of this file is ``src_cython/dropout.pxi``; the
 reference is ``numpy_``.
 """
 
@@ -15,8 +15,8 @@ from ._jit import REALS, Piece, inner
 from .simd import lanes, load, splat, store
 
 WORD = 0xFFFFFFFF
-# The steps of 32-bit random numbers (2**32 over the golden ratio), and the factors by which
-# their bits are mixed (Chris Wellons' lowbias32).
+# The increment of the 32-bit random numbers (2**32 over the golden ratio), and the factors that
+# mix their bits (Chris Wellons' lowbias32).
 GOLDEN, MIX_1, MIX_2 = 0x9E3779B9, 0x7FEB352D, 0x846CA68B
 
 if config.DISABLE_JIT:
@@ -32,8 +32,11 @@ else:
 
     @intrinsic
     def keep_random(typingctx, v, key, first, threshold):
-        """v where a random number, made from `key` and the lane's number, first, first + 1, ...,
-        is at least `threshold`, else 0. Keys and random numbers have 32 bits; as in `mix`."""
+        """v where a random number is at least `threshold`, else 0.
+
+        The random number depends on `key` and on the lane's number, first, first + 1, ... Both
+        have 32 bits, as in `mix`.
+        """
 
         def codegen(context, builder, signature, args):
             tool = _Ir(builder, v)
@@ -64,7 +67,7 @@ else:
 
 @inner
 def mix(x):
-    """A number of 32 bits with all bits mixed."""
+    """A 32-bit number with all bits mixed."""
     x = ((x ^ (x >> 16)) * MIX_1) & WORD
     x = ((x ^ (x >> 15)) * MIX_2) & WORD
     return x ^ (x >> 16)
@@ -72,15 +75,15 @@ def mix(x):
 
 @inner
 def step_key(seed, steps):
-    """What a step's random numbers start from; `seed` has 63 bits."""
+    """The key of a step's random numbers; `seed` has 63 bits."""
     return mix(mix((seed & WORD) ^ mix(steps & WORD)) ^ (seed >> 32))
 
 
 def drop(source, target, step, layer, first, rows, n, stride, threshold):
     """target = source / (1 - rate) where a unit is kept, else 0.
 
-    `step` is the step's key, `first` the first row's number in the batch, the rate is
-    threshold / 2**32; n is a whole number of vectors, target may be source.
+    `step` is the step's key, `first` is the first row's number in the batch, and the rate is
+    threshold / 2**32. n is a multiple of the vector length; target may be source.
     """
     scale = splat(target, 1.0 / (1.0 - threshold * 2.0**-32))
     of_layer = mix(step ^ layer)

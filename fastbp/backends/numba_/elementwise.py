@@ -1,4 +1,4 @@
-"""Activations: each h = σ(s) with its derivative σ'(s) below it, on vectors.
+"""Activations on vectors: each h = σ(s), followed by its derivative σ'(s).
 
 The twin of this file is ``src_cython/elementwise.pxi``; the reference is ``numpy_``.
 """
@@ -86,15 +86,15 @@ def gelu_derivative(s, h):
 
 
 def _pieces(value, derivative):
-    """σ and σ' over many units, as pieces."""
+    """σ and σ' over arrays of units, as pieces."""
 
     def activate(s, h, n):
-        """h[:n] = σ(s[:n]); n is a whole number of vectors, h may be s."""
+        """h[:n] = σ(s[:n]); n is a multiple of the vector length, h may be s."""
         for i in range(0, n, lanes(h)):
             store(h, i, value(load(s, i)))
 
     def multiply_by_derivative(s, h, d, n):
-        """d[:n] *= σ'(s[:n]): turns ∂e/∂h into ∂e/∂s."""
+        """d[:n] *= σ'(s[:n]), which turns ∂e/∂h into ∂e/∂s."""
         for i in range(0, n, lanes(h)):
             store(d, i, load(d, i) * derivative(load(s, i), load(h, i)))
 
@@ -106,7 +106,7 @@ def _pieces(value, derivative):
     )
 
 
-# All but identity, with which h is s.
+# All activations but identity, for which h is s.
 ACTIVATIONS = {
     spec.SIGMOID: _pieces(sigmoid, sigmoid_derivative),
     spec.TANH: _pieces(tanh, tanh_derivative),

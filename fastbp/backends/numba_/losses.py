@@ -1,6 +1,6 @@
 """Losses with their output activations: a sample's loss e and its delta ∂e/∂s.
 
-All but cross_entropy treat each output by itself; what they make of padding is not used.
+All but cross_entropy treat each output by itself; their results for padding are not used.
 The twin of this file is ``src_cython/losses.pxi``; the reference is ``numpy_``.
 """
 
@@ -26,12 +26,12 @@ from .simd import (
 )
 from .vmath import exp, log, log1p_unit, sigmoid
 
-# Losses that treat each output by itself: from pre-activations s[:n] and targets y[:n] to deltas
-# (in s) and losses (in y); n is a whole number of vectors.
+# Losses that treat each output by itself: replace pre-activations s[:n] by deltas, and targets
+# y[:n] by losses. n is a multiple of the vector length.
 
 
 def log_loss(parameter, s, y, n):
-    """Where the parameter is positive, probabilities are clipped by it in what is reported."""
+    """A positive parameter clips the probabilities in the reported loss."""
     if parameter > 0.0:
         for i in range(0, n, lanes(s)):
             h, t = sigmoid(load(s, i)), load(y, i)
@@ -50,7 +50,7 @@ def log_loss(parameter, s, y, n):
 
 
 def squared_error(parameter, s, y, n):
-    """A positive parameter is a factor of what is reported."""
+    """A positive parameter is a factor of the reported loss."""
     half = 0.5 * (parameter if parameter > 0.0 else 1.0)
     for i in range(0, n, lanes(s)):
         d = load(s, i) - load(y, i)
@@ -106,7 +106,7 @@ def row_max(s, n):
 
 @inner
 def exp_rows(s, h, top, total, rows, n, stride):
-    """h = exp(s - max s), and the rows' maxima and sums."""
+    """h = exp(s - max s), with the maximum and the sum of each row in `top` and `total`."""
     for r in range(rows):
         largest = row_max(offset(s, r * stride), n)
         sum_of_row = splat(s, 0.0)
@@ -120,7 +120,7 @@ def exp_rows(s, h, top, total, rows, n, stride):
 
 @inner
 def scale_rows(h, factor, rows, n, stride):
-    """Multiply each row by its factor; n is the rows' length."""
+    """Multiply each row of n numbers by its factor."""
     for r in range(rows):
         f = splat(h, factor[r])
         for j in range(0, n, lanes(h)):
@@ -138,7 +138,7 @@ def cross_entropy(parameter, losses, targets, h, total, shares, rows, n, stride)
     """Turn Σ y (max - s) into losses and exp(s - max) into share * h.
 
     e = Σ y (ln Σ exp(s - max) - (s - max)), h = exp(s - max) / Σ exp(s - max). `targets` has Σ y;
-    `total` has Σ exp(s - max) and is used up.
+    `total` has Σ exp(s - max) and is overwritten.
     """
     largest = parameter if parameter > 0.0 else np.inf
     for r in range(0, rows, lanes(losses)):
@@ -150,8 +150,8 @@ def cross_entropy(parameter, losses, targets, h, total, shares, rows, n, stride)
     scale_rows(h, total, rows, n, stride)
 
 
-# Output activations: they turn rows of pre-activations into the network's output, in place; `top`
-# and `total` are scratch.
+# Output activations: replace rows of pre-activations by the network's output. `top` and `total`
+# are scratch space.
 
 
 def sigmoid_output(s, top, total, rows, n, stride):
@@ -191,7 +191,7 @@ BEGIN_SOFTMAX = Piece(begin_softmax, *[REALS] * 4, types.intp, types.intp, types
 CROSS_ENTROPY = Piece(
     cross_entropy, types.float64, *[REALS] * 5, types.intp, types.intp, types.intp
 )
-# All but those whose output is s.
+# All losses but those whose output is s.
 OUTPUTS = {
     spec.LOG_LOSS: _output(sigmoid_output),
     spec.POISSON: _output(exp_output),

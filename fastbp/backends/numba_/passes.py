@@ -1,7 +1,7 @@
 """The passes of backpropagation over a block of rows, layer by layer.
 
-A `Net` is the network with the memory to run it in, a `Data` the samples. Layer i's arrays lie
-in the workspace where the plan says (see ``fastbp/layout.py``). The twin of this file is
+A `Net` is the network and its working memory; a `Data` is the samples. The plan gives the
+offsets of layer i's arrays in the workspace (see ``fastbp/layout.py``). The twin of this file is
 ``src_cython/passes.pxi``; the reference is ``numpy_``.
 """
 
@@ -38,9 +38,10 @@ from .simd import (
 )
 from .tile import product, transpose_block
 
-# The network (m layers), its pieces, the lowest layer that learns, the memory to run it in, the
-# team of threads that does (what its members share, see team.py), what the step's random numbers
-# start from, the block's place in the batch, and the rows of the block that are this thread's own.
+# The network (m layers), its pieces and the lowest layer that learns; its working memory; the
+# shared array of the team of threads (see team.py) and its size; this thread's rank; the key of
+# the step's random numbers; the block's first row in the batch; and the thread's own rows in the
+# block, `rows` of them from `first` on.
 Net = namedtuple(
     "Net",
     "plan m pieces lowest loss loss_parameter function parameters block workspace team threads "
@@ -49,24 +50,24 @@ Net = namedtuple(
 # The samples. Without labels, weights or an order, those pointers are not read.
 Data = namedtuple("Data", "X labels targets weight order has_labels weighted ordered")
 
-# What the four arrays of `per_row` hold: w e, w / Σ w, and for softmax max s and Σ exp(s - max).
+# The arrays of `per_row`: w e, w / Σ w, and for softmax max s and Σ exp(s - max).
 LOSSES, SHARES, TOPS, TOTALS = range(4)
-# What a thread does is shared out in units of as many rows; whole vectors, so that none writes
-# to a vector of another one.
+# Threads get shares of multiples of UNIT rows. UNIT rows are whole vectors, so no two threads
+# write to the same vector.
 UNIT = 16
-# How many rows before its turn a sample is fetched into the cache.
+# Samples are prefetched into the cache this many rows ahead.
 AHEAD = 4
 
 
 @inner
 def share_start(net, n, rank):
-    """Where the share of thread `rank` in n rows starts, and that of the one before it ends."""
+    """The first row of thread `rank`'s share of n rows; the share before it ends there."""
     return min(n, (n + UNIT - 1) // UNIT * rank // net.threads * UNIT)
 
 
 @inner
 def take_rows(net, key, start, rows):
-    """The Net in which a share of the `rows` of a block is this thread's own."""
+    """The Net with this thread's own rows set to its share of a block's `rows`."""
     first = share_start(net, rows, net.rank)
     own = share_start(net, rows, net.rank + 1) - first
     return Net(
@@ -115,19 +116,19 @@ def padded(like, n):
 
 @inner
 def of_block(net, i, column):
-    """Layer i's H, S or DS of the block."""
+    """The block's rows of layer i's H, S or DS."""
     return offset(net.workspace, net.block * net.plan[i * COLUMNS + column])
 
 
 @inner
 def of_own(net, i, column):
-    """Layer i's H, S or DS of the block, from the first own row on."""
+    """The block's rows of layer i's H, S or DS, from the first own row on."""
     return offset(of_block(net, i, column), net.first * net.plan[i * COLUMNS + STRIDE])
 
 
 @inner
 def single_output(net, i):
-    """Whether layer i is an output layer of one unit, which is laid out lying down."""
+    """Whether layer i is a single output, which is laid out as a row."""
     return net.plan[i * COLUMNS + STRIDE] == 1
 
 
@@ -141,7 +142,7 @@ def target_rows(net):
 
 @inner
 def per_row(net, which):
-    """One of four arrays with a number for each row of the block."""
+    """One of four arrays with one number per row of the block."""
     outputs = max(net.plan[net.m * COLUMNS + STRIDE], lanes(net.workspace))
     rows = padded(net.workspace, net.block)
     return offset(target_rows(net), net.block * outputs + which * rows)
@@ -149,7 +150,7 @@ def per_row(net, which):
 
 @inner
 def unit(net):
-    """The unit that is always 1, whose weights are the biases, in a vector of zeros."""
+    """The constant input 1 of the biases, zero-padded to a vector."""
     return per_row(net, 4)
 
 
@@ -161,7 +162,7 @@ def zero_row(net):
 
 @inner
 def drop_units(net, i, source, target):
-    """Leave out units of layer i, own rows; `source` and `target` are laid out like h_i."""
+    """Drop units of layer i in own rows; `source` and `target` are laid out like h_i."""
     here = offset(net.plan, i * COLUMNS)
     n, start, threshold = padded(target, here[SIZE]), net.start + net.first, here[DROPOUT]
     call(
@@ -172,7 +173,7 @@ def drop_units(net, i, source, target):
 
 @inner
 def set_constants(net):
-    """Write the one and the zeros."""
+    """Write the input of the biases and the row of zeros."""
     one, zeros, widest = unit(net), zero_row(net), 0
     for i in range(net.m + 1):
         widest = max(widest, padded(zeros, net.plan[i * COLUMNS + SIZE]))
@@ -185,7 +186,7 @@ def set_constants(net):
 def transpose_rows(net, i, transposed, first, last):
     """Copy the weight rows first..last - 1 of layer i into columns of the transposed copy.
 
-    `first` is a whole number of vectors.
+    `first` is a multiple of the vector length.
     """
     here = offset(net.plan, i * COLUMNS)
     n_out, stride = here[SIZE], here[STRIDE]
@@ -207,7 +208,7 @@ def transpose_rows(net, i, transposed, first, last):
 
 @inner
 def transpose(net, transposed):
-    """Copy all weights that deltas are passed back through, this thread's share of rows."""
+    """Copy this thread's share of the weight rows that deltas are passed back through."""
     for i in range(2, net.m + 1):
         if not single_output(net, i):
             n_in = net.plan[(i - 1) * COLUMNS + SIZE]
@@ -217,16 +218,17 @@ def transpose(net, transposed):
 
 @inner
 def row_of(data, i):
-    """The number of the sample that comes i-th."""
+    """The number of the i-th sample in the order."""
     return data.order[i] if data.ordered else i
 
 
 @inner
 def gather(net, data, start):
-    """The block's samples, from number `start` of the order on, and the stride between them.
+    """The block's samples, from position `start` of the order on, and the stride between them.
 
-    They are copied into the workspace as padded rows (own rows only), or in natural order used
-    in place, without dropout; but the weights of a single output are multiplied by whole vectors.
+    In natural order and without dropout, samples are used in place. Otherwise own rows are copied
+    into the workspace as padded rows, and also if layer 1 is a single output, since `dot` reads
+    whole vectors.
     """
     n_in = net.plan[SIZE]
     h, stride = offset(data.X, start * n_in), n_in
@@ -252,8 +254,8 @@ def gather(net, data, start):
 def put(p, i, n, x):
     """p[i] = x, one of n numbers that will be read as vectors.
 
-    A single one is written as a vector: processors wait with a vector that is read right after
-    a part of it was written.
+    A single number is written as a whole vector. Otherwise, reading the vector right after
+    writing a part of it would stall the processor.
     """
     if n == 1:
         store(p, 0, splat(p, x))
@@ -272,9 +274,9 @@ def dot(a, b, n):
 
 @inner
 def forward(net, h, stride_in):
-    """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m; the output is left at s_m.
+    """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m, except for σ_m.
 
-    `h` and `stride_in` are those of the block's input.
+    `h` is the block's input, with rows `stride_in` apart.
     """
     n_in = net.plan[SIZE]
     h = offset(h, net.first * stride_in)
@@ -291,7 +293,7 @@ def forward(net, h, stride_in):
         bias, J = offset(W, n_in * stride), padded(W, here[SIZE])
         product(h, stride_in, 1, W, stride, bias, 0, s, stride, net.rows, J, n_in)
         h = of_own(net, i, H)
-        if here[ACTIVATION] != spec.IDENTITY:  # with which h is s
+        if here[ACTIVATION] != spec.IDENTITY:  # with identity, h is s
             call(net.pieces[ACTIVATE + here[ACTIVATION]], (s, h, net.rows * stride))
         if here[DROPOUT] != 0:
             drop_units(net, i, h, of_own(net, i, OUTPUT))
@@ -301,9 +303,9 @@ def forward(net, h, stride_in):
 
 @inner
 def output_deltas(net, data, start, total):
-    """For own rows, w e to the block's losses and ∂e/∂s_m w / `total` to ds_m.
+    """For own rows, write w e to the block's losses and ∂e/∂s_m w / `total` to ds_m.
 
-    `start` is where the block starts in the order.
+    `start` is the block's position in the order.
     """
     here = offset(net.plan, net.m * COLUMNS)
     n, stride, rows = here[SIZE], here[STRIDE], net.rows
@@ -374,9 +376,9 @@ def output_deltas(net, data, start, total):
 
 @inner
 def leave_out(net, r):
-    """Let the r-th own row add nothing to loss and gradient, even if its numbers overflowed.
+    """Exclude the r-th own row from loss and gradient, even if its numbers overflowed.
 
-    0 * inf is NaN, so all that is multiplied later on becomes 0.
+    0 * inf is NaN, so every value that is multiplied later is set to 0.
     """
     per_row(net, LOSSES)[net.first + r] = 0.0
     if single_output(net, net.m):
@@ -400,7 +402,7 @@ def clear(net, i, column, r):
 
 @inner
 def sum_outputs(delta, e, d, losses, shares, rows, n, stride):
-    """d = share * delta, and the rows' sums of e; padding is left out."""
+    """d = share * delta, and the sums of e over each row, without padding."""
     for r in range(rows):
         total, share = splat(d, 0.0), splat(d, shares[r])
         for j in range(0, n, lanes(d)):
@@ -412,7 +414,7 @@ def sum_outputs(delta, e, d, losses, shares, rows, n, stride):
 
 @inner
 def pass_back(net, i, transposed, target):
-    """∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ, own rows, to `target`, which is laid out like h_{i-1}."""
+    """Write ∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ of own rows to `target`, laid out like h_{i-1}."""
     above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
     stride, stride_in = here[STRIDE], above[STRIDE]
     WT = offset(transposed, here[TRANSPOSED])
@@ -424,7 +426,7 @@ def pass_back(net, i, transposed, target):
 
 @inner
 def backward(net, transposed):
-    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) as far down as layers learn, own rows."""
+    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) of own rows, down to the lowest learning layer."""
     for i in range(net.m, net.lowest, -1):
         above = offset(net.plan, (i - 1) * COLUMNS)
         s, h, d = of_own(net, i - 1, S), of_own(net, i - 1, H), of_own(net, i - 1, DS)
@@ -438,10 +440,10 @@ def backward(net, transposed):
 
 @inner
 def weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last):
-    """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1, of which row n_{i-1} is ∇b_i.
+    """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1; row n_{i-1} is ∇b_i.
 
-    The sums run over the block's `rows`, not only own ones. `h` and `stride_in` are those of
-    the network's input. `adding` continues the sums of earlier blocks of the batch.
+    The sums run over all `rows` of the block, not only own ones. `h` is the network's input,
+    with rows `stride_in` apart. `adding` continues the sums of earlier blocks of the batch.
     """
     above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
     n_in, stride, J = above[SIZE], here[STRIDE], padded(gradient, here[SIZE])
@@ -469,12 +471,12 @@ def weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last):
 
 @inner
 def single_gradient(h, stride_in, d, rows, G, n_in, one, zeros, adding):
-    """The gradient of a single output: a row of weights and a vector with the bias."""
+    """The gradient of a single output: a row of weights, then a vector with the bias."""
     width = padded(G, n_in)
     last, bias = width - lanes(G), offset(G, width)
     init = G if adding else zeros
     product(d, 0, 1, h, stride_in, init, 0, G, 0, 1, width, rows)
-    # h of padding need not be zero: sigmoid(0) is not.
+    # h need not be zero in the padding: sigmoid(0) is not.
     store(G, last, keep_first(load(G, last), n_in - last, 0.0))
     init = bias if adding else zeros
     product(d, 0, 1, one, 0, init, 0, bias, 0, 1, lanes(G), rows)
@@ -482,7 +484,7 @@ def single_gradient(h, stride_in, d, rows, G, n_in, one, zeros, adding):
 
 @inner
 def accumulate(net, h, stride_in, rows, gradient, adding):
-    """The gradient of all layers from a block's rows, this thread's share of weight rows."""
+    """This thread's share of the weight rows of all layers' gradients, from a block's rows."""
     for i in range(net.m, 0, -1):
         first, last = weight_rows(net, i)
         if first < last:
@@ -491,8 +493,8 @@ def accumulate(net, h, stride_in, rows, gradient, adding):
 
 @inner
 def weight_rows(net, i):
-    """This thread's share of layer i's weight rows and the row of biases: first..last - 1."""
+    """This thread's share first..last - 1 of layer i's weight rows and its row of biases."""
     n = net.plan[(i - 1) * COLUMNS + SIZE] + 1
-    if single_output(net, i):  # is not divided
+    if single_output(net, i):  # is not split
         return 0, n if net.rank == 0 else 0
     return share_start(net, n, net.rank), share_start(net, n, net.rank + 1)

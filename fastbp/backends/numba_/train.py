@@ -1,11 +1,12 @@
-"""The training loop and the other entry points: what a call of the backend runs.
+"""The training loop and the other entry points of the backend.
 
-A step takes the rows of a batch through the network in blocks. Per block: forward through
-all layers, loss and output delta, deltas back through all layers. Then, a few weight rows at
-a time while they are hot: gradient over the rows, optimiser, transposed copy.
+A step takes the rows of a batch through the network in blocks. Per block it computes the forward
+pass, the losses and output deltas, and the backward pass of the deltas. Then, for a few weight
+rows at a time while they are in the cache, it computes the gradient over the rows, applies the
+optimiser and updates the transposed copy.
 
-Each thread of a team takes a share of the rows first and a share of the weight rows then, with
-a barrier after each. Nothing is summed across threads, so their number changes no bit.
+Each thread of a team takes a share of the rows and then a share of the weight rows, with a
+barrier after each. No sum spans several threads, so their number changes no bit.
 
 See ``backends/interface.py`` for the arguments. The twin of this file is
 ``src_cython/train.pxi``.
@@ -58,12 +59,12 @@ from .regularizers import (
 from .simd import lane, lanes, load, offset, pointer, splat, sum_lanes
 from .team import STOPPED, barrier
 
-# Weight rows whose gradient is computed, applied and transposed before the next ones; a
-# multiple of the tiles' heights and of a vector.
+# The number of weight rows whose gradient is computed, applied and transposed at a time; a
+# multiple of the tiles' heights and of the vector length.
 CHUNK = 48
 
-# The optimiser's numbers and arrays; this step's learning rate; the table of rules and the factor
-# of penalties; the norm at which to clip and the array for that; the average and what it keeps.
+# The optimiser's hyper-parameters and state arrays, and this step's pace; the table of rules and
+# the factor of the penalties; the clipping norm and scratch array; the average and its decay.
 Stepping = namedtuple(
     "Stepping",
     "hyper pace first second rules factor clipping clip_norm squares averaging average keep",
@@ -72,7 +73,7 @@ Stepping = namedtuple(
 
 @inner
 def weight_total(data, start, rows):
-    """The sum of the weights of a batch."""
+    """The sum of a batch's sample weights."""
     if not data.weighted:
         return 1.0 * rows
     total = 0.0
@@ -81,14 +82,14 @@ def weight_total(data, start, rows):
     return total
 
 
-# Running sums of the batch's losses by row number modulo 4: four, since one addition after
-# another would be slow, and always by row, so that blocks make no difference.
+# Running sums of the batch's losses by row number modulo 4. A single chain of additions would be
+# slow; going by row number makes the result independent of the blocks.
 NO_LOSSES = (0.0, 0.0, 0.0, 0.0)
 
 
 @inner
 def add_losses(sums, losses, rows):
-    """Add those of a block; all blocks but the last are a multiple of 4 rows."""
+    """Add a block's losses; all blocks but the last have a multiple of 4 rows."""
     a, b, c, d = sums
     whole = rows // 4 * 4
     for r in range(0, whole, 4):
@@ -118,7 +119,7 @@ def layer_penalties(how, i):
 
 @inner
 def complete(net, h, stride_in, rows, adding, gradient, how):
-    """Finish the batch's gradient with its last block, penalties included, and note its squares."""
+    """Finish the batch's gradient with its last block, add penalties, and sum its squares."""
     for i in range(1, net.m + 1):
         here = offset(net.plan, i * COLUMNS)
         n_in, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE]
@@ -136,7 +137,7 @@ def complete(net, h, stride_in, rows, adding, gradient, how):
 
 @inner
 def update(net, how, w, g, first, second, n, l2, decay):
-    """Let the optimiser step w[:n], see optimizers.py."""
+    """Apply one step of the optimiser to w[:n], see optimizers.py."""
     pace = how.pace
     call(
         net.pieces[UPDATE],
@@ -149,9 +150,9 @@ def update(net, how, w, g, first, second, n, l2, decay):
 
 @inner
 def apply(net, how, i, gradient, at, weights, biases, factor):
-    """Step layer i's parameters from `at` on: so many of weights and of biases behind them.
+    """Step layer i's parameters from `at` on: `weights` numbers of weights, then `biases`.
 
-    `factor` is that of clipping, for which the gradient has the penalties in it already.
+    `factor` is the clipping factor. With clipping, the gradient already includes the penalties.
     """
     w, g = offset(net.parameters, at), offset(gradient, at)
     l1, l2 = layer_penalties(how, i)
@@ -164,7 +165,7 @@ def apply(net, how, i, gradient, at, weights, biases, factor):
     elif l1 > 0.0:
         add_penalties(w, g, weights, l1, l2)
         l2 = 0.0
-    if l2 == 0.0 and decay == 0.0:  # weights and biases are treated alike
+    if l2 == 0.0 and decay == 0.0:  # weights and biases take the same step
         weights, biases = weights + biases, 0
     update(net, how, w, g, first, second, weights, l2, decay)
     if biases > 0:
@@ -179,7 +180,7 @@ def apply(net, how, i, gradient, at, weights, biases, factor):
 def step(net, h, stride_in, rows, adding, transposed, gradient, how):
     """Finish the batch's gradient with its last block and apply it, a few weight rows at a time."""
     factor = 1.0
-    if how.clipping:  # which takes the whole gradient first
+    if how.clipping:  # clipping needs the whole gradient first
         complete(net, h, stride_in, rows, adding, gradient, how)
         barrier(net.team, net.threads)
         factor = clip_factor(net, how.squares, how.clip_norm)
@@ -209,7 +210,7 @@ def step(net, h, stride_in, rows, adding, transposed, gradient, how):
 
 @inner
 def has_dropout(net):
-    """Whether any layer has."""
+    """Whether any layer has dropout."""
     found = False
     for i in range(net.m):
         found = found or net.plan[i * COLUMNS + DROPOUT] != 0
@@ -242,13 +243,13 @@ def alone(pieces, plan, loss, loss_parameter, function, parameters, block, works
 
 
 def finite(array):
-    """Whether there is neither NaN nor an infinity."""
+    """Whether all numbers are finite."""
     numbers, n = pointer(array), array.size
     whole = n // lanes(numbers) * lanes(numbers)
     rest, last = splat(numbers, 0.0), lane(splat(numbers, 0.0), 0)
     for i in range(0, whole, lanes(numbers)):
         v = load(numbers, i)
-        rest = rest + (v - v)  # 0, or NaN, which stays
+        rest = rest + (v - v)  # 0 if finite, else NaN, which persists
     for i in range(whole, n):
         last += numbers[i] - numbers[i]
     return sum_lanes(rest) + last == 0.0
