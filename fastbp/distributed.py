@@ -1,9 +1,9 @@
 """Training one network on data whose partitions live on the workers of a Dask cluster.
 
-The unit of work is the partition, never the worker: what a task computes depends on its partition
-alone, and sums are taken in the order of the partitions. So a training gives the same bits however
-many workers there are. Dask computes anew what was lost with a worker; the weights are the
-client's, so that never reaches back beyond the round.
+The unit of work is the partition, never the worker: the result of a task depends only on its
+partition, and sums are taken in the order of the partitions. So a training gives the same bits
+for any number of workers. Dask recomputes results that were lost with a worker. The client keeps
+the weights, so this never goes back further than the current round.
 """
 
 from __future__ import annotations
@@ -53,18 +53,19 @@ def fit(
 ) -> History:
     """Train a network on the partitions of Dask collections; the weights are changed in place.
 
-    Training goes in rounds. In each, the client sends the weights out, the workers compute
-    something on every partition, and what they return is added up.
+    Training runs in rounds. In each round, the client sends the weights to the workers, they
+    compute a result on every partition, and the client adds the results up.
 
-    - Without `local_steps`, each partition p computes the gradient on its share of a batch, and
-      the client does one step of the optimiser with Σ_p W_p g_p / Σ_p W_p, where W_p is the sum
-      of the sample weights and g_p the gradient of the mean loss. That is the training of
-      `Network.fit` on these batches.
-    - With `local_steps`, each partition trains on batches of its own from the same weights; then
-      weights, and the optimiser's state with its counts of steps, are averaged likewise.
+    - Without `local_steps`, each partition p computes the gradient on its share of a batch. The
+      client then takes one step of the optimiser with Σ_p W_p g_p / Σ_p W_p, where W_p is the
+      sum of the sample weights and g_p the gradient of the mean loss. `Network.fit` does the same
+      on these batches.
+    - With `local_steps`, each partition trains on its own batches, starting from the same
+      weights. Then the weights and the optimiser's state, including its step counts, are averaged
+      with the same weighting.
 
-    The result depends on the partitions, but not on the number of workers, to the last bit, nor
-    on whether some of them die meanwhile.
+    The result depends on the partitions. Down to the last bit, it depends neither on the number
+    of workers nor on workers that die during training.
 
     Parameters
     ----------
@@ -75,23 +76,23 @@ def fit(
     y : dask.array.Array of shape (n_samples,) or (n_samples, n_m), or a Series or DataFrame
         Targets as the loss takes them, see `Network`, in the same partitions as X.
     client : distributed.Client
-        Of the cluster.
+        The client of the cluster.
     sample_weight : dask.array.Array of shape (n_samples,), or Series, optional
         Weights w ≥ 0, not all zero in any partition; in the same partitions.
     optimizer : Optimizer, default=Adam()
-        How to step. Its state starts anew with each call.
+        The optimiser. Its state is reset in each call.
     epochs : int, default=20
-        How often to go through the data.
+        The number of passes through the data.
     batch_size : int or None, default=1024
-        Samples a step. Without `local_steps` each partition has a share in proportion to its
-        length, of which rounding can make the batch differ by a few; None takes all rows at once.
-        With `local_steps` a step is within a partition.
+        Samples per step. Without `local_steps`, each partition has a share in proportion to its
+        length; because of rounding, a batch can differ by a few samples. None takes all rows at
+        once. With `local_steps`, each step uses samples of one partition.
     local_steps : int, optional
-        The most steps that a partition does between two averages of the weights.
+        The maximum number of steps on a partition between two averages of the weights.
     partitions_at_once : int, optional
-        How many partitions to hold in the workers' memory. They are read, trained on for an
-        epoch's rounds, and dropped, group by group, anew in each epoch. None holds all of them
-        until the end.
+        How many partitions to hold in the workers' memory. In each epoch, one group of this
+        size after another is read, trained on and dropped. None holds all partitions until the
+        end.
     shuffle : bool, default=True
         Draw a new order of each partition's rows for every epoch, and new groups.
     validation_data : (X, y) or (X, y, sample_weight), optional
@@ -104,13 +105,13 @@ def fit(
     Returns
     -------
     History
-        As of `Network.fit`. After Ctrl-C the network has the weights of the last finished round.
+        As from `Network.fit`. After Ctrl-C the network has the weights of the last finished round.
 
     Raises
     ------
     TypeError, ValueError
-        For bad arguments or data; bad data are told with the number of the partition. The
-        network is unchanged, unless `partitions_at_once` makes a partition be read later on.
+        For bad arguments or data; for bad data, the message names the partition. The network is
+        unchanged, unless `partitions_at_once` delayed reading the partition.
     TrainingDiverged
         If loss or weights stop being finite, as in `Network.fit`.
 
@@ -153,7 +154,7 @@ def fit(
 
 
 def _pieces(collections):
-    """For each partition the Delayed pieces of the collections, which are X, y and weights."""
+    """For each partition, the Delayed pieces of X, y and perhaps sample weights."""
     columns = []
     for name, data in collections.items():
         if isinstance(data, dask.array.Array):
@@ -180,21 +181,21 @@ def _pieces(collections):
 
 
 class Partitions:
-    """Samples on the workers, as `fitting.fit` takes them. It begins with reading them.
+    """Samples on the workers, as a source for `fitting.fit`; read at once without `at_once`.
 
     The parameters are those of `fit`, checked; `pieces` has a tuple for each partition.
     """
 
     data = None
     steps = None
-    batch_size = 1  # the client's room for training; the workers have rooms of their own
-    full_batch = True  # where that matters, `fit` has seen to it
+    batch_size = 1  # for the client's workspace; the workers have their own
+    full_batch = True  # `fit` below has already checked optimisers that need the full batch
 
     def __init__(self, network, client, pieces, batch_size, local_steps, at_once, shuffle):
         self._network, self._client, self._pieces = network, client, pieces
         self._size, self._local_steps, self._shuffle = batch_size, local_steps, shuffle
         self._at_once = at_once or len(pieces)
-        # Each task gets the parameters anew, so that one zero stands for all of them here.
+        # Each task gets the current parameters, so a single zero is a sufficient placeholder.
         bare = _with_parameters(network, np.zeros(1, network.layout.dtype))
         self._bare = client.compute(_call(_as_it_is, bare))
         self._held = None
@@ -227,7 +228,7 @@ class Partitions:
         history.loss.append(loss / weight)
 
     def _read(self, group):
-        """The partitions of those numbers that have rows, held by the workers."""
+        """The non-empty partitions of a group of numbers, held by the workers."""
         data = [_call(_checked, self._bare, i, *self._pieces[i]) for i in group]
         futures = self._client.compute([*data, *[_call(_length, part) for part in data]])
         held, lengths = futures[: len(data)], futures[len(data) :]
@@ -243,7 +244,7 @@ class Partitions:
         return [Held(i, future, n) for i, future, n in parts if n]
 
     def _rounds(self, training, group, history):
-        """Train on partitions; yields for each round Σ w and Σ w e."""
+        """Train on partitions; yield Σ w and Σ w e of each round."""
         held = self._held or self._read(group)
         orders = [None] * len(held)
         if self._shuffle:
@@ -272,7 +273,7 @@ class Partitions:
                 yield self._round(training, shares, history)
 
     def _round(self, training, shares, history):
-        """One step, or one average of weights, from shares of partitions: Σ w and Σ w e."""
+        """Take one step, or average weights once, from shares of partitions; return Σ w, Σ w e."""
         network, memory = self._network, training.memory
         if self._local_steps is None:
             sent = _call(_as_it_is, network._parameters)
@@ -284,7 +285,7 @@ class Partitions:
         while len(parts) > FAN_IN:
             parts = [_call(_sum, *parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
         try:
-            # The weights are part of the graph, so that Dask can send them once more.
+            # The weights are part of the graph, so that Dask can send them again.
             with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
                 future = self._client.compute(_call(_sum, *parts))
             with interrupts.released():
@@ -312,9 +313,10 @@ class Partitions:
 
 
 def _step(training):
-    """One step with the gradient of `training`, by the reference: it is small beside a round.
+    """Take one step with the gradient of `training`.
 
-    The weights change all at once, so that Ctrl-C cannot come in between.
+    The reference backend does it; its time is small compared with a round. The weights change
+    all at once, so that Ctrl-C cannot leave a partial step.
     """
     network, memory, plan = training.network, training.memory, training.network.layout.plan
     parameters = network._parameters.copy()
@@ -339,7 +341,7 @@ class Held(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What partitions return, in a form that is added up.
+    """The results of partitions, in a form that can be summed.
 
     Attributes
     ----------
@@ -354,11 +356,11 @@ class Sums(NamedTuple):
 
 
 def _call(function, *arguments):
-    """A task. Its key is new: workers remember nothing from one task to the next."""
+    """A task with a new key, so that Dask never reuses an earlier result."""
     return delayed(function, pure=False, traverse=False)(*arguments)
 
 
-# What follows runs on the workers. Numbers that are not finite are left for the client to find.
+# The functions below run on the workers. The client checks for numbers that are not finite.
 
 
 def _as_it_is(value):
@@ -366,7 +368,7 @@ def _as_it_is(value):
 
 
 def _with_parameters(network, parameters):
-    """The network with other parameters. Unlike a copy it shares the rest, a compiled loss too."""
+    """The network with other parameters. It shares all else, including a compiled loss."""
     other = object.__new__(type(network))
     vars(other).update(vars(network), _parameters=parameters)
     return other

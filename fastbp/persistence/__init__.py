@@ -1,8 +1,8 @@
 """Models in files: networks, estimators and pipelines, and trainings that can be resumed.
 
-A file is a safetensors file whose metadata have one JSON document (`file.py`, `schema.py`). Each
-kind of model has a module that turns it into a document and arrays, and back; `models.py` has
-`save` and `load`, for all of them. Here are the methods of `Network`.
+A file is a safetensors file with one JSON document in its metadata (`file.py`, `schema.py`). Each
+kind of model has a module that converts it to a document and arrays, and back. `models.py` has
+`save` and `load` for all kinds. This file has the methods of `Network`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Trainings that outlive their process: checkpoints between epochs, and going on from one.
+"""Checkpoints: saving a training between epochs, and resuming it in another process.
 
-Everything that the coming epochs depend on is in a checkpoint, so that they bring the same bits
-as if the training had never stopped. What the user passes again, the data before all, is compared.
+A checkpoint holds everything that the remaining epochs depend on, so a resumed training gives the
+same bits as one that never stopped. The arguments that the user passes again, above all the data,
+are compared with the saved ones.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     from ..training import History
 
 NAME = re.compile(r"epoch-(\d+)\.safetensors")
-# The documents of a training, of a plateau and of early stopping.
+# Fields of the documents of a training, of ReduceOnPlateau and of early stopping.
 FIELDS = (
     *("arguments", "seed", "averaged", "steps", "epochs", "best_epoch", "plateau", "stoppings"),
 )
 PLATEAU = ("figure", "waited", "cooling", "factor")
 STOPPING = ("figure", "waited", "best")
-# The history's lists besides scores.
+# The lists of a History, except for its scores.
 LISTS = ("loss", "validation_loss", "learning_rate")
 
 
@@ -99,7 +100,7 @@ class Checkpoint(Callback):
         self._state: Any = None
 
     def __getstate__(self):
-        return {**vars(self), "_state": None}  # a copy saves another training, or none
+        return {**vars(self), "_state": None}  # a copy does not save the original's training
 
     def newest(self) -> Path | None:
         """The last checkpoint in the folder, as `fit` takes it for ``resume_from``.
@@ -121,11 +122,11 @@ class Checkpoint(Callback):
             return []
         names = {path.name for path in self.folder.iterdir()}
         numbers = {int(match[1]) for match in map(NAME.fullmatch, names) if match}
-        # Not a file that the user has named epoch-7.safetensors.
+        # Skips a user's own file such as epoch-7.safetensors.
         return sorted(number for number in numbers if self._path(number).name in names)
 
     def attach(self, state: State) -> None:
-        """Called before `begin`, by the training that is to be saved.
+        """Called before `begin`, by the training to save.
 
         Parameters
         ----------
@@ -146,14 +147,14 @@ class Checkpoint(Callback):
             raise ValueError("Checkpoint is for Network.fit and fit_many, and saves no other fit")
         network_.to_document(network, {})  # refuses what cannot be saved
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.glob(".epoch-*.tmp"):  # of a process that was killed
+        for path in self.folder.glob(".epoch-*.tmp"):  # left by a process that was killed
             path.unlink(missing_ok=True)
         writing.check(self._path(0))  # before the first epoch rather than after it
         self._known = set(self._numbers())
         self._saved = time.monotonic()
 
     def after_epoch(self, ended: bool) -> None:
-        """Called when all callbacks have seen an epoch, to save if it is time.
+        """Called after all callbacks of an epoch; saves if a checkpoint is due.
 
         Parameters
         ----------
@@ -177,7 +178,7 @@ class Checkpoint(Callback):
         file.write(self._path(epoch), {"kind": "checkpoint", **document}, tensors)
         self._saved = now
         numbers = self._numbers()
-        # What lies beyond this epoch is of a training that went on from an earlier one.
+        # Later checkpoints are left from before this training resumed from an earlier epoch.
         kept = [number for number in numbers if number <= epoch][-self.keep :]
         for number in set(numbers) - set(kept):
             self._path(number).unlink(missing_ok=True)
@@ -187,7 +188,7 @@ class Checkpoint(Callback):
 
 
 def refuse_shared_folders(callbacks):
-    """Checkpoints in one folder would replace and delete each other."""
+    """Refuse callbacks that share a folder: their files would replace each other."""
     seen = set()
     for each in callbacks:
         if isinstance(each, Checkpoint):
@@ -209,12 +210,12 @@ class State:
     network : Network
     control : fitting.Control
     arguments : dict or None
-        What `arguments` returned.
+        The result of `arguments`.
     training : training.Training
     pace : fitting.Pace
     history : training.History
     source : str, path or None
-        The checkpoint from which it goes on.
+        The checkpoint to resume from.
     """
 
     network: Any
@@ -261,18 +262,18 @@ class State:
         return {"model": model, "training": document}
 
     def figures(self):
-        """The history's lists by the names of their tensors."""
+        """The history's lists, by tensor name."""
         lists = {name: getattr(self.history, name) for name in LISTS}
         lists |= {f"scores.{name}": figures for name, figures in self.history.scores.items()}
         return {f"history.{name}": figures for name, figures in lists.items()}
 
     def stoppings(self):
-        """The early stopping among the callbacks."""
+        """The EarlyStopping callbacks."""
         return [each for each in self.control.callbacks if isinstance(each, EarlyStopping)]
 
 
 class Saved:
-    """A training as a checkpoint has it.
+    """A training as saved in a checkpoint.
 
     Parameters
     ----------
@@ -283,7 +284,7 @@ class Saved:
     Attributes
     ----------
     seed : int
-        Of dropout.
+        The seed of dropout.
     """
 
     def __init__(self, model, training, tensors):
@@ -291,10 +292,10 @@ class Saved:
         self.seed = schema.whole("seed", training["seed"])
 
     def restore(self, state):
-        """Put a training that has not begun where this one was."""
+        """Bring a training that has not begun into the saved state."""
         training, saved, tensors = state.training, self._training, self._tensors
         layout = state.network.layout
-        # All that may be refused comes before the network changes.
+        # All checks come before the network changes.
         found = network_.get_memory(training.optimizer.slots, layout, tensors)
         network_.fill_memory(training.memory, layout, found)
         training.counters[...] = training.memory.counters
@@ -339,7 +340,7 @@ class Saved:
             raise schema.wrong("factor", plateau.factor, "in [0, 1]")
 
     def restore_callbacks(self, state):
-        """The same for early stopping, which has begun meanwhile."""
+        """Restore early stopping, after its `begin` was called."""
         for callback, (watch, best) in zip(state.stoppings(), self._watches, strict=True):
             callback._watch, callback._best = watch, best
 
@@ -355,7 +356,7 @@ def _set_watch(watch, saved):
 
 
 def arguments(network, samples, control, rules, total):
-    """What the user passes again when a training goes on, by the names of arguments, as JSON."""
+    """Arguments that must match when a training resumes, by name, as JSON."""
     schedule = control.schedule
     stoppings = [each for each in control.callbacks if isinstance(each, EarlyStopping)]
     penalties = rules.rules[1:]
@@ -387,7 +388,7 @@ def arguments(network, samples, control, rules, total):
 
 
 def _checksum(arrays):
-    """A sum of the samples, by which to tell that they are others."""
+    """A checksum that detects changed data."""
     total = 0
     for array in arrays:
         total = zlib.crc32(repr(array.shape).encode(), total)
@@ -396,7 +397,7 @@ def _checksum(arrays):
 
 
 def read(path, now):
-    """The training in a checkpoint, if `now` are its `arguments`.
+    """The training in a checkpoint; refused unless `now` equals its `arguments`.
 
     Parameters
     ----------
@@ -415,7 +416,7 @@ def read(path, now):
 
 
 def checked(document, tensors, now):
-    """The same of a file's document and tensors."""
+    """The same, from a file's document and tensors."""
     if document.get("kind") != "checkpoint":
         raise ValueError("the file is not a checkpoint, so that no training can go on from it")
     schema.fields("the document", document, ("kind", "model", "training"))
