@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from .optimizers import Optimizer
 
 REFERENCE = "numpy"
-# Trained weights are compared after so many steps: longer runs amplify rounding, and say
-# less about whether a backend is right.
+# Trained weights are compared after this many steps. Longer runs amplify rounding and say less
+# about whether a backend is right.
 COMPARED_STEPS = 20
 
 _START = """
@@ -243,7 +243,7 @@ def compare_backends(
         )
 
     reference = networks[REFERENCE]
-    # Converted once, so that the backends are timed and not the conversion.
+    # Converted once, so that timings exclude the conversion.
     samples = checks.samples(X, reference.layout.sizes[0], reference.layout.dtype)
     targets = np.asarray(y)
     n = len(samples)

@@ -1,4 +1,4 @@
-"""Ensembles of networks that differ in their seeds, and in the samples they have seen."""
+"""Ensembles of networks that differ in their seeds and training samples."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ else:
 
 _PARAMETERS = """\
     estimator : estimator, default=None
-        What each member is a clone of, with a random_state of its own; {default} if None.
-        A pipeline will do as well.
+        The estimator that is cloned for each member, with its own random_state; {default} if
+        None. It may be a pipeline.
     n_estimators : int, default=10
-        How many members.
+        The number of members.
     bootstrap : bool, default=False
         Fit each member to samples that are drawn with replacement (bagging). If False the members
         differ in their initial weights and orders of samples (a deep ensemble), and in the
@@ -48,12 +48,12 @@ _PARAMETERS = """\
     max_samples : int or float, default=1.0
         How many samples to draw for a member, or their share.
     oob_score : bool, default=False
-        Predict each sample by the members that have not seen it, and note the score. Needs
-        bootstrap, or a `max_samples` of less than all.
+        Predict each sample with the members that were not fitted to it, and compute the score.
+        Needs bootstrap, or a `max_samples` of less than all.
     n_jobs : int, default=-1
-        How many members at a time; -1 for one on each core. The result does not depend on it.
+        How many members to fit at a time; -1 for one per core. The result does not depend on it.
     random_state : int, RandomState instance or None, default=None
-        What seeds and samples are drawn by.
+        The source of the members' seeds and samples.
     progress : bool, default=False
         Show a progress bar over the members."""
 
@@ -61,7 +61,7 @@ _ATTRIBUTES = """\
     estimators_ : list of estimator
         The members.
     estimators_samples_ : list of ndarray
-        The numbers of the samples that each has been fitted to.
+        The indices of the samples that each member was fitted to.
     oob_score_ : float
         {score} on samples that the members had not seen; with ``oob_score=True``.
     n_features_in_ : int
@@ -70,11 +70,11 @@ _ATTRIBUTES = """\
         Their names, if X has names that are all strings."""
 
 _NOTES = """\
-    Members are fitted in threads. Inside a ``joblib.parallel_config`` that names a backend they
-    are fitted there, on the workers of a Dask cluster for example.
+    Members are fitted in threads. Inside a ``joblib.parallel_config`` that names a backend, they
+    are fitted on that backend, for example on the workers of a Dask cluster.
 
-    The members' spread says how far they disagree, which grows where there were few samples. It
-    is not the noise of y.
+    The spread of the members measures how far they disagree. It grows where there were few
+    samples. It does not measure the noise of y.
 
     References
     ----------
@@ -84,7 +84,7 @@ _NOTES = """\
 
 
 def documented(**words):
-    """A decorator that puts what both have in common into a class's docstring."""
+    """A decorator that inserts the shared sections into a class's docstring."""
 
     def fill(ensemble):
         if ensemble.__doc__:  # python -OO has none
@@ -144,11 +144,11 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
 
     @abstractmethod
     def _outputs(self, member, X):
-        """What a member says of X, as the ensemble averages it."""
+        """A member's output for X, in the form that the ensemble averages."""
 
     @abstractmethod
     def _note_oob(self, y, outputs):
-        """Take note of the outputs of members that have not seen the samples."""
+        """Store the out-of-bag outputs and their score."""
 
     @_fit_context(prefer_skip_nested_validation=False)  # the members' are not checked yet
     def fit(self, X: Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -161,8 +161,8 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             As the members take it.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples. With `bootstrap` samples are drawn in proportion to them,
-            otherwise the members weigh them.
+            Weights of the samples. With `bootstrap`, samples are drawn in proportion to them;
+            otherwise they are passed on to the members.
 
         Returns
         -------
@@ -214,18 +214,18 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _prepare(self, y):
-        """Take note of what y is like."""
+        """Store the properties of y."""
 
     def _parallel(self):
         return Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
 
     @property
     def estimators_samples_(self) -> list[NDArray[np.int64]]:
-        """The numbers of the samples that each member has been fitted to."""
+        """The indices of the samples that each member was fitted to."""
         return [_rows(seed, self._drawing) for seed in self._seeds]
 
     def _of_members(self, X):
-        """An iterator over what the members say of X."""
+        """An iterator over the members' outputs for X."""
         check_is_fitted(self)
         X = validate_data(
             self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
@@ -239,7 +239,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         return total / len(self.estimators_)
 
     def _oob_outputs(self, X):
-        """Means over members that have not seen a sample; NaN where there is none."""
+        """Mean outputs of the members not fitted to a sample; NaN if there are none."""
         total: np.ndarray | None = None
         count = np.zeros(X.shape[0])
         for member, rows in zip(self.estimators_, self.estimators_samples_, strict=True):
@@ -263,7 +263,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
             return total / count.reshape(-1, *[1] * (total.ndim - 1))
 
     def predict_std(self, X: Matrix) -> Floats:
-        """How far the members disagree: the standard deviation of what they say.
+        """The standard deviation of the members' predictions: how far they disagree.
 
         Parameters
         ----------
@@ -279,7 +279,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         return np.std(list(self._of_members(X)), axis=0)
 
     def predict_quantiles(self, X: Matrix, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Floats:
-        """Quantiles of what the members say, interpolated linearly.
+        """Quantiles of the members' predictions, interpolated linearly.
 
         Parameters
         ----------
@@ -317,7 +317,7 @@ def _rows(seed, drawing):
 
 
 def random_states(estimator):
-    """The names of its parameters that seeds are for, and of those of its parts."""
+    """The names of the random_state parameters of an estimator and of its parts."""
     names = sorted(estimator.get_params())
     return [name for name in names if name.split("__")[-1] == "random_state"]
 
@@ -347,8 +347,8 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
     classes_ : ndarray of shape (n_classes,)
         The classes, or the labels.
     oob_decision_function_ : ndarray of shape (n_samples, n_classes)
-        The probabilities by members that had not seen a sample; NaN if all have. With
-        ``oob_score=True``.
+        The mean probabilities from the members not fitted to a sample; NaN if there are none.
+        With ``oob_score=True``.
     {attributes}
 
     See Also
@@ -388,7 +388,7 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         outputs = member.predict_proba(X)
         if self._multilabel or len(member.classes_) == len(self.classes_):
             return outputs
-        # Of a bootstrap that some classes did not make it into.
+        # A bootstrap sample may lack some classes.
         full = np.zeros((len(outputs), len(self.classes_)), outputs.dtype)
         known = np.searchsorted(self.classes_, member.classes_)
         full[:, known] = outputs if len(known) > 1 else 1.0
@@ -415,7 +415,7 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Those with the largest mean probability, or an indicator matrix of several labels.
+            The classes with the largest mean probability, or an indicator matrix of labels.
         """
         return self._classes_of(self._mean(X))
 
@@ -446,7 +446,8 @@ class MLPEnsembleRegressor(RegressorMixin, Ensemble):
     Attributes
     ----------
     oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        The values by members that had not seen a sample; NaN if all have. With ``oob_score=True``.
+        The mean values from the members not fitted to a sample; NaN if there are none. With
+        ``oob_score=True``.
     {attributes}
 
     See Also

@@ -1,4 +1,4 @@
-"""Gradients held against central differences, on every backend."""
+"""Gradient checks against central differences, on every backend."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from .network import Network
 
-# Steps of the differences. Only where the first one fails are the others tried: a kink between
-# w - step and w + step spoils a difference, and a smaller step leaves most kinks outside.
+# Steps of the differences. The smaller ones are tried only where the first one fails: a kink
+# between w - step and w + step spoils a difference, and a smaller step avoids most kinks.
 STEPS = (1e-5, 1e-6, 1e-7)
 
 
@@ -110,10 +110,10 @@ class GradientCheck:
 
     @property
     def suspect(self) -> str:
-        """What is probably wrong, in words; empty if nothing is.
+        """The probable cause of the error, in words; empty if all gradients are right.
 
-        An error passed back spoils all layers below, so the highest wrong layer tells: in the
-        output layer it is the loss, in hidden layer i the derivative of its activation.
+        A wrong error signal spoils all layers below, so the highest wrong layer shows the cause:
+        in the output layer it is the loss, in hidden layer i the derivative of its activation.
         """
         wrong = [result for result in self.results if not result.passed]
         if not wrong:

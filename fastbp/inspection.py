@@ -1,6 +1,6 @@
-"""What a network shows of its inside: activations, derivatives of each sample's loss, Jacobians.
+"""Inspection of a network: hidden activations, derivatives of each sample's loss, Jacobians.
 
-These are methods of `Network`, which is where they are to be found by users.
+Users call these as methods of `Network`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Inspection:
     _raise_error: Callable
 
     def layer_outputs(self, X: ArrayLike) -> list[Floats]:
-        """What each layer makes of X, the hidden activations included.
+        """The output of each layer for X, including the hidden activations.
 
         Parameters
         ----------

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from .network import Network
     from .optimizers import Optimizer
 
-# The test ends where the smoothed loss is so many times its smallest value.
+# The test ends when the smoothed loss exceeds its smallest value by this factor.
 EXPLODED = 4.0
 
 
 @dataclass(eq=False, repr=False)
 class RateSearch:
-    """What `find_learning_rate` found.
+    """The result of `find_learning_rate`.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ def find_learning_rate(
     y : array-like of shape (n_samples,) or (n_samples, n_m)
         Targets as the loss takes them, see `Network`.
     optimizer : Optimizer, default=Adam()
-        How to step; its own rate does not matter.
+        The optimiser; its own rate is ignored.
     batch_size : int or None, default=32
         Samples a step, as in `Network.fit`. They are shuffled; where an epoch ends another
         begins.
@@ -116,7 +116,7 @@ def find_learning_rate(
         Steps from one to the other; fewer are taken if the loss explodes: where it is no longer
         finite, or its smoothed value four times the smallest one.
     smoothing : float, default=0.9
-        Share of the average in the next average, in [0, 1).
+        The weight of the previous average in the next one, in [0, 1).
 
     Returns
     -------
@@ -168,7 +168,7 @@ def find_learning_rate(
 
 
 def _batches(network, rows):
-    """Shuffled batches without end."""
+    """An endless iterator of shuffled batches."""
     n = rows.n
     while True:
         order = network._random.permutation(n) if rows.shuffle else np.arange(n)
@@ -180,7 +180,7 @@ def _batches(network, rows):
 def _steepest(rates, smoothed):
     """The rate in the middle of the decade over which the loss falls most, or None.
 
-    From one step to the next it moves by chance: the batches differ.
+    Single steps are too noisy, since the batches differ.
     """
     if len(rates) < 3:
         return None

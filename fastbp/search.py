@@ -34,9 +34,9 @@ class MLPSearchCV(BaseSearchCV):
     """Search for an estimator's best parameters by cross-validation, in threads of one process.
 
     Takes the place of scikit-learn's GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV and
-    HalvingRandomSearchCV, with the same results. Those start processes, which import everything
-    and get the data once more; fastbp's kernels run without Python's lock, so that threads do.
-    Each fit is then on one thread.
+    HalvingRandomSearchCV, with the same results. Those searches start processes, each of which
+    imports everything and copies the data. fastbp's kernels run without the GIL, so threads are
+    enough. Each fit then uses one thread.
 
     Parameters
     ----------
@@ -50,9 +50,10 @@ class MLPSearchCV(BaseSearchCV):
         How many candidates to draw, without repeating any if all are lists. By default all are
         taken.
     halving : float, optional
-        Search in rounds: of the candidates the best 1/`halving` go on to the next one, which has
-        `halving` times the resources, until fewer than `halving` are left or the resources used up.
-        3 is a good value. By default all candidates have all resources.
+        Search in rounds: the best 1/`halving` of the candidates go on to the next round, which has
+        `halving` times the resources. The search ends when fewer than `halving` candidates are
+        left or the resources are used up. 3 is a good value. By default all candidates get all
+        resources.
     resource : str, default="max_iter"
         The parameter that halving increases, up to the value that `estimator` has for it; in a
         pipeline "mlp__max_iter", say.
@@ -67,7 +68,7 @@ class MLPSearchCV(BaseSearchCV):
     verbose : int, default=0
         What to print; as of GridSearchCV.
     random_state : int, RandomState instance or None, default=None
-        What candidates are drawn by.
+        The source of randomness for drawing candidates.
     error_score : "raise" or float, default=nan
         The score of a candidate that cannot be fitted.
     return_train_score : bool, default=False
@@ -198,9 +199,9 @@ class MLPSearchCV(BaseSearchCV):
                     f"resource must be a parameter of the estimator, got {self.resource!r}"
                 )
         with warnings.catch_warnings():
-            if self.halving is not None:  # whose first rounds are too short by design
+            if self.halving is not None:  # its first rounds are too short by design
                 warnings.simplefilter("ignore", ConvergenceWarning)
-            # A hint, which a backend that the user has chosen goes before.
+            # Only a hint: a backend that the user has chosen takes precedence.
             with teams.abandoning(), joblib.parallel_config(prefer="threads"):
                 return super().fit(X, y, **params)
 
@@ -261,7 +262,7 @@ class MLPSearchCV(BaseSearchCV):
                 f"{self.resource} is what halving increases, so that it cannot be searched for"
             )
         most = whole_number(self.resource, self.estimator.get_params()[self.resource])
-        # So many that fewer than `halving` are left for the last one, if the resources last.
+        # Enough rounds that fewer than `halving` candidates remain, if the resources suffice.
         rounds = 1 + math.floor(math.log(len(candidates), halving))
         least = max(1, int(most // halving ** (rounds - 1)))
         rounds = min(rounds, 1 + math.floor(math.log(most // least, halving)))

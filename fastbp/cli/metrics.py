@@ -1,10 +1,10 @@
-"""How good predictions are, beside those of a trivial baseline; as numbers and as text."""
+"""Metrics of a model and of a trivial baseline, as numbers and as text."""
 
 import shutil
 
 import numpy as np
 
-# A confusion matrix is shown for at most so many classes.
+# A confusion matrix is shown for at most this many classes.
 MOST_CLASSES = 12
 WIDTH_OF_LABELS = 12
 NAMES = {
@@ -43,7 +43,7 @@ def _of_classes(labels, predicted, probabilities, y):
 
     probabilities = np.asarray(probabilities, np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)  # to 1 in float64, too
-    if len(labels) == 1:  # of a baseline on rows of one class, which it is sure of
+    if len(labels) == 1:  # a baseline that knows only one class is always right
         return {"accuracy": 1.0, "log_loss": 0.0, "roc_auc": None}
     area = None
     if len(np.unique(y)) == len(labels):

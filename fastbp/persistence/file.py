@@ -1,7 +1,7 @@
-"""A safetensors file with one JSON document in its metadata: written whole, read with distrust.
+"""Safetensors files with a JSON document in the metadata: atomic writes and checked reads.
 
-The safetensors package writes and reads the format; here is what it leaves open: the document, and
-that a hostile file takes no more memory than stated.
+The safetensors package reads and writes the format. This file adds the document, and limits the
+memory that a hostile file can take.
 """
 
 import json
@@ -18,7 +18,7 @@ KEY = "fastbp"
 NOTES = "fastbp.notes"  # a second document, of what users want to remember
 # The version of the documents.
 SCHEMA = 1
-# The most bytes of a header; it is JSON, of which reading may take some 40 times as much memory.
+# The most bytes of a header. It is JSON, and parsing it may take about 40 times as much memory.
 MAX_HEADER = 1 << 22
 DTYPES: dict[str, np.dtype] = {
     "F32": np.dtype(np.float32),

@@ -104,7 +104,7 @@ def put_memory(memory, layout, tensors):
 
 
 def get_memory(slots, layout, tensors):
-    """The arrays that `put_memory` has put there, for an optimiser of so many slots."""
+    """The arrays that `put_memory` stored, for an optimiser with `slots` state arrays."""
     return (
         tensors.take("optimizer.hyper", np.float64, (6,)),
         tensors.take("optimizer.counters", np.float64, (3,)),

@@ -24,7 +24,7 @@ NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 DTYPES = {"float32": np.float32, "float64": np.float64}
 # Nothing that is saved is a list of lists of lists of ...
 DEPTH = 4
-# An array of strings takes as much for each as for the longest: no more than so many characters.
+# NumPy pads strings to the longest one. This limits the characters of an array, padding included.
 MAX_CHARACTERS = 1 << 24
 # dtype of an array -> what its entries are in JSON.
 KINDS = {
