@@ -1,7 +1,7 @@
 """The command line: ``fastbp``, or ``python -m fastbp``.
 
-Each file has a few of the commands: `add` describes them to argparse, the others carry them out.
-What takes long to import is imported by the commands that need it.
+Each file has a few commands: `add` describes them to argparse, other functions run them. Modules
+that take long to import are imported only by the commands that need them.
 """
 
 import os
@@ -15,7 +15,7 @@ fastbp train titanic.csv --target survived
 fastbp predict titanic.safetensors passengers.csv --output predictions.csv
 fastbp doctor
 """
-# What a command may run into: exit code 1 and a message. Anything else is a bug, with a traceback.
+# Expected errors: exit code 1 and a message. Any other error is a bug and shows a traceback.
 EXPECTED = (ValueError, ImportError, ArithmeticError, OSError, MemoryError)
 
 
@@ -42,7 +42,7 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (train, predicting, shipping, comparing, doctor):
         module.add(commands)
-    if "_ARGCOMPLETE" in os.environ:  # the shell asks what the rest of a line may be
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks for completions
         import argcomplete
 
         argcomplete.autocomplete(parser)

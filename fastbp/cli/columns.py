@@ -1,4 +1,4 @@
-"""Columns of a table as the network's inputs: what each is, and what becomes of it."""
+"""Columns of a table as inputs of the network: their kinds and their preparation."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ import numpy as np
 from .options import note
 from .tables import as_known, listed, number_text, pandas, refuse_nested
 
-# More different texts than these in a column are pointed out.
+# A column with more distinct texts than this gets a note.
 MANY_CATEGORIES = 100
 # Stands for a missing text, as a category of its own.
 MISSING = "(missing)"
@@ -26,14 +26,14 @@ class Columns(NamedTuple):
 
 
 def find(frame, target, *, categorical=(), drop=()):
-    """Which columns there are to learn from.
+    """Find the columns to learn from.
 
     Parameters
     ----------
     frame : DataFrame
     target : str
     categorical : sequence of str
-        Columns of numbers that are names of categories.
+        Columns whose numbers are names of categories.
     drop : sequence of str
         Columns to leave out.
 
@@ -182,7 +182,7 @@ def known_texts(fitted):
 
 
 def inputs(fitted):
-    """What each input of the network is made of.
+    """Describe how each input of the network is computed.
 
     Parameters
     ----------

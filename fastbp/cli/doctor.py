@@ -1,4 +1,4 @@
-"""The command `doctor`: what there is to compute with here, and whether it computes right."""
+"""The command `doctor`: reports the hardware and backends, and checks their results."""
 
 import contextlib
 import hashlib
@@ -47,7 +47,7 @@ def add(commands):
 
 
 def run(options):
-    """Look, check, report."""
+    """Collect facts, check the backends and print a report."""
     if options.compile:
         _compile()
     report = {
@@ -134,7 +134,7 @@ def _cache():
 
 
 def _check(answers):
-    """Train a small network on each backend: what came out, and what is wrong with it."""
+    """Train a small network on each backend; return the results and the problems."""
     from ..network import Network
 
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""What the commands' options have in common: how they are read, and how help looks."""
+"""Parsing of options and format of the help, shared by all commands."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 class WrongUsage(argparse.ArgumentTypeError):
-    """Options that do not go together, or one that says nothing."""
+    """Options that cannot be combined, or an option without effect."""
 
 
 def parser(name, description, examples, more=""):
@@ -49,7 +49,7 @@ def _texts(description, examples, more=""):
 def filled(text, indent=""):
     """Text in lines that fit the terminal, all but the first one indented.
 
-    Characters that would control the terminal, as files may have them, become spaces.
+    Control characters, which text from files may contain, become spaces.
     """
     text = "".join(character if character.isprintable() else " " for character in text)
     width = max(20, min(shutil.get_terminal_size().columns, 100) - 1)
@@ -57,7 +57,7 @@ def filled(text, indent=""):
 
 
 def note(text):
-    """Say something that is not the command's answer, on standard error."""
+    """Print a note to standard error, apart from the command's output."""
     print(f"fastbp: {text}", file=sys.stderr, flush=True)
 
 

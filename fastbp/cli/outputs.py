@@ -1,7 +1,6 @@
-"""What commands may write: nothing over their inputs, and over others' files only with --force.
+"""Checks of output files: never overwrite inputs, and foreign files only with --force.
 
-A file that fastbp has written is known by its content: each of the functions here looks for one
-kind of it.
+fastbp recognises its own files by their content. Each `is_...` function here checks for one kind.
 """
 
 import contextlib
@@ -20,9 +19,9 @@ from typing import NamedTuple
 from .. import writing
 from ..persistence import file
 
-# No file that is larger is taken for one of ours, models aside, of which the header is read.
+# Larger files never count as ours, except for models: only their headers are read.
 MOST_BYTES = 1 << 26
-# What stands in a zip archive of ours, .npz or PyTorch's.
+# The comment of our zip archives, .npz or PyTorch's.
 COMMENT = b"fastbp"
 
 
@@ -54,7 +53,7 @@ def add_force(command):
 
 
 def check(outputs, inputs, force):
-    """Refuse, before any work, what must not or cannot be written.
+    """Refuse, before any work, outputs that must not or cannot be written.
 
     Parameters
     ----------
@@ -123,7 +122,7 @@ def can_draw():
     return True
 
 
-# What fastbp has written.
+# Recognising fastbp's own files.
 
 
 def _content(path):

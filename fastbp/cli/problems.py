@@ -1,4 +1,4 @@
-"""What is to be learnt: classes or numbers, and the targets as estimators take them."""
+"""The learning problem: classes or numbers, and the targets in the form for estimators."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from .tables import as_known, listed, pandas, refuse_nested
 
-# Whole numbers with at most so many different values are taken for classes.
+# Whole numbers with at most this many distinct values are taken for classes.
 FEW_VALUES = 20
 FEWEST_ROWS = 10
 TASKS = ("classification", "regression")
@@ -23,7 +23,7 @@ class Problem(NamedTuple):
     y : ndarray of shape (n_rows,)
         Classes as text or int64, or float64 values.
     why : str
-        What spoke for the task.
+        The reason for choosing the task.
     """
 
     target: str

@@ -1,4 +1,4 @@
-"""The commands `info` and `export`: what a model is, and how to use it elsewhere."""
+"""The commands `info` and `export`: describe a model, and convert it for use elsewhere."""
 
 import io
 import json

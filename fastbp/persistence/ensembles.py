@@ -1,6 +1,6 @@
-"""Ensembles as documents and arrays, and back: parameters, and the members.
+"""Ensembles as documents and arrays, and back: parameters and members.
 
-Which samples the members have seen is not saved, nor are out-of-bag predictions, but their score.
+The out-of-bag score is saved. The members' sample indices and out-of-bag predictions are not.
 """
 
 import numpy as np
@@ -105,7 +105,7 @@ def _set_classes(ensemble, document):
 
 
 def _check_members(ensemble):
-    """That what the members say can be averaged."""
+    """Check that the members' outputs can be averaged."""
     lasts = [
         member[-1] if transformers.is_pipeline(member) else member
         for member in ensemble.estimators_

@@ -1,8 +1,9 @@
 """scikit-learn's pipelines that end in one of our estimators, as documents, and back.
 
-`TABLE` says of each class which parameters and fitted attributes are saved; other parameters must
-be at their defaults. What compiled code of scikit-learn and SciPy relies on is checked, so that
-nothing in a file leads it beyond an array: the order of categories, numbers of features.
+`TABLE` lists the parameters and fitted attributes that are saved for each class; other parameters
+must have their defaults. Loading checks the assumptions of compiled code in scikit-learn and
+SciPy, such as the order of categories and the numbers of features, so that no file can make it
+read beyond an array.
 """
 
 from typing import Any, NamedTuple
@@ -68,7 +69,7 @@ def _categories(what, value, n):
 
 
 class Row(NamedTuple):
-    """Of a class: the parameters that are saved, and its fitted attributes with their readers."""
+    """For a class: the saved parameters, and the fitted attributes with their readers."""
 
     made: Any
     parameters: tuple
@@ -109,7 +110,7 @@ TABLE = {
         {"categories_": _categories},
     ),
 }
-# The same for those that have others in them.
+# The same for transformers that contain others.
 PARAMETERS_OF_COLUMNS = ("sparse_threshold", "verbose_feature_names_out")
 COLUMNS = (
     *("class", "set_output", "parameters", "n_features_in_", "feature_names_in_", "transformers"),

@@ -1,4 +1,4 @@
-"""What the displays share: axes, colours, legends."""
+"""Axes, colours and legends, shared by the displays."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def network_of(estimator):
 
 
 class Display:
-    """What the displays have in common.
+    """Base class of the displays.
 
     Attributes
     ----------
