@@ -25,13 +25,12 @@ cdef inline vec settled(vec v) noexcept nogil:
 cdef inline vec squarable(vec v) noexcept nogil:
     """v, but 0 where it is smaller than SMALLEST_SQUARED.
 
-    Squares that underflow (of the last remains of a weight that its penalty makes decay, say) cost
-    time, too.
+    Squares that underflow cost time, too, such as those of a weight that its penalty made decay.
     """
     return select_lt(absolute(v), splat(SMALLEST_SQUARED), splat(0.0), v)
 
 
-# A step's learning rate, and what it and epsilon become by Adam's corrections.
+# A step's learning rate, and the rate and epsilon after Adam's bias corrections.
 cdef struct Pace:
     double rate
     double corrected
@@ -130,7 +129,7 @@ cdef void update(
         for i from 0 <= i < n by FBP_LANES:
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
-            # The product of the signs: that of the numbers could underflow.
+            # The product of the signs; the product of the numbers could underflow.
             agreement = sign(d) * sign(load(first, i))
             factor = select_lt(zero, agreement, plus, select_lt(agreement, zero, minus, one))
             step = load(second, i) * factor

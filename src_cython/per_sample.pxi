@@ -68,7 +68,7 @@ cdef void outer_products(
 ) noexcept nogil:
     """∇W_i = h_{i-1} ∂e/∂s_i and ∇b_i = ∂e/∂s_i of each row, layer by layer.
 
-    `h` and `stride_in` are those of the network's input.
+    `h` is the network's input, with rows `stride_in` apart.
     """
     cdef const int64_t *here
     cdef const real *ds

@@ -62,9 +62,9 @@ typedef int32_t fbp_int;
 typedef real vec __attribute__((vector_size(64)));
 typedef fbp_int ivec __attribute__((vector_size(64)));
 
-/* How those 64 bytes lie in the processor's own registers, and the instructions of which
- * each processor has its own. GCC keeps a vec that is wider than a register in memory unless
- * it is put together by the union below and loaded and stored in parts; then it does not. */
+/* The layout of a vec in the processor's registers, and the instructions that differ between
+ * processors. GCC would keep a vec wider than a register in memory; the union below, with loads
+ * and stores in parts, prevents that. */
 
 #if defined(__AVX512F__)
 

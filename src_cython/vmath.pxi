@@ -53,7 +53,7 @@ cdef inline vec at_most(vec x, real high) noexcept nogil:
 
 
 cdef inline vec less_ln2(vec x, vec n) noexcept nogil:
-    """x - n ln 2 in two steps (Cody and Waite 1980), of which the first loses nothing."""
+    """x - n ln 2 in two steps (Cody and Waite 1980); the first is exact."""
     if FBP_SINGLE:
         return multiply_add(n, -LN2_LOW_F4, multiply_add(n, -LN2_HIGH_F4, x))
     return multiply_add(n, -LN2_LOW_F8, multiply_add(n, -LN2_HIGH_F8, x))

@@ -51,10 +51,10 @@ class Checkpoint(Callback):
         Where the files are written, one for each checkpoint: ``epoch-000012.safetensors`` after
         12 epochs. It is made if need be, and is for one training only.
     every_epochs : int, optional
-        Save after every so many epochs; by default after each one, unless `every_minutes` is
-        given. The end of the training is always saved.
+        The number of epochs between checkpoints; by default 1, unless `every_minutes` is given.
+        The end of the training is always saved.
     every_minutes : float, optional
-        Save after the first epoch that ends so many minutes after the last checkpoint.
+        Save after the first epoch that ends at least this many minutes after the last checkpoint.
     keep : int, default=3
         How many checkpoints to keep, the last ones.
 

@@ -23,7 +23,7 @@ from .simd import (
 )
 from .vmath import reciprocal
 
-# A step's learning rate, and what it and epsilon become by Adam's corrections.
+# A step's learning rate, and the rate and epsilon after Adam's bias corrections.
 Pace = namedtuple("Pace", "rate corrected epsilon")
 
 
@@ -41,8 +41,7 @@ def settled(v):
 def squarable(v):
     """v, but 0 where it is smaller than spec.SMALLEST_SQUARED.
 
-    Squares that underflow (of the last remains of a weight that its penalty makes decay, say) cost
-    time, too.
+    Squares that underflow cost time, too, such as those of a weight that its penalty made decay.
     """
     return select_lt(absolute(v), splat(v, spec.SMALLEST_SQUARED), splat(v, 0.0), v)
 
@@ -146,7 +145,7 @@ def rprop(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay):
     for i in range(0, n, lanes(w)):
         x = load(w, i)
         d = fma(penalty, x, load(g, i))
-        # The product of the signs: that of the numbers could underflow.
+        # The product of the signs; the product of the numbers could underflow.
         agreement = sign(d) * sign(load(first, i))
         factor = select_lt(zero, agreement, plus, select_lt(agreement, zero, minus, one))
         step = load(second, i) * factor

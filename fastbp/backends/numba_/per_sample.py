@@ -75,7 +75,7 @@ def copy_errors(net, transposed, units, width):
 def outer_products(net, h, stride_in, gradients, width):
     """∇W_i = h_{i-1} ∂e/∂s_i and ∇b_i = ∂e/∂s_i of each row, layer by layer.
 
-    `h` and `stride_in` are those of the network's input.
+    `h` is the network's input, with rows `stride_in` apart.
     """
     n_in, at = net.plan[SIZE], 0
     for i in range(1, net.m + 1):

@@ -74,7 +74,7 @@ def at_most(x, high):
 
 @inner
 def less_ln2(x, n):
-    """x - n ln 2 in two steps (Cody and Waite 1980), of which the first loses nothing."""
+    """x - n ln 2 in two steps (Cody and Waite 1980); the first is exact."""
     if is_single(x):
         return multiply_add(n, -LN2_LOW_F4, multiply_add(n, -LN2_HIGH_F4, x))
     return multiply_add(n, -LN2_LOW_F8, multiply_add(n, -LN2_HIGH_F8, x))
