@@ -414,8 +414,10 @@ def _epochs(training, samples, control, pace, history, checkpoints):
         interrupts.check()
         done = len(history.loss)
         count = training.epochs_a_call(done, min(most, control.epochs - done))
-        samples.run(training, count, history, pace)
-        history.learning_rate.extend(pace.latest[: len(history.loss) - done].tolist())
+        try:
+            samples.run(training, count, history, pace)
+        finally:
+            history.learning_rate.extend(pace.latest[: len(history.loss) - done].tolist())
         if len(history.loss) == done + count:
             training.end_epoch(len(history.loss))
         interrupts.check()

@@ -9,6 +9,7 @@ own code in between. In other threads no handler runs, and both do nothing.
 
 import _signal  # what the module signal wraps: each fit asks for all handlers, here 20 times faster
 import contextvars
+import os
 import signal
 import threading
 
@@ -22,8 +23,9 @@ SIGNALS = sorted(number for number in signal.valid_signals() if number < 32)
 _depth = 0  # how many `held` are around
 _open = True  # whether an exception of a handler may pass
 _waiting: BaseException | None = None  # one that may not yet
-_stops: list = []  # what ends the calls that go on meanwhile
-_guards: dict = {}  # by signal, what takes the handler's place, and the handler
+_stops: tuple = ()  # what ends the calls that an exception would come to
+_guards: dict = {}  # by signal, what takes the handler's place
+_owner: threading.Thread | None = None  # the thread whose state this is
 
 
 def _in_main_thread():
@@ -39,36 +41,44 @@ def _note(error):
         stop[0] = 1
 
 
-def _guard():
-    """Put a guard in the place of each handler."""
-    for number in SIGNALS:
-        handler = _signal.getsignal(number)
-        if callable(handler):
-            guard = _guard_of(handler)
-            _guards[number] = guard, handler
-            _signal.signal(number, guard)
+class _Guard:
+    """What takes a handler's place."""
 
+    def __init__(self, handler):
+        self.handler = handler
 
-def _guard_of(handler):
-    def guard(signum, frame):
+    def __call__(self, signum, frame):
         if _open:
-            handler(signum, frame)
+            self.handler(signum, frame)
             return
         try:
-            handler(signum, frame)
+            try:
+                self.handler(signum, frame)
+            finally:
+                _guard()  # it may have set another handler
         except BaseException as error:
             _note(error)
 
-    return guard
+
+def _guard():
+    """Put a guard in the place of each handler that has none; the user's code may set others."""
+    for number in SIGNALS:
+        handler = _signal.getsignal(number)
+        if callable(handler) and handler is not _guards.get(number):
+            if isinstance(handler, _Guard):  # signal.signal gave it to the user's code
+                handler = handler.handler
+            _guards[number] = _Guard(handler)
+            _signal.signal(number, _guards[number])
 
 
 def _restore():
     """Put the handlers back; the exception of one that is back already waits, too."""
     while _guards:
         try:
-            for number, (guard, handler) in list(_guards.items())[::-1]:
-                if _signal.getsignal(number) is guard:  # a callback may have set another one
-                    _signal.signal(number, handler)
+            for number in list(_guards)[::-1]:
+                handler = _signal.getsignal(number)
+                if isinstance(handler, _Guard):  # a callback may have set another one
+                    _signal.signal(number, handler.handler)
                 del _guards[number]
         except BaseException as error:
             _note(error)
@@ -98,12 +108,14 @@ class held:  # noqa: N801 - used as a function
         self._stop = stop
 
     def __enter__(self):
-        global _depth, _open
+        global _depth, _open, _owner, _stops
         self._active = _in_main_thread()
         if not self._active:
             return
+        self._stops = _stops
         self._outer, _open = _open, False
         _depth += 1
+        _owner = threading.main_thread()
         try:
             if _depth == 1:
                 _guard()
@@ -111,15 +123,13 @@ class held:  # noqa: N801 - used as a function
             self._leave()
             raise
         if self._stop is not None:
-            _stops.append(self._stop)
+            _stops = *_stops, self._stop
             if _waiting is not None:
                 self._stop[0] = 1
 
     def __exit__(self, kind, error, traceback):
         if not self._active:
             return
-        if self._stop is not None:
-            _stops.pop()
         waiting = self._leave()
         if waiting is not None and not (
             # What ended the block already goes before Ctrl-C.
@@ -132,8 +142,9 @@ class held:  # noqa: N801 - used as a function
 
     def _leave(self):
         """Returns the exception that may come now, if there is one."""
-        global _depth, _open, _waiting
+        global _depth, _open, _stops, _waiting
         waiting = None
+        _stops = self._stops
         try:
             _depth -= 1
             if _depth == 0:
@@ -146,18 +157,41 @@ class held:  # noqa: N801 - used as a function
 
 
 class released:  # noqa: N801 - used as a function
-    """With this, within `held`, signal handlers may raise at any line: for the user's own code."""
+    """With this, within `held`, signal handlers may raise at any line: for the user's own code.
+
+    That code may catch what comes, so the calls around it are not stopped.
+    """
 
     def __enter__(self):
-        global _open
+        global _open, _stops
         self._active = _in_main_thread()
         if self._active:
+            self._stops, _stops = _stops, ()
             self._outer, _open = _open, True
 
     def __exit__(self, kind, error, traceback):
-        global _open
-        if self._active:
-            _open = self._outer
+        global _open, _stops
+        if not self._active:
+            return
+        _open, _stops = self._outer, self._stops
+        while not _open:
+            try:
+                _guard()
+                return
+            except BaseException as error:  # of a handler that had no guard yet
+                _note(error)
+
+
+def _after_fork():
+    """In a child that another thread has forked, the main thread's calls do not go on."""
+    global _depth, _open, _stops, _waiting
+    if _depth and threading.current_thread() is not _owner:
+        _restore()
+        _depth, _open, _stops, _waiting = 0, True, (), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def in_thread(call):

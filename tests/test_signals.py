@@ -347,3 +347,138 @@ def test_a_long_gradient_is_broken_off(compiled, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         net.loss_and_gradient(*data(50))
     assert np.isnan(losses).all()
+
+
+# Handlers that come and go, and forks.
+
+
+def raised_within(call):
+    """Call it, with a SIGALRM whose handler raises and has been set just before."""
+    before = signal.signal(signal.SIGALRM, raising(Alarmed))
+    try:
+        call()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_callback_that_catches_what_came_to_it(backend):
+    """The training that the callback belongs to goes on."""
+    X, y = data(50)
+    caught = []
+
+    class Inner(fastbp.Callback):
+        def epoch(self, network, history):
+            inner = make_inner()
+            try:
+                raised_within(lambda: inner.fit(X, y, **OPTIONS))
+            except Alarmed as error:
+                caught.append(error)
+
+    def make_inner():
+        return network(backend, Loss(signal.SIGALRM, at=3))
+
+    net, ref = (network(backend, "squared_error") for _ in range(2))
+    handler = signal.getsignal(signal.SIGALRM)
+    history = net.fit(X, y, **OPTIONS, epochs=4, callbacks=[Inner()])
+    ref.fit(X, y, **OPTIONS, epochs=4)
+    assert len(caught) == len(history.loss) == 4
+    assert not history.interrupted
+    assert np.array_equal(parameters(net), parameters(ref))
+    assert signal.getsignal(signal.SIGALRM) is handler
+
+
+class Setting(fastbp.Callback):
+    """Sets a handler, and puts the one back that was there."""
+
+    def begin(self, network, history):
+        self.before = signal.signal(signal.SIGALRM, raising(Alarmed))
+
+    def end(self, network, history):
+        signal.signal(signal.SIGALRM, self.before)
+        self.history = history
+
+
+@pytest.mark.parametrize("before", [signal.SIG_DFL, raising(SystemExit)])
+def test_a_handler_that_a_callback_has_set(backend, before, monkeypatch):
+    """It is guarded like those that were there, and the earlier one comes back."""
+    X, y = data(50)
+    net, ref = (network(backend, "squared_error") for _ in range(2))
+    setting, usual, calls = Setting(), net._backend.train, []
+
+    def train(*arguments):
+        calls.append(usual(*arguments))
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGALRM)
+        return calls[-1]
+
+    options = {**OPTIONS, "schedule": fastbp.StepDecay(2)}
+    ref.fit(X, y, **options, epochs=3)
+    own = signal.signal(signal.SIGALRM, before)
+    try:
+        monkeypatch.setattr(net._backend, "train", train)
+        with pytest.raises(Alarmed):
+            net.fit(X, y, **options, epochs=9, callbacks=[setting])
+        assert signal.getsignal(signal.SIGALRM) is before
+    finally:
+        signal.signal(signal.SIGALRM, own)
+    assert (len(setting.history.loss), len(setting.history.learning_rate)) == (3, 3)
+    assert np.array_equal(parameters(net), parameters(ref))
+
+
+def test_a_handler_that_sets_another_one():
+    """As programs do whose second Ctrl-C means more than the first."""
+    second = raising(Alarmed)
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.signal(signal.SIGALRM, second))
+    steps = []
+    try:
+        with pytest.raises(Alarmed), interrupts.held():
+            signal.raise_signal(signal.SIGALRM)
+            signal.raise_signal(signal.SIGALRM)
+            steps.append("whole")
+        assert signal.getsignal(signal.SIGALRM) is second
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert steps == ["whole"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_signals_in_a_process_that_a_loss_has_forked(backend):
+    """The training is that of the parent; the child has its handlers back."""
+    answers = []
+
+    class Forking(Loss):
+        def __call__(self, h, y):
+            if self.calls == 2 and not answers:
+                answers.append(self.forked())
+            return super().__call__(h, y)
+
+        def forked(self):
+            receiver, sender = os.pipe()
+            child = os.fork()
+            if child == 0:
+                try:
+                    signal.raise_signal(signal.SIGINT)
+                    os.write(sender, b"lost")
+                except KeyboardInterrupt:
+                    os.write(sender, b"heard")
+                finally:
+                    os._exit(0)
+            os.close(sender)
+            os.waitpid(child, 0)
+            with os.fdopen(receiver, "rb") as file:
+                return file.read()
+
+    history = network(backend, Forking()).fit(*data(50), **OPTIONS, epochs=4)
+    assert answers == [b"heard"]
+    assert len(history.loss) == 4
+
+
+def test_rates_of_a_training_that_diverged(backend):
+    """One for each finished epoch."""
+    X, y = data(50)
+    with pytest.raises(fastbp.TrainingDiverged) as caught:
+        network(backend, "squared_error").fit(
+            X, y, epochs=500, optimizer=fastbp.SGD(3.0), schedule=fastbp.StepDecay(500)
+        )
+    history = caught.value.history
+    assert len(history.learning_rate) == len(history.loss) > 0
