@@ -117,7 +117,7 @@ class held:  # noqa: N801 - used as a function
         _depth += 1
         _owner = threading.main_thread()
         try:
-            if _depth == 1:
+            if self._outer:
                 _guard()
         except BaseException:  # of a handler that had no guard yet
             self._leave()
