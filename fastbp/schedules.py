@@ -212,7 +212,7 @@ class ReduceOnPlateau(Schedule):
     min_delta : float, default=1e-4
         An epoch improves on the best one if it is better by more than this.
     cooldown : int, default=0
-        The number of epochs after a reduction that do not count towards `patience`.
+        The number of epochs after a reduction that do not count towards ``patience``.
     lowest : float, default=0.0
         A lower bound of the rate, as a share of η in [0, 1].
     monitor : str, optional
