@@ -112,10 +112,11 @@ class held:  # noqa: N801 - used as a function
         self._active = _in_main_thread()
         if not self._active:
             return
+        _owner = threading.main_thread()
+        # Without a call: here no handler runs before the state is whole.
         self._stops = _stops
         self._outer, _open = _open, False
         _depth += 1
-        _owner = threading.main_thread()
         try:
             if self._outer:
                 _guard()
