@@ -1,7 +1,7 @@
 """What the last bit of X does to scikit-learn's own L-BFGS.
 
-The 15 fits are those of its example plot_mlp_alpha (three data sets, five values of alpha), once
-as they are and once with each entry of X moved to the next float64: a fit has changed if some
+scikit-learn's example plot_mlp_alpha has 15 fits: three data sets, five values of alpha. Each is
+run twice, the second time with every entry of X moved to the next float64. A fit has changed if a
 probability on the test set differs by more than 1e-3. The second column compares fastbp on the
 same X with scikit-learn.
 
@@ -21,7 +21,7 @@ import fastbp
 
 
 def datasets():
-    """Those of the example."""
+    """The three data sets of the example."""
     X, y = make_classification(
         n_features=2,
         n_redundant=0,
