@@ -21,7 +21,7 @@ from ...layout import (
     H,
     S,
 )
-from ._jit import inner
+from ._jit import inlined, inner
 from .pieces import ACTIVATE, DERIVE, DROP, LOSS, SOFTMAX, call, call_function
 from .simd import (
     fma,
@@ -59,13 +59,13 @@ UNIT = 16
 AHEAD = 4
 
 
-@inner
+@inlined
 def share_start(net, n, rank):
     """The first row of thread `rank`'s share of n rows; the share before it ends there."""
     return min(n, (n + UNIT - 1) // UNIT * rank // net.threads * UNIT)
 
 
-@inner
+@inlined
 def take_rows(net, key, start, rows):
     """The Net with this thread's own rows set to its share of a block's `rows`."""
     first = share_start(net, rows, net.rank)
@@ -91,7 +91,7 @@ def take_rows(net, key, start, rows):
     )
 
 
-@inner
+@inlined
 def data_of(X, labels, targets, sample_weight, order, order_size):
     """Data from the arrays of interface.py; `order` is a pointer to an epoch's order."""
     has_labels, weighted = labels.size > 0, sample_weight.size > 0
@@ -108,31 +108,31 @@ def data_of(X, labels, targets, sample_weight, order, order_size):
     )
 
 
-@inner
+@inlined
 def padded(like, n):
     """n rounded up to whole vectors."""
     return (n + lanes(like) - 1) // lanes(like) * lanes(like)
 
 
-@inner
+@inlined
 def of_block(net, i, column):
     """The block's rows of layer i's H, S or DS."""
     return offset(net.workspace, net.block * net.plan[i * COLUMNS + column])
 
 
-@inner
+@inlined
 def of_own(net, i, column):
     """The block's rows of layer i's H, S or DS, from the first own row on."""
     return offset(of_block(net, i, column), net.first * net.plan[i * COLUMNS + STRIDE])
 
 
-@inner
+@inlined
 def single_output(net, i):
     """Whether layer i is a single output, which is laid out as a row."""
     return net.plan[i * COLUMNS + STRIDE] == 1
 
 
-@inner
+@inlined
 def target_rows(net):
     """The block's targets, laid out like the outputs."""
     last = offset(net.plan, net.m * COLUMNS)
@@ -140,7 +140,7 @@ def target_rows(net):
     return offset(net.workspace, net.block * (last[DS] + outputs))
 
 
-@inner
+@inlined
 def per_row(net, which):
     """One of four arrays with one number per row of the block."""
     outputs = max(net.plan[net.m * COLUMNS + STRIDE], lanes(net.workspace))
@@ -148,13 +148,13 @@ def per_row(net, which):
     return offset(target_rows(net), net.block * outputs + which * rows)
 
 
-@inner
+@inlined
 def unit(net):
     """The constant input 1 of the biases, zero-padded to a vector."""
     return per_row(net, 4)
 
 
-@inner
+@inlined
 def zero_row(net):
     """The row of zeros at the end of the workspace."""
     return offset(unit(net), lanes(net.workspace))
@@ -216,7 +216,7 @@ def transpose(net, transposed):
             transpose_rows(net, i, transposed, first, last)
 
 
-@inner
+@inlined
 def row_of(data, i):
     """The number of the i-th sample in the order."""
     return data.order[i] if data.ordered else i
@@ -250,7 +250,7 @@ def gather(net, data, start):
     return h, stride
 
 
-@inner
+@inlined
 def put(p, i, n, x):
     """p[i] = x, one of n numbers that will be read as vectors.
 
@@ -263,7 +263,7 @@ def put(p, i, n, x):
         p[i] = x
 
 
-@inner
+@inlined
 def dot(a, b, n):
     """Σ a b over rows padded to whole vectors."""
     total = splat(a, 0.0)
@@ -412,7 +412,7 @@ def sum_outputs(delta, e, d, losses, shares, rows, n, stride):
         losses[r] = sum_lanes(total)
 
 
-@inner
+@inlined
 def pass_back(net, i, transposed, target):
     """Write ∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ of own rows to `target`, laid out like h_{i-1}."""
     above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
@@ -438,7 +438,7 @@ def backward(net, transposed):
             call(net.pieces[DERIVE + above[ACTIVATION]], (s, h, d, numbers))
 
 
-@inner
+@inlined
 def weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last):
     """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1; row n_{i-1} is ∇b_i.
 
@@ -469,7 +469,7 @@ def weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last):
         product(unit(net), 0, 0, d, stride, init, 0, target, stride, 1, J, rows)
 
 
-@inner
+@inlined
 def single_gradient(h, stride_in, d, rows, G, n_in, one, zeros, adding):
     """The gradient of a single output: a row of weights, then a vector with the bias."""
     width = padded(G, n_in)
@@ -482,7 +482,7 @@ def single_gradient(h, stride_in, d, rows, G, n_in, one, zeros, adding):
     product(d, 0, 1, one, 0, init, 0, bias, 0, 1, lanes(G), rows)
 
 
-@inner
+@inlined
 def accumulate(net, h, stride_in, rows, gradient, adding):
     """This thread's share of the weight rows of all layers' gradients, from a block's rows."""
     for i in range(net.m, 0, -1):
@@ -491,7 +491,7 @@ def accumulate(net, h, stride_in, rows, gradient, adding):
             weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
 
 
-@inner
+@inlined
 def weight_rows(net, i):
     """This thread's share first..last - 1 of layer i's weight rows and its row of biases."""
     n = net.plan[(i - 1) * COLUMNS + SIZE] + 1

@@ -7,7 +7,7 @@ import math
 
 from ...layout import COLUMNS, SIZE, STRIDE, WEIGHTS
 from ...spec import FROZEN, L1, L2, RULES
-from ._jit import inner
+from ._jit import inlined, inner
 from .optimizers import sign
 from .passes import padded, single_output
 from .simd import absolute, fma, lanes, load, offset, splat, store, sum_lanes
@@ -16,7 +16,7 @@ from .simd import absolute, fma, lanes, load, offset, splat, store, sum_lanes
 NORM_OFFSET = 1e-6
 
 
-@inner
+@inlined
 def is_frozen(rules, i):
     """Whether layer i keeps its parameters."""
     return rules[i * RULES + FROZEN] != 0.0

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
-from ._jit import inner
+from ._jit import inlined
 
 # Where things lie in the array that a team shares, each on a cache line of its own: how many
 # have arrived at the barrier, how many barriers there have been, whether to stop.
@@ -58,7 +58,7 @@ else:
 
         return types.void(p, types.intp, types.int64), codegen
 
-    @inner
+    @inlined
     def barrier(team, threads):
         """Return when all `threads` have come here; what they wrote before is seen by all."""
         if threads == 1:

@@ -17,7 +17,7 @@ from collections import namedtuple
 
 from ...layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS, S
 from ...spec import L1, L2, RULES
-from ._jit import inner
+from ._jit import inlined, inner
 from .dropout import step_key
 from .optimizers import pace_of
 from .passes import (
@@ -71,7 +71,7 @@ Stepping = namedtuple(
 )
 
 
-@inner
+@inlined
 def weight_total(data, start, rows):
     """The sum of a batch's sample weights."""
     if not data.weighted:
@@ -87,7 +87,7 @@ def weight_total(data, start, rows):
 NO_LOSSES = (0.0, 0.0, 0.0, 0.0)
 
 
-@inner
+@inlined
 def add_losses(sums, losses, rows):
     """Add a block's losses; all blocks but the last have a multiple of 4 rows."""
     a, b, c, d = sums
@@ -106,12 +106,12 @@ def add_losses(sums, losses, rows):
     return a, b, c, d
 
 
-@inner
+@inlined
 def total_of(sums):
     return (sums[0] + sums[1]) + (sums[2] + sums[3])
 
 
-@inner
+@inlined
 def layer_penalties(how, i):
     """The factors of layer i's penalties in this step."""
     return how.factor * how.rules[i * RULES + L1], how.factor * how.rules[i * RULES + L2]
@@ -135,7 +135,7 @@ def complete(net, h, stride_in, rows, adding, gradient, how):
         note_squares(net, i, gradient, first, last, how.squares)
 
 
-@inner
+@inlined
 def update(net, how, w, g, first, second, n, l2, decay):
     """Apply one step of the optimiser to w[:n], see optimizers.py."""
     pace = how.pace
@@ -148,7 +148,7 @@ def update(net, how, w, g, first, second, n, l2, decay):
     )
 
 
-@inner
+@inlined
 def apply(net, how, i, gradient, at, weights, biases, factor):
     """Step layer i's parameters from `at` on: `weights` numbers of weights, then `biases`.
 
