@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from workloads import WORKLOADS
 
 import fastbp
-from fastbp import writing
+from fastbp.basis import writing
 
 PEER = "scikit-learn"
 # A ratio of each workload that the estimators should reach (float32, one thread).

@@ -21,7 +21,7 @@ from report import FASTBP, aligned, time_cell
 from workloads import WORKLOADS
 
 import fastbp
-from fastbp import writing
+from fastbp.basis import writing
 
 # Contender -> (weights, options of the compiler).
 BUILDS = {

@@ -209,7 +209,7 @@ def main(arguments=None):
         "search": searches(min(2, cores), options.quick, turns),
     }
     if options.output:
-        from fastbp import writing
+        from fastbp.basis import writing
 
         writing.write(options.output, json.dumps(results, indent=1).encode())
     return 0

@@ -23,7 +23,7 @@ from peers import PEERS
 from workloads import WORKLOADS
 
 import fastbp
-from fastbp import writing
+from fastbp.basis import writing
 from fastbp.cli import outputs
 from fastbp.cli.outputs import Output
 

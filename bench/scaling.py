@@ -14,8 +14,9 @@ import numpy as np
 from distributed import Client, protocol
 
 import fastbp
-from fastbp import distributed, regularizers
-from fastbp.training import Training
+from fastbp import distributed
+from fastbp.rules import regularizers
+from fastbp.training.run import Training
 
 # Layers, rows of a worker's share of a step.
 WORKLOADS = [((64, 128, 64, 10), 4096), ((784, 512, 512, 10), 1024)]

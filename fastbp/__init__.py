@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING
 
 from .backends import BackendUnavailable
 from .backends import available as available_backends
-from .callbacks import Callback, EarlyStopping
-from .compare import Comparison, compare_backends
-from .gradcheck import GradientCheck, LayerCheck, WrongGradient, check_gradients
-from .health import Health, HealthWarning
-from .least_squares import LeastSquares, levenberg_marquardt
-from .many import SomeFailed, fit_many
-from .network import Network
-from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
-from .parameters import Gradient
-from .persistence.checkpoint import Checkpoint
-from .rate_finder import RateSearch, find_learning_rate
-from .regularizers import EMA, SWA
-from .schedules import (
+from .basis.version import __version__ as __version__
+from .engine.parameters import Gradient
+from .many.fit_many import SomeFailed, fit_many
+from .network.network import Network
+from .rules.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
+from .rules.regularizers import EMA, SWA
+from .rules.schedules import (
     CosineDecay,
     ExponentialDecay,
     OneCycle,
@@ -28,13 +22,22 @@ from .schedules import (
     Schedule,
     StepDecay,
 )
-from .streaming import ArrayStream, ParquetStream
-from .training import History, TrainingDiverged
+from .study.compare import Comparison, compare_backends
+from .study.gradcheck import GradientCheck, LayerCheck, WrongGradient, check_gradients
+from .study.health import Health, HealthWarning
+from .study.least_squares import LeastSquares, levenberg_marquardt
+from .study.rate_finder import RateSearch, find_learning_rate
+from .training.callbacks import Callback, EarlyStopping
+from .training.checkpoint import Checkpoint
+from .training.run import History, TrainingDiverged
+from .training.streaming import ArrayStream, ParquetStream
 
 if TYPE_CHECKING:
-    from .ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor
-    from .equations import Equations
-    from .estimators import MLPClassifier, MLPRegressor
+    from .estimators.ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor
+    from .estimators.mlp import MLPClassifier, MLPRegressor
+    from .estimators.search import MLPSearchCV
+    from .network.equations import Equations
+    from .network.trace import Node, Term, Trace
     from .persistence.models import load, save
     from .plots import (
         BackendComparisonDisplay,
@@ -45,10 +48,6 @@ if TYPE_CHECKING:
         RooflineDisplay,
         WeightHistogramDisplay,
     )
-    from .search import MLPSearchCV
-    from .trace import Node, Term, Trace
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Adagrad",
@@ -116,19 +115,19 @@ __all__ = [
 _LATER = {
     "BackendComparisonDisplay": "plots",
     "DecisionBoundaryDisplay": "plots",
-    "Equations": "equations",
+    "Equations": "network.equations",
     "HealthDisplay": "plots",
     "LearningCurveDisplay": "plots",
-    "MLPClassifier": "estimators",
-    "MLPEnsembleClassifier": "ensembles",
-    "MLPEnsembleRegressor": "ensembles",
-    "MLPRegressor": "estimators",
-    "MLPSearchCV": "search",
+    "MLPClassifier": "estimators.mlp",
+    "MLPEnsembleClassifier": "estimators.ensembles",
+    "MLPEnsembleRegressor": "estimators.ensembles",
+    "MLPRegressor": "estimators.mlp",
+    "MLPSearchCV": "estimators.search",
     "NetworkGraphDisplay": "plots",
     "RooflineDisplay": "plots",
-    "Node": "trace",
-    "Term": "trace",
-    "Trace": "trace",
+    "Node": "network.trace",
+    "Term": "network.trace",
+    "Trace": "network.trace",
     "WeightHistogramDisplay": "plots",
     "load": "persistence.models",
     "save": "persistence.models",

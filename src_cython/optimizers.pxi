@@ -1,6 +1,6 @@
 # Optimisers: one elementwise update of weights from gradients, which knows nothing of layers.
 #
-# Rules and sources are in fastbp/optimizers.py. The twin of
+# Rules and sources are in fastbp/rules/optimizers.py. The twin of
 # fastbp/backends/numba_/optimizers.py.
 
 cdef extern from "<math.h>" nogil:

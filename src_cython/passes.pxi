@@ -1,7 +1,7 @@
 # The passes of backpropagation over a block of rows, layer by layer.
 #
 # A Net is the network and its working memory; a Data is the samples. The plan gives the offsets
-# of layer i's arrays in the workspace (see fastbp/layout.py). The twin of
+# of layer i's arrays in the workspace (see fastbp/basis/layout.py). The twin of
 # fastbp/backends/numba_/passes.py.
 
 from libc.stdint cimport int64_t

@@ -1,4 +1,4 @@
-# The codes of fastbp/spec.py and the plan's columns of fastbp/layout.py. codes() below lets a
+# The codes of fastbp/basis/spec.py and the plan's columns of fastbp/basis/layout.py. codes() below lets a
 # test hold them against each other.
 
 cdef enum:

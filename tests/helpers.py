@@ -3,7 +3,7 @@
 import numpy as np
 
 import fastbp
-from fastbp import spec
+from fastbp.basis import spec
 
 ACTIVATIONS = list(spec.ACTIVATIONS)
 DTYPES = ["float32", "float64"]

@@ -13,7 +13,7 @@ import pytest
 from helpers import OPTIMIZERS, make_data, make_network
 
 import fastbp
-from fastbp.persistence import file
+from fastbp.files import file
 
 EPOCHS = 6
 VALIDATION = {"validation_data": make_data("squared_error", 20, 4, 2, seed=9)}

@@ -272,11 +272,11 @@ def test_the_comment_of_an_archive():
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_pictures_of_a_comparison(ending, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
-    result = fastbp.compare.BackendResult("numpy", "", *[1.0] * 7)
-    comparison = fastbp.compare.Comparison("a problem", [result], {})
+    result = fastbp.study.compare.BackendResult("numpy", "", *[1.0] * 7)
+    comparison = fastbp.study.compare.Comparison("a problem", [result], {})
     calls = []
     monkeypatch.setattr(
-        "fastbp.compare.compare_backends", lambda *_, **__: calls.append(1) or comparison
+        "fastbp.study.compare.compare_backends", lambda *_, **__: calls.append(1) or comparison
     )
     command = ["compare", "--plot", f"x.{ending}"]
     Path(f"x.{ending}").write_bytes(b"mine")

@@ -10,7 +10,7 @@ from helpers import DTYPES, error, gradient_of, make_data, make_network, paramet
 from test_gradients import DIFFERENCES, finite_differences
 
 import fastbp
-from fastbp.layout import Layout
+from fastbp.basis.layout import Layout
 
 N, SIZES = 50, [4, 9, 3]
 

@@ -7,10 +7,10 @@ from scipy import stats
 from test_gradients import torch_network
 
 import fastbp
-from fastbp import regularizers
 from fastbp.backends.numpy_ import dropout_factors
-from fastbp.layout import DROPOUT, OUTPUT, H, Layout
-from fastbp.training import NATURAL_ORDER, Data, History, Training
+from fastbp.basis.layout import DROPOUT, OUTPUT, H, Layout
+from fastbp.rules import regularizers
+from fastbp.training.run import NATURAL_ORDER, Data, History, Training
 
 SEED = 2**62 + 12345
 SIZES, N, BATCH = [5, 18, 7, 2], 20, 8

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastbp
-from fastbp import solvers
+from fastbp.estimators import solvers
 
 ESTIMATORS = ["MLPClassifier", "MLPRegressor"]
 unconverged = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -17,7 +17,7 @@ from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptr
 from sklearn.preprocessing import LabelBinarizer
 
 import fastbp
-from fastbp import sklearn_privates
+from fastbp.estimators import privates as sklearn_privates
 
 LIBRARIES = [sklearn.neural_network, fastbp]
 NAMES = ["MLPClassifier", "MLPRegressor"]

@@ -19,7 +19,8 @@ from helpers import (
 )
 
 import fastbp
-from fastbp import fitting, training
+from fastbp.training import fitting
+from fastbp.training import run as training
 
 SIZES = [4, 6, 2]
 N = 21

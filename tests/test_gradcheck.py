@@ -14,8 +14,8 @@ from helpers import (
 )
 
 import fastbp
-from fastbp import spec
 from fastbp.backends import numpy_
+from fastbp.basis import spec
 
 
 @pytest.mark.parametrize("loss, kind", LOSSES_AND_TARGETS)

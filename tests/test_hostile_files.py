@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save as save_tensors
 
 import fastbp
-from fastbp.persistence import file
+from fastbp.files import file
 
 ROOT = Path(__file__).parents[1]
 TOOL = ROOT / "tools" / "fuzz_load.py"

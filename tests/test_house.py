@@ -5,6 +5,7 @@ The other tests say what the code computes; these hold what keeps it in order.
 
 import ast
 import dataclasses
+import graphlib
 import importlib
 import inspect
 import io
@@ -19,123 +20,38 @@ from pathlib import Path
 import pytest
 
 import fastbp
-from fastbp import backends, layout, optimizers, spec
+from fastbp import backends
 from fastbp.backends import interface, numpy_
+from fastbp.basis import late, layout, spec
+from fastbp.rules import optimizers
 
 PACKAGE = Path(fastbp.__file__).parent
 
-# Module -> what it may import of fastbp. Modules not listed may import any of these, but none
-# of these may import them, except fastbp/__init__.py.
-ARROWS = {
-    "interrupts": set(),
-    "spec": set(),
-    "layout": {"spec"},
-    "checks": set(),
-    "optimizers": {"checks", "spec"},
-    "teams": set(),
-    "writing": set(),
-    "regularizers": {"spec", "checks"},
-    "custom": set(),
-    "copying": {"spec", "layout"},
-    "parameters": {"checks"},
-    "monitoring": {"checks"},
-    "schedules": {"checks", "monitoring"},
-    "callbacks": {"interrupts", "checks", "monitoring", "training"},
-    "scoring": {"checks"},
-    "streaming": {"checks"},
-    "fitting": {
-        "interrupts",
-        *("callbacks", "checks", "monitoring", "optimizers", "regularizers", "schedules"),
-        *("scoring", "training", "persistence"),
-    },
-    "online": {"fitting", "layout", "optimizers", "regularizers", "training"},
-    "distributed": {
-        "interrupts",
-        *("backends", "checks", "fitting", "layout", "network", "optimizers", "regularizers"),
-        "training",
-    },
-    "rate_finder": {"checks", "fitting", "optimizers", "regularizers", "training"},
-    "training": {
-        *("backends", "checks", "interrupts", "layout", "optimizers", "regularizers", "spec"),
-        "teams",
-    },
-    "backends": {"spec"},
-    "equations": {"spec"},
-    "trace": {"checks", "equations", "backends", "spec"},
-    "inspection": {"layout", "checks", "parameters", "training", "trace"},
-    "network": {
-        *("spec", "layout", "checks", "parameters", "regularizers", "teams"),
-        *("training", "custom", "exchange", "fitting", "inspection", "online", "backends"),
-        *("copying", "persistence"),
-    },
-    # Networks and estimators are imported when a model of unknown kind is loaded.
-    "persistence": {
-        *("spec", "layout", "checks", "optimizers", "regularizers", "schedules", "solvers"),
-        *("network", "estimators", "estimator_parameters", "perceptron", "__version__"),
-        *("callbacks", "ensembles", "monitoring", "estimator_network", "stepping", "training"),
-        "writing",
-    },
-    # The estimators are imported when scikit-learn's are asked for.
-    "exchange": {
-        *("spec", "layout", "checks", "backends", "estimator_parameters", "perceptron", "writing"),
-        *("ensembles", "estimators"),
-    },
-    "many": {
-        "interrupts",
-        *("checks", "fitting", "many_on_dask", "network", "persistence", "regularizers", "teams"),
-        "training",
-    },
-    "many_on_dask": {"interrupts"},
-    "health": {"checks", "spec"},
-    "plots": {"checks", "inspection", "writing"},
-    "compare": {"backends", "checks", "network", "plots"},
-    "gradcheck": {"backends", "checks", "inspection"},
-    "least_squares": {
-        "interrupts",
-        *("spec", "checks", "parameters", "regularizers", "training", "inspection", "network"),
-    },
-    "solvers": {"interrupts", "layout", "checks", "regularizers", "spec", "training"},
-    "estimator_parameters": {"backends", "checks", "regularizers", "schedules", "spec"},
-    "stepping": {"layout", "optimizers", "spec", "training"},
-    "sklearn_privates": set(),
-    "stochastic": {
-        *("callbacks", "checks", "fitting", "interrupts", "sklearn_privates", "solvers"),
-        "stepping",
-    },
-    "estimator_network": {"estimator_parameters", "network", "solvers"},
-    "perceptron": {
-        *("checks", "estimator_network", "estimator_parameters", "regularizers", "solvers"),
-        *("sklearn_callbacks", "sklearn_privates", "stepping", "stochastic"),
-    },
-    "sklearn_callbacks": set(),
-    "estimators": {
-        *("checks", "estimator_parameters", "perceptron", "scoring", "sklearn_privates"),
-        "solvers",
-    },
-    "cli": {
-        *("__version__", "backends", "callbacks", "compare", "estimators", "network"),
-        *("optimizers", "persistence", "plots", "spec", "stochastic", "teams", "training"),
-        "writing",
-    },
-    "ensembles": {"estimators", "teams"},
-    "search": {"checks", "teams"},
-}
-A_BACKEND = {"spec", "layout"}
+# The rooms of fastbp/, from the ground up. A module imports from its own room and from those below.
+FLOORS = [
+    *("basis", "backends", "engine", "rules", "files", "training", "exchange", "network", "study"),
+    *("plots", "estimators", "many", "persistence", "cli"),
+]
+ROOT_MODULES = {"__init__", "__main__", "distributed"}  # above all rooms
+# Modules that import others by name: what they may load from above stands in basis/late.py.
+BY_NAME = {"", "basis.late", "backends", "backends.cython_", "cli.doctor"}
+A_BACKEND = {"basis"}
+
+
+def module_of(path):
+    """Dotted name of a file of the package, without "fastbp."; "" for fastbp/__init__.py."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imported(path):
-    """Dotted names of the fastbp modules that a file imports, at any depth of its code.
+    """The fastbp modules that a file imports, at any depth of its code, as dotted names.
 
-    What it imports for type checkers only is not among them.
+    What it imports for type checkers only is among them.
     """
-    parts = ["fastbp", *path.relative_to(PACKAGE).with_suffix("").parts]
-    package = parts[:-1]
+    package = ["fastbp", *path.relative_to(PACKAGE).parts[:-1]]
     names = set()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names if alias.name.startswith("fastbp")}
         elif isinstance(node, ast.ImportFrom):
@@ -152,15 +68,48 @@ def files(folder, pattern="*.py"):
     return found
 
 
-@pytest.mark.parametrize("name", ARROWS)
-def test_import_arrows(name):
-    paths = [PACKAGE / f"{name}.py"]
-    if name == "backends":
-        paths = [PACKAGE / name / "__init__.py"]
-    elif (PACKAGE / name).is_dir():
-        paths = files(PACKAGE / name)
-    rooms = {module.split(".")[0] for path in paths for module in imported(path)} - {name}
-    assert rooms <= ARROWS[name]
+MODULES = {module_of(path): path for path in files(PACKAGE, "**/*.py")}
+
+
+def owner(name):
+    """The module that a dotted name is of: itself, or the one that defines it."""
+    while name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def room(module):
+    return module.partition(".")[0]
+
+
+def test_every_room_has_its_floor():
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert rooms == set(FLOORS)
+    assert {path.stem for path in PACKAGE.glob("*.py")} == ROOT_MODULES
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_imports_point_down(name):
+    below = {*FLOORS[: FLOORS.index(name) + 1]}
+    for module, path in MODULES.items():
+        if room(module) == name:
+            assert {room(owner(found)) for found in imported(path)} <= below, path
+
+
+def test_imports_form_no_circle():
+    graph = {
+        module: {owner(found) for found in imported(path)} - {module}
+        for module, path in MODULES.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # raises on a circle
+
+
+def test_who_imports_by_name():
+    """`import_module` hides an arrow: only where a table says what may be loaded."""
+    users = {name for name, path in MODULES.items() if "import_module" in path.read_text("utf-8")}
+    assert users == BY_NAME
+    for name in late.ROOMS_ABOVE:
+        late.load(name)
 
 
 @pytest.mark.parametrize(
@@ -176,12 +125,12 @@ def test_import_arrows_of_backends(path):
     """A backend imports the vocabulary, its own siblings, and BackendUnavailable."""
     inside = path.relative_to(PACKAGE / "backends").parts[0].removesuffix(".py")
     for name in imported(path):
-        room, *rest = name.split(".")
-        if room == "backends":
+        where, *rest = name.split(".")
+        if where == "backends":
             compiled = inside == "cython_" and rest[0].startswith("_")
             assert rest[0] in (inside, "BackendUnavailable", "interface") or compiled, name
         else:
-            assert room in A_BACKEND, name
+            assert where in A_BACKEND, name
 
 
 @pytest.mark.parametrize(

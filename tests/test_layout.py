@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from helpers import DTYPES
 
-from fastbp import layout
-from fastbp.layout import Layout, views
+from fastbp.basis import layout
+from fastbp.basis.layout import Layout, views
 
 
 def make(sizes, dtype):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.optimizers import SGD, Adam, AdamW, RMSprop
+from fastbp.rules.optimizers import SGD, Adam, AdamW, RMSprop
 
 N = 150
 

@@ -12,12 +12,12 @@ import pytest
 from test_many import alone, assert_same, networks
 
 import fastbp
-from fastbp.optimizers import SGD, Adam
+from fastbp.rules.optimizers import SGD, Adam
 
 pytest.importorskip("distributed")
 from distributed import Client, LocalCluster
 
-from fastbp import many_on_dask
+from fastbp.many import on_dask as many_on_dask
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 

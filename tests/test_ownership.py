@@ -9,8 +9,8 @@ import pytest
 from helpers import copy_parameters, make_data, make_network, parameters
 
 import fastbp
-from fastbp import regularizers
-from fastbp.training import Memory, Training
+from fastbp.rules import regularizers
+from fastbp.training.run import Memory, Training
 
 SIZES = [8, 8, 1]  # in float64 without padding, so that W_1 can be X as it is
 X, y = make_data("squared_error", 40, 8, 1)

@@ -25,7 +25,7 @@ from helpers import (
 )
 
 from fastbp import backends
-from fastbp.layout import Layout
+from fastbp.basis.layout import Layout
 
 # Largest difference from the reference, relative to the largest entry: of predictions, losses
 # and gradients, and of weights after some steps.

@@ -15,7 +15,7 @@ from helpers import (
 )
 from test_gradients import DIFFERENCES, SAME, STEP, problem, torch_loss, torch_network
 
-from fastbp.layout import Layout
+from fastbp.basis.layout import Layout
 
 # Hidden layers and outputs of any width, one output, and no hidden layer.
 SHAPES = [[5, 7, 3], [1, 1, 1], [16, 33, 16, 17], [4, 6, 1], [9, 1], [9, 4], [3, 5, 6, 5, 2]]

@@ -15,8 +15,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import fastbp
-from fastbp import spec
-from fastbp.persistence import file
+from fastbp.basis import spec
+from fastbp.files import file
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 DATA = Path(__file__).parent / "data"

@@ -7,7 +7,7 @@ import pytest
 from helpers import OPTIMIZERS
 
 import fastbp
-from fastbp import spec
+from fastbp.basis import spec
 from fastbp.cli import main
 
 pytest.importorskip("numba")

@@ -8,7 +8,7 @@ import pytest
 from helpers import error, make_data, make_network, parameters
 
 import fastbp
-from fastbp import rate_finder
+from fastbp.study import rate_finder
 
 SIZES, N, BATCH = [5, 7, 2], 40, 8
 

@@ -12,9 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 import fastbp
-from fastbp import regularizers
-from fastbp.layout import Layout
-from fastbp.training import NATURAL_ORDER, Data, History, Training
+from fastbp.basis.layout import Layout
+from fastbp.rules import regularizers
+from fastbp.training.run import NATURAL_ORDER, Data, History, Training
 
 # float64 over a few steps, relative to the largest weight.
 SAME = 1e-11

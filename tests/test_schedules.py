@@ -5,7 +5,7 @@ import pytest
 from helpers import error, make_data, make_network, parameters
 
 import fastbp
-from fastbp import fitting
+from fastbp.training import fitting
 
 SIZES = [4, 5, 2]
 N, BATCH, EPOCHS = 23, 5, 6

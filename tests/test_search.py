@@ -23,7 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastbp import MLPClassifier, MLPEnsembleClassifier, MLPRegressor, MLPSearchCV, teams
+from fastbp import MLPClassifier, MLPEnsembleClassifier, MLPRegressor, MLPSearchCV
+from fastbp.basis import teams
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -11,8 +11,8 @@ import pytest
 from helpers import make_data, make_network, parameters
 
 import fastbp
-from fastbp import interrupts
-from fastbp.estimators import MLPClassifier
+from fastbp.basis import interrupts
+from fastbp.estimators.mlp import MLPClassifier
 
 pytestmark = [
     pytest.mark.serial,
@@ -304,7 +304,7 @@ def test_slices_give_the_same_bits(compiled, call, monkeypatch):
     net = network(compiled, "squared_error")
     arguments = (X,) if call == "predict" else (X, y)
     whole = getattr(net, call)(*arguments)
-    monkeypatch.setattr("fastbp.training.INLINE_SECONDS", 1e-7)
+    monkeypatch.setattr("fastbp.training.run.INLINE_SECONDS", 1e-7)
     sliced = getattr(net, call)(*arguments)
     if call == "per_sample_gradients":
         whole, sliced = whole.weights[0], sliced.weights[0]
@@ -322,7 +322,7 @@ def test_ctrl_c_comes_between_slices(backend, monkeypatch):
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(net._backend, "predict", predict)
-    monkeypatch.setattr("fastbp.training.INLINE_SECONDS", 1e-5)
+    monkeypatch.setattr("fastbp.training.run.INLINE_SECONDS", 1e-5)
     with pytest.raises(KeyboardInterrupt):
         net.predict(data(1000)[0])
     assert len(rows) == 3
@@ -331,7 +331,7 @@ def test_ctrl_c_comes_between_slices(backend, monkeypatch):
 
 def test_a_long_gradient_is_broken_off(compiled, monkeypatch):
     """It runs in a thread, and the kernel looks at `stop`."""
-    monkeypatch.setattr("fastbp.training.INLINE_SECONDS", 0.0)
+    monkeypatch.setattr("fastbp.training.run.INLINE_SECONDS", 0.0)
     net = network(compiled, "squared_error")
     usual, losses = net._backend.loss_and_gradient, []
 

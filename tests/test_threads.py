@@ -8,7 +8,7 @@ import pytest
 from helpers import make_data, make_network, parameters
 
 import fastbp
-from fastbp import teams
+from fastbp.basis import teams
 
 pytestmark = pytest.mark.serial
 

@@ -11,8 +11,9 @@ import pytest
 
 import fastbp
 import fastbp.distributed
-from fastbp import annotations, backends
-from fastbp.parameters import Parameters
+from fastbp import backends
+from fastbp.engine.parameters import Parameters
+from fastbp.training import options
 
 HERE = Path(__file__).parent
 PACKAGE = Path(fastbp.__file__).parent
@@ -173,7 +174,7 @@ def test_options_of_fit_batches_are_those_of_fit():
         for name, parameter in of_fit.items()
         if name not in (*own, "X", "y", "sample_weight", "shuffle", "resume_from")
     }
-    assert written(annotations.BatchOptions) == left
+    assert written(options.BatchOptions) == left
 
 
 def test_options_of_fit_many_are_those_of_fit():
@@ -185,4 +186,4 @@ def test_options_of_fit_many_are_those_of_fit():
         if name not in ("self", *own)
     }
     left["callbacks"] = "List[Sequence[CallbackLike]]"  # always one list for each network
-    assert written(annotations.ManyOptions) == left
+    assert written(options.ManyOptions) == left

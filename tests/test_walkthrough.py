@@ -20,7 +20,7 @@ TITLE = "## Adding an activation\n"
 NOT_OF_ALL = {
     "docs/estimators.md",  # an example
     "docs/exchange.md",  # which of them other tools have
-    "fastbp/health.py",  # what a warning suggests
+    "fastbp/study/health.py",  # what a warning suggests
     "fastbp/exchange/__init__.py",
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import writing
+from fastbp.basis import writing
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links, modes and pipes as POSIX has them")
 
@@ -39,8 +39,8 @@ def to_c(path):
 
 def plot(path):
     pytest.importorskip("matplotlib")
-    result = fastbp.compare.BackendResult("numpy", "", *[1.0] * 7)
-    fastbp.compare.Comparison("a problem", [result], {}).plot(path)
+    result = fastbp.study.compare.BackendResult("numpy", "", *[1.0] * 7)
+    fastbp.study.compare.Comparison("a problem", [result], {}).plot(path)
 
 
 WRITERS = {save: "net.safetensors", to_onnx: "net.onnx", to_c: "net.h", plot: "net.png"}

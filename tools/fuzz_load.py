@@ -143,8 +143,10 @@ class Target:
     def __init__(self):
         import numpy as np
 
-        from fastbp.network import Network
-        from fastbp.persistence import checkpoint, file, models
+        from fastbp.files import file
+        from fastbp.network.network import Network
+        from fastbp.persistence import models
+        from fastbp.training import checkpoint
 
         self.np, self.network = np, Network
         self.file, self.models, self.checkpoint = file, models, checkpoint

@@ -19,7 +19,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import reference_cases  # noqa: E402
 
-from fastbp import backends, writing  # noqa: E402
+from fastbp import backends  # noqa: E402
+from fastbp.basis import writing  # noqa: E402
 
 
 def exact_backend():

@@ -10,7 +10,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from ..spec import choose
+from ..basis.spec import choose
 
 if TYPE_CHECKING:
     from .interface import Backend

@@ -10,7 +10,7 @@ import os
 
 import numpy as np
 
-from .. import layout, spec
+from ..basis import layout, spec
 from . import BackendUnavailable, interface
 
 name = "cython"

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import backends, optimizers, spec
+from .. import backends
+from ..basis import spec
+from ..rules import optimizers
 from . import outputs
 from .options import add_command, picture
 from .outputs import Output
@@ -88,8 +90,8 @@ def add(commands):
 
 
 def _compare(options):
-    from ..compare import compare_backends
-    from ..network import Network
+    from ..network.network import Network
+    from ..study.compare import compare_backends
 
     try:
         sizes = [int(size) for size in options.layers.split(",")]

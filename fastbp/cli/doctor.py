@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import __version__, backends, teams
+from .. import backends
+from ..basis import teams
+from ..basis.version import __version__
 from .options import add_command, filled
 
 REQUIRED = ("numpy", "numba", "scikit-learn", "scipy", "tqdm")
@@ -135,7 +137,7 @@ def _cache():
 
 def _check(answers):
     """Train a small network on each backend; return the results and the problems."""
-    from ..network import Network
+    from ..network.network import Network
 
     random = np.random.default_rng(0)
     X = random.normal(size=(64, 4))

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import writing
-from ..persistence import file
+from ..basis import writing
+from ..files import file
 
 # Larger files never count as ours, except for models: only their headers are read.
 MOST_BYTES = 1 << 26

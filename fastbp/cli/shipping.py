@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import writing
+from ..basis import writing
 from . import columns, outputs, store
 from .options import add_command, filled, new_file
 from .outputs import Output

@@ -43,7 +43,8 @@ def load(path):
     OSError, ValueError
         If there is no such file, or nothing of ours in it.
     """
-    from ..persistence import file, models
+    from ..files import file
+    from ..persistence import models
 
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import writing
+from ..basis import writing
 from .options import new_file
 
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".npz")

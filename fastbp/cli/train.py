@@ -4,8 +4,8 @@ import datetime
 import json
 from pathlib import Path
 
-from .. import spec
 from ..backends import BACKENDS
+from ..basis import spec
 from . import columns, metrics, outputs, problems, store, tables, training
 from .options import (
     WrongUsage,

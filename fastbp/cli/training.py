@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..callbacks import Callback, EarlyStopping, ProgressBar
-from ..training import mean_loss
+from ..training.callbacks import Callback, EarlyStopping, ProgressBar
+from ..training.run import mean_loss
 from . import columns
 
 
@@ -91,8 +91,8 @@ def train(features, problem, parts, chosen, options):
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.pipeline import Pipeline
 
-    from ..estimators import MLPClassifier, MLPRegressor
-    from ..stochastic import NOT_FINITE
+    from ..estimators.mlp import MLPClassifier, MLPRegressor
+    from ..estimators.stochastic import NOT_FINITE
 
     prepare = columns.transformer(chosen)
     X = prepare.fit_transform(features.iloc[parts.training])

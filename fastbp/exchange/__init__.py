@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from ..layout import Layout
+from ..basis import late
+from ..basis.layout import Layout
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ..annotations import Activation, Floats, Loss, StrPath
-    from ..network import Network
+    from ..basis.annotations import Activation, Floats, Loss, StrPath
 
 
 class Exchange:
@@ -176,10 +176,9 @@ class Exchange:
             If the hidden layers do not all have the same activation out of identity, sigmoid, tanh
             and relu.
         """
-        from .scikit_learn import to_sklearn
-
         self._check_parameters()
-        return to_sklearn(self, self._loss.output_activation, classes)
+        scikit_learn = late.load("scikit_learn")
+        return scikit_learn.to_sklearn(self, self._loss.output_activation, classes)
 
     @classmethod
     def from_sklearn(
@@ -203,9 +202,8 @@ class Exchange:
             With the dtype of the estimator's coefficients. It predicts probabilities or
             values: of two classes, that of ``estimator.classes_[1]``.
         """
-        from .scikit_learn import from_sklearn
-
-        return from_sklearn(cls, estimator, loss, backend)
+        scikit_learn = late.load("scikit_learn")
+        return scikit_learn.from_sklearn(cls, estimator, loss, backend)
 
     def to_keras(self) -> list[Floats]:
         """The weights of this network as a Keras model of Dense layers has them.
@@ -275,7 +273,7 @@ class Exchange:
         *,
         weights: Literal["float32", "int8"] = "float32",
         X: ArrayLike | None = None,
-    ) -> Network:
+    ) -> Self:
         """Write this network as C99 source code that needs no library.
 
         Three files: ``NAME.h`` and ``NAME.c`` with the function
@@ -346,6 +344,4 @@ def register_skl2onnx() -> None:
     has no ZipMap in float64: pass ``options={"zipmap": False}``.) Subclasses are not converted,
     since what they change is not known. Calling it again does no harm.
     """
-    from .skl2onnx import register
-
-    register()
+    late.load("skl2onnx").register()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import checks, writing
+from ..basis import checks, writing
 from .c_names import check_name
 
 WEIGHTS = ("float32", "int8")

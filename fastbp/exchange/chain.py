@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import spec
+from ..basis import spec
 
 # Output activations -> the loss of a Network made from elsewhere, unless another one is asked for.
 LOSSES = {

@@ -6,7 +6,7 @@ Elu, Softplus and Erf, and an attribute such as LeakyRelu's slope is float32 any
 
 import numpy as np
 
-from .. import spec, writing
+from ..basis import spec, writing
 
 try:
     import onnx

@@ -7,8 +7,9 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from ..ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor, random_states
-from . import estimators, schema, transformers, values
+from ..estimators.ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor, random_states
+from ..files import schema, values
+from . import estimators, transformers
 
 CLASSES: dict = {
     "MLPEnsembleClassifier": MLPEnsembleClassifier,

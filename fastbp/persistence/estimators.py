@@ -12,15 +12,22 @@ from sklearn.base import is_classifier
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
-from .. import checks, spec
-from ..estimator_network import LOSSES
-from ..estimator_parameters import hidden_activations
-from ..estimators import MLPClassifier, MLPRegressor
-from ..optimizers import SGD, Adam, Optimizer
-from ..stepping import AdamStepping, SGDStepping
-from ..training import Memory
-from . import schema, values
-from .network import fill_memory, get_memory, get_parameters, layout_of, put_memory, put_parameters
+from ..basis import checks, spec
+from ..estimators.mlp import MLPClassifier, MLPRegressor
+from ..estimators.network import LOSSES
+from ..estimators.parameters import hidden_activations
+from ..estimators.stepping import AdamStepping, SGDStepping
+from ..files import schema, values
+from ..files.network import (
+    fill_memory,
+    get_memory,
+    get_parameters,
+    layout_of,
+    put_memory,
+    put_parameters,
+)
+from ..rules.optimizers import SGD, Adam, Optimizer
+from ..training.run import Memory
 
 CLASSES: dict = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
 FIELDS = (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..network import Network
-from . import ensembles, estimators, file, network, schema, transformers
+from ..files import file, network, schema
+from ..network.network import Network
+from . import ensembles, estimators, transformers
 
 if TYPE_CHECKING:
-    from ..annotations import StrPath
+    from ..basis.annotations import StrPath
 
 
 def save(model: Any, path: StrPath, *, notes: dict[str, Any] | None = None) -> None:

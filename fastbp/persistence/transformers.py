@@ -16,7 +16,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from . import estimators, schema, values
+from ..files import schema, values
+from . import estimators
 
 DEPTH = 6  # of transformers in one another
 OUTPUTS = ("default", "pandas", "polars")  # of set_output

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .. import checks
+from ..basis import checks
 from .common import COLORS, Display, axes_for, legend_below, network_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-    from ..annotations import Floats
+    from ..basis.annotations import Floats
 
 
 class DecisionBoundaryDisplay(Display):

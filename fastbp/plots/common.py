@@ -6,8 +6,8 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, Self
 
-from .. import writing
-from ..inspection import Inspection
+from ..basis import writing
+from ..network.inspection import Inspection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .. import checks
+from ..basis import checks
 from .common import Display, axes_for, bare, legend_below, network_of, style
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from ..annotations import Floats, Quantity
-    from ..health import Health
-    from ..training import History
+    from ..basis.annotations import Floats, Quantity
+    from ..study.health import Health
+    from ..training.run import History
 
 
 class LearningCurveDisplay(Display):

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from ..annotations import Floats
-    from ..trace import Trace
+    from ..basis.annotations import Floats
+    from ..network.trace import Trace
 
 # Layers of more units than this are drawn with a gap in the middle.
 MOST_UNITS = 12

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from ..compare import Comparison
+    from ..study.compare import Comparison
 
 # Okabe and Ito's colours, and a marker each, of whatever the benchmarks compare.
 STYLES = {

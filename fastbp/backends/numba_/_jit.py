@@ -82,7 +82,7 @@ def inlined(function):
 def source_stamp():
     """A digest of all files that compiled kernels are made of."""
     here = Path(__file__).parent
-    shared = [here.parents[1] / name for name in ("spec.py", "layout.py")]
+    shared = [here.parents[1] / "basis" / name for name in ("spec.py", "layout.py")]
     files = [*sorted(here.glob("*.py")), *shared]
     digest = hashlib.sha256()
     for file in files:

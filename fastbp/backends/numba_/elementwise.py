@@ -5,7 +5,7 @@ The twin of this file is ``src_cython/elementwise.pxi``; the reference is ``nump
 
 from numba import types
 
-from ... import spec
+from ...basis import spec
 from ._jit import REALS, Piece, inner
 from .simd import absolute, lanes, load, select_le, select_lt, splat, store
 from .vmath import exp, expm1_nonpositive, gaussian, log1p_unit, normal_cdf, sigmoid, tanh

@@ -7,7 +7,7 @@ The twin of this file is ``src_cython/losses.pxi``; the reference is ``numpy_``.
 import numpy as np
 from numba import types
 
-from ... import spec
+from ...basis import spec
 from ._jit import REALS, Piece, inner
 from .simd import (
     absolute,

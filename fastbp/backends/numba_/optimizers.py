@@ -1,6 +1,6 @@
 """Optimisers: each an elementwise update of weights from gradients, which knows nothing of layers.
 
-Rules and sources are in ``fastbp/optimizers.py``. The twin of this file is
+Rules and sources are in ``fastbp/rules/optimizers.py``. The twin of this file is
 ``src_cython/optimizers.pxi``; the reference is ``numpy_``.
 """
 
@@ -9,7 +9,7 @@ from collections import namedtuple
 
 from numba import types
 
-from ... import spec
+from ...basis import spec
 from ._jit import REALS, Piece, inner
 from .simd import (
     absolute,

@@ -1,14 +1,14 @@
 """The passes of backpropagation over a block of rows, layer by layer.
 
 A `Net` is the network and its working memory; a `Data` is the samples. The plan gives the
-offsets of layer i's arrays in the workspace (see ``fastbp/layout.py``). The twin of this file is
-``src_cython/passes.pxi``; the reference is ``numpy_``.
+offsets of layer i's arrays in the workspace (see ``fastbp/basis/layout.py``). The twin of this
+file is ``src_cython/passes.pxi``; the reference is ``numpy_``.
 """
 
 from collections import namedtuple
 
-from ... import spec
-from ...layout import (
+from ...basis import spec
+from ...basis.layout import (
     ACTIVATION,
     COLUMNS,
     DROPOUT,

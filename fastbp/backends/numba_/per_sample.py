@@ -5,7 +5,7 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 ``src_cython/per_sample.pxi``.
 """
 
-from ...layout import COLUMNS, DS, SIZE, STRIDE, H, S
+from ...basis.layout import COLUMNS, DS, SIZE, STRIDE, H, S
 from ._jit import inner
 from .passes import (
     LOSSES,

@@ -14,8 +14,8 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ... import spec
-from ...layout import ACTIVATION, COLUMNS, DROPOUT
+from ...basis import spec
+from ...basis.layout import ACTIVATION, COLUMNS, DROPOUT
 from ._jit import inner
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS

@@ -5,8 +5,8 @@ The twin of this file is ``src_cython/regularizers.pxi``; the reference is ``num
 
 import math
 
-from ...layout import COLUMNS, SIZE, STRIDE, WEIGHTS
-from ...spec import FROZEN, L1, L2, RULES
+from ...basis.layout import COLUMNS, SIZE, STRIDE, WEIGHTS
+from ...basis.spec import FROZEN, L1, L2, RULES
 from ._jit import inlined, inner
 from .optimizers import sign
 from .passes import padded, single_output

@@ -15,8 +15,8 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 import math
 from collections import namedtuple
 
-from ...layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS, S
-from ...spec import L1, L2, RULES
+from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS, S
+from ...basis.spec import L1, L2, RULES
 from ._jit import inlined, inner
 from .dropout import step_key
 from .optimizers import pace_of

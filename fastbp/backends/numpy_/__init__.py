@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ... import spec
-from ...layout import ACTIVATION, DROPOUT, SIZE, activation, views
+from ...basis import spec
+from ...basis.layout import ACTIVATION, DROPOUT, SIZE, activation, views
 from .elementwise import ACTIVATIONS, identity, sigmoid
 
 # Added to a norm before dividing by it, as in PyTorch.

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ... import spec
+from ...basis import spec
 
 
 def sigmoid(s):

@@ -1,0 +1,1 @@
+"""What all rooms build on: vocabulary, memory layout, checks, threads, signals, files written."""

@@ -1,0 +1,55 @@
+"""Types shared by public signatures. Only type checkers read this file; fastbp never imports it.
+
+Names of activations, losses, backends and scores are ``str``, not ``Literal``: they are checked at
+run time, and programs often read them from lists and files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+# float32 or float64, depending on the network's dtype.
+Floats: TypeAlias = NDArray[np.floating[Any]]
+StrPath: TypeAlias = str | os.PathLike[str]
+Activation: TypeAlias = str | Sequence[str]
+# The function gets arrays of the network's dtype.
+LossFunction: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
+Loss: TypeAlias = str | LossFunction
+ByLayer: TypeAlias = float | Sequence[float]
+# (X, y) or (X, y, sample_weight).
+Samples: TypeAlias = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike | None]
+Scorer: TypeAlias = str | Callable[..., Any]
+Scoring: TypeAlias = Scorer | Sequence[Scorer] | Mapping[str, Scorer]
+ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float]
+Quantity: TypeAlias = Literal["gradient", "update", "dead", "saturated"]  # recorded by Health
+RandomState: TypeAlias = int | np.random.RandomState | None
+
+
+class Sparse(Protocol):
+    """A SciPy sparse matrix or array, as far as the estimators use it."""
+
+    def tocsr(self) -> Any: ...
+
+
+Matrix: TypeAlias = ArrayLike | Sparse
+
+
+# Types of scikit-learn's decorators; its own hide the types of the decorated functions.
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Function], Function]:
+    raise NotImplementedError
+
+
+def with_callbacks(function: Function) -> Function:
+    raise NotImplementedError
+
+
+def available_if(check: Callable[[Any], bool]) -> Callable[[Function], Function]:
+    raise NotImplementedError

@@ -1,0 +1,1 @@
+"""A network as numbers: its parameters, its loss, and its calls of a backend."""

@@ -1,0 +1,56 @@
+"""Public views of a network's weights, biases and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, overload
+
+from ..basis import checks
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ..basis.annotations import Floats
+
+
+class Gradient(NamedTuple):
+    """∂(mean loss)/∂(weights and biases), with the shapes of the network's arrays."""
+
+    weights: list[Floats]
+    biases: list[Floats]
+
+
+class Parameters(MutableSequence["Floats"]):
+    """The weights (or biases) of all layers: a list of views of fixed length.
+
+    Reading an entry gives a writable view of the network's own numbers; assigning to one
+    checks shape and values and copies them in.
+    """
+
+    def __init__(self, name: str, arrays: list[Floats]) -> None:
+        self._name, self._arrays = name, arrays
+
+    @overload
+    def __getitem__(self, i: int) -> Floats: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[Floats]: ...
+    def __getitem__(self, i: int | slice) -> Floats | list[Floats]:
+        return self._arrays[i]
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __setitem__(self, i: int, value: ArrayLike) -> None:  # type: ignore[override]
+        view = self._arrays[i]
+        if isinstance(i, slice):
+            raise TypeError(f"assign {self._name} layer by layer, not by slice")
+        view[...] = checks.parameter(value, view.shape, view.dtype, f"{self._name}[{i}]")
+
+    def __delitem__(self, i: int | slice) -> NoReturn:
+        raise TypeError(f"{self._name} of a network cannot be deleted")
+
+    def insert(self, i: int, value: object) -> NoReturn:
+        raise TypeError(f"{self._name} of a network cannot be added to")
+
+    def __repr__(self) -> str:
+        return repr(self._arrays)

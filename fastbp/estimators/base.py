@@ -1,0 +1,350 @@
+"""What the two estimators have in common: scikit-learn's multi-layer perceptron over Network.
+
+The order of checks, draws of random numbers and attributes is scikit-learn's, so that the same
+parameters give the same numbers; docs/estimators.md lists the differences.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from ..basis.checks import NO_LABELS
+from ..rules import regularizers
+from . import solvers
+from .network import EstimatorNetwork, by_rows, check_width
+from .parameters import CONSTRAINTS, NOT_FOR_LBFGS, STOCHASTIC, hidden_activations
+from .privates import in_its_name, overridden
+from .stepping import AdamStepping, SGDStepping
+from .stochastic import NOT_FINITE, StochasticTraining
+from .tasks import CallbackSupportMixin, Tasks
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from ..basis.annotations import Floats, Matrix, _fit_context, with_callbacks
+else:
+    from sklearn.base import _fit_context
+
+    from .tasks import with_callbacks
+
+
+class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTraining, ABC):
+    """Base of the estimators; not used by itself.
+
+    A subclass sets its parameters and says how targets become `Samples` and back
+    (`_validate_targets`, `_truth`), which output and loss they ask for (`_output_activation`,
+    `_loss`) and what predictions score (`_score`).
+    """
+
+    _parameter_constraints: dict = CONSTRAINTS
+
+    # After fitting.
+    coefs_: list[Floats]
+    intercepts_: list[Floats]
+    loss_: float
+    loss_curve_: list[float]
+    best_loss_: float | None
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    n_iter_: int
+    t_: int
+    n_layers_: int
+    n_outputs_: int
+    out_activation_: str
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+
+    @abstractmethod
+    def _validate_targets(self, y, incremental, validation=False):
+        """y as (labels, targets, number of outputs), see `solvers.Samples`."""
+
+    @abstractmethod
+    def _output_activation(self):
+        """scikit-learn's name of the output activation."""
+
+    @abstractmethod
+    def _truth(self, samples):
+        """The y of samples, as `_score` takes it."""
+
+    @abstractmethod
+    def _strata(self, samples):
+        """What to stratify the split for early stopping by, or None."""
+
+    @abstractmethod
+    def _score(self, X, y, sample_weight=None):
+        """The score that early stopping looks at, of checked samples."""
+
+    def _initialize(self, y, layer_units, dtype):
+        """Draw the first coefficients, layer by layer, and forget what was there before."""
+        self.n_iter_ = 0
+        self.t_ = 0
+        self.n_layers_ = len(layer_units)
+        self.out_activation_ = self._output_activation()
+        self.coefs_, self.intercepts_ = [], []
+        names = hidden_activations(self.activation, len(layer_units) - 2)
+        names = [*names, names[-1] if names else self.activation]  # as if the output had it, too
+        for fan_in, fan_out, name in zip(layer_units, layer_units[1:], names, strict=False):
+            own = () if isinstance(self.activation, str) else (name,)
+            coef, intercept = self._init_coef(fan_in, fan_out, dtype, *own)
+            self.coefs_.append(coef)
+            self.intercepts_.append(intercept)
+        if self.solver in STOCHASTIC:
+            self._begin_records()
+
+    def _init_coef(self, fan_in, fan_out, dtype, activation=None):
+        """A layer's first coefficients; its activation is given if there is one for each."""
+        # Glorot and Bengio, AISTATS 2010; scikit-learn's factor for the logistic function.
+        factor = 2 if (activation or self.activation) in ("logistic", "sigmoid") else 6
+        bound = np.sqrt(factor / (fan_in + fan_out))
+        coef = self._random_state.uniform(-bound, bound, (fan_in, fan_out))
+        intercept = self._random_state.uniform(-bound, bound, fan_out)
+        return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
+
+    def _stepping(self, network):
+        """The optimiser of the parameters, at its start."""
+        rate = self.learning_rate_init
+        if self.solver == "adam":
+            return AdamStepping(network.layout, rate, self.beta_1, self.beta_2, self.epsilon)
+        how = (self.learning_rate, self.momentum, self.nesterovs_momentum, self.power_t)
+        return SGDStepping(network.layout, rate, *how)
+
+    # Fitting.
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @with_callbacks
+    def fit(
+        self,
+        X: Matrix,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Matrix | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Fit to data X and targets y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, or an indicator matrix of several labels; real numbers in regression.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+        X_val, y_val : like X and y, default=None
+            Samples for early stopping to look at, instead of some of X.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        own = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        own = {name: value for name, value in own.items() if value is not None}
+        return self._fit(X, y, sample_weight=sample_weight, incremental=False, **own)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def initialize(self, X: Matrix, y: ArrayLike) -> Self:
+        """Draw the first coefficients for data like these, without fitting.
+
+        They can be looked at, or set. `partial_fit`, or `fit` with ``warm_start=True``, goes on
+        from them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            As for `fit`; of all classes at least one sample.
+
+        Returns
+        -------
+        self : object
+            The estimator, which predicts as these coefficients say.
+        """
+        for name in ("coefs_", "intercepts_", "_optimizer"):
+            self.__dict__.pop(name, None)
+        network, _ = self._build(X, y)
+        solvers.report_as_scikit_learn(network)
+        return self
+
+    def _check_solver(self):
+        if self.solver not in STOCHASTIC:
+            raise AttributeError(
+                "partial_fit is only available for stochastic"
+                f" optimizers. {self.solver} is not stochastic."
+            )
+        return True
+
+    def _fit(self, X, y, sample_weight=None, incremental=False, **validation):
+        self._check_not_replaced()
+        if self.solver == "lbfgs":
+            for name in NOT_FOR_LBFGS:
+                value = getattr(self, name)
+                if value is not None and np.any(value):
+                    raise ValueError(
+                        f"{name} is for the solvers 'sgd' and 'adam', but solver is 'lbfgs' and "
+                        f"{name}={value!r}"
+                    )
+        network, samples = self._build(X, y, sample_weight, incremental)
+        held_out = self._validation(**validation)
+        for each in (samples, held_out):
+            if each is not None:
+                each.keep_apart(network)
+        stochastic = self.solver in STOCHASTIC
+        tasks = Tasks(self, X, y, sample_weight, self.max_iter if stochastic else 0)
+        # What scikit-learn reports has no meaning for targets between the classes.
+        solvers.report_as_scikit_learn(network, exactly=self._smoothing() > 0)
+        if stochastic:
+            self._train_by_epochs(network, samples, held_out, incremental, tasks)
+            network = self._network(adopt=True)  # early stopping may have brought back the best
+        else:
+            self._train_by_lbfgs(network, samples)
+        if not network._backend.finite(network._parameters):
+            network.layout.clear_padding(network._parameters)
+            if not network._backend.finite(network._parameters):
+                raise ValueError(NOT_FINITE)
+        tasks.end()
+        return self
+
+    def _build(self, X, y, sample_weight=None, incremental=False):
+        """The network to train, with its first coefficients if need be, and checked samples."""
+        hidden = self.hidden_layer_sizes
+        hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
+        if np.any(np.array(hidden) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        if overridden(self, "_validate_input"):
+            X, encoded = self._validate_input(X, y, incremental, first_pass)
+            X, y = by_rows(X), np.asarray(y)
+            labels, targets, self.n_outputs_ = self._of_encoded(np.asarray(encoded))
+        else:
+            X, y = self._checked(X, y, reset=first_pass)
+            labels, targets, self.n_outputs_ = self._validate_targets(y, incremental)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        sample_weight = self._weigh(y, sample_weight, incremental)
+        samples = solvers.Samples(X, labels, targets, sample_weight)
+        self._random_state = check_random_state(self.random_state)
+        layer_units = [X.shape[1], *hidden, self.n_outputs_]
+        if first_pass:
+            self._initialize(samples.encoded(self.n_outputs_), layer_units, X.dtype)
+        self._check_sizes(layer_units)
+        if first_pass or self.solver == "lbfgs":
+            self._held = None  # somebody may keep the arrays of the fit before
+        network = self._network(adopt=True)
+        check_width(network, X)
+        if self.n_outputs_ != network.layout.sizes[-1]:
+            raise ValueError(
+                f"y has {self.n_outputs_} outputs, but the coefficients that are there already "
+                f"give {network.layout.sizes[-1]}"
+            )
+        return network, samples
+
+    def _check_sizes(self, layer_units):
+        """Refuse to go on from coefficients where scikit-learn could not, or computes nonsense."""
+        sizes = [len(self.coefs_[0]), *(len(b) for b in self.intercepts_)]
+        if len(sizes) != len(layer_units) or (
+            self.solver == "lbfgs" and sizes[1:-1] != layer_units[1:-1]
+        ):
+            raise ValueError(
+                f"hidden_layer_sizes is {layer_units[1:-1]}, but the coefficients that are there "
+                f"already are of hidden layers of sizes {sizes[1:-1]}; set warm_start=False and "
+                "call fit to begin anew"
+            )
+        if self.out_activation_ != self._output_activation():
+            raise ValueError(
+                f"training needs out_activation_ {self._output_activation()!r}, but it is "
+                f"{self.out_activation_!r}: of another loss, or set since fit. Other ones are for "
+                "predictions only; set it back, or call fit with warm_start=False"
+            )
+
+    def _of_encoded(self, y):
+        """(labels, targets, number of outputs) of y as scikit-learn's `_validate_input` has it."""
+        targets = y.reshape(len(y), -1)
+        return NO_LABELS, targets, targets.shape[1]
+
+    def _checked(self, X, y, reset):
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=not is_classifier(self),
+            dtype=(np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype),
+            reset=reset,
+        )
+        return by_rows(X), y
+
+    def _validation(self, X_val=None, y_val=None, sample_weight_val=None):
+        """The user's own samples for early stopping, or None."""
+        X, y, sample_weight = X_val, y_val, sample_weight_val
+        if X is None and y is None:
+            if sample_weight is not None:
+                raise ValueError("sample_weight_val is provided, but X_val was not provided.")
+            return None
+        if X is None or y is None:
+            given, missing = ("y_val", "X_val") if X is None else ("X_val", "y_val")
+            raise ValueError(f"{given} is provided, but {missing} was not provided.")
+        if not self.early_stopping:
+            raise ValueError(
+                "X_val and y_val are passed to fit while at the same time early_stopping is "
+                "False. When passing X_val and y_val to fit, early_stopping should be set to True."
+            )
+        X, y = self._checked(X, y, reset=False)
+        labels, targets, n_outputs = self._validate_targets(y, incremental=True, validation=True)
+        if n_outputs != self.n_outputs_:
+            raise ValueError(f"y_val has {n_outputs} outputs, but y has {self.n_outputs_}")
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        return solvers.Samples(X, labels, targets, self._weigh(y, sample_weight, False))
+
+    def _weigh(self, y, sample_weight, incremental):
+        """The sample weights, times those of the classes if there are any."""
+        return sample_weight
+
+    def _regularizers(self, network):
+        average = self.average
+        if isinstance(average, regularizers.SWA) and average.start > self.max_iter:
+            raise ValueError(
+                f"{average} averages from epoch {average.start} on, but max_iter is {self.max_iter}"
+            )
+        return regularizers.checked(
+            len(network.weights),
+            l1=self.l1,
+            l2=self.alpha,
+            dropout=self.dropout,
+            clip_norm=self.clip_norm,
+            average=average,
+            frozen=self.frozen,
+            divided=True,
+        )
+
+    def _train_by_lbfgs(self, network, samples):
+        result = solvers.minimize(
+            network,
+            samples.smooth(network, self._smoothing()),
+            self._regularizers(network),
+            self.alpha,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            max_fun=self.max_fun,
+        )
+        self.n_iter_ = in_its_name(_check_optimize_result, "lbfgs", result, self.max_iter)
+        self.loss_ = np.float64(result.fun)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

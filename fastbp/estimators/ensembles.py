@@ -1,0 +1,498 @@
+"""Ensembles of networks that differ in their seeds and training samples."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from abc import abstractmethod
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    clone,
+    is_classifier,
+)
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from tqdm.auto import tqdm
+
+from ..basis import teams
+from .mlp import MLPClassifier, MLPRegressor
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from ..basis.annotations import Floats, Matrix, RandomState, _fit_context
+else:
+    from sklearn.base import _fit_context
+
+_PARAMETERS = """\
+    estimator : estimator, default=None
+        The estimator that is cloned for each member, with its own random_state; {default} if
+        None. It may be a pipeline.
+    n_estimators : int, default=10
+        The number of members.
+    bootstrap : bool, default=False
+        Fit each member to samples that are drawn with replacement (bagging). If False the members
+        differ in their initial weights and orders of samples (a deep ensemble), and in the
+        samples only if `max_samples` is less than all.
+    max_samples : int or float, default=1.0
+        How many samples to draw for a member, or their share.
+    oob_score : bool, default=False
+        Predict each sample with the members that were not fitted to it, and compute the score.
+        Needs bootstrap, or a `max_samples` of less than all.
+    n_jobs : int, default=-1
+        How many members to fit at a time; -1 for one per core. The result does not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        The source of the members' seeds and samples.
+    progress : bool, default=False
+        Show a progress bar over the members."""
+
+_ATTRIBUTES = """\
+    estimators_ : list of estimator
+        The members.
+    estimators_samples_ : list of ndarray
+        The indices of the samples that each member was fitted to.
+    oob_score_ : float
+        {score} on samples that the members had not seen; with ``oob_score=True``.
+    n_features_in_ : int
+        Features of X.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, if X has names that are all strings."""
+
+_NOTES = """\
+    Members are fitted in threads. Inside a ``joblib.parallel_config`` that names a backend, they
+    are fitted on that backend, for example on the workers of a Dask cluster.
+
+    The spread of the members measures how far they disagree. It grows where there were few
+    samples. It does not measure the noise of y.
+
+    References
+    ----------
+    Breiman, "Bagging Predictors", Machine Learning 24, 1996. Lakshminarayanan, Pritzel and
+    Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles",
+    NeurIPS 2017."""
+
+
+def documented(**words):
+    """A decorator that inserts the shared sections into a class's docstring."""
+
+    def fill(ensemble):
+        if ensemble.__doc__:  # python -OO has none
+            ensemble.__doc__ = inspect.cleandoc(ensemble.__doc__).format(
+                parameters=inspect.cleandoc(_PARAMETERS.format(**words)),
+                attributes=inspect.cleandoc(_ATTRIBUTES.format(**words)),
+                notes=inspect.cleandoc(_NOTES),
+            )
+        return ensemble
+
+    return fill
+
+
+class Ensemble(MetaEstimatorMixin, BaseEstimator):
+    """Base of the two ensembles; not used by itself."""
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "bootstrap": ["boolean"],
+        "max_samples": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Real, 0, 1, closed="right"),
+        ],
+        "oob_score": ["boolean"],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "progress": ["boolean"],
+    }
+    _default: type
+    # After fitting.
+    estimators_: list[Any]
+    oob_score_: float
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        n_estimators: int = 10,
+        *,
+        bootstrap: bool = False,
+        max_samples: float = 1.0,
+        oob_score: bool = False,
+        n_jobs: int | None = -1,
+        random_state: RandomState = None,
+        progress: bool = False,
+    ) -> None:
+        self.estimator = estimator
+        self.n_estimators = n_estimators
+        self.bootstrap = bootstrap
+        self.max_samples = max_samples
+        self.oob_score = oob_score
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.progress = progress
+
+    @abstractmethod
+    def _outputs(self, member, X):
+        """A member's output for X, in the form that the ensemble averages."""
+
+    @abstractmethod
+    def _note_oob(self, y, outputs):
+        """Store the out-of-bag outputs and their score."""
+
+    @_fit_context(prefer_skip_nested_validation=False)  # the members' are not checked yet
+    def fit(self, X: Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the members.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            As the members take it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples. With `bootstrap`, samples are drawn in proportion to them;
+            otherwise they are passed on to the members.
+
+        Returns
+        -------
+        self : object
+            The fitted ensemble.
+        """
+        samples, targets = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr"],
+            dtype=(np.float64, np.float32),
+            multi_output=True,
+            y_numeric=not is_classifier(self),
+        )
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, samples, ensure_non_negative=True)
+        self._prepare(targets)
+        n = samples.shape[0]
+        drawn = self.max_samples
+        if not isinstance(drawn, Integral):
+            drawn = max(1, int(drawn * n))
+        if drawn > n and not self.bootstrap:
+            raise ValueError(
+                f"max_samples={drawn} of {n} samples can be drawn with bootstrap=True only"
+            )
+        if self.oob_score and drawn == n and not self.bootstrap:
+            raise ValueError(
+                "oob_score=True needs samples that a member has not seen: bootstrap=True, or "
+                "max_samples of less than all"
+            )
+        p = None
+        if self.bootstrap and weight is not None:
+            p, weight = weight / weight.sum(), None
+        self._drawing = n, drawn, self.bootstrap, p
+        self._seeds = check_random_state(self.random_state).randint(2**31, size=self.n_estimators)
+        first = self._default() if self.estimator is None else self.estimator
+        calls = (
+            delayed(_fit_member)(clone(first), samples, targets, weight, seed, self._drawing)
+            for seed in self._seeds
+        )
+        with teams.abandoning():
+            fitted = self._parallel()(calls)
+            bar = tqdm(fitted, "members", self.n_estimators, disable=not self.progress)
+            self.estimators_ = list(bar)
+        if self.oob_score:
+            self._note_oob(targets, self._oob_outputs(samples))
+        return self
+
+    def _prepare(self, y):
+        """Store the properties of y."""
+
+    def _parallel(self):
+        return Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
+
+    @property
+    def estimators_samples_(self) -> list[NDArray[np.int64]]:
+        """The indices of the samples that each member was fitted to."""
+        return [_rows(seed, self._drawing) for seed in self._seeds]
+
+    def _of_members(self, X):
+        """An iterator over the members' outputs for X."""
+        check_is_fitted(self)
+        X = validate_data(
+            self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
+        )
+        return self._parallel()(delayed(self._outputs)(member, X) for member in self.estimators_)
+
+    def _mean(self, X):
+        total = 0.0
+        for outputs in self._of_members(X):
+            total = total + outputs
+        return total / len(self.estimators_)
+
+    def _oob_outputs(self, X):
+        """Mean outputs of the members not fitted to a sample; NaN if there are none."""
+        total: np.ndarray | None = None
+        count = np.zeros(X.shape[0])
+        for member, rows in zip(self.estimators_, self.estimators_samples_, strict=True):
+            unseen = np.ones(X.shape[0], bool)
+            unseen[rows] = False
+            if unseen.any():
+                outputs = self._outputs(member, X[unseen])
+                if total is None:
+                    total = np.zeros((X.shape[0], *outputs.shape[1:]))
+                total[unseen] += outputs
+                count += unseen
+        if total is None:
+            raise ValueError("all samples have been seen by all members; there is no oob_score")
+        if not count.all():
+            warnings.warn(
+                f"{np.count_nonzero(count == 0)} samples have been seen by all members, so that "
+                "the out-of-bag score leaves them out; more members would help",
+                stacklevel=3,
+            )
+        with np.errstate(invalid="ignore"):
+            return total / count.reshape(-1, *[1] * (total.ndim - 1))
+
+    def predict_std(self, X: Matrix) -> Floats:
+        """The standard deviation of the members' predictions: how far they disagree.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        std : ndarray
+            Of each class's probability, of shape (n_samples, n_classes), or of each value, in
+            the shape of `predict`.
+        """
+        return np.std(list(self._of_members(X)), axis=0)
+
+    def predict_quantiles(self, X: Matrix, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Floats:
+        """Quantiles of the members' predictions, interpolated linearly.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        quantiles : array-like of float, default=(0.05, 0.5, 0.95)
+            In [0, 1].
+
+        Returns
+        -------
+        values : ndarray of shape (n_quantiles, n_samples, ...)
+            Of each class's probability, or of each value.
+        """
+        quantiles = np.asarray(quantiles, dtype=float)
+        if quantiles.ndim != 1 or not ((quantiles >= 0) & (quantiles <= 1)).all():
+            raise ValueError(f"quantiles must be a list of numbers in [0, 1], got {quantiles}")
+        return np.quantile(list(self._of_members(X)), quantiles, axis=0)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        first = get_tags(self._default() if self.estimator is None else self.estimator)
+        tags.input_tags.sparse = first.input_tags.sparse
+        tags.target_tags.multi_output = first.target_tags.multi_output
+        if first.classifier_tags is not None and tags.classifier_tags is not None:
+            tags.classifier_tags.multi_label = first.classifier_tags.multi_label
+        return tags
+
+
+def _rows(seed, drawing):
+    """The rows of one member."""
+    n, drawn, bootstrap, p = drawing
+    if drawn == n and not bootstrap:
+        return np.arange(n)
+    return np.random.default_rng(seed).choice(n, drawn, replace=bootstrap, p=p)
+
+
+def random_states(estimator):
+    """The names of the random_state parameters of an estimator and of its parts."""
+    names = sorted(estimator.get_params())
+    return [name for name in names if name.split("__")[-1] == "random_state"]
+
+
+def _fit_member(member, X, y, sample_weight, seed, drawing):
+    random = check_random_state(int(seed))
+    member.set_params(**{name: random.randint(2**31) for name in random_states(member)})
+    n, drawn, bootstrap, _ = drawing
+    if bootstrap or drawn < n:
+        rows = _rows(seed, drawing)
+        X, y = X[rows], y[rows]
+        sample_weight = None if sample_weight is None else sample_weight[rows]
+    weight = {} if sample_weight is None else {"sample_weight": sample_weight}
+    return member.fit(X, y, **weight)
+
+
+@documented(default="`MLPClassifier()`", score="The accuracy")
+class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
+    """A classifier that averages the probabilities of many networks.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes, or the labels.
+    oob_decision_function_ : ndarray of shape (n_samples, n_classes)
+        The mean probabilities from the members not fitted to a sample; NaN if there are none.
+        With ``oob_score=True``.
+    {attributes}
+
+    See Also
+    --------
+    fit_many : Trains networks at once that differ in anything.
+
+    Notes
+    -----
+    {notes}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastbp import MLPClassifier, MLPEnsembleClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> network = MLPClassifier((8,), solver="lbfgs", alpha=1.0, max_iter=1000)
+    >>> bag = MLPEnsembleClassifier(network, 20, bootstrap=True, oob_score=True, random_state=0)
+    >>> bag.fit(X, y).oob_score_ > 0.9
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **Ensemble._parameter_constraints,
+        "estimator": [HasMethods(["fit", "predict_proba"]), None],
+    }
+    _default = MLPClassifier
+    # After fitting.
+    classes_: NDArray[Any]
+    oob_decision_function_: Floats
+
+    def _prepare(self, y):
+        check_classification_targets(y)
+        self._multilabel = type_of_target(y).startswith("multilabel")
+        self.classes_ = np.arange(y.shape[1]) if self._multilabel else np.unique(y)
+
+    def _outputs(self, member, X):
+        outputs = member.predict_proba(X)
+        if self._multilabel or len(member.classes_) == len(self.classes_):
+            return outputs
+        # A bootstrap sample may lack some classes.
+        full = np.zeros((len(outputs), len(self.classes_)), outputs.dtype)
+        known = np.searchsorted(self.classes_, member.classes_)
+        full[:, known] = outputs if len(known) > 1 else 1.0
+        return full
+
+    def _classes_of(self, probabilities):
+        if self._multilabel:
+            return (probabilities > 0.5).astype(int)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def _note_oob(self, y, outputs):
+        self.oob_decision_function_ = outputs
+        known = ~np.isnan(outputs).any(axis=1)
+        self.oob_score_ = accuracy_score(y[known], self._classes_of(outputs[known]))
+
+    def predict(self, X: Matrix) -> NDArray[Any]:
+        """The classes of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            The classes with the largest mean probability, or an indicator matrix of labels.
+        """
+        return self._classes_of(self._mean(X))
+
+    def predict_proba(self, X: Matrix) -> Floats:
+        """The probabilities of the classes, averaged over the members.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        y_prob : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return self._mean(X)
+
+
+@documented(default="`MLPRegressor()`", score="R²")
+class MLPEnsembleRegressor(RegressorMixin, Ensemble):
+    """A regressor that averages the values of many networks.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        The mean values from the members not fitted to a sample; NaN if there are none. With
+        ``oob_score=True``.
+    {attributes}
+
+    See Also
+    --------
+    fit_many : Trains networks at once that differ in anything.
+
+    Notes
+    -----
+    {notes}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import MLPEnsembleRegressor, MLPRegressor
+    >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
+    >>> network = MLPRegressor(hidden_layer_sizes=(16,), activation="tanh", solver="lbfgs")
+    >>> ensemble = MLPEnsembleRegressor(network, random_state=0).fit(X, np.sin(3 * X[:, 0]))
+    >>> inside, outside = ensemble.predict_std([[0.0], [3.0]])
+    >>> inside < outside
+    np.True_
+    """
+
+    _default = MLPRegressor
+    # After fitting.
+    oob_prediction_: Floats
+
+    def _outputs(self, member, X):
+        return member.predict(X)
+
+    def _note_oob(self, y, outputs):
+        self.oob_prediction_ = outputs
+        known = ~np.isnan(outputs.reshape(len(outputs), -1)).any(axis=1)
+        self.oob_score_ = r2_score(y[known], outputs[known])
+
+    def predict(self, X: Matrix) -> Floats:
+        """The values for X, averaged over the members.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The values.
+        """
+        return self._mean(X)

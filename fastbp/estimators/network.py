@@ -1,0 +1,219 @@
+"""The network behind an estimator: its parameters as coefs_ and intercepts_, its predictions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..network.network import Network
+from . import solvers
+from .parameters import hidden_activations
+
+if TYPE_CHECKING:
+    from ..basis.annotations import Floats, Matrix
+
+# Output activations -> Network's losses.
+LOSSES = {
+    "logistic": "log_loss",
+    "softmax": "cross_entropy",
+    "identity": "squared_error",
+    "exp": "poisson",
+}
+
+
+class Held(NamedTuple):
+    """A network made for an estimator, views of its parameters, and what it was made for."""
+
+    network: Network
+    coefs: list
+    intercepts: list
+    made_for: tuple
+    shown: bool  # whether those views are coefs_ and intercepts_, or have been
+
+    def is_for(self, wanted):
+        """Whether it was made for that; a loss of the user's own may compare as it likes."""
+        return all(
+            ours is theirs or not (callable(ours) or callable(theirs)) and ours == theirs
+            for ours, theirs in zip(self.made_for, wanted, strict=True)
+        )
+
+    def has(self, coefs, intercepts):
+        """Whether these arrays are its own parameters."""
+        return _same(self.coefs, coefs) and _same(self.intercepts, intercepts)
+
+
+def _same(ours, theirs):
+    return len(ours) == len(theirs) and all(a is b for a, b in zip(ours, theirs, strict=True))
+
+
+class EstimatorNetwork(BaseEstimator):
+    """The part of `MultilayerPerceptron` that keeps a network and predicts."""
+
+    activation: Any
+    backend: str | None
+    coefs_: list[Floats]
+    intercepts_: list[Floats]
+    out_activation_: str
+    _held: Held | None
+
+    def _loss(self):
+        """Network's loss for that, and its parameter."""
+        return LOSSES.get(self.out_activation_, "squared_error"), None
+
+    def _network(self, adopt=False):
+        """The network with `coefs_` and `intercepts_` as they are now.
+
+        Those are views of the network's own parameters, unless they have been set by hand: then
+        they are copied in, now and whenever they are needed, since they may change unseen.
+        To `adopt` is to replace them by views.
+        """
+        if self.__dict__.get("n_layers_", len(self.coefs_) + 1) != len(self.coefs_) + 1:
+            raise ValueError(
+                f"n_layers_ is {self.n_layers_}, but coefs_ has {len(self.coefs_)} entries, one "
+                "for each layer behind the input; set both"
+            )
+        named = isinstance(self.activation, str)
+        activation = self.activation if named else tuple(self.activation)
+        made_for = (activation, *self._loss(), self.backend)
+        held = getattr(self, "_held", None)
+        if held is not None and not held.is_for(made_for):
+            held = None
+        if held is not None and held.has(self.coefs_, self.intercepts_):
+            return held.network
+        if held is not None and held.shown:
+            held = None  # the arrays may be among those set by hand, or kept elsewhere
+        coefs = [np.asarray(coef) for coef in self.coefs_]
+        intercepts = [np.asarray(intercept) for intercept in self.intercepts_]
+        network = self._network_for(coefs, held)
+        weights, biases = list(network.weights), list(network.biases)
+        try:
+            for view, array in zip([*weights, *biases], [*coefs, *intercepts], strict=True):
+                view[...] = array
+        except ValueError:
+            raise ValueError(
+                f"coefs_ of shapes {[coef.shape for coef in coefs]} need intercepts_ of shapes "
+                f"{[view.shape for view in biases]}, got {[b.shape for b in intercepts]}"
+            ) from None
+        # Nobody else knows the arrays of an estimator that was just unpickled.
+        adopt = adopt or self.__dict__.get("_held", self) is None
+        if adopt:  # in the same lists, which a copy.copy may share
+            self.coefs_ = _refilled(self.coefs_, weights)
+            self.intercepts_ = _refilled(self.intercepts_, biases)
+        self._held = Held(network, weights, biases, made_for, shown=adopt)
+        return network
+
+    def _network_for(self, coefs, held):
+        """A network of the sizes of these coefficients: the one there is, if it fits."""
+        shapes = [coef.shape for coef in coefs]
+        if any(len(shape) != 2 for shape in shapes):
+            raise ValueError(f"coefs_ must be matrices, got shapes {shapes}")
+        sizes = (shapes[0][0], *(shape[1] for shape in shapes))
+        if [shape[0] for shape in shapes[1:]] != list(sizes[1:-1]):
+            raise ValueError(f"coefs_ of shapes {shapes} do not follow on each other")
+        single = all(coef.dtype == np.float32 for coef in coefs)
+        dtype = np.dtype(np.float32 if single else np.float64)
+        if held is not None and (held.network.layout.sizes, held.network.layout.dtype) == (
+            sizes,
+            dtype,
+        ):
+            return held.network
+        loss, parameter = self._loss()
+        return Network(
+            sizes,
+            activation=hidden_activations(self.activation, len(coefs) - 1),
+            loss=loss,
+            loss_parameter=parameter,
+            dtype=dtype,
+            seed=0,
+            backend=self.backend,
+        )
+
+    def __getstate__(self):
+        """All but the network, which is made again where the backend of the parameters is."""
+        state = dict(super().__getstate__())
+        if "_held" in state:
+            state["_held"] = None
+        return state
+
+    def __copy__(self):
+        """Another estimator with the same coefficients and optimiser, as of scikit-learn's.
+
+        Training one in place trains both, until `fit` makes coefficients of its own.
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def layer_outputs(self, X: Matrix) -> list[Floats]:
+        """The activations of every layer for X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        list of ndarray of shape (n_samples, n_units)
+            Those of the hidden layers in order, then the outputs.
+        """
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)
+        return self._forward_pass([self._checked_for_outputs(X)])[1:]
+
+    def _forward_pass_fast(self, X, check_input=True):
+        """The output for X, by way of which all predictions are made."""
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)  # raises; to find nothing amiss takes it long
+        network = self._network()
+        if check_input:
+            X = self._checked_for_outputs(X)
+        elif isinstance(X, np.ndarray):
+            X = np.require(X, network.layout.dtype, ["C", "A"])
+        check_width(network, X)
+        return self._activated(solvers.outputs(network, X))
+
+    def _checked_for_outputs(self, X):
+        return validate_data(
+            self,
+            X,
+            accept_sparse=["csr", "csc"],
+            dtype=self._network().layout.dtype,
+            order="C",
+            reset=False,
+        )
+
+    def _activated(self, h):
+        """The output, if out_activation_ has been set to one that no loss brings along."""
+        if self.out_activation_ not in LOSSES:
+            if self.out_activation_ not in ("tanh", "relu"):
+                raise ValueError(
+                    f"out_activation_ must be one of {', '.join(LOSSES)}, tanh, relu, got "
+                    f"{self.out_activation_!r}"
+                )
+            h = np.tanh(h) if self.out_activation_ == "tanh" else np.maximum(h, 0)
+        return h
+
+
+def by_rows(X):
+    """X, of which rows can be taken."""
+    return X if isinstance(X, np.ndarray) else X.tocsr()
+
+
+def _refilled(given, views):
+    """The same list with other entries; a new one if it is no list."""
+    if not isinstance(given, list):
+        return list(views)
+    given[:] = views
+    return given
+
+
+def check_width(network, X):
+    """Refuse X of another number of features than the network takes."""
+    if X.shape[1] != network.layout.sizes[0]:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but coefs_ are for {network.layout.sizes[0]}"
+        )

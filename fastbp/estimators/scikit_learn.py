@@ -1,0 +1,94 @@
+"""Networks to and from the fitted estimators of sklearn.neural_network."""
+
+import inspect
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.validation import check_is_fitted
+
+from ..exchange.chain import Chain, network_of
+from .base import MultilayerPerceptron
+from .parameters import hidden_activations
+
+# scikit-learn's names of activations -> ours.
+ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
+# scikit-learn's names of output activations -> ours.
+OUTPUTS = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax", "exp": "exp"}
+
+
+def from_sklearn(cls, estimator, loss, backend):
+    """See Network.from_sklearn."""
+    if not isinstance(estimator, (MLPClassifier, MLPRegressor, MultilayerPerceptron)):
+        raise TypeError(
+            "expected a fitted MLPClassifier or MLPRegressor, of scikit-learn or fastbp, "
+            f"got {type(estimator).__name__}"
+        )
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError as error:
+        raise ValueError(f"{type(estimator).__name__} is not fitted: call its fit first") from error
+    hidden = hidden_activations(estimator.activation, len(estimator.coefs_) - 1)
+    output = OUTPUTS[estimator.out_activation_]
+    return network_of(
+        cls, Chain(estimator.coefs_, estimator.intercepts_, hidden, output), loss, backend
+    )
+
+
+def to_sklearn(net, output, classes):
+    """See Network.to_sklearn."""
+    weights, biases = [W.copy() for W in net.weights], [b.copy() for b in net.biases]
+    classifies = output in ("sigmoid", "softmax")
+    if classifies:
+        estimator = MLPClassifier()
+        estimator._label_binarizer = _binarizer(output, len(biases[-1]), classes)
+        estimator.classes_ = estimator._label_binarizer.classes_
+        if output == "softmax" and len(biases[-1]) == 2:
+            # scikit-learn has one output for two classes: softmax(s)_1 = sigmoid(s_1 - s_0).
+            weights[-1] = weights[-1][:, 1:] - weights[-1][:, :1]
+            biases[-1] = biases[-1][1:] - biases[-1][:1]
+            output = "sigmoid"
+    elif classes is not None:
+        raise ValueError(f"classes are for classification, but the loss is {net.loss!r}")
+    elif output == "exp":
+        if "loss" not in inspect.signature(MLPRegressor).parameters:
+            raise ValueError("MLPRegressor has the loss poisson since scikit-learn 1.7: update it")
+        estimator = MLPRegressor(loss="poisson")
+    else:
+        estimator = MLPRegressor()
+    estimator.set_params(
+        hidden_layer_sizes=net.layout.sizes[1:-1], activation=_activation(net.layout.activations)
+    )
+    estimator.coefs_, estimator.intercepts_ = weights, biases
+    estimator.out_activation_ = {ours: theirs for theirs, ours in OUTPUTS.items()}[output]
+    estimator.n_features_in_ = net.layout.sizes[0]
+    estimator.n_outputs_ = len(biases[-1])
+    estimator.n_layers_ = len(net.layout.sizes)
+    return estimator
+
+
+def _activation(names):
+    """scikit-learn's name of the one activation of all hidden layers."""
+    theirs = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
+    if len(set(names)) > 1 or not set(names) <= set(theirs):
+        raise ValueError(
+            "scikit-learn's perceptrons have one activation for all hidden layers, out of "
+            f"{', '.join(theirs)}; this network has {', '.join(names)}"
+        )
+    return theirs[names[0]] if names else "identity"
+
+
+def _binarizer(output, n_outputs, classes):
+    """What scikit-learn's classifier turns outputs into classes with."""
+    if output == "sigmoid" and n_outputs > 1:  # multi-label: each output is a class by itself
+        if classes is not None:
+            raise ValueError(
+                "classes are for classes that exclude each other; this network is multi-label"
+            )
+        return LabelBinarizer().fit(np.tile([[0], [1]], n_outputs))
+    n = 2 if output == "sigmoid" else n_outputs
+    classes = np.arange(n) if classes is None else np.ravel(classes)
+    if len(classes) != n or not np.array_equal(np.unique(classes), classes):
+        raise ValueError(f"classes must be {n} different labels in sorted order, got {classes!r}")
+    return LabelBinarizer().fit(classes)

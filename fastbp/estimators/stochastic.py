@@ -1,0 +1,286 @@
+"""How the estimators train epoch by epoch: what is held out, what is noted, when it ends.
+
+The order of checks, draws and notes is scikit-learn's, see perceptron.py.
+"""
+
+import contextlib
+import math
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import train_test_split
+
+from ..basis import checks, interrupts
+from ..training import callbacks as callbacks_
+from ..training import fitting
+from . import solvers
+from .privates import PrivateMethods, warn
+from .stepping import Stepping
+
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may"
+    " contain large values and need to be preprocessed."
+)
+# Parameters for a training that has an end.
+NOT_FOR_PARTIAL_FIT = ("early_stopping", "average", "schedule", "callbacks", "progress")
+
+
+class StochasticTraining(PrivateMethods):
+    """The part of `MultilayerPerceptron` that is for the solvers "sgd" and "adam"."""
+
+    # Either None or a number, list or array, by early stopping.
+    best_loss_: Any
+    t_: int
+    validation_scores_: Any
+    best_validation_score_: Any
+    loss_: Any
+    coefs_: Any
+    intercepts_: Any
+    _held: Any
+    _best_coefs: Any
+    _best_intercepts: Any
+
+    def _train_by_epochs(self, network, samples, validation, incremental, tasks):
+        """Train on `samples`; early stopping looks at `validation`, or at some it holds out."""
+        if not incremental or not hasattr(self, "_optimizer"):
+            self._optimizer = self._stepping(network)
+        if not isinstance(self._optimizer, Stepping):
+            raise TypeError(
+                "_optimizer must be the one that fit or partial_fit has made, whose attributes may "
+                f"be set, got a {type(self._optimizer).__name__}; to start anew, delete it"
+            )
+        self._optimizer.check(network.layout)
+        for name in NOT_FOR_PARTIAL_FIT if incremental else ():
+            value = getattr(self, name)
+            if value:
+                raise ValueError(f"partial_fit does not support {name}={value}")
+        if self.schedule is not None and self.learning_rate != "constant":
+            raise ValueError(
+                "schedule says how the learning rate changes, so that learning_rate must be "
+                f"'constant', but is {self.learning_rate!r}"
+            )
+        control = fitting.control(
+            network,
+            epochs=self.max_iter,
+            optimizer=self._optimizer.optimizer,
+            schedule=self.schedule,
+            callbacks=self.callbacks,
+            progress=self.progress,
+            recorded=["validation_score"] if self.early_stopping else [],
+        )
+        if not self._has_records():
+            self._begin_records()  # a warm start after another solver, or without early stopping
+        shown: tuple = None, None, None
+        if self.early_stopping:
+            if validation is None:
+                samples, validation = self._hold_out(samples)
+            shown = self._shown(network, validation)
+        n = len(samples)
+        batch_size = self._batch_rows(n)
+        rules = self._regularizers(network)
+        epochs = solvers.Epochs(
+            network,
+            samples.smooth(network, self._smoothing()),
+            self._optimizer,
+            batch_size,
+            rules,
+            self.threads,
+            int(self._random_state.randint(2**63, dtype=np.int64)) if rules.dropout else 0,
+        )
+        history, steps = epochs.history, -(-n // batch_size)
+        history.scores = {name: [] for name in control.scores}
+        planned = self.schedule is not None and self.schedule.total_needed  # for all of max_iter
+        pace = fitting.Pace(control, steps * self.max_iter)
+        order = np.arange(n) if self.shuffle else None
+        self.n_iter_ = 0
+        try:
+            with interrupts.held(epochs.training.stop), contextlib.ExitStack() as ends:
+                for callback in control.callbacks:
+                    ends.enter_context(callbacks_.at_work(callback))
+                for callback in control.callbacks:
+                    callbacks_.call(callback, "begin", network, history)
+                    ends.callback(callbacks_.call, callback, "end", network, history)
+                ends.callback(epochs.training.finish)
+                ends.callback(self._leave_out_unfinished, history)
+                for _ in range(self.max_iter):
+                    with interrupts.released():
+                        tasks.begin_epoch()
+                    if order is not None:
+                        self._random_state.shuffle(order)  # what sklearn.utils.shuffle comes to
+                    loss = np.float64(epochs.run(order, pace.rates(steps, self.n_iter_)))
+                    history.learning_rate.extend(pace.latest.tolist())
+                    ended = self._note(epochs, loss, shown)
+                    if math.isfinite(self.loss_):
+                        with epochs.training.averaged_weights():
+                            answers = [
+                                callbacks_.wants_end(each, network, history)
+                                for each in control.callbacks
+                            ]
+                            with interrupts.released():
+                                answers.append(tasks.end_epoch())
+                        ended = ended or any(answers)
+                    interrupts.check()
+                    if ended or incremental:
+                        break
+                    if self.n_iter_ == self.max_iter and not planned:
+                        warn(
+                            f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
+                            "reached and the optimization hasn't converged yet.",
+                            ConvergenceWarning,
+                        )
+        except KeyboardInterrupt:
+            warn("Training interrupted by user.")
+        if self.early_stopping:
+            if self._best_coefs is not self.coefs_:
+                self._held = None  # the network of those is made when it is needed
+            # As in scikit-learn these are one from now on, and change together in a warm start.
+            self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
+        elif history.loss and not math.isfinite(history.loss[-1]):  # Ctrl-C may come before any
+            raise ValueError(NOT_FINITE)
+
+    def _smoothing(self):
+        return getattr(self, "label_smoothing", 0.0)  # a regressor has none
+
+    def _has_records(self):
+        """Whether there are curves to add to, and what to compare with."""
+        names = ["loss_curve_", "_no_improvement_count"]
+        if self.early_stopping:
+            names += ["validation_scores_", "best_validation_score_", "_best_coefs"]
+        else:
+            names += ["best_loss_"]
+        return all(getattr(self, name, None) is not None for name in names)
+
+    def _begin_records(self):
+        """Empty curves, and nothing reached so far."""
+        self.loss_curve_ = []
+        self._no_improvement_count = 0
+        self.validation_scores_ = [] if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.best_loss_ = None if self.early_stopping else np.inf
+        if self.early_stopping:
+            self._keep_best()
+
+    def _keep_best(self):
+        self._best_coefs = [W.copy() for W in self.coefs_]
+        self._best_intercepts = [b.copy() for b in self.intercepts_]
+
+    def _batch_rows(self, n):
+        """The batch size for n samples."""
+        if self.batch_size == "auto":
+            return min(200, n)
+        if self.batch_size > n:
+            warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
+            )
+        return min(self.batch_size, n)
+
+    def _hold_out(self, samples):
+        """The samples to train on, and those held out."""
+        train, held_out = train_test_split(
+            np.arange(len(samples)),
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=self._strata(samples),
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' "
+                "or the size of your dataset."
+            )
+        return samples.take(train), samples.take(held_out)
+
+    def _shown(self, network, validation):
+        """Those samples as (X, y, weights) for early stopping."""
+        validation = validation.with_weight()
+        X = validation.X
+        if not validation.sparse:
+            X = np.require(X, network.layout.dtype, ["C", "A"])
+        return X, self._truth(validation), validation.weight
+
+    def _validation_score(self, X, y, sample_weight):
+        """What early stopping looks at: the score of checked samples."""
+        if not math.isfinite(self.loss_):
+            return math.nan
+        if self.scoring is None:
+            return self._score(X, y, sample_weight=sample_weight)
+        weight = {} if sample_weight is None else {"sample_weight": sample_weight}
+        # The estimator as it is now, its coefficients shared; X has no names any more.
+        shown = object.__new__(type(self))
+        shown.__dict__.update(self.__dict__)
+        shown.__dict__.pop("feature_names_in_", None)
+        return checks.number("a score", check_scoring(self, self.scoring)(shown, X, y, **weight))
+
+    def _note(self, epochs, loss, shown):
+        """Take note of an epoch with that loss, or of nothing if its score is broken off.
+
+        Returns whether it is the last one.
+        """
+        before = getattr(self, "loss_", None), self.n_iter_, self.t_
+        noted = len(self.loss_curve_), len(self.validation_scores_) if self.early_stopping else 0
+        self.loss_ = loss
+        self.n_iter_ += 1
+        self.t_ += len(epochs.samples)
+        try:
+            return self._ends(epochs, shown)
+        except BaseException:
+            if self.early_stopping and len(self.validation_scores_) == noted[1]:
+                self.loss_, self.n_iter_, self.t_ = before
+                del self.loss_curve_[noted[0] :]
+            raise
+
+    def _leave_out_unfinished(self, history):
+        """Take an epoch out of the history whose score was broken off."""
+        for figure in (history.loss, history.learning_rate, *history.scores.values()):
+            del figure[self.n_iter_ :]
+
+    def _ends(self, epochs, shown):
+        """Take note of an epoch; returns whether it is the last one."""
+        self.loss_curve_.append(self.loss_)
+        if self.verbose:
+            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+        diverged = not math.isfinite(self.loss_)
+        early = self.early_stopping
+        with epochs.training.averaged_weights():
+            self._update_no_improvement_count(early, *shown)
+        if early:
+            epochs.history.scores["validation_score"].extend(self.validation_scores_[-1:])
+        if diverged:
+            if early:
+                warn(
+                    f"Training diverged in iteration {self.n_iter_}; the coefficients with the "
+                    "best validation score so far are kept.",
+                    ConvergenceWarning,
+                )
+            return True
+        self._optimizer.iteration_ends(self.t_)
+        if self._no_improvement_count <= self.n_iter_no_change:
+            return False
+        what = "Validation score" if early else "Training loss"
+        ends = self._optimizer.trigger_stopping(
+            f"{what} did not improve more than tol={self.tol:f} "
+            f"for {self.n_iter_no_change} consecutive epochs.",
+            self.verbose,
+        )
+        if not ends:
+            self._no_improvement_count = 0
+        return ends
+
+    def _update_no_improvement_count(self, early_stopping, X, y, sample_weight):
+        """Take note of the epoch's loss, or of the score of the samples that are held out."""
+        if not early_stopping:
+            worse = self.loss_curve_[-1] > self.best_loss_ - self.tol
+            self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
+            self.best_loss_ = min(self.best_loss_, self.loss_curve_[-1])
+            return
+        with interrupts.released():
+            score = self._validation_score(X, y, sample_weight)
+        self.validation_scores_.append(score)
+        if self.verbose:
+            print(f"Validation score: {score:f}")
+        worse = score < self.best_validation_score_ + self.tol
+        self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
+        if score > self.best_validation_score_:
+            self.best_validation_score_ = score
+            self._keep_best()

@@ -1,0 +1,1 @@
+"""The file format: safetensors with one JSON document, read with distrust."""

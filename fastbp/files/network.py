@@ -1,0 +1,178 @@
+"""A network as a document and arrays, and back."""
+
+import numpy as np
+
+from ..basis import spec
+from ..basis.layout import Layout, views
+from . import schema
+
+# The document of a network, and of its random state (NumPy's PCG64).
+FIELDS = ("layer_sizes", "activation", "loss", "loss_parameter", "dtype", "random")
+RANDOM = ("state", "inc", "has_uint32", "uinteger")
+
+
+def to_document(network, tensors):
+    """The document of a network; its weights and biases go into `tensors`."""
+    if callable(network.loss):
+        raise ValueError(
+            f"the loss {network.loss!r} is a function, which cannot be saved; only a network with "
+            "one of the losses that have names can"
+        )
+    put_parameters(network, tensors)
+    return {
+        "layer_sizes": list(network.layout.sizes),
+        "activation": list(network.layout.activations),
+        "loss": network.loss,
+        "loss_parameter": network.loss_parameter,
+        "dtype": network.layout.dtype.name,
+        "random": of_random(network._random),
+    }
+
+
+def from_document(cls, document, tensors, backend):
+    """The network of a document, of that class."""
+    schema.fields("network", document, FIELDS)
+    layout = layout_of(document["layer_sizes"], document["activation"], document["dtype"])
+    loss = schema.text("loss", document["loss"], spec.LOSSES)
+    parameter = schema.optional(schema.real, "loss_parameter", document["loss_parameter"])
+    if (parameter is None) != (spec.LOSSES[loss].parameter is None):
+        raise schema.wrong(f"loss_parameter of {loss}", parameter, "there only if it has one")
+    # All are there before memory is taken for the network.
+    weights, biases = get_parameters(layout, tensors)
+    network = cls._new(
+        layout.sizes,
+        activation=layout.activations,
+        loss=loss,
+        loss_parameter=parameter,
+        dtype=layout.dtype,
+        seed=0,
+        backend=backend,
+    )
+    _fill(network, weights, biases, document["random"])
+    return network
+
+
+def restore(network, document, tensors):
+    """Give a network of the same sizes the weights and the random state of a document."""
+    schema.fields("network", document, FIELDS)
+    weights, biases = get_parameters(network.layout, tensors)
+    _fill(network, weights, biases, document["random"])
+
+
+def _fill(network, weights, biases, random):
+    set_random(network._random, random)
+    for view, array in zip([*network.weights, *network.biases], [*weights, *biases], strict=True):
+        view[...] = array
+
+
+def layout_of(sizes, names, dtype):
+    """The Layout that a document's entries say."""
+    if len(schema.listed("layer_sizes", sizes)) < 2:
+        raise schema.wrong("layer_sizes", sizes, "a list of at least 2")
+    return Layout(
+        tuple(schema.whole("a layer size", n, 1, 2**31) for n in sizes),
+        tuple(
+            schema.text("activation", name, spec.ACTIVATIONS)
+            for name in schema.listed("activation", names, len(sizes) - 2)
+        ),
+        np.dtype(schema.text("dtype", dtype, ("float32", "float64"))),
+    )
+
+
+def put_parameters(network, tensors):
+    """Put copies of weights and biases into `tensors`, refused if they are not finite."""
+    network._check_parameters()
+    for i, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
+        tensors[f"weights.{i}"], tensors[f"biases.{i}"] = np.array(W), np.array(b)
+
+
+def get_parameters(layout, tensors):
+    """Lists of the weights and of the biases that `put_parameters` has put there."""
+    weights, biases = [], []
+    for i, (n_in, n_out) in enumerate(zip(layout.sizes, layout.sizes[1:], strict=False), start=1):
+        weights.append(tensors.take(f"weights.{i}", layout.dtype, (n_in, n_out)))
+        biases.append(tensors.take(f"biases.{i}", layout.dtype, (n_out,)))
+    return weights, biases
+
+
+def put_memory(memory, layout, tensors):
+    """Put copies of an optimiser's memory into `tensors`."""
+    tensors["optimizer.hyper"] = memory.hyper.copy()
+    tensors["optimizer.counters"] = memory.counters.copy()
+    for slot, state in enumerate(memory.state):
+        tensors[f"optimizer.state.{slot}"] = packed(layout, state)
+
+
+def get_memory(slots, layout, tensors):
+    """The arrays that `put_memory` stored, for an optimiser with `slots` state arrays."""
+    return (
+        tensors.take("optimizer.hyper", np.float64, (6,)),
+        tensors.take("optimizer.counters", np.float64, (3,)),
+        [get_packed(f"optimizer.state.{slot}", layout, tensors) for slot in range(slots)],
+    )
+
+
+def fill_memory(memory, layout, found):
+    """Fill an optimiser's empty memory with what `get_memory` returned."""
+    memory.hyper[...], memory.counters[...], states = found
+    for state, vector in zip(memory.state, states, strict=True):
+        unpack(layout, vector, state)
+
+
+def packed(layout, buffer):
+    """A flat parameter buffer without its padding: weights, then biases, by layer."""
+    weights, biases = views(layout.plan, buffer)
+    return np.concatenate([np.ravel(view) for view in [*weights, *biases]])
+
+
+def get_packed(name, layout, tensors):
+    """The tensor that `packed` made."""
+    sizes = layout.sizes
+    length = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return tensors.take(name, layout.dtype, (length,))
+
+
+def unpack(layout, vector, buffer):
+    """Fill a flat parameter buffer from what `packed` returned; padding is left as it is."""
+    weights, biases = views(layout.plan, buffer)
+    start = 0
+    for view in [*weights, *biases]:
+        view[...] = vector[start : start + view.size].reshape(view.shape)
+        start += view.size
+
+
+def of_random(generator):
+    """The state of a generator as JSON takes it."""
+    state = generator.bit_generator.state
+    return {
+        **state["state"],
+        "has_uint32": state["has_uint32"],
+        "uinteger": state["uinteger"],
+    }
+
+
+def set_random(generator, document):
+    """Put a generator into a state that `of_random` returned."""
+    schema.fields("random", document, RANDOM)
+    most = {"state": 2**128, "inc": 2**128, "has_uint32": 2, "uinteger": 2**32}
+    state = {name: schema.whole(name, document[name], 0, most[name] - 1) for name in RANDOM}
+    generator.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": state["state"], "inc": state["inc"]},
+        "has_uint32": state["has_uint32"],
+        "uinteger": state["uinteger"],
+    }
+
+
+def from_file(cls, document, tensors, backend):
+    """The network of a whole file's document, which may be a checkpoint's."""
+    kind = document.get("kind")
+    if kind in ("estimator", "pipeline"):
+        raise ValueError(f"the file's model is not a network: {kind}; use fastbp.load")
+    schema.text("kind", kind, ("network", "checkpoint"))
+    training = ("training",) if kind == "checkpoint" else ()
+    schema.fields("the document", document, ("kind", "model", *training))
+    network = from_document(cls, document["model"], tensors, backend)
+    if not training:
+        tensors.end()
+    return network

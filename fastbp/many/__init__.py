@@ -1,0 +1,1 @@
+"""Many networks or many machines: `fit_many`, and training on a Dask cluster."""

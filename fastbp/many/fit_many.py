@@ -1,0 +1,439 @@
+"""Training many networks at once: one network a thread."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+import numpy as np
+
+from ..basis import checks, interrupts, teams
+from ..network.network import Network
+from ..rules import regularizers
+from ..training import checkpoint, fitting
+from ..training.run import Data, History
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from ..basis.annotations import StrPath
+    from ..training.options import List, ManyOptions
+
+OF_DATA = ("sample_weight", "class_weight", "label_smoothing")
+# What `Network.fit` takes that means nothing here, or is an argument of its own.
+NOT_TAKEN = ("self", "X", "y", "threads", "progress")
+
+
+class SomeFailed(ExceptionGroup[Exception]):  # noqa: N818 - as TrainingDiverged, it says what happened
+    """The training of some networks failed; all others are trained.
+
+    As of any ``ExceptionGroup``, ``exceptions`` is what went wrong, in the order of the networks.
+
+    Attributes
+    ----------
+    indices : list of int
+        The failed networks' numbers, from 0 on.
+    histories : list of History
+        What `fit_many` would have returned; those of failed networks end where they failed.
+    """
+
+    indices: list[int]
+    histories: list[History]
+
+    def __new__(cls, failures: Mapping[int, Exception], histories: list[History]) -> Self:
+        n, (first, error) = len(failures), next(iter(failures.items()))
+        text = f"{n} of {len(histories)} networks failed, network {first} first: {error}"
+        self = super().__new__(cls, text, list(failures.values()))
+        self.indices, self.histories = list(failures), histories
+        return self
+
+    def __init__(self, failures: Mapping[int, Exception], histories: list[History]) -> None:
+        super().__init__(self.message, self.exceptions)
+
+    def derive(  # type: ignore[override]
+        self, exceptions: Sequence[Exception]
+    ) -> SomeFailed:
+        """A part of the failures, as ``except*`` makes it, with all of the histories.
+
+        Parameters
+        ----------
+        exceptions : sequence of Exception
+            Some of these, or parts of them if they are groups.
+
+        Returns
+        -------
+        SomeFailed
+        """
+        failures, left = {}, list(exceptions)
+        for i, error in zip(self.indices, self.exceptions, strict=True):
+            own = {id(leaf) for leaf in _leaves(error)}  # exceptions compare as they like
+            for k, part in enumerate(left):
+                if own.issuperset(map(id, _leaves(part))):
+                    failures[i] = left.pop(k)
+                    break
+        if left:
+            raise ValueError(f"{left[0]!r} is none of the exceptions of this group")
+        return type(self)(failures, self.histories)
+
+    def __reduce__(self):  # BaseException would pass the message alone
+        failures = dict(zip(self.indices, self.exceptions, strict=True))
+        return type(self), (failures, self.histories), vars(self)
+
+
+def _leaves(error):
+    """The exceptions in a group, however deep; of any other exception, itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for each in error.exceptions for leaf in _leaves(each)]
+
+
+@dataclass
+class Job:
+    """A network and what it will be trained with, checked."""
+
+    network: Network
+    samples: fitting.Rows
+    control: fitting.Control
+    rules: regularizers.Regularizers
+    resume_from: StrPath | None
+
+    @property
+    def work(self):
+        """Operations, in any unit."""
+        return self.network.layout.flops_per_row * self.samples.n * self.control.epochs
+
+
+def fit_many(
+    networks: Iterable[Network],
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    rows: List[ArrayLike | None] | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+    client: Any = None,
+    **options: Unpack[ManyOptions],
+) -> list[History]:
+    """Train any number of networks at the same time, each as `Network.fit` would, to the last bit.
+
+    Each network is trained by one thread, and compiled kernels need no lock, so that many small
+    networks keep all cores busy, which steps of a single one could not. X is held once for each
+    dtype in use; beyond the networks' parameters a thread has memory for the one that it trains.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        Changed in place. They may differ in everything but the data that they fit.
+    X : array-like of shape (n_samples, n_0)
+    y : array-like of shape (n_samples,) or (n_samples, n_m)
+    rows : list of array-like, optional
+        For each network the numbers of the samples that it is trained on, which may come more
+        than once (a bootstrap), or a mask; None for all samples. As ``fit(X[rows], y[rows])``.
+    threads : int, optional
+        By default as many as are free. The result does not depend on it.
+    progress : bool, default=False
+        Show a progress bar over the networks.
+    client : distributed.Client, optional
+        Train on the workers of this Dask cluster, each task on one thread. X, y and what else is
+        for all are sent to each worker once. Not together with callbacks or resume_from.
+    **options
+        All others of `Network.fit`: optimizer, schedule, epochs, batch_size, sample_weight,
+        validation_data, patience and so on. A list has one value for each network, anything
+        else is for all: numbers by layer are a tuple here, as in ``l2=(0, 0.1)``. Callbacks, which
+        may take notes, are always a list of one list each.
+
+    Returns
+    -------
+    list of History
+        In the order of the networks. After Ctrl-C those of networks that were not trained to their
+        end are `interrupted`, and there is a warning.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad arguments, with the number of the network; all networks are unchanged.
+    SomeFailed
+        If the training of some networks failed, by divergence or for want of a checkpoint that
+        fits, after all others were trained.
+
+    Examples
+    --------
+    Four seeds at once:
+
+    >>> import numpy as np, fastbp
+    >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
+    >>> networks = [
+    ...     fastbp.Network([1, 8, 1], activation="tanh", loss="squared_error", seed=seed)
+    ...     for seed in range(4)
+    ... ]
+    >>> histories = fastbp.fit_many(
+    ...     networks, X, X**2, epochs=[10, 10, 20, 20], optimizer=fastbp.Adam(0.01)
+    ... )
+    >>> [len(history.loss) for history in histories]
+    [10, 10, 20, 20]
+    """
+    networks = _checked_networks(networks)
+    threads = teams.available() if threads is None else checks.threads(threads)
+    checks.flag("progress", progress)
+    jobs = _jobs(networks, X, y, rows, **options)
+    if client is None:
+        histories, failures = _train(jobs, threads, progress)
+    else:
+        histories, failures = _train_on(client, networks, X, y, rows, options, jobs, progress)
+    left = sum(history.interrupted for history in histories)
+    if left:
+        warnings.warn(
+            f"training interrupted; {left} of {len(jobs)} networks are not trained to the end",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    if failures:
+        for i, error in failures.items():
+            error.add_note(f"in network {i}")
+        raise SomeFailed(dict(sorted(failures.items())), histories)
+    return histories
+
+
+def _train(jobs, threads, progress):
+    """Do all jobs in so many threads; returns histories, and what went wrong by number."""
+    histories = [_no_history(job, True) for job in jobs]
+    failures: dict = {}
+    stop = np.zeros(1, np.int64)
+    raised: list = []  # by which network what ends a program: SystemExit and its like
+
+    def train(i):
+        job = jobs[i]
+        if stop[0]:
+            return
+        try:
+            histories[i] = fitting.fit(
+                job.network, job.samples, job.control, job.rules, 1, stop, job.resume_from
+            )
+        except Exception as error:
+            histories[i] = getattr(error, "history", _no_history(job))
+            failures[i] = error
+        except BaseException:
+            stop[0] = 1
+            raised.append(i)
+            raise
+
+    # The longest first: none of them is begun when the other threads are done already.
+    order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
+    from tqdm.auto import tqdm
+
+    with tqdm(total=len(jobs), unit="network", disable=not progress) as bar:
+        calls = [lambda i=i: train(i) for i in order]
+        try:
+            with interrupts.held(stop):
+                interrupts.in_thread(
+                    lambda: teams.share(calls, min(threads, len(jobs)), bar.update)
+                )
+        except KeyboardInterrupt:
+            stop[0] = 1
+        except BaseException as error:
+            error.add_note(_left(histories, failures, raised))
+            raise
+    return histories, failures
+
+
+def _left(histories, failures, raised):
+    """How the networks are left if an exception ends the training of all."""
+    whole = [i for i, h in enumerate(histories) if not (h.interrupted or i in failures)]
+    rest = [i for i in range(len(histories)) if i not in (*whole, *failures)]
+    told = [("raised in", raised[:1]), ("trained to the end", whole), ("failed", list(failures))]
+    told.append(("not trained to the end", rest))
+    return "fit_many: " + "; ".join(
+        f"{what}: networks {', '.join(map(str, numbers))}" for what, numbers in told if numbers
+    )
+
+
+def _no_history(job, interrupted=False):
+    """What there is to say of a job that has not begun."""
+    return History(scores={name: [] for name in job.control.scores}, interrupted=interrupted)
+
+
+def _train_on(client, networks, X, y, rows, options, jobs, progress):
+    """The same on the workers of a Dask cluster."""
+    from . import on_dask as many_on_dask
+
+    if options.get("callbacks"):
+        raise ValueError("callbacks cannot be called from a cluster; pass either them or client")
+    if options.get("resume_from") is not None:
+        raise ValueError("a cluster does not read checkpoints; pass either resume_from or client")
+    options = {"rows": rows, **options}
+    own = {name: value for name, value in options.items() if isinstance(value, list)}
+    shared = X, y, {name: value for name, value in options.items() if name not in own}
+    works = [job.work for job in jobs]
+    known, failures = many_on_dask.run(client, _fit_chunk, shared, networks, own, works, progress)
+    histories = [known.get(i) or _no_history(job, True) for i, job in enumerate(jobs)]
+    return histories, failures
+
+
+def _fit_chunk(networks, shared, own):
+    """What a worker does."""
+    X, y, options = shared
+    return _train(_jobs(networks, X, y, **options, **own), threads=1, progress=False)
+
+
+def _checked_networks(networks):
+    networks = list(networks)
+    if not networks:
+        raise ValueError("networks is empty; at least one is needed")
+    seen: dict = {}
+    for i, network in enumerate(networks):
+        if not isinstance(network, Network):
+            raise TypeError(f"networks[{i}] must be a fastbp.Network, got {network!r}")
+        if seen.setdefault(id(network), i) != i:
+            raise ValueError(
+                f"networks[{seen[id(network)]}] and networks[{i}] are the same object; pass a "
+                "copy.deepcopy, or one with another seed"
+            )
+    return networks
+
+
+def _jobs(networks, X, y, rows, **options):
+    """What is to be trained. Nothing of it is checked again."""
+    known = inspect.signature(Network.fit).parameters.keys() - {*NOT_TAKEN}
+    for name in options.keys() - known:
+        raise TypeError(f"fit_many takes no argument {name!r}; known: {', '.join(sorted(known))}")
+    options = {"rows": rows, **options}
+    if not isinstance(options.get("callbacks", []), list):
+        raise TypeError(
+            "callbacks must be a list with one list of callbacks for each network, since they "
+            f"take notes; got {options['callbacks']!r}"
+        )
+    for name, value in options.items():
+        if isinstance(value, list) and len(value) != len(networks):
+            raise ValueError(
+                f"{name} is a list of {len(value)}, but there are {len(networks)} networks; a "
+                "list has one entry for each network (for one value for all with several "
+                "numbers pass a tuple)"
+            )
+    _check_unshared(options.get("callbacks", []))
+    datasets = Datasets(X, y, networks)
+    jobs = []
+    for i, network in enumerate(networks):
+        own = {
+            name: value[i] if isinstance(value, list) else value for name, value in options.items()
+        }
+        try:
+            jobs.append(_job(network, datasets, **own))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"network {i}: {error}") from error
+    checkpoint.refuse_shared_folders(each for job in jobs for each in job.control.callbacks)
+    return jobs
+
+
+def _check_unshared(callbacks):
+    """Refuse one callback for several networks."""
+    seen: dict = {}
+    for i, of_network in enumerate(callbacks):
+        for j, callback in enumerate(of_network if isinstance(of_network, (list, tuple)) else ()):
+            place = f"callbacks[{i}][{j}]"
+            if seen.setdefault(id(callback), place) != place:
+                raise ValueError(
+                    f"{seen[id(callback)]} and {place} are the same object, and callbacks take "
+                    "notes; give each network its own, as in "
+                    "callbacks=[[fastbp.EarlyStopping(3)] for _ in networks]"
+                )
+
+
+def _job(
+    network,
+    datasets,
+    *,
+    rows,
+    epochs=20,
+    batch_size=32,
+    shuffle=True,
+    validation_data=None,
+    resume_from=None,
+    **options,
+):
+    network._check_parameters()
+    of_data = {name: options.pop(name) for name in OF_DATA if name in options}
+    data, rows = datasets.training(network, rows, **of_data)
+    samples = fitting.Rows(data, batch_size, shuffle, rows)
+    rules = regularizers.checked(len(network.weights), **fitting.of_rules(options))
+    validation = datasets.validation(network, validation_data)
+    return Job(
+        network,
+        samples,
+        fitting.control(network, epochs=epochs, validation=validation, **options),
+        rules,
+        resume_from,
+    )
+
+
+class Datasets:
+    """The samples as networks take them, made once for all networks that take the same.
+
+    What users pass may hash and compare as it likes, so it is told apart by its identity.
+    """
+
+    def __init__(self, X, y, networks):
+        self.X, self.y, self.networks = X, y, networks
+        self._made: dict = {}
+
+    def training(self, network, rows, sample_weight=None, class_weight=None, label_smoothing=0.0):
+        """The samples, and the checked rows."""
+        X = self._once(
+            (network.layout.sizes[0], network.layout.dtype),
+            lambda: self._apart(
+                checks.samples(self.X, network.layout.sizes[0], network.layout.dtype)
+            ),
+        )
+        if rows is not None:
+            rows = checks.rows("rows", rows, len(X))
+        data = self._once(
+            (
+                *_kind(network),
+                id(sample_weight),
+                id(class_weight),
+                id(label_smoothing),
+                id(rows) if isinstance(class_weight, str) else None,  # "balanced"
+            ),
+            lambda: self._all_apart(
+                network._data(
+                    X,
+                    self.y,
+                    sample_weight,
+                    class_weight=class_weight,
+                    label_smoothing=label_smoothing,
+                    rows=rows,
+                )
+            ),
+        )
+        if rows is not None and data.sample_weight.size and not data.sample_weight[rows].any():
+            raise ValueError("sample_weight is zero for all rows; at least one must be positive")
+        return data, rows
+
+    def validation(self, network, given):
+        """The validation data, or None."""
+        return self._once(
+            (*_kind(network), id(given)), lambda: self._all_apart(network._validation(given))
+        )
+
+    def _apart(self, array):
+        """The array, or a copy if it lies in one of the networks, which all are trained."""
+        for network in self.networks:
+            array = network._apart(array)
+        return array
+
+    def _all_apart(self, data):
+        return data and Data(*map(self._apart, data))
+
+    def _once(self, key, make) -> Data:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
+def _kind(network):
+    """What the form of a network's data depends on."""
+    sizes = network.layout.sizes
+    return sizes[0], sizes[-1], network.layout.dtype, network._loss_key

@@ -1,0 +1,1 @@
+"""`Network`, and what it shows of itself."""

@@ -1,0 +1,200 @@
+"""The equations of one unit with the numbers filled in, as text and as LaTeX."""
+
+import math
+from dataclasses import dataclass
+
+from ..basis import spec
+
+# Longer sums show only their first and last terms.
+MOST_TERMS = 6
+
+# Activation, hidden or output -> σ(s) and σ'(s) as text, then both as LaTeX.
+FORMULAS = {name: row.formulas for name, row in spec.ACTIVATIONS.items()} | {
+    "exp": ("exp(s)", "h", "e^s", "h"),
+    "softmax": ("exp(s) / Σ_k exp(s_k)", "", r"\frac{e^s}{\sum_k e^{s_k}}", ""),
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Equations:
+    """The equations of one unit for one sample; prints as text, and as LaTeX in notebooks.
+
+    Attributes
+    ----------
+    text : str
+        The equations for terminals.
+    latex : str
+        An ``aligned`` environment, for use between ``$$`` or in an equation environment.
+    """
+
+    text: str
+    latex: str
+
+    def __repr__(self):
+        return self.text
+
+    def _repr_latex_(self):
+        return f"$${self.latex}$$"
+
+
+@dataclass(frozen=True)
+class Line:
+    """left = formula = numbers = value; formula and numbers are optional."""
+
+    left: tuple  # (text, LaTeX), like formula and numbers
+    formula: tuple
+    numbers: tuple
+    value: float
+    label: str = ""
+
+
+def of_node(node, loss, target):
+    """The Equations of a `trace.Node`; `target` is an output's target, else None."""
+    lines = _forward(node) + _backward(node, loss, target) + _gradient(node)
+    title = f"Unit {node.unit} of layer {node.layer} ({node.activation}), sample {node.sample}"
+    text = [title]
+    latex = []
+    for line in lines:
+        right = [line.formula[0], line.numbers[0], number(line.value)]
+        indent = " " * 8
+        head = f"{line.label:8}{line.left[0]}"
+        text.append(head + " = " + f"\n{indent}    = ".join(part for part in right if part))
+        right = [line.formula[1], line.numbers[1], latex_number(line.value)]
+        tag = rf" && \text{{{line.label}}}" if line.label else ""
+        parts = [part for part in right if part]
+        latex.append(f"{line.left[1]} &= {parts[0]}{tag}")
+        latex += [f"&= {part}" for part in parts[1:]]
+    body = " \\\\\n".join(latex)
+    return Equations("\n".join(text), f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}")
+
+
+def number(x):
+    return f"{x:.5g}"
+
+
+def latex_number(x):
+    if not math.isfinite(x):
+        return {"inf": r"\infty", "-inf": r"-\infty"}.get(str(x), r"\text{undefined}")
+    mantissa, _, exponent = f"{x:.5g}".partition("e")
+    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
+
+
+def _sum(terms):
+    """The terms as a sum of products of numbers, as text and as LaTeX."""
+    shown = list(terms)
+    if len(terms) > MOST_TERMS:
+        shown = [*terms[: MOST_TERMS - 2], None, terms[-1]]
+    texts, latex = [], []
+    for term in shown:
+        if term is None:
+            texts.append("...")
+            latex.append(r"\dots")
+            continue
+        texts.append(" · ".join(_in_brackets(number(x), x, k) for k, x in enumerate(term.factors)))
+        latex.append(
+            r" \cdot ".join(_in_brackets(latex_number(x), x, k) for k, x in enumerate(term.factors))
+        )
+    return " + ".join(texts).replace("+ -", "- "), " + ".join(latex).replace("+ -", "- ")
+
+
+def _in_brackets(text, x, k):
+    """A factor, in brackets if it is negative and not the first."""
+    return f"({text})" if k and math.copysign(1, x) < 0 else text
+
+
+def raised(i):
+    """The number i in superscript digits."""
+    return str(i).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _symbol(name, i, j):
+    return f"{name}_{i},{j}", f"{name}_{{{i},{j}}}"
+
+
+def _slope_of(name, i, j):
+    """∂e/∂ of a symbol."""
+    text, latex = _symbol(name, i, j)
+    return f"∂e/∂{text}", rf"\frac{{\partial e}}{{\partial {latex}}}"
+
+
+def _forward(node):
+    i, j = node.layer, node.unit
+    sigma = FORMULAS[node.activation]
+    return [
+        Line(
+            _symbol("s", i, j),
+            (
+                f"Σ_k h_{i - 1},k w{raised(i)}_k,{j} + b_{i},{j}",
+                rf"\sum_k h_{{{i - 1},k}} w^{{{i}}}_{{k,{j}}} + b_{{{i},{j}}}",
+            ),
+            _sum(node.forward),
+            node.s,
+        ),
+        Line(
+            _symbol("h", i, j), (f"σ(s) = {sigma[0]}", rf"\sigma(s) = {sigma[2]}"), ("", ""), node.h
+        ),
+    ]
+
+
+def _backward(node, loss, target):
+    i, j = node.layer, node.unit
+    of_h, of_s = _slope_of("h", i, j), _slope_of("s", i, j)
+    sigma = FORMULAS[node.activation]
+    if target is not None:
+        formulas = spec.LOSSES.get(loss, spec.CUSTOM_LOSS).gradient
+        y = f"y = {number(target)}", rf"y = {latex_number(target)}"
+        return [
+            Line(
+                of_h,
+                (f"{formulas[0]}, {y[0]}", rf"{formulas[2]}, \quad {y[1]}"),
+                ("", ""),
+                node.dh,
+                "(6)",
+            ),
+            Line(of_s, (formulas[1], formulas[3]), ("", ""), node.ds),
+        ]
+    if node.backward and len(node.backward[0].factors) == 3:
+        formula = (
+            f"Σ_k w{raised(i + 1)}_{j},k σ'(s_{i + 1},k) ∂e/∂h_{i + 1},k",
+            rf"\sum_k w^{{{i + 1}}}_{{{j},k}} \, \sigma'(s_{{{i + 1},k}}) \,"
+            rf" \frac{{\partial e}}{{\partial h_{{{i + 1},k}}}}",
+        )
+    else:
+        formula = (
+            f"Σ_k w{raised(i + 1)}_{j},k ∂e/∂s_{i + 1},k",
+            rf"\sum_k w^{{{i + 1}}}_{{{j},k}} \,"
+            rf" \frac{{\partial e}}{{\partial s_{{{i + 1},k}}}}",
+        )
+    slope = f"σ'(s_{i},{j})", rf"\sigma'(s_{{{i},{j}}})"
+    factors = (node.dh, node.slope)
+    product = " · ".join(_in_brackets(number(x), x, k) for k, x in enumerate(factors))
+    in_latex = r" \cdot ".join(_in_brackets(latex_number(x), x, k) for k, x in enumerate(factors))
+    return [
+        Line(of_h, formula, _sum(node.backward), node.dh, "(1)"),
+        Line(slope, (sigma[1], sigma[3]), ("", ""), node.slope, "(2)"),
+        Line(
+            of_s,
+            (f"{of_h[0]} {slope[0]}", rf"{of_h[1]} \, {slope[1]}"),
+            (product, in_latex),
+            node.ds,
+        ),
+    ]
+
+
+def _gradient(node):
+    i, j = node.layer, node.unit
+    of_s = _slope_of("s", i, j)
+    lines = []
+    terms = list(enumerate(node.gradient[:-1]))
+    if len(terms) > MOST_TERMS:
+        terms = [*terms[: MOST_TERMS - 1], terms[-1]]
+    for k, term in terms:
+        left = (
+            f"∂e/∂w{raised(i)}_{k},{j}",
+            rf"\frac{{\partial e}}{{\partial w^{{{i}}}_{{{k},{j}}}}}",
+        )
+        formula = f"{of_s[0]} h_{i - 1},{k}", rf"{of_s[1]} \, h_{{{i - 1},{k}}}"
+        label = "(3)-(5)" if k == 0 else ""
+        lines.append(Line(left, formula, _sum([term]), term.value, label))
+    lines.append(Line(_slope_of("b", i, j), of_s, ("", ""), node.gradient[-1].value))
+    return lines

@@ -1,0 +1,379 @@
+"""The trace: every quantity of the derivation for given samples, with the same indices.
+
+`Network.trace` computes it in one call of a backend; equations.py formats it.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..basis import checks
+from . import equations
+
+if TYPE_CHECKING:
+    from ..basis.annotations import Floats
+    from .equations import Equations
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a sum: a product of named factors.
+
+    Attributes
+    ----------
+    name : str
+        The symbols of the factors, such as "h_0,2 w¹_2,0".
+    factors : tuple of float
+        The values of the factors, in the order of the name.
+    value : float
+        Their product.
+    """
+
+    name: str
+    factors: tuple[float, ...]
+    value: float
+
+
+@dataclass(frozen=True)
+class Node:
+    """One unit for one sample: its values and the terms of their sums.
+
+    Attributes
+    ----------
+    layer, unit, sample : int
+        The layer, the unit's number in it, and the row of X.
+    activation : str
+        The name of σ_i.
+    forward : list of Term
+        The terms of s_{i,j}: h_{i-1,k} w^i_{k,j} for each k, and the bias last.
+    s, h : float
+        s_{i,j} and h_{i,j} = σ_i(s_{i,j}).
+    backward : list of Term
+        The terms of ∂e/∂h_{i,j}, equation (1): w^{i+1}_{j,k} σ'(s_{i+1,k}) ∂e/∂h_{i+1,k} for
+        each unit k of the next layer. Each output of a softmax depends on all s; below it the
+        terms are w^{i+1}_{j,k} ∂e/∂s_{i+1,k}. Empty in the output layer, where ∂e/∂h comes from
+        the loss, equation (6).
+    dh : float
+        ∂e/∂h_{i,j}.
+    slope : float
+        σ_i'(s_{i,j}), equation (2); NaN for a softmax.
+    ds : float
+        ∂e/∂s_{i,j} = ∂e/∂h_{i,j} σ_i'(s_{i,j}).
+    gradient : list of Term
+        The sample's contributions to the gradient, equations (3)-(5): ∂e/∂s_{i,j} h_{i-1,k} for
+        each weight, and ∂e/∂s_{i,j} for the bias, last.
+    """
+
+    layer: int
+    unit: int
+    sample: int
+    activation: str
+    forward: list[Term]
+    s: float
+    h: float
+    backward: list[Term]
+    dh: float
+    slope: float
+    ds: float
+    gradient: list[Term]
+
+    def __repr__(self):
+        lines = [
+            f"Unit {self.unit} of layer {self.layer} ({self.activation}), sample {self.sample}"
+        ]
+        for title, terms, total in self._sums():
+            lines.append(f"  {title}" if total is None else f"  {title} = {total:.6g}")
+            width = max((len(term.name) for term in terms), default=0)
+            lines += [f"    {term.name.ljust(width)} = {term.value:.6g}" for term in terms]
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        rows = []
+        for title, terms, total in self._sums():
+            value = "" if total is None else f"{total:.6g}"
+            rows.append(f"<tr><th>{title}</th><th>{value}</th></tr>")
+            rows += [f"<tr><td>{term.name}</td><td>{term.value:.6g}</td></tr>" for term in terms]
+        caption = (
+            f"Unit {self.unit} of layer {self.layer} ({self.activation}), sample {self.sample}"
+        )
+        return f"<table><caption>{caption}</caption>{''.join(rows)}</table>"
+
+    def _sums(self):
+        """(label, terms, value or None) for each sum of the unit."""
+        place = f"{self.layer},{self.unit}"
+        return [
+            (f"s_{place}", self.forward, self.s),
+            (f"h_{place}", [], self.h),
+            (f"∂e/∂h_{place}", self.backward, self.dh),
+            (f"σ'(s_{place})", [], self.slope),
+            (f"∂e/∂s_{place}", [], self.ds),
+            (f"∇w_{place}", self.gradient, None),
+        ]
+
+
+@dataclass(frozen=True, repr=False)
+class Trace:
+    """Every quantity of backpropagation, as `Network.trace` returns it.
+
+    Lists are indexed by layer; 0 is the input, as in the derivation.
+
+    Attributes
+    ----------
+    activations : list of str
+        The name of σ_i for each layer; entry 0 is None, the last is the output activation.
+    loss_name : str
+        The name of the loss.
+    W, b : list of ndarray
+        Copies of the weights and biases, of shapes (n_{i-1}, n_i) and (n_i,); entry 0 None.
+    s, h : list of ndarray
+        Pre-activations and activations of shape (n_samples, n_i). ``h[0]`` is X, ``s[0]`` None.
+    dh, ds : list of ndarray
+        ∂e/∂h_i and ∂e/∂s_i of each sample's own loss e, of shape (n_samples, n_i); entry 0
+        None. The last dh is infinite where an output was rounded to a probability of 0 or 1
+        that contradicts the target.
+    dW, db : list of ndarray
+        The gradient of the mean loss, as `Network.loss_and_gradient` returns it; entry 0 None.
+    e : ndarray of shape (n_samples,)
+        The samples' losses.
+    loss : float
+        Their mean.
+    y : ndarray of shape (n_samples, n_m)
+        The targets; labels are one-hot rows.
+    """
+
+    # Entry 0 is None. `| Any` covers it without requiring a check at each use.
+    activations: list[str | Any]
+    loss_name: str
+    W: list[Floats | Any]
+    b: list[Floats | Any]
+    s: list[Floats | Any]
+    h: list[Floats]
+    dh: list[Floats | Any]
+    ds: list[Floats | Any]
+    dW: list[Floats | Any]
+    db: list[Floats | Any]
+    e: Floats
+    loss: float
+    y: Floats
+
+    def node(self, i: int, j: int, sample: int = 0) -> Node:
+        """One unit for one sample, with the terms of the sums (1)-(6).
+
+        Parameters
+        ----------
+        i : int
+            The layer, from 1 to m.
+        j : int
+            The unit's number in its layer, from 0.
+        sample : int, default=0
+            The row of X.
+
+        Returns
+        -------
+        Node
+        """
+        i, j, r = self._place(i, j, sample)
+        x, W, ds = self.h[i - 1][r], self.W[i][:, j], float(self.ds[i][r, j])
+        forward = [
+            Term(
+                f"h_{i - 1},{k} w{equations.raised(i)}_{k},{j}",
+                (float(x[k]), float(W[k])),
+                float(x[k] * W[k]),
+            )
+            for k in range(len(x))
+        ]
+        bias = float(self.b[i][j])
+        forward.append(Term(f"b_{i},{j}", (bias,), bias))
+        gradient = [
+            Term(f"∂e/∂s_{i},{j} h_{i - 1},{k}", (ds, float(x[k])), float(ds * x[k]))
+            for k in range(len(x))
+        ]
+        gradient.append(Term(f"∂e/∂s_{i},{j}", (ds,), ds))
+        return Node(
+            i,
+            j,
+            r,
+            self.activations[i],
+            forward,
+            float(self.s[i][r, j]),
+            float(self.h[i][r, j]),
+            self._backward(i, j, r),
+            float(self.dh[i][r, j]),
+            float(self.slope(i)[r, j]),
+            ds,
+            gradient,
+        )
+
+    def equations(self, i: int, j: int, sample: int = 0) -> Equations:
+        """The equations of one unit with the numbers filled in, as text and as LaTeX.
+
+        Parameters
+        ----------
+        i : int
+            The layer, from 1 to m.
+        j : int
+            The unit's number in its layer, from 0.
+        sample : int, default=0
+            The row of X.
+
+        Returns
+        -------
+        Equations
+            Prints as text. ``latex`` holds the LaTeX source, which notebooks render.
+        """
+        node = self.node(i, j, sample)
+        target = float(self.y[node.sample, j]) if i == len(self.W) - 1 else None
+        return equations.of_node(node, self.loss_name, target)
+
+    def slope(self, i: int) -> Floats:
+        """σ_i'(s_i) of all samples, equation (2).
+
+        Parameters
+        ----------
+        i : int
+            The layer, from 1 to m.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_i)
+            NaN for a softmax, where ∂h_k/∂s_j is a matrix.
+        """
+        from ..backends import numpy_
+        from ..basis.spec import ACTIVATIONS
+
+        name, s, h = self.activations[i], self.s[i], self.h[i]
+        if name == "softmax":
+            return np.full_like(h, np.nan)
+        if name == "exp":
+            return h
+        derivative = numpy_.ACTIVATIONS[ACTIVATIONS[name].code][1]
+        return np.asarray(derivative(s, h), h.dtype)
+
+    def _backward(self, i, j, r):
+        if i == len(self.W) - 1:
+            return []
+        W, n = self.W[i + 1][j], equations.raised(i + 1)
+        if self.activations[i + 1] == "softmax":
+            ds = self.ds[i + 1][r]
+            return [
+                Term(
+                    f"w{n}_{j},{k} ∂e/∂s_{i + 1},{k}",
+                    (float(W[k]), float(ds[k])),
+                    float(W[k] * ds[k]),
+                )
+                for k in range(len(W))
+            ]
+        slope, dh = self.slope(i + 1)[r], self.dh[i + 1][r]
+        terms = []
+        for k in range(len(W)):
+            factors = (float(W[k]), float(slope[k]), float(dh[k]))
+            name = f"w{n}_{j},{k} σ'(s_{i + 1},{k}) ∂e/∂h_{i + 1},{k}"
+            # Computed from ∂e/∂s, which stays finite where equation (6) does not.
+            terms.append(Term(name, factors, float(W[k] * self.ds[i + 1][r, k])))
+        return terms
+
+    def _place(self, i, j, sample):
+        """Check layer, unit and sample."""
+        m = len(self.W) - 1
+        i = checks.whole_number("the layer i", i)
+        if i > m:
+            raise ValueError(f"the layer i must be in 1..{m}, got {i} (the input has no sums)")
+        width, n = self.h[i].shape[1], len(self.h[i])
+        j = checks.whole_number("the unit j", j, lowest=0)
+        if j >= width:
+            raise ValueError(f"layer {i} has the units 0..{width - 1}, got {j}")
+        sample = checks.whole_number("sample", sample, lowest=0)
+        if sample >= n:
+            raise ValueError(f"the trace has the samples 0..{n - 1}, got {sample}")
+        return i, j, sample
+
+    def _table(self):
+        """Rows of an overview table: the root mean square of each quantity by layer."""
+        header = ["layer", "units", "activation", "s", "h", "∂e/∂h", "∂e/∂s", "∇W", "∇b"]
+        rows = [["0", str(self.h[0].shape[1]), "input", "", _size(self.h[0]), "", "", "", ""]]
+        for i in range(1, len(self.W)):
+            arrays = [self.s, self.h, self.dh, self.ds, self.dW, self.db]
+            sizes = [_size(of_layers[i]) for of_layers in arrays]
+            rows.append([str(i), str(self.h[i].shape[1]), self.activations[i], *sizes])
+        return header, rows
+
+    def _title(self):
+        n = len(self.h[0])
+        return f"Trace of {n} sample{'s' * (n > 1)}, {self.loss_name} {self.loss:.6g}"
+
+    def __repr__(self):
+        header, rows = self._table()
+        widths = [max(len(line[c]) for line in [header, *rows]) for c in range(len(header))]
+        lines = [self._title() + "; root mean square of:"]
+        for line in [header, *rows]:
+            cells = [
+                cell.ljust(width) if c == 2 else cell.rjust(width)
+                for c, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        header, rows = self._table()
+        head = "".join(f"<th>{cell}</th>" for cell in header)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in rows
+        )
+        caption = html.escape(self._title()) + "; root mean squares"
+        return (
+            f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table>"
+        )
+
+
+def _size(array):
+    return f"{np.sqrt(np.mean(np.square(array, dtype=np.float64))):.3g}"
+
+
+def output_errors(loss, h, y, ds):
+    """∂e/∂h_m, equation (6) for any loss, from the output, the targets and ∂e/∂s_m."""
+    with np.errstate(all="ignore"):
+        # A term with target 0 vanishes, whatever h is.
+        of_ones = np.where(y == 0, 0, y / h)
+        if loss == "log_loss":
+            return np.where(y == 1, 0, (1 - y) / (1 - h)) - of_ones
+        if loss == "cross_entropy":
+            return 0 - of_ones
+        if loss == "poisson":
+            return 1 - of_ones
+    return ds.copy()
+
+
+def trace(net, X, y):
+    """The Trace of a network, see `Network.trace`."""
+    data = net._checked(X, y)
+    loss, gradient = net.loss_and_gradient(X, y)
+    found = net._per_sample(data, losses=True, units=True)
+    targets = data.targets
+    if data.labels.size:
+        targets = np.eye(net.layout.sizes[-1], dtype=net.layout.dtype)[data.labels]
+    lists: dict[str, list] = {name: [None] for name in ("s", "h", "dh", "ds")}
+    lists["h"] = [data.X.copy()]
+    at = 0
+    for n in net.layout.sizes[1:]:
+        for name in ("s", "h", "dh", "ds"):
+            lists[name].append(found.units[:, at : at + n].copy())
+            at += n
+    lists["dh"][-1] = output_errors(net._loss_key, lists["h"][-1], targets, lists["ds"][-1])
+    return Trace(
+        activations=[None, *net.layout.activations, net._loss.output_activation],
+        loss_name=net._loss_name(),
+        W=[None, *(w.copy() for w in net.weights)],
+        b=[None, *(v.copy() for v in net.biases)],
+        **lists,
+        dW=[None, *gradient.weights],
+        db=[None, *gradient.biases],
+        e=found.losses,
+        loss=loss,
+        y=targets,
+    )

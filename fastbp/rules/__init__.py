@@ -1,0 +1,1 @@
+"""What a training follows: optimisers, schedules, regularisers, and when a figure has improved."""

@@ -1,0 +1,68 @@
+"""Monitoring a loss or score during training: whether it improved, and how long ago."""
+
+import math
+
+from ..basis import checks
+
+LOSSES = ("loss", "validation_loss")
+
+
+def checked(who, monitor, patience, min_delta):
+    """Check the arguments of monitoring; return patience and min_delta.
+
+    Error messages begin with `who`, the name of the caller.
+    """
+    if monitor is not None and not isinstance(monitor, str):
+        raise TypeError(f"{who}: monitor must be a name, such as 'loss', got {monitor!r}")
+    return (
+        checks.whole_number(f"{who}: patience", patience),
+        checks.real_number(f"{who}: min_delta", min_delta),
+    )
+
+
+def choose(who, monitor, known):
+    """The figure to monitor, one of `known`; None stands for the last loss among them."""
+    if monitor is None:
+        return next(name for name in reversed(LOSSES) if name in known)
+    if monitor not in known:
+        hint = "; pass validation_data" if "validation_loss" not in known else ""
+        raise ValueError(f"{who}: no figure {monitor!r} is recorded, only {', '.join(known)}{hint}")
+    return monitor
+
+
+def latest(history, monitor):
+    """The last epoch's figure, so that greater is better: losses are negated."""
+    if monitor in LOSSES:
+        return -getattr(history, monitor)[-1]
+    return history.scores[monitor][-1]
+
+
+class Watch:
+    """Counts consecutive epochs without an improvement on the best one.
+
+    Parameters
+    ----------
+    monitor : str
+        The name of a loss (lower is better) or of a score (higher is better).
+    min_delta : float
+        An improvement must be larger than this.
+
+    Attributes
+    ----------
+    waited : int
+        Epochs since the last improvement.
+    """
+
+    def __init__(self, monitor, min_delta):
+        self.monitor, self.min_delta = monitor, min_delta
+        self.best = -math.inf
+        self.waited = 0
+
+    def improved(self, history):
+        """Record an epoch; return whether it improved on the best one. NaN never does."""
+        figure = latest(history, self.monitor)
+        if figure > self.best + self.min_delta:
+            self.best, self.waited = figure, 0
+            return True
+        self.waited += 1
+        return False

@@ -1,0 +1,185 @@
+"""Regularisation: the options of `Network.fit` that limit overfitting.
+
+They are penalties, frozen layers, dropout, clipping, averaged weights and smoothed labels.
+`Regularizers` is the checked form that `training.Training` takes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..basis import checks, spec
+
+
+@dataclass(frozen=True)
+class EMA:
+    """The exponential moving average of the weights over the training steps.
+
+    After each step ``average = decay average + (1 - decay) weights``. The average starts with
+    the weights after the first step.
+
+    Parameters
+    ----------
+    decay : float, default=0.999
+        The weight of the previous average in each step, in (0, 1).
+
+    References
+    ----------
+    Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J.
+    Control Optim. 30, 1992. As ``torch.optim.swa_utils.get_ema_multi_avg_fn``.
+    """
+
+    decay: float = 0.999
+
+    def __post_init__(self):
+        checks.settle(self, decay=checks.real_number("EMA: decay", self.decay))
+        if not 0 < self.decay < 1:
+            raise ValueError(f"EMA: decay must be in (0, 1), got {self.decay:g}")
+
+
+@dataclass(frozen=True)
+class SWA:
+    """The mean of the weights at the ends of epochs.
+
+    Parameters
+    ----------
+    start : int
+        The first epoch, counted from 1, whose weights enter the mean.
+
+    References
+    ----------
+    Izmailov, Podoprikhin, Garipov, Vetrov and Wilson, "Averaging Weights Leads to Wider Optima
+    and Better Generalization", UAI 2018. As ``torch.optim.swa_utils.AveragedModel``.
+    """
+
+    start: int
+
+    def __post_init__(self):
+        checks.settle(self, start=checks.whole_number("SWA: start", self.start))
+
+
+@dataclass(frozen=True, eq=False)
+class Regularizers:
+    """Everything besides the loss and the optimiser that affects training steps.
+
+    Parameters
+    ----------
+    rules : ndarray of shape (m + 1, spec.RULES)
+        Penalties and frozen layers, see backends/interface.py.
+    divided : bool, default=False
+        scikit-learn's convention: penalties are divided by a batch's total weight, and an
+        epoch's loss is the mean of its batches' losses by rows.
+    dropout : tuple of float, default=()
+        Dropout rates of the input and of the hidden layers; empty for no dropout.
+    clip_norm : float or None, default=None
+        The largest norm of the gradient.
+    average : EMA, SWA or None, default=None
+        The average of the weights that replaces them at the end of training.
+    """
+
+    rules: np.ndarray
+    divided: bool = False
+    dropout: tuple = ()
+    clip_norm: float | None = None
+    average: EMA | SWA | None = None
+
+
+def checked(
+    m, *, l1=0.0, l2=0.0, frozen=(), dropout=0.0, clip_norm=None, average=None, divided=False
+):
+    """The Regularizers of a network of m layers, from the arguments of `Network.fit`."""
+    rules = np.zeros((m + 1, spec.RULES))
+    rules[1:, spec.L1] = _by_layer("l1", l1, m)
+    rules[1:, spec.L2] = _by_layer("l2", l2, m)
+    rules[indices("frozen", frozen, m), spec.FROZEN] = 1
+    if rules[1:, spec.FROZEN].all():
+        raise ValueError(f"frozen names all {m} layers; at least one must be left to train")
+    if clip_norm is not None:
+        clip_norm = checks.real_number("clip_norm", clip_norm)
+        if clip_norm == 0:
+            raise ValueError("clip_norm must be above 0, or None for no clipping")
+    if average is not None and not isinstance(average, (EMA, SWA)):
+        raise TypeError(f"average must be fastbp.EMA(...) or fastbp.SWA(...), got {average!r}")
+    return Regularizers(rules, divided, _rates(dropout, m), clip_norm, average)
+
+
+def smooth(targets, n_outputs, loss, amount):
+    """Smooth the checked (labels, values): spread `amount` of their weight over all classes."""
+    amount = _share("label_smoothing", amount)
+    if amount == 0:
+        return targets
+    if loss not in ("cross_entropy", "log_loss"):
+        raise ValueError(
+            f"label_smoothing is for the losses cross_entropy and log_loss, not for {loss}"
+        )
+    labels, values = targets
+    classes = 2 if loss == "log_loss" else n_outputs
+    if labels.size:
+        values = np.zeros((len(labels), n_outputs), values.dtype)
+        values[np.arange(len(labels)), labels] = 1
+    return labels[:0], (1 - amount) * values + amount / classes
+
+
+def _by_layer(name, value, m):
+    """One number for each of m layers, from a number or a sequence of m."""
+    if not _is_sequence(value):
+        return [checks.real_number(name, value)] * m
+    if len(value) != m:
+        raise ValueError(
+            f"{name} must be a number or one number for each of the {m} layers of weights, "
+            f"got {len(value)} of them"
+        )
+    return [checks.real_number(f"{name}[{i}]", number) for i, number in enumerate(value)]
+
+
+def _share(name, value):
+    """`value` as a float in [0, 1)."""
+    share = checks.number(name, value)
+    if not 0 <= share < 1:  # true for NaN, too
+        raise ValueError(f"{name} must be in [0, 1), got {share:g}")
+    return share
+
+
+def _rates(dropout, m):
+    """Dropout rates of the input and the hidden layers, m in all; empty if all are 0."""
+    if _is_sequence(dropout):
+        if len(dropout) not in (m - 1, m):
+            raise ValueError(
+                f"dropout must be a rate or one rate for each of the {m - 1} hidden layers, with "
+                f"another one for the input before them or not; got {len(dropout)} of them"
+            )
+        names = [f"dropout[{i}]" for i in range(len(dropout))]
+        rates = [_share(*pair) for pair in zip(names, dropout, strict=True)]
+        rates = [0.0] * (m - len(rates)) + rates
+    else:
+        rate = _share("dropout", dropout)
+        rates = [0.0] + [rate] * (m - 1)
+        if m == 1 and rate != 0:
+            raise ValueError("dropout: there is no hidden layer; for the input pass [rate]")
+    return tuple(rates) if any(rates) else ()
+
+
+def indices(name, value, m):
+    """Layer numbers 1..m, from indices into `Network.weights`."""
+    if isinstance(value, (str, bytes)) or not hasattr(checks.plain(value), "__iter__"):
+        raise TypeError(
+            f"{name} must be a list of indices into the network's weights, got {value!r}"
+        )
+    numbers = []
+    for entry in value:
+        index = checks.whole_number(f"an entry of {name}", entry, lowest=-m)
+        if index >= m:
+            raise ValueError(
+                f"{name} has the index {index}, but the network has {m} layers of weights: "
+                f"0..{m - 1}"
+            )
+        numbers.append(index % m + 1)
+    return numbers
+
+
+def _is_sequence(value):
+    """Whether the value has ordered entries. A set has not, and a dict would yield its keys."""
+    if getattr(value, "shape", None) == () or isinstance(value, (str, bytes, Mapping)):
+        return False
+    return hasattr(value, "__len__") and hasattr(value, "__getitem__")

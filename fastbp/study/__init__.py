@@ -1,0 +1,1 @@
+"""Experiments with a network: gradients checked, learning rates found, backends compared."""

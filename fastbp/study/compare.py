@@ -1,0 +1,330 @@
+"""Comparing the backends: start, speed, and how far they are from the reference."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import backends
+from ..basis import checks, late
+from ..network.network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from ..basis.annotations import Activation, Loss, StrPath
+    from ..rules.optimizers import Optimizer
+
+REFERENCE = "numpy"
+# Trained weights are compared after this many steps. Longer runs amplify rounding and say less
+# about whether a backend is right.
+COMPARED_STEPS = 20
+
+_START = """
+import json, sys, time
+started = time.perf_counter()
+import numpy as np
+import fastbp
+network, backend, dtype, activation, loss = json.loads(sys.argv[1])
+n = 8
+X = np.zeros((n, network[0]))
+y = np.zeros(n) if loss == "cross_entropy" else np.zeros((n, network[-1]))
+net = fastbp.Network(network, activation=activation, loss=loss, dtype=dtype, backend=backend)
+net.fit(X, y, epochs=1)
+print(time.perf_counter() - started)
+"""
+
+
+@dataclass
+class BackendResult:
+    """One line of a comparison.
+
+    Attributes
+    ----------
+    backend : str
+        Name of the backend.
+    description : str
+        What computed: versions, CPU build.
+    cold_start : float
+        Seconds from starting to import NumPy and fastbp to the end of a first, tiny fit, in
+        a fresh process with an empty compile cache.
+    cached_start : float
+        The same in the next process, which finds what the first one compiled.
+    step : float
+        Median seconds a training step, warm.
+    gflops : float
+        10⁹ floating-point operations a second, from the true operation count
+        (4 n n_0 n_1 for the first layer, 6 n n_{i-1} n_i for the others).
+    speedup : float
+        The reference's time a step over this one's.
+    gradient_error : float
+        Largest difference from the reference's gradient, over that gradient's largest entry.
+    weight_error : float
+        Largest difference from the reference's weights after some steps, over the largest
+        weight.
+    """
+
+    backend: str
+    description: str
+    cold_start: float
+    cached_start: float
+    step: float
+    gflops: float
+    speedup: float
+    gradient_error: float
+    weight_error: float
+
+
+@dataclass
+class Comparison:
+    """The result of `compare_backends`; prints as a table.
+
+    Attributes
+    ----------
+    problem : str
+        What was trained.
+    results : list of BackendResult
+        One entry per backend, fastest first.
+    missing : dict
+        Backend -> why it could not be compared.
+    """
+
+    problem: str
+    results: list[BackendResult]
+    missing: dict[str, str]
+
+    def __str__(self):
+        header = (
+            "backend",
+            "cold start",
+            "cached",
+            "a step",
+            "GFLOP/s",
+            "speed-up",
+            "gradient",
+            "weights",
+        )
+        lines = [
+            (
+                r.backend,
+                f"{r.cold_start:.2f} s",
+                f"{r.cached_start:.2f} s",
+                f"{r.step * 1e6:.2f} µs",
+                f"{r.gflops:.1f}",
+                f"{r.speedup:.1f}x",
+                f"{r.gradient_error:.1e}",
+                f"{r.weight_error:.1e}",
+            )
+            for r in self.results
+        ]
+        widths = [max(len(line[c]) for line in [header, *lines]) for c in range(len(header))]
+        text = [self.problem]
+        for line in [header, *lines]:
+            cells = [line[0].ljust(widths[0])]
+            cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+            text.append("  ".join(cells))
+        text.append(
+            f"(speed-up over {REFERENCE}; last two columns: largest difference from it, relative)"
+        )
+        text += [f"{name}: {why}" for name, why in self.missing.items()]
+        return "\n".join(text)
+
+    def to_json(self) -> str:
+        """The comparison as a JSON text."""
+        return json.dumps(asdict(self), indent=2)
+
+    def plot(self, path: StrPath) -> None:
+        """Draw time per step and start-up time as bars.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write; the ending (.png, .svg, .pdf) says the format.
+        """
+        try:
+            import matplotlib.figure
+        except ImportError as error:
+            raise ImportError("plotting needs matplotlib: pip install 'fastbp[plot]'") from error
+        figure = matplotlib.figure.Figure(figsize=(9, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        plots = late.load("plots")
+        display = plots.BackendComparisonDisplay.from_comparison(self, ax=left)
+        left.set_title("Training step, warm")  # the problem is the title of both
+        places = np.arange(len(display.names))
+
+        for shift, what, color, label in [
+            (-0.2, "cold_start", "#D55E00", "empty compile cache"),
+            (0.2, "cached_start", "#E69F00", "next process"),
+        ]:
+            values = [getattr(r, what) for r in self.results]
+            bars = right.bar(places + shift, values, 0.4, color=color, label=label)
+            right.bar_label(bars, [f"{value:.2g}" for value in values])
+        right.set_title("Start: import, compile, first fit")
+        right.set_ylabel("time (s)")
+        right.legend()
+        right.set_xticks(places, display.names)
+        right.set_yscale("log")
+        right.margins(y=0.2)
+        right.spines[["top", "right"]].set_visible(False)
+        figure.suptitle(self.problem, fontsize=10)
+        plots.common.save(figure, path, dpi=150)
+
+
+def compare_backends(
+    layer_sizes: Sequence[int],
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    activation: Activation = "relu",
+    loss: Loss,
+    optimizer: Optimizer | None = None,
+    batch_size: int | None = 32,
+    dtype: DTypeLike = "float32",
+    seconds: float = 0.5,
+    only: Sequence[str] | None = None,
+) -> Comparison:
+    """Train the same network on every backend and compare.
+
+    Parameters
+    ----------
+    layer_sizes, activation, loss, dtype
+        As for `Network`.
+    X, y
+        As for `Network.fit`.
+    optimizer : Optimizer, default=Adam()
+        As for `Network.fit`.
+    batch_size : int or None, default=32
+        As for `Network.fit`.
+    seconds : float, default=0.5
+        About how long each backend is timed; the backends take turns.
+    only : sequence of str, optional
+        Names of the backends to compare; the reference is always among them.
+
+    Returns
+    -------
+    Comparison
+        ``print`` it for a table; ``to_json()`` and ``plot(path)`` for the same elsewhere.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Network` and `Network.fit`.
+    """
+    seconds = checks.real_number("seconds", seconds, lowest=1e-3)
+    settings: dict[str, Any] = dict(activation=activation, loss=loss, dtype=dtype, seed=0)
+    names = list(backends.BACKENDS) if only is None else [*dict.fromkeys([*only, REFERENCE])]
+    networks, missing = {}, {}
+    for name in names:
+        try:
+            networks[name] = Network(layer_sizes, backend=name, **settings)
+        except backends.BackendUnavailable as error:
+            missing[name] = str(error)
+
+    def fit(network, rows=None, epochs=1):
+        network.fit(
+            samples[:rows],
+            targets[:rows],
+            optimizer=optimizer,
+            batch_size=batch_size,
+            epochs=epochs,
+            shuffle=False,
+        )
+
+    reference = networks[REFERENCE]
+    # Converted once, so that timings exclude the conversion.
+    samples = checks.samples(X, reference.layout.sizes[0], reference.layout.dtype)
+    targets = np.asarray(y)
+    n = len(samples)
+    batch = n if batch_size is None else min(checks.whole_number("batch_size", batch_size), n)
+    reference_gradient = _flat(reference.loss_and_gradient(samples, targets)[1])
+    few = min(n, batch * COMPARED_STEPS)
+    errors = {}
+    trained = {name: network.to_backend(name) for name, network in networks.items()}
+    for network in trained.values():
+        fit(network, few)  # compiles, too
+    reference_weights = _flat(trained[REFERENCE])
+    for name, network in networks.items():
+        gradient = _flat(network.loss_and_gradient(samples, targets)[1])
+        errors[name] = (
+            _relative(gradient, reference_gradient),
+            _relative(_flat(trained[name]), reference_weights),
+        )
+
+    steps = -(-n // batch)
+    times = _interleaved_times(networks, fit, steps, seconds)
+    flops = reference.layout.flops_per_row * n / steps
+    results = []
+    for name, step in times.items():
+        cold, cached = _starts(list(reference.layout.sizes), name, dtype, activation, loss)
+        results.append(
+            BackendResult(
+                name,
+                networks[name]._backend.describe(),
+                cold,
+                cached,
+                step,
+                flops / step / 1e9,
+                times[REFERENCE] / step,
+                *errors[name],
+            )
+        )
+    results.sort(key=lambda result: result.step)
+    sizes = "-".join(map(str, reference.layout.sizes))
+    problem = f"{sizes}, {loss}, batch {batch}, {reference.layout.dtype.name}, {n} samples"
+    return Comparison(problem, results, missing)
+
+
+def _flat(parameters):
+    """All weights and biases of a network or gradient in one array."""
+    return np.concatenate([np.ravel(a) for a in [*parameters.weights, *parameters.biases]])
+
+
+def _relative(values, reference):
+    return float(np.abs(values - reference).max() / max(np.abs(reference).max(), 1e-300))
+
+
+def _interleaved_times(networks, fit, steps, seconds):
+    """Median seconds a step of each network; rounds take turns so that drift hits all alike."""
+    epochs, rounds = {}, 7
+    for name, network in networks.items():
+        started = time.perf_counter()
+        fit(network)
+        once = time.perf_counter() - started
+        epochs[name] = max(1, int(seconds / rounds / max(once, 1e-7)))
+    times: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(rounds):
+        for name, network in networks.items():
+            started = time.perf_counter()
+            fit(network, epochs=epochs[name])
+            times[name].append((time.perf_counter() - started) / epochs[name] / steps)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _starts(sizes, backend, dtype, activation, loss):
+    """Seconds to a first fit in a fresh process: with an empty compile cache, and again."""
+
+    arguments = json.dumps([sizes, backend, str(np.dtype(dtype)), activation, loss])
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+        runs = [
+            subprocess.run(
+                [sys.executable, "-c", _START, arguments],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            for _ in range(2)
+        ]
+    return tuple(float(run.stdout) for run in runs)

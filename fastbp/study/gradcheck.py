@@ -1,0 +1,296 @@
+"""Gradient checks against central differences, on every backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import backends
+from ..basis import checks
+from ..network.inspection import in_double
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from ..network.network import Network
+
+# Steps of the differences. The smaller ones are tried only where the first one fails: a kink
+# between w - step and w + step spoils a difference, and a smaller step avoids most kinks.
+STEPS = (1e-5, 1e-6, 1e-7)
+
+
+class WrongGradient(ArithmeticError):
+    """A gradient that finite differences contradict.
+
+    Attributes
+    ----------
+    check : GradientCheck
+        What was found.
+    """
+
+    def __init__(self, check: GradientCheck) -> None:
+        super().__init__(str(check))
+        self.check = check
+
+    def __reduce__(self):
+        return type(self), (self.check,), vars(self)
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """The gradient of one layer's weights or biases on one backend.
+
+    Attributes
+    ----------
+    backend : str
+        Which backend.
+    layer : int
+        The layer, from 1.
+    name : str
+        "W" or "b".
+    error : float
+        The largest difference between gradient and central difference, relative to the largest
+        gradient of these weights or biases (or to what differences can resolve, if that is more).
+    where : tuple of int
+        The index of that entry.
+    gradient, difference : float
+        Both values there.
+    checked : int
+        How many entries were compared.
+    kinks : int
+        How many of them lie on a kink (of relu, or of absolute_error where h = y): slopes to the
+        left and to the right differ, and the gradient is between them.
+    passed : bool
+        Whether the error is within the tolerance.
+    """
+
+    backend: str
+    layer: int
+    name: str
+    error: float
+    where: tuple[int, ...]
+    gradient: float
+    difference: float
+    checked: int
+    kinks: int
+    passed: bool
+
+
+@dataclass(frozen=True, repr=False)
+class GradientCheck:
+    """The result of `check_gradients`; prints as a table with a verdict.
+
+    Attributes
+    ----------
+    results : list of LayerCheck
+        By backend and layer.
+    tolerance : float
+        The largest error that passes.
+    activations : tuple of str
+        Those of the hidden layers.
+    loss : str
+        The loss's name.
+    missing : dict
+        Backend -> why it could not be checked.
+    """
+
+    results: list[LayerCheck]
+    tolerance: float
+    activations: tuple[str, ...]
+    loss: str
+    missing: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all gradients are right."""
+        return all(result.passed for result in self.results)
+
+    @property
+    def suspect(self) -> str:
+        """The probable cause of the error, in words; empty if all gradients are right.
+
+        A wrong error signal spoils all layers below, so the highest wrong layer shows the cause:
+        in the output layer it is the loss, in hidden layer i the derivative of its activation.
+        """
+        wrong = [result for result in self.results if not result.passed]
+        if not wrong:
+            return ""
+        names = sorted({result.backend for result in wrong})
+        highest = max(result.layer for result in wrong)
+        if highest > len(self.activations):
+            what = f"the derivative ∂e/∂s of the loss {self.loss!r}"
+        else:
+            name = self.activations[highest - 1]
+            what = f"the derivative of the activation {name!r} of layer {highest}"
+        return f"{what} on {', '.join(names)}"
+
+    def __repr__(self):
+        header = (
+            "backend",
+            "layer",
+            "",
+            "largest error",
+            "at",
+            "gradient",
+            "difference",
+            "entries",
+        )
+        lines = [header]
+        for r in self.results:
+            kinks = f", {r.kinks} on kinks" if r.kinks else ""
+            wrong = "" if r.passed else "  WRONG"
+            lines.append(
+                (
+                    r.backend,
+                    str(r.layer),
+                    r.name,
+                    f"{r.error:.1e}",
+                    str(list(r.where)),
+                    f"{r.gradient:.6g}",
+                    f"{r.difference:.6g}",
+                    f"{r.checked}{kinks}{wrong}",
+                )
+            )
+        widths = [max(len(line[c]) for line in lines) for c in range(len(lines[0]))]
+        text = ["Gradients against central differences in float64"]
+        text += [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
+        text += [f"{name}: not checked, {why}" for name, why in self.missing.items()]
+        if self.passed:
+            text.append(f"All right: no relative error above {self.tolerance:g}.")
+        else:
+            text.append(f"Wrong (tolerance {self.tolerance:g}). Suspect: {self.suspect}.")
+        return "\n".join(text)
+
+
+def check_gradients(
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    only: Sequence[str] | None = None,
+    tolerance: float = 1e-6,
+    entries: int = 200,
+    raises: bool = True,
+) -> GradientCheck:
+    """Compare the gradient with central differences of the loss, on every available backend.
+
+    In float64 whatever the network's dtype. The network itself is not touched.
+
+    Parameters
+    ----------
+    net : Network
+    X : array-like of shape (n_samples, n_0)
+        Some samples; a handful is enough, and quick.
+    y : array-like of shape (n_samples,) or (n_samples, n_m)
+        Targets as the loss takes them, see `Network`.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights w ≥ 0, not all zero.
+    only : sequence of str, optional
+        Names of the backends to check.
+    tolerance : float, default=1e-6
+        The largest relative error that passes.
+    entries : int, default=200
+        How many entries of each array of weights or biases to compare; drawn at random, the same
+        each time, if there are more.
+    raises : bool, default=True
+        Raise an error if a gradient is wrong; else the result says so.
+
+    Returns
+    -------
+    GradientCheck
+        ``print`` it for a table by backend and layer.
+
+    Raises
+    ------
+    WrongGradient
+        If a gradient is wrong. Its text is the table, with what is probably the cause.
+    TypeError, ValueError
+        For bad arguments.
+    """
+    tolerance = checks.real_number("tolerance", tolerance, 1e-12, 1.0)
+    entries = checks.whole_number("entries", entries)
+    raises = checks.flag("raises", raises)
+    if isinstance(only, str):
+        raise TypeError(f"only must be a list of names of backends, got {only!r}")
+    results, missing = [], {}
+    for name in backends.BACKENDS if only is None else only:
+        try:
+            twin = in_double(net, name)
+        except backends.BackendUnavailable as error:
+            missing[name] = str(error)
+            continue
+        data = twin._checked(X, y, sample_weight)
+        results += _by_layer(twin, data, name, tolerance, entries)
+    check = GradientCheck(results, tolerance, net.layout.activations, net._loss_name(), missing)
+    if raises and not check.passed:
+        raise WrongGradient(check)
+    return check
+
+
+def _by_layer(net, data, backend, tolerance, entries):
+    """The LayerChecks of a float64 network."""
+    nothing = np.empty(0)
+
+    def loss():
+        return net._loss_and_gradient(data, nothing)
+
+    here = loss()
+    gradient = net._gradient(data)
+    # The rounding of a difference; smaller gradients cannot be told from 0.
+    noise = 16 * np.finfo(float).eps * max(1.0, abs(here)) / STEPS[0]
+    random = np.random.default_rng(0)
+    for i in range(len(net.weights)):
+        for name, array, slopes in (
+            ("W", net.weights[i], gradient.weights[i]),
+            ("b", net.biases[i], gradient.biases[i]),
+        ):
+            places = np.arange(array.size)
+            if array.size > entries:
+                places = np.sort(random.choice(array.size, entries, replace=False))
+            scale = max(float(np.abs(slopes).max()), noise / tolerance)
+            compared, kinks = [], 0
+            for place in places:
+                index = tuple(int(k) for k in np.unravel_index(place, array.shape))
+                slope = float(slopes[index])
+                difference, at_kink = _difference(
+                    array, index, loss, here, slope, tolerance * scale
+                )
+                kinks += at_kink
+                error = 0.0 if at_kink else abs(slope - difference) / scale
+                compared.append((np.inf if np.isnan(error) else error, index, slope, difference))
+            error, where, slope, difference = max(compared, key=lambda entry: entry[0])
+            passed = bool(error <= tolerance)
+            yield LayerCheck(
+                *(backend, i + 1, name, float(error), where, slope, float(difference)),
+                len(places),
+                kinks,
+                passed,
+            )
+
+
+def _difference(array, index, loss, here, slope, tolerated):
+    """The central difference nearest to a slope, and whether there is a kink instead."""
+    value, best = array[index], np.nan
+    for step in STEPS:
+        array[index] = value + step
+        above = loss()
+        array[index] = value - step
+        below = loss()
+        array[index] = value
+        central = (above - below) / (2 * step)
+        if not abs(central - slope) >= abs(best - slope):
+            best = central
+        if abs(best - slope) <= tolerated:
+            return best, False
+    left, right = sorted([(here - below) / step, (above - here) / step])
+    # Where the loss is smooth, the two differ by its curvature times the step.
+    kink = right - left > 10 * tolerated and left - tolerated <= slope <= right + tolerated
+    return best, kink

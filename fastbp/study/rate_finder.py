@@ -1,0 +1,193 @@
+"""A learning-rate range test: which rates are worth trying.
+
+Rates grow from step to step until the loss explodes; a good one lies well before that.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..basis import checks
+from ..rules import optimizers, regularizers
+from ..training import fitting
+from ..training.run import Data, Training, TrainingDiverged
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+    from ..network.network import Network
+    from ..rules.optimizers import Optimizer
+
+# The test ends when the smoothed loss exceeds its smallest value by this factor.
+EXPLODED = 4.0
+
+
+@dataclass(eq=False, repr=False)
+class RateSearch:
+    """The result of `find_learning_rate`.
+
+    Attributes
+    ----------
+    rates : ndarray of shape (n_steps,)
+        The learning rate of each step that was taken, growing.
+    losses : ndarray of shape (n_steps,)
+        The loss of each step's batch, before the step.
+    smoothed : ndarray of shape (n_steps,)
+        Their exponential moving average, with the bias of its start corrected.
+    suggestion : float or None
+        The rate in the middle of the decade of rates over which the smoothed loss falls most;
+        None if it falls over none.
+    """
+
+    rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    smoothed: NDArray[np.float64]
+    suggestion: float | None
+
+    def __repr__(self):
+        found = "none" if self.suggestion is None else f"{self.suggestion:.3g}"
+        return (
+            f"RateSearch(suggestion={found}, {len(self.rates)} rates from {self.rates[0]:.3g} to "
+            f"{self.rates[-1]:.3g})"
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the losses over the rates. Needs matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default on a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            ax = plt.subplots()[1]
+        ax.plot(self.rates, self.losses, color="0.8", label="loss")
+        ax.plot(self.rates, self.smoothed, label="smoothed")
+        if self.suggestion is not None:
+            ax.axvline(self.suggestion, ls=":", label=f"suggestion {self.suggestion:.2g}")
+        ax.set(xscale="log", xlabel="learning rate", ylabel="loss of a batch")
+        ax.legend()
+        return ax
+
+
+def find_learning_rate(
+    network: Network,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    optimizer: Optimizer | None = None,
+    batch_size: int | None = 32,
+    sample_weight: ArrayLike | None = None,
+    lowest: float = 1e-6,
+    highest: float = 10.0,
+    n_steps: int = 200,
+    smoothing: float = 0.9,
+) -> RateSearch:
+    """Train a copy of a network while the learning rate grows exponentially.
+
+    The network stays as it is, its random state included.
+
+    Parameters
+    ----------
+    network : Network
+    X : array-like of shape (n_samples, n_0)
+    y : array-like of shape (n_samples,) or (n_samples, n_m)
+        Targets as the loss takes them, see `Network`.
+    optimizer : Optimizer, default=Adam()
+        The optimiser; its own rate is ignored.
+    batch_size : int or None, default=32
+        Samples a step, as in `Network.fit`. They are shuffled; where an epoch ends another
+        begins.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights w ≥ 0, not all zero.
+    lowest, highest : float, default=1e-6, 10.0
+        The rates of the first and of the last step.
+    n_steps : int, default=200
+        Steps from one to the other; fewer are taken if the loss explodes: where it is no longer
+        finite, or its smoothed value four times the smallest one.
+    smoothing : float, default=0.9
+        The weight of the previous average in the next one, in [0, 1).
+
+    Returns
+    -------
+    RateSearch
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad arguments, or if there is no step whose loss is finite.
+
+    References
+    ----------
+    Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3.
+    """
+    network._check_parameters()
+    data = network._data(X, y, sample_weight)
+    optimizer = optimizers.checked(optimizer)
+    if optimizer.full_batch_only:
+        raise ValueError(f"{type(optimizer).__name__} has no learning rate to look for")
+    rows = fitting.Rows(data, batch_size, shuffle=True)
+    lowest = checks.real_number("lowest", lowest, 1e-30)
+    highest = checks.real_number("highest", highest, 1e-30)
+    if lowest >= highest:
+        raise ValueError(f"lowest must be below highest, got {lowest:g} and {highest:g}")
+    n_steps = checks.whole_number("n_steps", n_steps, lowest=3)
+    smoothing = checks.real_number("smoothing", smoothing)
+    if smoothing >= 1:
+        raise ValueError(f"smoothing must be in [0, 1), got {smoothing:g}")
+
+    network = copy.deepcopy(network)
+    rules = regularizers.checked(len(network.weights))
+    training = Training(network, data, optimizer, rows.batch_size, rules, 1)
+    rates, losses, smoothed = np.geomspace(lowest, highest, n_steps), [], []
+    average = 0.0
+    for batch, rate in zip(_batches(network, rows), rates.tolist(), strict=False):
+        training.hyper[0] = rate
+        try:
+            losses.append(training.step(batch))
+        except TrainingDiverged:
+            break
+        average = smoothing * average + (1 - smoothing) * losses[-1]
+        smoothed.append(average / (1 - smoothing ** len(losses)))
+        if smoothed[-1] > EXPLODED * min(smoothed):
+            break
+    if not losses:
+        raise ValueError("the loss is not finite even before the first step; scale X and y")
+    rates = rates[: len(losses)]
+    return RateSearch(rates, np.array(losses), np.array(smoothed), _steepest(rates, smoothed))
+
+
+def _batches(network, rows):
+    """An endless iterator of shuffled batches."""
+    n = rows.n
+    while True:
+        order = network._random.permutation(n) if rows.shuffle else np.arange(n)
+        for start in range(0, n, rows.batch_size):
+            picked = order[start : start + rows.batch_size]
+            yield Data(*(array[picked] if len(array) else array for array in rows.data))
+
+
+def _steepest(rates, smoothed):
+    """The rate in the middle of the decade over which the loss falls most, or None.
+
+    Single steps are too noisy, since the batches differ.
+    """
+    if len(rates) < 3:
+        return None
+    half = round(0.5 / math.log10(rates[1] / rates[0]))
+    half = min(max(half, 1), (len(rates) - 1) // 2)
+    falls = np.subtract(smoothed[: -2 * half], smoothed[2 * half :])
+    middle = int(np.argmax(falls))
+    return float(rates[half + middle]) if falls[middle] > 0 else None

@@ -1,0 +1,434 @@
+"""Checkpoints: saving a training between epochs, and resuming it in another process.
+
+A checkpoint holds everything that the remaining epochs depend on, so a resumed training gives the
+same bits as one that never stopped. The arguments that the user passes again, above all the data,
+are compared with the saved ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..basis import checks, spec, writing
+from ..files import file, schema, values
+from ..files import network as network_
+from ..rules import monitoring
+from .callbacks import Callback, EarlyStopping
+
+if TYPE_CHECKING:
+    from ..basis.annotations import StrPath
+    from .run import History
+
+NAME = re.compile(r"epoch-(\d+)\.safetensors")
+# Fields of the documents of a training, of ReduceOnPlateau and of early stopping.
+FIELDS = (
+    *("arguments", "seed", "averaged", "steps", "epochs", "best_epoch", "plateau", "stoppings"),
+)
+PLATEAU = ("figure", "waited", "cooling", "factor")
+STOPPING = ("figure", "waited", "best")
+# The lists of a History, except for its scores.
+LISTS = ("loss", "validation_loss", "learning_rate")
+
+
+class Checkpoint(Callback):
+    """Saves a training between its epochs, so that `Network.fit` can go on from there.
+
+    Give it to `Network.fit` as one of the callbacks. A process that is killed, at whatever moment,
+    leaves whole files; ``fit(resume_from=...)``, with the same arguments, ends with the same bits
+    as a training that was never stopped.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where the files are written, one for each checkpoint: ``epoch-000012.safetensors`` after
+        12 epochs. It is made if need be, and is for one training only.
+    every_epochs : int, optional
+        The number of epochs between checkpoints; by default 1, unless `every_minutes` is given.
+        The end of the training is always saved.
+    every_minutes : float, optional
+        Save after the first epoch that ends at least this many minutes after the last checkpoint.
+    keep : int, default=3
+        How many checkpoints to keep, the last ones.
+
+    See Also
+    --------
+    Network.load : The network of a checkpoint, without its training.
+
+    Examples
+    --------
+    >>> import fastbp, tempfile
+    >>> X, y = [[0.0], [1.0], [2.0]], [0.0, 2.0, 4.0]
+    >>> checkpoint = fastbp.Checkpoint(tempfile.mkdtemp())
+    >>> net = fastbp.Network([1, 1], loss="squared_error", seed=0)
+    >>> history = net.fit(X, y, epochs=2, callbacks=[checkpoint])
+
+    In another process, later:
+
+    >>> net = fastbp.Network([1, 1], loss="squared_error")
+    >>> history = net.fit(
+    ...     X, y, epochs=5, callbacks=[checkpoint], resume_from=checkpoint.newest()
+    ... )
+    >>> len(history.loss)
+    5
+    """
+
+    def __init__(
+        self,
+        folder: StrPath,
+        *,
+        every_epochs: int | None = None,
+        every_minutes: float | None = None,
+        keep: int = 3,
+    ) -> None:
+        self.folder = Path(folder)
+        if every_minutes is not None:
+            every_minutes = checks.real_number("Checkpoint: every_minutes", every_minutes)
+        elif every_epochs is None:
+            every_epochs = 1
+        if every_epochs is not None:
+            every_epochs = checks.whole_number("Checkpoint: every_epochs", every_epochs)
+        self.every_epochs, self.every_minutes = every_epochs, every_minutes
+        self.keep = checks.whole_number("Checkpoint: keep", keep)
+        self._state: Any = None
+
+    def __getstate__(self):
+        return {**vars(self), "_state": None}  # a copy does not save the original's training
+
+    def newest(self) -> Path | None:
+        """The last checkpoint in the folder, as `fit` takes it for ``resume_from``.
+
+        Returns
+        -------
+        pathlib.Path or None
+            None if there is none (yet): then `fit` begins at the beginning.
+        """
+        numbers = self._numbers()
+        return self._path(numbers[-1]) if numbers else None
+
+    def _path(self, epoch):
+        return self.folder / f"epoch-{epoch:06d}.safetensors"
+
+    def _numbers(self):
+        """The epochs of the checkpoints in the folder, in order."""
+        if not self.folder.is_dir():
+            return []
+        names = {path.name for path in self.folder.iterdir()}
+        numbers = {int(match[1]) for match in map(NAME.fullmatch, names) if match}
+        # Skips a user's own file such as epoch-7.safetensors.
+        return sorted(number for number in numbers if self._path(number).name in names)
+
+    def attach(self, state: State) -> None:
+        """Called before `begin`, by the training to save.
+
+        Parameters
+        ----------
+        state : State
+        """
+        from_here = state.source is not None and os.path.realpath(
+            os.path.dirname(os.path.abspath(state.source))
+        ) == os.path.realpath(self.folder)
+        if self.newest() is not None and not from_here:
+            raise ValueError(
+                f"{str(self.folder)!r} has checkpoints of another training: go on from there with "
+                "resume_from=checkpoint.newest(), or name another folder"
+            )
+        self._state = state
+
+    def begin(self, network: Any, history: History) -> None:
+        if self._state is None:
+            raise ValueError("Checkpoint is for Network.fit and fit_many, and saves no other fit")
+        network_.to_document(network, {})  # refuses what cannot be saved
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.glob(".epoch-*.tmp"):  # left by a process that was killed
+            path.unlink(missing_ok=True)
+        writing.check(self._path(0))  # before the first epoch rather than after it
+        self._known = set(self._numbers())
+        self._saved = time.monotonic()
+
+    def after_epoch(self, ended: bool) -> None:
+        """Called after all callbacks of an epoch; saves if a checkpoint is due.
+
+        Parameters
+        ----------
+        ended : bool
+            Whether it was the last epoch.
+        """
+        epoch, now = len(self._state.history.loss), time.monotonic()
+        by_epochs = self.every_epochs is not None and epoch % self.every_epochs == 0
+        by_time = self.every_minutes is not None and now - self._saved >= 60 * self.every_minutes
+        if not (by_epochs or by_time or ended):
+            return
+        others = set(self._numbers()) - self._known
+        if others:
+            raise ValueError(
+                f"another training is writing to {str(self.folder)!r}: "
+                f"{self._path(max(others)).name} is not of this one; name another folder"
+            )
+        self._known.add(epoch)
+        tensors: dict = {}
+        document = self._state.to_document(tensors)
+        file.write(self._path(epoch), {"kind": "checkpoint", **document}, tensors)
+        self._saved = now
+        numbers = self._numbers()
+        # Later checkpoints are left from before this training resumed from an earlier epoch.
+        kept = [number for number in numbers if number <= epoch][-self.keep :]
+        for number in set(numbers) - set(kept):
+            self._path(number).unlink(missing_ok=True)
+
+    def end(self, network: Any, history: History) -> None:
+        self._state = None
+
+
+def refuse_shared_folders(callbacks):
+    """Refuse callbacks that share a folder: their files would replace each other."""
+    seen = set()
+    for each in callbacks:
+        if isinstance(each, Checkpoint):
+            folder = os.path.realpath(each.folder)
+            if folder in seen:
+                raise ValueError(
+                    f"two checkpoints are for the folder {str(each.folder)!r}, which is for one "
+                    "training only; give each a folder of its own"
+                )
+            seen.add(folder)
+
+
+@dataclass
+class State:
+    """A training between two epochs.
+
+    Parameters
+    ----------
+    network : Network
+    control : fitting.Control
+    arguments : dict or None
+        The result of `arguments`.
+    training : training.Training
+    pace : fitting.Pace
+    history : training.History
+    source : str, path or None
+        The checkpoint to resume from.
+    """
+
+    network: Any
+    control: Any
+    arguments: dict | None
+    training: Any
+    pace: Any
+    history: Any
+    source: Any
+
+    def to_document(self, tensors):
+        """The document of a checkpoint; arrays go into `tensors`."""
+        network, training, history = self.network, self.training, self.history
+        layout, plateau = network.layout, self.control.plateau
+        model = network_.to_document(network, tensors)
+        network_.put_memory(training.memory, layout, tensors)
+        if training.average.size:
+            tensors["average"] = network_.packed(layout, training.average)
+        for name, figures in self.figures().items():
+            tensors[name] = np.array(figures, np.float64)
+        stoppings = []
+        for i, callback in enumerate(self.stoppings()):
+            stoppings.append(
+                {**_watch_to_json(callback._watch), "best": callback._best is not None}
+            )
+            if callback._best is not None:
+                tensors[f"best.{i}"] = network_.packed(layout, callback._best)
+        if plateau is not None:
+            plateau = {
+                **_watch_to_json(plateau.watch),
+                "cooling": plateau.cooling,
+                "factor": plateau.factor,
+            }
+        document = {
+            "arguments": self.arguments,
+            "seed": training.seed,
+            "averaged": training.averaged,
+            "steps": self.pace.done,
+            "epochs": len(history.loss),
+            "best_epoch": history.best_epoch,
+            "stoppings": stoppings,
+            "plateau": plateau,
+        }
+        return {"model": model, "training": document}
+
+    def figures(self):
+        """The history's lists, by tensor name."""
+        lists = {name: getattr(self.history, name) for name in LISTS}
+        lists |= {f"scores.{name}": figures for name, figures in self.history.scores.items()}
+        return {f"history.{name}": figures for name, figures in lists.items()}
+
+    def stoppings(self):
+        """The EarlyStopping callbacks."""
+        return [each for each in self.control.callbacks if isinstance(each, EarlyStopping)]
+
+
+class Saved:
+    """A training as saved in a checkpoint.
+
+    Parameters
+    ----------
+    model, training : dict
+        The documents of the network and of its training.
+    tensors : schema.Tensors
+
+    Attributes
+    ----------
+    seed : int
+        The seed of dropout.
+    """
+
+    def __init__(self, model, training, tensors):
+        self._model, self._training, self._tensors = model, training, tensors
+        self.seed = schema.whole("seed", training["seed"])
+
+    def restore(self, state):
+        """Bring a training that has not begun into the saved state."""
+        training, saved, tensors = state.training, self._training, self._tensors
+        layout = state.network.layout
+        # All checks come before the network changes.
+        found = network_.get_memory(training.optimizer.slots, layout, tensors)
+        network_.fill_memory(training.memory, layout, found)
+        training.counters[...] = training.memory.counters
+        training.averaged = schema.whole("averaged", saved["averaged"])
+        if training.average.size:
+            average = network_.get_packed("average", layout, tensors)
+            network_.unpack(layout, average, training.average)
+        state.pace.done = schema.whole("steps", saved["steps"])
+        epochs = schema.whole("epochs", saved["epochs"], 1)
+        for name, figures in state.figures().items():
+            array = tensors.take(name, np.float64, finite=False)
+            if len(array) != epochs and (len(array) or name == "history.loss"):
+                raise schema.wrong(f"the length of {name}", len(array), epochs)
+            figures.extend(array.tolist())
+        state.history.best_epoch = schema.optional(
+            schema.whole, "best_epoch", saved["best_epoch"], 1, epochs
+        )
+        self._restore_plateau(state.control.plateau)
+        self._watches = []
+        callbacks = state.stoppings()
+        listed = schema.listed("stoppings", saved["stoppings"], len(callbacks))
+        for i, (callback, stopping) in enumerate(zip(callbacks, listed, strict=True)):
+            schema.fields("early stopping", stopping, STOPPING)
+            best = None
+            if schema.flag("best", stopping["best"]):
+                best = layout.zeros(layout.n_parameters)
+                network_.unpack(layout, network_.get_packed(f"best.{i}", layout, tensors), best)
+            watch = monitoring.Watch(callback.monitor, callback.min_delta)
+            self._watches.append((_set_watch(watch, stopping), best))
+        network_.restore(state.network, self._model, tensors)
+
+    def _restore_plateau(self, plateau):
+        saved = self._training["plateau"]
+        if plateau is None:
+            schema.optional(schema.fields, "plateau", saved, ())
+            return
+        schema.fields("plateau", saved, PLATEAU)
+        _set_watch(plateau.watch, saved)
+        plateau.cooling = schema.whole("cooling", saved["cooling"])
+        plateau.factor = schema.real("factor", saved["factor"])
+        if not 0 <= plateau.factor <= 1:
+            raise schema.wrong("factor", plateau.factor, "in [0, 1]")
+
+    def restore_callbacks(self, state):
+        """Restore early stopping, after its `begin` was called."""
+        for callback, (watch, best) in zip(state.stoppings(), self._watches, strict=True):
+            callback._watch, callback._best = watch, best
+
+
+def _watch_to_json(watch):
+    return {"figure": values.to_json("the best figure", watch.best), "waited": watch.waited}
+
+
+def _set_watch(watch, saved):
+    watch.best = schema.number("the best figure", values.from_json("figure", saved["figure"]))
+    watch.waited = schema.whole("waited", saved["waited"])
+    return watch
+
+
+def arguments(network, samples, control, rules, total):
+    """Arguments that must match when a training resumes, by name, as JSON."""
+    schedule = control.schedule
+    stoppings = [each for each in control.callbacks if isinstance(each, EarlyStopping)]
+    penalties = rules.rules[1:]
+    found = {
+        "layer_sizes": network.layout.sizes,
+        "activation": network.layout.activations,
+        "loss": network.loss,
+        "loss_parameter": network.loss_parameter,
+        "dtype": network.layout.dtype.name,
+        "data": _checksum([*samples.data, *([] if samples.rows is None else [samples.rows])]),
+        "batch_size": samples.batch_size,
+        "shuffle": samples.shuffle,
+        "optimizer": control.optimizer,
+        "schedule": schedule,
+        "l1": penalties[:, spec.L1].tolist(),
+        "l2": penalties[:, spec.L2].tolist(),
+        "frozen": np.flatnonzero(penalties[:, spec.FROZEN]).tolist(),
+        "dropout": rules.dropout,
+        "clip_norm": rules.clip_norm,
+        "average": rules.average,
+        "scoring": control.scores,
+        "early stopping": [
+            [each.patience, each.min_delta, each.monitor, each.restore_best] for each in stoppings
+        ],
+    }
+    if schedule is not None and schedule.total_needed:
+        found["number of steps"] = total
+    return {name: values.to_json(name, value) for name, value in found.items()}
+
+
+def _checksum(arrays):
+    """A checksum that detects changed data."""
+    total = 0
+    for array in arrays:
+        total = zlib.crc32(repr(array.shape).encode(), total)
+        total = zlib.crc32(np.ascontiguousarray(array).data, total)
+    return total
+
+
+def read(path, now):
+    """The training in a checkpoint; refused unless `now` equals its `arguments`.
+
+    Parameters
+    ----------
+    path : str or path-like
+    now : dict
+
+    Returns
+    -------
+    Saved
+    """
+    try:
+        document, tensors = file.read(path)
+        return checked(document, tensors, now)
+    except ValueError as error:
+        raise ValueError(f"resume_from={str(path)!r}: {error}") from None
+
+
+def checked(document, tensors, now):
+    """The same, from a file's document and tensors."""
+    if document.get("kind") != "checkpoint":
+        raise ValueError("the file is not a checkpoint, so that no training can go on from it")
+    schema.fields("the document", document, ("kind", "model", "training"))
+    training = schema.fields("training", document["training"], FIELDS)
+    before = training["arguments"]
+    if not isinstance(before, dict):
+        raise schema.wrong("arguments", before, "a JSON object")
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise ValueError(
+                f"the checkpoint is of a training with another {name}: "
+                f"{schema.shown(before.get(name))} there, {schema.shown(value)} here. For a new "
+                "training with its weights use Network.load"
+            )
+    return Saved(document["model"], training, tensors)

@@ -1,0 +1,367 @@
+"""A run of training: what it allocates, its calls of the backend, and what comes out.
+
+`fitting.fit` drives a `Training`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backends.interface import TEAM_SIZE
+from ..basis import interrupts, teams
+from ..rules.regularizers import EMA, SWA
+
+# A call estimated to run longer than this many seconds runs in a thread of its own, so that
+# Ctrl-C can stop it. Estimated at a rate that any machine reaches.
+INLINE_SECONDS = 0.2
+FLOPS_PER_SECOND = 1e9
+
+NATURAL_ORDER = np.empty((0, 0), np.int64)
+CONSTANT_RATE = np.empty(0)
+
+
+class Data(NamedTuple):
+    """Checked samples as the backends take them, see backends/interface.py."""
+
+    X: np.ndarray
+    labels: np.ndarray
+    targets: np.ndarray
+    sample_weight: np.ndarray
+
+    def with_weight(self):
+        """The samples whose weight is not 0, for what has no batches in which to keep a place."""
+        if self.sample_weight.all():
+            return self
+        kept = self.sample_weight > 0
+        return Data(*(array[kept] if len(array) else array for array in self))
+
+
+@dataclass
+class History:
+    """What happened in a call of `Network.fit`.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss of each finished epoch, over its batches as they came, the
+        penalties included.
+    validation_loss : list of float
+        Mean loss on the validation data after each epoch, without penalty; empty if there
+        were none.
+    scores : dict of str to list of float
+        What each of the scorers gave on the validation data after each epoch.
+    learning_rate : list of float
+        The rate of each epoch's last step; empty if there was no schedule.
+    best_epoch : int or None
+        With early stopping the epoch, counted from 1, that was the best one.
+    interrupted : bool
+        Whether Ctrl-C ended the training early.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    learning_rate: list[float] = field(default_factory=list)
+    best_epoch: int | None = None
+    interrupted: bool = False
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss or the weights became infinite or NaN.
+
+    Attributes
+    ----------
+    history : History
+        The finished epochs; the last of them is `epoch` if only its last step went wrong.
+    epoch : int
+        The epoch in which it happened, counted from 1.
+    """
+
+    def __init__(self, epoch: int, what: str, history: History) -> None:
+        super().__init__(
+            f"training diverged in epoch {epoch}: {what}. The network keeps the weights it had "
+            "then. Try a smaller learning_rate, or scale X (and y) to about unit variance"
+        )
+        self.epoch = epoch
+        self.history = history
+        self._what = what
+
+    def __reduce__(self):  # BaseException would pass the message alone
+        return type(self), (self.epoch, self._what, self.history), vars(self)
+
+
+@dataclass
+class Memory:
+    """What an optimiser carries from one step to the next, see backends/interface.py.
+
+    Attributes
+    ----------
+    hyper : ndarray of shape (6,)
+        Its hyper-parameters, the learning rate of the next step first.
+    counters : ndarray of shape (3,)
+        Those of one thread; all threads have the same.
+    state : ndarray of shape (slots, n_parameters)
+    """
+
+    hyper: np.ndarray
+    counters: np.ndarray
+    state: np.ndarray
+
+    @classmethod
+    def empty(cls, optimizer, layout):
+        """The memory before the first step."""
+        state = layout.zeros(optimizer.slots * layout.n_parameters)
+        state = state.reshape(optimizer.slots, layout.n_parameters)
+        for slot, array in enumerate(state):
+            array[...] = optimizer.initial_state(slot)
+        return cls(np.array(optimizer.hyper(), np.float64), np.array([0.0, 1.0, 1.0]), state)
+
+    def __setstate__(self, state):
+        """Into arrays of its own: those of a pickle may be mapped from a file, read-only."""
+        vars(self).update({name: np.array(array) for name, array in state.items()})
+
+
+class Training:
+    """What one call of fit allocates, and its calls of the backend.
+
+    A `memory` that is passed in is gone on with and kept up to date; a `stop` that is passed in
+    may be that of other trainings, too.
+    """
+
+    def __init__(
+        self,
+        network,
+        data,
+        optimizer,
+        batch_size,
+        regularizers,
+        threads,
+        memory=None,
+        seed=0,
+        stop=None,
+    ):
+        self.network, self.data = network, data
+        self.optimizer, self.regularizers = optimizer, regularizers
+        self.seed = seed  # of dropout
+        self._layout = plan = network.layout
+        if regularizers.dropout:
+            self._layout = plan = replace(plan, dropout=regularizers.dropout)
+        self.averaged = 0  # how many epochs or steps the average has seen
+        self.average = plan.zeros(plan.n_parameters if regularizers.average else 0)
+        if isinstance(regularizers.average, EMA):  # frozen layers are left at that
+            self.average[...] = network._parameters
+        self.threads = threads
+        self.memory = Memory.empty(optimizer, plan) if memory is None else memory
+        self._check_owned()
+        self.hyper, self.state = self.memory.hyper, self.memory.state
+        self.counters = np.tile(self.memory.counters, (threads, 1))
+        self.memory.counters = self.counters[0]
+        self.transposed = plan.zeros(plan.n_transposed)
+        self.gradient = plan.zeros(plan.n_parameters)
+        self.stop = np.zeros(1, np.int64) if stop is None else stop
+        self._one_loss = np.zeros(1)
+        self._team = np.zeros(TEAM_SIZE, np.int64)
+        self._make_room(batch_size)
+
+    def _check_owned(self):
+        """Refuse what compiled code would crash on: arrays that it writes to and that were there.
+
+        All others are allocated here.
+        """
+        n, slots, dtype = self._layout.n_parameters, self.optimizer.slots, self._layout.dtype
+        for name, array, shape, kind in (
+            ("the network's parameters", self.network._parameters, (n,), dtype),
+            ("the optimiser's hyper-parameters", self.memory.hyper, (6,), np.float64),
+            ("the optimiser's counters", self.memory.counters, (3,), np.float64),
+            ("the optimiser's state", self.memory.state, (slots, n), dtype),
+        ):
+            if not (array.flags.carray and array.shape == shape and array.dtype == kind):
+                raise ValueError(
+                    f"{name} must be a writable, aligned, contiguous array of shape {shape} and "
+                    f"dtype {np.dtype(kind)}; it has been replaced or changed from outside"
+                )
+
+    def _make_room(self, batch_size):
+        """A workspace for batches of that size, and the arguments that stay the same."""
+        network, layout = self.network, self._layout
+        self.batch_size = batch_size
+        block = layout.block_rows(batch_size)
+        regularizers, average = self.regularizers, self.regularizers.average
+        clipping, by_step = regularizers.clip_norm is not None, isinstance(average, EMA)
+        self._network_arguments = (
+            layout.plan,
+            network._loss.code,
+            network._loss_parameter,
+            network._function,
+            network._parameters,
+        )
+        self._training_arguments = (
+            batch_size,
+            self.optimizer.code,
+            self.hyper,
+            regularizers.rules,
+            regularizers.divided,
+            regularizers.clip_norm or 0.0,
+            np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1 if clipping else 0),
+            average.decay if by_step else 0.0,
+            self.average if by_step else self.average[:0],
+            self.seed,
+            self.counters,
+            self.state,
+            block,
+            layout.zeros(layout.workspace_size(block)),
+            self.transposed,
+            self.gradient,
+        )
+
+    def take(self, data, batch_size):
+        """Go on with other data."""
+        if batch_size != self.batch_size:
+            self._make_room(batch_size)
+        self.data = data
+
+    def step(self, data):
+        """One step on a batch of its own; returns its loss."""
+        self.take(data, len(data.X))
+        losses = self._one_loss
+        network = self.network
+
+        def call(stop):
+            return self._train(NATURAL_ORDER, 1, CONSTANT_RATE, losses, self._team, 0)
+
+        if not run(network, call, len(data.X), changing=True):
+            network._raise_error(data)
+            raise TrainingDiverged(1, f"the loss of a batch is {losses[0]:g}", History())
+        if not network._backend.finite(network._parameters):
+            network.layout.clear_padding(network._parameters)
+            raise TrainingDiverged(1, "the weights are not finite", History())
+        return float(losses[0])
+
+    def run(self, order, epochs, history, rates=CONSTANT_RATE):
+        """Train for some epochs and add them to the history.
+
+        `rates` has the learning rate of each step of these epochs, in float64; empty, the
+        optimiser's own rate counts.
+        """
+        network = self.network
+        losses = np.full(epochs, np.nan)
+        team = np.zeros(TEAM_SIZE, np.int64)
+
+        def call():
+            return teams.run(
+                lambda rank: self._train(order, epochs, rates, losses, team, rank), self.threads
+            )
+
+        if teams.abandoned():
+            self.stop[0] = 1
+        inline = self.threads == 1 and may_run_inline(network, len(self.data.X) * epochs, True)
+        with interrupts.held(self.stop):
+            try:
+                finished = call() if inline else interrupts.in_thread(call)
+            except KeyboardInterrupt:  # of no signal, but raised in the call
+                self.stop[0] = 1
+                finished = np.count_nonzero(np.isfinite(losses))
+            history.loss.extend(losses[:finished].tolist())
+            history.interrupted = bool(self.stop[0])
+            if isinstance(self.regularizers.average, EMA):
+                self.averaged = int(self.counters[0, 0])
+        failed = network._custom is not None and network._custom.failed
+        if finished < epochs and (failed or not history.interrupted):
+            network._raise_error(self.data)
+            raise TrainingDiverged(
+                len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
+            )
+
+    def end_epoch(self, done):
+        """Let SWA count the weights after `done` epochs."""
+        average = self.regularizers.average
+        if isinstance(average, SWA) and done >= average.start:
+            self.averaged += 1
+            self.average += (self.network._parameters - self.average) / self.averaged
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """Meanwhile the network has the averaged weights, if there are any yet."""
+        parameters = self.network._parameters
+        if not self.averaged:
+            yield
+            return
+        own = parameters.copy()
+        try:
+            parameters[...] = self.average
+            yield
+        finally:
+            parameters[...] = own
+
+    def epochs_a_call(self, done, most):
+        """For how many epochs after `done` ones to call `run`: SWA counts what a call ends with."""
+        average = self.regularizers.average
+        return most if not isinstance(average, SWA) else max(1, min(most, average.start - done))
+
+    def finish(self):
+        """Give the network the averaged weights, if there are any."""
+        if self.averaged:
+            self.network._parameters[...] = self.average
+
+    def _train(self, order, epochs, rates, losses, team, rank):
+        """Call the backend as one thread of a team."""
+        return self.network._backend.train(
+            *self._network_arguments,
+            *self.data,
+            order,
+            epochs,
+            rates,
+            *self._training_arguments,
+            losses,
+            self.stop,
+            team,
+            rank,
+        )
+
+
+def may_run_inline(network, rows, changing):
+    """Whether a call of the backend may run in the main thread, in which signals are handled.
+
+    Not if Ctrl-C would have to wait for its end, nor if a signal could come into a loss function
+    written in Python, or between the arrays that NumPy is `changing` in a step.
+    """
+    if network._custom is not None and not network._custom.compiled:
+        return False
+    if not network._backend.teams:
+        return not changing
+    return network.layout.flops_per_row * rows <= INLINE_SECONDS * FLOPS_PER_SECOND
+
+
+def run(network, call, rows, changing=False):
+    """What ``call(stop)`` returns, which calls the backend with so many rows.
+
+    It ends early once ``stop[0]`` is not 0; then an exception is raised here.
+    """
+    stop = np.zeros(1, np.int64)
+    if may_run_inline(network, rows, changing):
+        return call(stop)
+    with interrupts.held(stop):
+        return interrupts.in_thread(lambda: call(stop))
+
+
+def slices(network, n):
+    """Slices of n rows, each short enough for Ctrl-C to come after it."""
+    rows = max(1, int(INLINE_SECONDS * FLOPS_PER_SECOND / network.layout.flops_per_row))
+    return [slice(start, start + rows) for start in range(0, n, rows)]
+
+
+def mean_loss(network, data):
+    """The loss on checked data, slice by slice."""
+    nothing = np.empty(0, network.layout.dtype)
+    numerator = denominator = 0.0
+    for rows in slices(network, len(data.X)):
+        part = Data(*(array[rows] for array in data))
+        weight = part.sample_weight
+        total = float(weight.sum(dtype=np.float64)) if weight.size else float(len(part.X))
+        numerator += total * network._loss_and_gradient(part, nothing)
+        denominator += total
+    return float(numerator / denominator)

@@ -1,0 +1,201 @@
+"""Streams: data that do not fit into memory, read in shuffled blocks.
+
+A stream yields blocks (X, y) or (X, y, sample_weight) and can be iterated any number of times.
+Pass it to `Network.fit_batches`, or loop over it and call an estimator's ``partial_fit``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..basis import checks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import DTypeLike, NDArray
+
+
+class Stream:
+    """Base of the streams; not used by itself.
+
+    Each pass reads the blocks in a new order and shuffles the rows of each block. A stream holds
+    at most one block in memory, in addition to the one that the user holds.
+    """
+
+    def __init__(self, shuffle: bool, seed: int | None) -> None:
+        self._shuffle = checks.flag("shuffle", shuffle)
+        self._random = np.random.default_rng(checks.seed(seed))
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def _read(self, number):
+        """Block `number` as a list of arrays: X, y and perhaps sample weights."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[tuple[NDArray[Any], ...]]:
+        numbers = np.arange(len(self))
+        if self._shuffle:
+            self._random.shuffle(numbers)
+        for number in numbers.tolist():
+            yield tuple(self._shuffled(self._read(number)))
+
+    def _shuffled(self, arrays):
+        if not self._shuffle:
+            return arrays
+        order = self._random.permutation(len(arrays[0]))
+        for i in range(len(arrays)):  # one by one, so that at most one array exists twice
+            arrays[i] = arrays[i][order]
+        return arrays
+
+
+class ArrayStream(Stream):
+    """Blocks of consecutive rows of arrays, usually of ``.npy`` files.
+
+    Parameters
+    ----------
+    X, y : str, path or array
+        Files written by ``numpy.save``, or arrays (memory-mapped or not), with n_samples rows.
+    sample_weight : str, path or array, optional
+        As X, of shape (n_samples,).
+    rows : int, default=65536
+        Rows per block. The last block may have fewer.
+    shuffle : bool, default=True
+        Whether to shuffle the blocks, and the rows within each block. Neighbouring rows of the
+        file stay in the same block: if the file is sorted, shuffle it once or use small blocks.
+    seed : int or None, default=None
+        Seed of the shuffling.
+
+    Notes
+    -----
+    Each block maps its files anew, because the pages that were read count as memory of the
+    process until the map is closed. Pass paths rather than open maps.
+    """
+
+    def __init__(
+        self,
+        X: str | Path | NDArray[Any],
+        y: str | Path | NDArray[Any],
+        sample_weight: str | Path | NDArray[Any] | None = None,
+        *,
+        rows: int = 65536,
+        shuffle: bool = True,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(shuffle, seed)
+        self.rows = checks.whole_number("rows", rows)
+        names = ("X", "y", "sample_weight")
+        given = {n: a for n, a in zip(names, (X, y, sample_weight), strict=True) if a is not None}
+        if not {"X", "y"} <= given.keys():
+            raise TypeError("X and y must be paths or arrays, not None")
+        self._arrays = list(given.values())
+        lengths = {name: _length(name, array) for name, array in given.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"arrays must have the same number of rows, got {lengths}")
+        self._n = lengths["X"]
+        if self._n == 0:
+            raise ValueError("X has no rows; at least one sample is needed")
+
+    def __len__(self) -> int:
+        return -(-self._n // self.rows)
+
+    def _read(self, number):
+        rows = slice(number * self.rows, (number + 1) * self.rows)
+        return [np.array(_opened(array)[rows]) for array in self._arrays]
+
+
+class ParquetStream(Stream):
+    """Row groups of Parquet files. Needs pyarrow.
+
+    Parameters
+    ----------
+    paths : str, path or list of these
+        The files. All must have the same columns.
+    target : str or list of str
+        The column or columns of y.
+    features : list of str, optional
+        The columns of X; by default all others, in the order of the first file.
+    sample_weight : str, optional
+        The column of sample weights.
+    dtype : {"float32", "float64"}, default="float32"
+        The dtype of X.
+    shuffle : bool, default=True
+        Whether to shuffle the row groups of all files, and the rows within each row group.
+    seed : int or None, default=None
+        Seed of the shuffling.
+    """
+
+    def __init__(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        target: str | Sequence[str],
+        *,
+        features: Sequence[str] | None = None,
+        sample_weight: str | None = None,
+        dtype: DTypeLike = "float32",
+        shuffle: bool = True,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(shuffle, seed)
+        from pyarrow import parquet
+
+        paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        if not paths:
+            raise ValueError("paths is empty; at least one file is needed")
+        self.dtype = checks.dtype(dtype)
+        self._groups = []
+        for path in paths:
+            with parquet.ParquetFile(path) as file:
+                groups = range(file.metadata.num_row_groups)
+                known = file.schema_arrow.names
+                self._groups += [(path, i) for i in groups if file.metadata.row_group(i).num_rows]
+            if features is None:
+                taken = {sample_weight, *([target] if isinstance(target, str) else target)}
+                features = [name for name in known if name not in taken]
+            self.features, self.target, self.sample_weight = list(features), target, sample_weight
+            unknown = [name for name in self._columns() if name not in known]
+            if unknown:
+                raise ValueError(f"{path} has no column {unknown[0]!r}, only {', '.join(known)}")
+        if not self.features:
+            raise ValueError("there is no column of features")
+        if not self._groups:
+            raise ValueError("the files have no rows; at least one sample is needed")
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def _columns(self):
+        target = [self.target] if isinstance(self.target, str) else list(self.target)
+        weight = [] if self.sample_weight is None else [self.sample_weight]
+        return [*self.features, *target, *weight]
+
+    def _read(self, number):
+        from pyarrow import parquet
+
+        path, group = self._groups[number]
+        with parquet.ParquetFile(path) as file:
+            table = file.read_row_group(group, columns=self._columns(), use_threads=False)
+        X = np.empty((table.num_rows, len(self.features)), self.dtype)
+        for j, name in enumerate(self.features):
+            X[:, j] = table[name].to_numpy()
+        if isinstance(self.target, str):
+            y = table[self.target].to_numpy()
+        else:
+            y = np.column_stack([table[name].to_numpy() for name in self.target])
+        weight = [] if self.sample_weight is None else [table[self.sample_weight].to_numpy()]
+        return [X, y, *weight]
+
+
+def _opened(array):
+    return np.load(array, mmap_mode="r") if isinstance(array, (str, Path)) else array
+
+
+def _length(name, array):
+    array = _opened(array)
+    if not getattr(array, "shape", None):
+        raise TypeError(f"{name} must be a path or an array, got {array!r}")
+    return array.shape[0]
