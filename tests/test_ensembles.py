@@ -199,8 +199,8 @@ def test_progress(iris, capsys):
     [
         ({"n_estimators": 0}, "'n_estimators' parameter"),
         ({"max_samples": 0.0}, "'max_samples' parameter"),
-        ({"max_samples": 151}, "max_samples=151 of 150 samples can be drawn with bootstrap=True"),
-        ({"oob_score": True}, "oob_score=True needs samples that a member has not seen"),
+        ({"max_samples": 151}, "max_samples=151 is more than the 150 samples"),
+        ({"oob_score": True}, "oob_score=True requires samples that a member has not seen"),
         ({"estimator": 3}, "'estimator' parameter"),
         ({"estimator": MLPRegressor()}, "'estimator' .* implementing .*'predict_proba'"),
         ({"estimator": MLPClassifier(alpha=-1.0)}, "'alpha' parameter of MLPClassifier"),

@@ -430,7 +430,7 @@ def test_partial_fit_of_some_classes(iris, backend):
 
 def test_poisson_takes_no_negative_targets(iris):
     X, _ = iris
-    with pytest.raises(ValueError, match="the loss 'poisson' takes y of at least 0"):
+    with pytest.raises(ValueError, match="y must be at least 0 for loss='poisson'"):
         fastbp.MLPRegressor("poisson").fit(X, X[:, 0])
 
 

@@ -208,10 +208,16 @@ def test_short_rounds_are_no_reason_to_warn(iris):
         ({"param_distributions": {"alpha": 1.0}}, "not iterable|needs to be a list"),
         ({"param_distributions": {"alfa": [1.0]}}, "Invalid parameter 'alfa'"),
         ({"param_distributions": "alpha"}, "'param_distributions' parameter of MLPSearchCV"),
-        ({"halving": 2, "resource": "epochs"}, "resource must be a parameter .* got 'epochs'"),
+        (
+            {"halving": 2, "resource": "epochs"},
+            "resource must be the name of a parameter .* got 'epochs'",
+        ),
         ({"halving": 2, "resource": "activation"}, "activation must be a whole number"),
-        ({"halving": 2, "resource": "alpha"}, "alpha is what halving increases"),
-        ({"halving": 2, "scoring": ["accuracy"]}, r"halving takes one score, but .*\['accuracy'\]"),
+        ({"halving": 2, "resource": "alpha"}, "halving sets alpha"),
+        (
+            {"halving": 2, "scoring": ["accuracy"]},
+            r"scoring must be None or a single score, .*\['accuracy'\]",
+        ),
     ],
 )
 def test_bad_parameters(parameters, text, iris):

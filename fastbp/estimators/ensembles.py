@@ -1,4 +1,4 @@
-"""Ensembles of networks that differ in their seeds and training samples."""
+"""Ensembles: the same network trained with different seeds and training samples."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ else:
 
 _PARAMETERS = """\
     estimator : estimator, default=None
-        The estimator that is cloned for each member, with its own random_state; {default} if
+        The estimator to clone for each member, each with its own random_state; {default} if
         None. It may be a pipeline.
     n_estimators : int, default=10
         The number of members.
     bootstrap : bool, default=False
-        Fit each member to samples that are drawn with replacement (bagging). If False the members
-        differ in their initial weights and orders of samples (a deep ensemble), and in the
-        samples only if `max_samples` is less than all.
+        Fit each member to samples drawn with replacement (bagging). If False, the members
+        differ in their initial weights and in the order of samples (a deep ensemble), and in the
+        samples only if ``max_samples`` is less than all.
     max_samples : int or float, default=1.0
-        How many samples to draw for a member, or their share.
+        Number of samples to draw for each member, or their share of all samples.
     oob_score : bool, default=False
-        Predict each sample with the members that were not fitted to it, and compute the score.
-        Needs bootstrap, or a `max_samples` of less than all.
+        Predict each sample with the members that were not fitted to it, and score these
+        predictions. Requires ``bootstrap=True``, or ``max_samples`` less than all.
     n_jobs : int, default=-1
-        How many members to fit at a time; -1 for one per core. The result does not depend on it.
+        Number of members to fit at a time; -1 for one per core. The result does not depend on it.
     random_state : int, RandomState instance or None, default=None
-        The source of the members' seeds and samples.
+        Determines the members' seeds and samples.
     progress : bool, default=False
         Show a progress bar over the members."""
 
@@ -63,18 +63,18 @@ _ATTRIBUTES = """\
     estimators_samples_ : list of ndarray
         The indices of the samples that each member was fitted to.
     oob_score_ : float
-        {score} on samples that the members had not seen; with ``oob_score=True``.
+        {score} of predictions by members that had not seen the sample; with ``oob_score=True``.
     n_features_in_ : int
-        Features of X.
+        Number of features of X.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, if X has names that are all strings."""
+        Names of the features, if X has names that are all strings."""
 
 _NOTES = """\
     Members are fitted in threads. Inside a ``joblib.parallel_config`` that names a backend, they
     are fitted on that backend, for example on the workers of a Dask cluster.
 
-    The spread of the members measures how far they disagree. It grows where there were few
-    samples. It does not measure the noise of y.
+    The spread of the members' predictions measures how far they disagree. It grows where
+    training samples were few. It does not measure the noise of y.
 
     References
     ----------
@@ -84,7 +84,7 @@ _NOTES = """\
 
 
 def documented(**words):
-    """A decorator that inserts the shared sections into a class's docstring."""
+    """Return a decorator that inserts the shared sections into a class's docstring."""
 
     def fill(ensemble):
         if ensemble.__doc__:  # python -OO has none
@@ -99,7 +99,7 @@ def documented(**words):
 
 
 class Ensemble(MetaEstimatorMixin, BaseEstimator):
-    """Base of the two ensembles; not used by itself."""
+    """Base class of both ensembles."""
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"]), None],
@@ -144,13 +144,13 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
 
     @abstractmethod
     def _outputs(self, member, X):
-        """A member's output for X, in the form that the ensemble averages."""
+        """Return a member's output for X, in the form that the ensemble averages."""
 
     @abstractmethod
     def _note_oob(self, y, outputs):
         """Store the out-of-bag outputs and their score."""
 
-    @_fit_context(prefer_skip_nested_validation=False)  # the members' are not checked yet
+    @_fit_context(prefer_skip_nested_validation=False)  # members check their own parameters
     def fit(self, X: Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the members.
 
@@ -159,10 +159,10 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The samples.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            As the members take it.
+            Class labels or values, as the members' `fit` accepts them.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples. With `bootstrap`, samples are drawn in proportion to them;
-            otherwise they are passed on to the members.
+            Weights of the samples. With ``bootstrap=True``, samples are drawn in proportion to
+            them; otherwise they are passed on to the members.
 
         Returns
         -------
@@ -188,12 +188,13 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
             drawn = max(1, int(drawn * n))
         if drawn > n and not self.bootstrap:
             raise ValueError(
-                f"max_samples={drawn} of {n} samples can be drawn with bootstrap=True only"
+                f"max_samples={drawn} is more than the {n} samples of X; draw at most {n}, or "
+                "draw with replacement: bootstrap=True"
             )
         if self.oob_score and drawn == n and not self.bootstrap:
             raise ValueError(
-                "oob_score=True needs samples that a member has not seen: bootstrap=True, or "
-                "max_samples of less than all"
+                "oob_score=True requires samples that a member has not seen: set bootstrap=True, "
+                "or max_samples to less than all samples"
             )
         p = None
         if self.bootstrap and weight is not None:
@@ -214,7 +215,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _prepare(self, y):
-        """Store the properties of y."""
+        """Store what prediction needs to know about y."""
 
     def _parallel(self):
         return Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
@@ -225,7 +226,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         return [_rows(seed, self._drawing) for seed in self._seeds]
 
     def _of_members(self, X):
-        """An iterator over the members' outputs for X."""
+        """Return an iterator over the members' outputs for X."""
         check_is_fitted(self)
         X = validate_data(
             self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
@@ -239,7 +240,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         return total / len(self.estimators_)
 
     def _oob_outputs(self, X):
-        """Mean outputs of the members not fitted to a sample; NaN if there are none."""
+        """Return each sample's mean output over members not fitted to it; NaN without any."""
         total: np.ndarray | None = None
         count = np.zeros(X.shape[0])
         for member, rows in zip(self.estimators_, self.estimators_samples_, strict=True):
@@ -252,18 +253,21 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
                 total[unseen] += outputs
                 count += unseen
         if total is None:
-            raise ValueError("all samples have been seen by all members; there is no oob_score")
+            raise ValueError(
+                "oob_score=True, but all members have seen all samples, so no sample is left to "
+                "score; increase n_estimators, or decrease max_samples"
+            )
         if not count.all():
             warnings.warn(
-                f"{np.count_nonzero(count == 0)} samples have been seen by all members, so that "
-                "the out-of-bag score leaves them out; more members would help",
+                f"{np.count_nonzero(count == 0)} samples have been seen by all members, so the "
+                "out-of-bag score leaves them out; increase n_estimators to include them",
                 stacklevel=3,
             )
         with np.errstate(invalid="ignore"):
             return total / count.reshape(-1, *[1] * (total.ndim - 1))
 
     def predict_std(self, X: Matrix) -> Floats:
-        """The standard deviation of the members' predictions: how far they disagree.
+        """Compute the standard deviation of the members' predictions: how far they disagree.
 
         Parameters
         ----------
@@ -273,25 +277,25 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         std : ndarray
-            Of each class's probability, of shape (n_samples, n_classes), or of each value, in
-            the shape of `predict`.
+            Of each class's probability, of shape (n_samples, n_classes); for a regressor of each
+            value, in the shape that `predict` returns.
         """
         return np.std(list(self._of_members(X)), axis=0)
 
     def predict_quantiles(self, X: Matrix, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Floats:
-        """Quantiles of the members' predictions, interpolated linearly.
+        """Compute quantiles of the members' predictions, interpolated linearly.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The samples.
         quantiles : array-like of float, default=(0.05, 0.5, 0.95)
-            In [0, 1].
+            The quantiles to compute, in [0, 1].
 
         Returns
         -------
         values : ndarray of shape (n_quantiles, n_samples, ...)
-            Of each class's probability, or of each value.
+            Of each class's probability; for a regressor of each value.
         """
         quantiles = np.asarray(quantiles, dtype=float)
         if quantiles.ndim != 1 or not ((quantiles >= 0) & (quantiles <= 1)).all():
@@ -309,7 +313,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
 
 
 def _rows(seed, drawing):
-    """The rows of one member."""
+    """Return the indices of the samples that one member is fitted to."""
     n, drawn, bootstrap, p = drawing
     if drawn == n and not bootstrap:
         return np.arange(n)
@@ -317,7 +321,7 @@ def _rows(seed, drawing):
 
 
 def random_states(estimator):
-    """The names of the random_state parameters of an estimator and of its parts."""
+    """Return the names of all random_state parameters of an estimator and its parts."""
     names = sorted(estimator.get_params())
     return [name for name in names if name.split("__")[-1] == "random_state"]
 
@@ -345,15 +349,15 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The classes, or the labels.
+        The classes; the labels of a multilabel problem.
     oob_decision_function_ : ndarray of shape (n_samples, n_classes)
-        The mean probabilities from the members not fitted to a sample; NaN if there are none.
-        With ``oob_score=True``.
+        Each sample's mean probabilities over the members not fitted to it; NaN if all members
+        were fitted to it. With ``oob_score=True``.
     {attributes}
 
     See Also
     --------
-    fit_many : Trains networks at once that differ in anything.
+    fit_many : Trains many networks at once, which may differ in all parameters.
 
     Notes
     -----
@@ -405,7 +409,7 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         self.oob_score_ = accuracy_score(y[known], self._classes_of(outputs[known]))
 
     def predict(self, X: Matrix) -> NDArray[Any]:
-        """The classes of X.
+        """Predict the classes of X.
 
         Parameters
         ----------
@@ -415,12 +419,13 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            The classes with the largest mean probability, or an indicator matrix of labels.
+            The classes with the largest mean probability, or an indicator matrix if there are
+            several labels.
         """
         return self._classes_of(self._mean(X))
 
     def predict_proba(self, X: Matrix) -> Floats:
-        """The probabilities of the classes, averaged over the members.
+        """Predict the probabilities of the classes, averaged over the members.
 
         Parameters
         ----------
@@ -446,13 +451,13 @@ class MLPEnsembleRegressor(RegressorMixin, Ensemble):
     Attributes
     ----------
     oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        The mean values from the members not fitted to a sample; NaN if there are none. With
-        ``oob_score=True``.
+        Each sample's mean values over the members not fitted to it; NaN if all members were
+        fitted to it. With ``oob_score=True``.
     {attributes}
 
     See Also
     --------
-    fit_many : Trains networks at once that differ in anything.
+    fit_many : Trains many networks at once, which may differ in all parameters.
 
     Notes
     -----
@@ -483,7 +488,7 @@ class MLPEnsembleRegressor(RegressorMixin, Ensemble):
         self.oob_score_ = r2_score(y[known], outputs[known])
 
     def predict(self, X: Matrix) -> Floats:
-        """The values for X, averaged over the members.
+        """Predict the values for X, averaged over the members.
 
         Parameters
         ----------

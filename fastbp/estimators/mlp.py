@@ -1,4 +1,4 @@
-"""MLPClassifier and MLPRegressor: scikit-learn's estimators of that name over Network."""
+"""MLPClassifier and MLPRegressor: replacements for scikit-learn's estimators, built on Network."""
 
 from __future__ import annotations
 
@@ -49,25 +49,25 @@ else:
 
 @documented(stratified=" (the classes of two in proportion)", score="Accuracy")
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
-    """A classifier that takes the place of `sklearn.neural_network.MLPClassifier`.
+    """A drop-in replacement for `sklearn.neural_network.MLPClassifier`.
 
     Minimises the log loss with scikit-learn's algorithms on compiled kernels: the same parameters,
-    data and random_state give the same numbers, faster. docs/estimators.md has what differs.
+    data and random_state give the same numbers, faster. docs/estimators.md lists the differences.
 
     Parameters
     ----------
     {parameters}
     label_smoothing : float, default=0.0
-        Share of the targets that is spread evenly over the classes, in [0, 1). `loss_` is the
-        exact log loss then.
+        Share of each target that is spread evenly over all classes, in [0, 1). If it is not 0,
+        `loss_` is the exact log loss.
     class_weight : dict, list of dict, "balanced" or None, default=None
-        Weights of the classes, by which sample weights are multiplied; "balanced" for those that
-        make all classes count the same. A list has one dict for each of several labels.
+        Weights of the classes; sample weights are multiplied by them. "balanced" makes all
+        classes count the same. With several labels, a list of one dict per label.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The classes, or the labels.
+        The classes; the labels of a multilabel problem.
     {attributes}
 
     See Also
@@ -85,7 +85,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     """
 
     _parameter_constraints: dict = CLASSIFIER_CONSTRAINTS
-    loss = "log_loss"  # as scikit-learn's has it
+    loss = "log_loss"  # scikit-learn's classifier has this attribute
     # After fitting.
     classes_: NDArray[Any]
 
@@ -191,7 +191,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         return NO_LABELS, numbers.reshape(-1, 1), 1
 
     def _is_plain(self, binarizer):
-        """Whether it is scikit-learn's with 0 and 1, which need not be asked."""
+        """Whether the binarizer is scikit-learn's own, encoding to 0 and 1; we encode faster."""
         limits = getattr(binarizer, "neg_label", 0), getattr(binarizer, "pos_label", 1)
         return type(binarizer) is LabelBinarizer and limits == (0, 1)
 
@@ -202,17 +202,20 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         if targets.dtype == bool and (targets.sum(axis=1) == 1).all():
             return targets.argmax(axis=1), np.empty((0, n_outputs)), n_outputs
         if not np.allclose(targets.sum(axis=1), 1):
-            raise ValueError("targets of several classes must be rows that sum to 1")
+            raise ValueError(
+                "y with several classes must be encoded as rows that sum to 1, but some rows of "
+                "the encoded y do not; check what _label_binarizer.transform returns"
+            )
         return labels, targets, n_outputs
 
     def _validate_input(self, X, y, incremental, reset):
-        """Checked X, and y as an indicator matrix."""
+        """Check X and y; return X, and y as an indicator matrix."""
         X, y = self._checked(X, y, reset)
         labels, targets, n_outputs = self._validate_targets(y, incremental)
         return X, Samples(X, labels, targets).encoded(n_outputs).astype(bool)
 
     def _check_classes(self, classes, all_of_them):
-        """Whether those of y go with those of earlier calls."""
+        """Raise ValueError if the classes of y do not match those of earlier calls."""
         if all_of_them:
             if set(classes) != set(self.classes_):
                 raise ValueError(
@@ -240,7 +243,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
                 "of y. Pass a dict, as sklearn.utils.class_weight.compute_class_weight computes it."
             )
         if isinstance(self.class_weight, dict) and y.size == len(y):
-            y = np.ravel(y)  # of which a batch may lack some classes
+            # compute_sample_weight would refuse a batch that lacks some of the classes.
+            y = np.ravel(y)
             by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
             weight = by_class[np.searchsorted(self.classes_, y)]
         else:
@@ -267,7 +271,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
         classes : array of shape (n_classes,), default=None
-            All classes that any call will bring. Needed in the first call only.
+            All classes that can occur in any call. Required in the first call only.
 
         Returns
         -------
@@ -280,7 +284,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         return self._fit(X, y, sample_weight=sample_weight, incremental=True)
 
     def predict(self, X: Matrix) -> NDArray[Any]:
-        """The classes of X.
+        """Predict the classes of X.
 
         Parameters
         ----------
@@ -290,7 +294,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            The classes, or an indicator matrix of several labels.
+            The classes, or an indicator matrix if there are several labels.
         """
         return self._predict(X)
 
@@ -305,7 +309,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         return binarizer.inverse_transform(h.ravel() if self.n_outputs_ == 1 else h)
 
     def predict_proba(self, X: Matrix) -> Floats:
-        """The probabilities of the classes.
+        """Predict the probabilities of the classes.
 
         Parameters
         ----------
@@ -315,7 +319,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         Returns
         -------
         y_prob : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`. Of several labels, each by itself.
+            In the order of `classes_`. With several labels, each label's own probability.
         """
         h = self._forward_pass_fast(X)
         if self.n_outputs_ == 1:
@@ -323,7 +327,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         return np.vstack([1 - h, h]).T if h.ndim == 1 else h
 
     def predict_log_proba(self, X: Matrix) -> Floats:
-        """The logarithms of the probabilities of the classes.
+        """Predict the logarithms of the classes' probabilities.
 
         Parameters
         ----------
@@ -341,7 +345,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     def _strata(self, samples):
         if self.n_outputs_ > 1:
             return None
-        # scikit-learn's names of the two, of which error messages speak.
+        # scikit-learn's error messages name the two classes so.
         return np.where(samples.targets.ravel() > 0, "True", "False")
 
     def _score(self, X, y, sample_weight=None):
@@ -357,23 +361,23 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
 
 @documented(stratified="", score="R²")
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):
-    """A regressor that takes the place of `sklearn.neural_network.MLPRegressor`.
+    """A drop-in replacement for `sklearn.neural_network.MLPRegressor`.
 
     Minimises the squared error or the Poisson deviance with scikit-learn's algorithms on compiled
     kernels: the same parameters, data and random_state give the same numbers, faster.
-    docs/estimators.md has what differs.
+    docs/estimators.md lists the differences.
 
     Parameters
     ----------
     loss : {{"squared_error", "poisson", "absolute_error", "huber", "quantile"}} or callable, \
             default="squared_error"
-        Half the squared error, averaged over the outputs, or half the Poisson deviance, summed
-        over them; the latter takes y ≥ 0 and predicts exp of the last layer. Beyond
-        scikit-learn's, `Network`'s other losses for real numbers, and functions as it takes
-        them; summed over the outputs.
+        "squared_error" is half the squared error, averaged over the outputs. "poisson" is half
+        the Poisson deviance, summed over the outputs; it requires y ≥ 0, and predictions are
+        exp of the last layer. The other losses are `Network`'s, summed over the outputs, and
+        not in scikit-learn; a callable has the form that `Network` accepts.
     {parameters}
     loss_parameter : float or None, default=None
-        "huber"'s δ > 0 (by default 1) or "quantile"'s q in (0, 1) (by default 0.5, the median).
+        δ > 0 of "huber" (default 1), or q in (0, 1) of "quantile" (default 0.5, the median).
 
     Attributes
     ----------
@@ -483,16 +487,17 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
     def _loss(self):
         if self.out_activation_ == "identity" and not self._is_poisson():
             return self.loss, self.loss_parameter
-        return super()._loss()[0], self.loss_parameter  # of the coefficients' time
+        # The loss may have been set after fit; the fitted coefficients belong to the one before.
+        return super()._loss()[0], self.loss_parameter
 
     def _validate_targets(self, y, incremental, validation=False):
         targets = _column(y).reshape(len(y), -1)
         if self._is_poisson() and targets.min() < 0:
-            raise ValueError("the loss 'poisson' takes y of at least 0, but some of y is negative")
+            raise ValueError("y must be at least 0 for loss='poisson', but has negative values")
         return self._of_encoded(targets)
 
     def _validate_input(self, X, y, incremental, reset):
-        """Checked X and y."""
+        """Check X and y; return both."""
         X, y = self._checked(X, y, reset)
         return X, _column(y)
 
@@ -521,7 +526,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         return samples.targets
 
     def predict(self, X: Matrix) -> Floats:
-        """The values for X.
+        """Predict the values for X.
 
         Parameters
         ----------
@@ -546,11 +551,11 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         return None
 
 
-# So that isinstance and functools.singledispatch take them for scikit-learn's.
+# isinstance and functools.singledispatch treat them as scikit-learn's classes.
 neural_network.MLPClassifier.register(MLPClassifier)
 neural_network.MLPRegressor.register(MLPRegressor)
 
 
 def _column(y):
-    """y, as a vector if it is a matrix of one column."""
+    """Return y, as a vector if it is a matrix of one column."""
     return in_its_name(column_or_1d, y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y

@@ -1,8 +1,8 @@
-"""What programs use of scikit-learn's perceptrons beside their public methods.
+"""Compatibility with programs that use private parts of scikit-learn's perceptrons.
 
-That is private methods, which they call and override, and the module that warnings come from, by
-which they filter. A private method is here with scikit-learn's meaning and numbers, or overriding
-it is refused.
+Programs call and override private methods, and filter warnings by scikit-learn's module name. Each
+private method either works here as in scikit-learn, with the same numbers, or raises an error when
+a subclass overrides it.
 """
 
 import types
@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 
-# scikit-learn's training is made of these; here kernels do their work, and an override would never
+# scikit-learn's training calls these methods. Here the kernels train, so an override would never
 # be called.
 NEVER_CALLED = frozenset(
     {
@@ -20,7 +20,7 @@ NEVER_CALLED = frozenset(
         *("_loss_grad_lbfgs", "_unpack"),
     }
 )
-# What scikit-learn's gradient knows.
+# The activations and losses that scikit-learn's _backprop supports.
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 LOSSES = ("log_loss", "squared_error", "poisson")
 
@@ -29,8 +29,8 @@ def _call(function, *args, **options):
     return function(*args, **options)
 
 
-# Calls a function in the name of scikit-learn's module, which a warning is then said to come from:
-# filterwarnings(module="sklearn") stands in many programs.
+# Calls a function as if from scikit-learn's module, so that a warning is attributed to that module:
+# many programs use filterwarnings(module="sklearn").
 in_its_name = types.FunctionType(
     _call.__code__,
     {"__name__": BaseMultilayerPerceptron.__module__, "__builtins__": __builtins__},
@@ -38,12 +38,12 @@ in_its_name = types.FunctionType(
 
 
 def warn(message, category=UserWarning):
-    """Warn as scikit-learn's own module would."""
+    """Issue a warning that is attributed to scikit-learn's module."""
     in_its_name(warnings.warn, message, category)
 
 
 class PrivateMethods(BaseEstimator):
-    """scikit-learn's private methods that training does not call."""
+    """scikit-learn's private methods that fastbp's training does not call itself."""
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -52,12 +52,12 @@ class PrivateMethods(BaseEstimator):
                 raise TypeError(_never_called(cls.__name__, name))
 
     def _check_not_replaced(self):
-        """Refuse a method set on the instance that would never be called."""
+        """Raise TypeError if the instance has an attribute that replaces a method never called."""
         for name in sorted(NEVER_CALLED & vars(self).keys()):
             raise TypeError(_never_called(f"this {type(self).__name__}", name))
 
     def _forward_pass(self, activations):
-        """Fill a list that begins with X with the activations of every layer."""
+        """Fill `activations`, whose first entry is X, with the activations of every layer."""
         X = activations[0]
         network = self._network()
         dense = X if isinstance(X, np.ndarray) else X.toarray()
@@ -67,18 +67,18 @@ class PrivateMethods(BaseEstimator):
         return activations
 
     def _backprop(self, *args, **options):
-        """scikit-learn's loss and its gradient, computed by scikit-learn."""
+        """Return the loss and its gradient, computed by scikit-learn."""
         named = isinstance(self.activation, str) and isinstance(self.loss, str)
         known = named and self.activation in ACTIVATIONS and self.loss in LOSSES
         if not known or np.any(self.l1):
             raise ValueError(
-                "scikit-learn's _backprop knows neither other activations and losses than its own "
-                f"nor l1, got activation={self.activation!r}, loss={self.loss!r}, l1={self.l1!r}; "
-                "Network.loss_and_gradient of Network.from_sklearn(...) knows them all"
+                "scikit-learn's _backprop supports only scikit-learn's activations and losses, and "
+                f"no l1, got activation={self.activation!r}, loss={self.loss!r}, l1={self.l1!r}; "
+                "call loss_and_gradient of Network.from_sklearn(...) instead, which supports all"
             )
         return BaseMultilayerPerceptron._backprop(self, *args, **options)
 
-    # Where each layer's weights, and biases, lie in a vector of all of them.
+    # Positions of each layer's weights and biases in one vector of all parameters.
 
     @property
     def _coef_indptr(self):
@@ -99,7 +99,7 @@ class PrivateMethods(BaseEstimator):
     _unpack = BaseMultilayerPerceptron._unpack
 
     def _score_with_function(self, X, y, sample_weight, score_function):
-        """A score of checked X; NaN if predictions are not finite."""
+        """Return the score on X, which is already checked; NaN if predictions are not finite."""
         y_pred = self._predict(X, check_input=False)
         if np.issubdtype(y_pred.dtype, np.floating) and not np.isfinite(y_pred).all():
             return np.nan
@@ -108,13 +108,13 @@ class PrivateMethods(BaseEstimator):
 
 def _never_called(who, name):
     return (
-        f"{who} replaces {name}, which scikit-learn's training calls; fastbp's kernels do that "
-        "work themselves, so that it would never be called. Derive from the class of "
-        "sklearn.neural_network instead, or use fastbp.Network, which takes losses of your own"
+        f"{who} replaces {name}, which scikit-learn's training calls; fastbp trains in compiled "
+        "kernels, which would never call it. Derive from the class in sklearn.neural_network "
+        "instead, or use fastbp.Network, which accepts custom losses"
     )
 
 
 def overridden(estimator, name):
-    """Whether a method is none of fastbp's: of a subclass, or set on the instance."""
+    """Return whether a subclass or the instance replaces a method of fastbp's."""
     method = getattr(estimator, name)
     return not (getattr(method, "__module__", None) or "").startswith("fastbp.")

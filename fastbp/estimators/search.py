@@ -1,4 +1,4 @@
-"""Hyper-parameter search: all fits in threads of one process."""
+"""Hyperparameter search by cross-validation, with all fits in threads of one process."""
 
 from __future__ import annotations
 
@@ -33,79 +33,81 @@ OF_SCIKIT_LEARN = BaseSearchCV._parameter_constraints
 class MLPSearchCV(BaseSearchCV):
     """Search for an estimator's best parameters by cross-validation, in threads of one process.
 
-    Takes the place of scikit-learn's GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV and
-    HalvingRandomSearchCV, with the same results. Those searches start processes, each of which
+    Replaces scikit-learn's GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV and
+    HalvingRandomSearchCV, with the same results. Those searches start processes; each process
     imports everything and copies the data. fastbp's kernels run without the GIL, so threads are
-    enough. Each fit then uses one thread.
+    enough. Each fit uses one thread.
 
     Parameters
     ----------
     estimator : estimator
-        An `MLPClassifier` or `MLPRegressor`, or a pipeline that ends in one; others work, if they
-        can be fitted in threads.
+        An `MLPClassifier` or `MLPRegressor`, or a pipeline that ends in one. Other estimators
+        work if they can be fitted in threads.
     param_distributions : dict or list of dict
-        Names of parameters to lists of values, all combinations of which are candidates; with
-        `n_candidates` also to distributions (anything with a method `rvs`).
+        Maps names of parameters to lists of values; the candidates are all combinations. With
+        ``n_candidates``, also to distributions (objects with a method ``rvs``).
     n_candidates : int, optional
-        How many candidates to draw, without repeating any if all are lists. By default all are
-        taken.
+        Number of candidates to draw; without replacement if all parameters have lists. By default
+        the search tries all combinations.
     halving : float, optional
-        Search in rounds: the best 1/`halving` of the candidates go on to the next round, which has
-        `halving` times the resources. The search ends when fewer than `halving` candidates are
-        left or the resources are used up. 3 is a good value. By default all candidates get all
-        resources.
+        Search in rounds: the best 1/``halving`` of the candidates go on to the next round, which
+        has ``halving`` times the resources. The search ends when fewer than ``halving``
+        candidates are left or the resources are used up. 3 is a good value. By default all
+        candidates get all resources.
     resource : str, default="max_iter"
-        The parameter that halving increases, up to the value that `estimator` has for it; in a
-        pipeline "mlp__max_iter", say.
+        The parameter that halving increases, up to the value that ``estimator`` has for it; in a
+        pipeline, for example, "mlp__max_iter".
     scoring : str, callable, list, tuple or dict, optional
-        As of GridSearchCV. By default the estimator's ``score``.
+        As in GridSearchCV. By default the estimator's ``score``.
     n_jobs : int, default=-1
-        How many fits at a time; -1 for one on each core. The result does not depend on it.
+        Number of fits at a time; -1 for one per core. The result does not depend on it.
     refit : bool, str or callable, default=True
-        Whether to fit the best candidate to all data; as of GridSearchCV.
+        Whether to fit the best candidate to all data; as in GridSearchCV.
     cv : int, splitter or iterable, optional
-        The folds; as of GridSearchCV. With `halving` they have to be the same in each round.
+        The folds; as in GridSearchCV. With ``halving``, they must be the same in each round.
     verbose : int, default=0
-        What to print; as of GridSearchCV.
+        How much to print; as in GridSearchCV.
     random_state : int, RandomState instance or None, default=None
-        The source of randomness for drawing candidates.
+        Determines which candidates are drawn.
     error_score : "raise" or float, default=nan
         The score of a candidate that cannot be fitted.
     return_train_score : bool, default=False
-        Compute scores of training data as well.
+        Compute scores on the training data as well.
 
     Attributes
     ----------
     cv_results_ : dict of ndarray
-        As of GridSearchCV. With `halving` there are ``iter`` and ``n_resources`` as well.
+        As in GridSearchCV. With ``halving``, also ``iter`` and ``n_resources``.
     best_estimator_ : estimator
         The best candidate, fitted to all data; unless ``refit=False``.
     best_params_ : dict
-        Its parameters. With `halving` it is the best one of the last round.
+        Parameters of the best candidate; with ``halving``, the best of the last round.
     best_score_ : float
-        Its mean score.
+        Mean score of the best candidate.
     best_index_ : int
-        Its place in `cv_results_`.
+        Index of the best candidate in `cv_results_`.
     n_candidates_, n_resources_ : list of int
-        Of each round; only with `halving`.
+        Number of candidates, and the resource's value, of each round; only with ``halving``.
     scorer_, n_splits_, refit_time_, multimetric_, n_features_in_, feature_names_in_, classes_
-        As of GridSearchCV.
+        As in GridSearchCV.
 
     See Also
     --------
-    fit_many : Trains networks at once that differ in anything.
+    fit_many : Trains many networks at once, which may differ in all parameters.
 
     Notes
     -----
-    After `fit`, the methods are the best estimator's: predict, predict_proba, score and so on.
+    After `fit`, the search has the best estimator's methods: predict, predict_proba, score and
+    so on.
 
-    Inside a ``joblib.parallel_config`` that names a backend, the fits run there, on the workers
-    of a Dask cluster for example. scikit-learn's callbacks of a search work (`set_callbacks`).
+    Inside a ``joblib.parallel_config`` that names a backend, the fits run on that backend, for
+    example on the workers of a Dask cluster. Callbacks that scikit-learn's searches accept
+    (``set_callbacks``) work here, too.
 
     References
     ----------
-    Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
-    Optimization", AISTATS 2016, for the rounds.
+    Halving: Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter
+    Optimization", AISTATS 2016.
 
     Examples
     --------
@@ -171,42 +173,46 @@ class MLPSearchCV(BaseSearchCV):
         self.error_score = error_score
         self.return_train_score = return_train_score
 
-    @_fit_context(prefer_skip_nested_validation=False)  # the estimator's are not checked yet
+    @_fit_context(prefer_skip_nested_validation=False)  # the estimator checks its own parameters
     def fit(self, X: Any, y: ArrayLike | None = None, **params: Any) -> Self:
-        """Try all candidates, and fit the best one to all of the data.
+        """Evaluate all candidates, and fit the best one to all data.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             The samples.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Their targets.
+            The targets.
         **params
-            Passed on to the estimator's `fit`, the scorer and the folds, as by GridSearchCV.
+            Passed on to the estimator's `fit`, the scorer and the splitter, as in GridSearchCV.
 
         Returns
         -------
         self : object
-            The search, which predicts as the best estimator does.
+            The fitted search.
         """
         if self.halving is not None:
             if self.scoring is not None and not (
                 isinstance(self.scoring, str) or callable(self.scoring)
             ):
-                raise ValueError(f"halving takes one score, but scoring is {self.scoring!r}")
+                raise ValueError(
+                    "with halving, scoring must be None or a single score, a string or a callable, "
+                    f"got {self.scoring!r}"
+                )
             if self.resource not in self.estimator.get_params():
                 raise ValueError(
-                    f"resource must be a parameter of the estimator, got {self.resource!r}"
+                    "resource must be the name of a parameter of the estimator, got "
+                    f"{self.resource!r}; estimator.get_params() lists the names"
                 )
         with warnings.catch_warnings():
-            if self.halving is not None:  # its first rounds are too short by design
+            if self.halving is not None:  # the first rounds are short on purpose
                 warnings.simplefilter("ignore", ConvergenceWarning)
             # Only a hint: a backend that the user has chosen takes precedence.
             with teams.abandoning(), joblib.parallel_config(prefer="threads"):
                 return super().fit(X, y, **params)
 
     def _run_search(self, evaluate_candidates, *, callback_ctx=None):
-        """What BaseSearchCV asks for; scikit-learn has the context of callbacks from 1.9 on."""
+        """Evaluate the candidates; BaseSearchCV calls this, from 1.9 on with callback_ctx."""
         if self.n_candidates is None:
             candidates = list(ParameterGrid(self.param_distributions))
         else:
@@ -233,17 +239,16 @@ class MLPSearchCV(BaseSearchCV):
                         **context,
                     )
                 scores = results["mean_test_score"][-n:]
-                # NaN, which sorts last, is worst. Ties fall as in scikit-learn.
+                # argsort puts NaN last; roll moves it to the front, as the worst score. The
+                # order of ties is scikit-learn's.
                 order = np.roll(np.argsort(scores), np.count_nonzero(np.isnan(scores)))
                 kept = order[-math.ceil(n / self.halving) :]
                 candidates = [results["params"][-n:][k] for k in kept]
 
     @contextlib.contextmanager
     def _task(self, parent, name, *, n_candidates=0, n_rounds=0):
-        """A task that callbacks are told of, as the keyword argument that its parts take."""
-        if (
-            parent is None
-        ):  # before scikit-learn 1.9, which does not know the number of splits either
+        """Report a task to the callbacks; yield the keyword argument for its subtasks."""
+        if parent is None:  # before scikit-learn 1.9, where n_splits_ is not known yet either
             yield {}
             return
         task = parent.subcontext(
@@ -256,13 +261,14 @@ class MLPSearchCV(BaseSearchCV):
         task.call_on_fit_task_end(estimator=self)
 
     def _rounds(self, candidates, halving):
-        """The resources of each round of halving."""
+        """Return the resource's value in each round of halving."""
         if any(self.resource in candidate for candidate in candidates):
             raise ValueError(
-                f"{self.resource} is what halving increases, so that it cannot be searched for"
+                f"halving sets {self.resource}, so it cannot be searched for; take it out of "
+                "param_distributions, or name another resource"
             )
         most = whole_number(self.resource, self.estimator.get_params()[self.resource])
-        # Enough rounds that fewer than `halving` candidates remain, if the resources suffice.
+        # After so many rounds fewer than `halving` candidates remain, if the resources suffice.
         rounds = 1 + math.floor(math.log(len(candidates), halving))
         least = max(1, int(most // halving ** (rounds - 1)))
         rounds = min(rounds, 1 + math.floor(math.log(most // least, halving)))

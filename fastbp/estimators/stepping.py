@@ -1,7 +1,7 @@
-"""The estimators' optimisers: scikit-learn's own, with arrays that the kernels work on.
+"""The estimators' optimisers: scikit-learn's classes, with arrays that the kernels update.
 
-An estimator has one as `_optimizer` between calls. Its attributes are scikit-learn's, and programs
-may set them: they count from the next epoch on.
+An estimator keeps its optimiser in `_optimizer` between calls. The attributes have scikit-learn's
+names and meaning. Programs may set them; new values take effect in the next epoch.
 """
 
 from typing import Any
@@ -16,11 +16,11 @@ from ..training.run import Memory
 
 
 class Stepping:
-    """What the two have in common; not used by itself.
+    """Base class of both optimisers.
 
-    A subclass says which kernel steps (`code`), with what (`hyper`), and what its attributes are
-    after steps (`note`). Its `arrays` are the names of lists with an array for each of coefs_ and
-    intercepts_; `slots` is their number.
+    A subclass defines the kernel's code (`code`), its numbers (`hyper`), and how to update the
+    attributes after steps (`note`). `arrays` names the attributes that are lists of one array for
+    each of coefs_ and intercepts_; `slots` is their number.
     """
 
     arrays: tuple = ()
@@ -29,14 +29,14 @@ class Stepping:
     hyper: Any
 
     def begin(self, layout):
-        """Make the memory that the kernels work on."""
+        """Allocate the optimiser's state that the kernels update."""
         self.layout = layout
         self.memory = Memory.empty(self, layout)
         self._counted = self._counts()
         self._show()
 
     def _show(self):
-        """Let the lists of arrays be views of the memory."""
+        """Set the lists of arrays to views of the memory."""
         self._views = []
         for name, state in zip(self.arrays, self.memory.state, strict=True):
             weights, biases = views(self.layout.plan, state)
@@ -55,15 +55,15 @@ class Stepping:
         return self.layout.sizes, self.layout.dtype
 
     def check(self, layout):
-        """Refuse a network of other sizes than the memory has been made for."""
+        """Raise ValueError if the memory was allocated for other layer sizes or dtype."""
         if self.made_for != (layout.sizes, layout.dtype):
             raise ValueError(
-                "coefs_ have changed in shape or dtype since the optimiser was started; "
-                "call fit, which starts anew"
+                "coefs_ have changed in shape or dtype since the optimiser was created; call fit, "
+                "which starts from scratch"
             )
 
     def load(self):
-        """Give the kernels what the attributes say, which may have been set."""
+        """Copy the attributes into the kernels' memory; the user may have set them."""
         self.memory.hyper[...] = self.hyper()
         if self._counts() != self._counted:
             t, *decays = self._counted = self._counts()
@@ -81,11 +81,11 @@ class Stepping:
             setattr(self, name, list(own))
 
     def _counts(self):
-        """(t, β1, β2), from which the kernels' counters are made."""
+        """Return t, β1 and β2; the kernels' counters are computed from them."""
         return 0, 1.0, 1.0
 
     def note(self):
-        """Let the attributes say what the kernels have done."""
+        """Update the attributes from the kernels' memory after steps."""
 
     def __getstate__(self):
         self.load()
@@ -117,7 +117,7 @@ class AdamStepping(Stepping, AdamOptimizer):
 
     @property
     def optimizer(self):
-        """The same as `Network.fit` takes it."""
+        """The equivalent optimizer for `Network.fit`."""
         return Adam(
             self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon, epsilon_hat=True
         )
@@ -162,7 +162,7 @@ class SGDStepping(Stepping, SGDOptimizer):
 
     @property
     def optimizer(self):
-        """The same as `Network.fit` takes it, whose momentum is less than 1."""
+        """The equivalent optimizer for `Network.fit`, which requires a momentum below 1."""
         momentum = min(self.momentum, np.nextafter(1, 0))
         nesterov = bool(self.nesterov and momentum > 0)
         return SGD(self.learning_rate_init, momentum=float(momentum), nesterov=nesterov)

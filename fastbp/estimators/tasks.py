@@ -1,6 +1,6 @@
-"""scikit-learn's own callbacks (`sklearn.callback`, from 1.9 on) in the estimators' fit.
+"""Support for scikit-learn's callbacks (`sklearn.callback`, since 1.9) in the estimators' fit.
 
-A fit is a task and each of its epochs a task in it, of whose beginning and end they hear.
+Callbacks are told when a fit begins and ends, and when each of its epochs does.
 """
 
 try:
@@ -8,10 +8,10 @@ try:
 except ImportError:  # an older scikit-learn
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands for the mixin; there are no callbacks to set."""
+        """Placeholder: without scikit-learn 1.9 there are no callbacks to set."""
 
     def with_callbacks(method):
-        """The method as it is."""
+        """Return the method unchanged."""
         return method
 
 
@@ -19,7 +19,7 @@ __all__ = ["CallbackSupportMixin", "Tasks", "with_callbacks"]
 
 
 class Tasks:
-    """What a fit tells the callbacks; nothing if there are none.
+    """Reports a fit and its epochs to scikit-learn's callbacks, if the estimator has any.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Tasks:
         As passed to fit.
     sample_weight : array-like or None
     epochs : int
-        The most that there will be.
+        The maximum number of epochs.
     """
 
     def __init__(self, estimator, X, y, sample_weight, epochs):
@@ -45,7 +45,7 @@ class Tasks:
             self._epoch = self._begin(self._root.subcontext(task_name="epoch"))
 
     def end_epoch(self):
-        """Returns whether a callback ends the training."""
+        """Return whether a callback asks to stop the training."""
         return self._root is not None and self._end(self._epoch)
 
     def end(self):
@@ -61,7 +61,7 @@ class Tasks:
         )
 
     def _fitted(self):
-        """The attributes with which an estimator predicts as this one does now."""
+        """Return the fitted attributes; callbacks build an estimator that predicts from them."""
         attributes = vars(self._estimator).items()
         fitted = {name: value for name, value in attributes if name.endswith("_")}
         for name in ("coefs_", "intercepts_"):
