@@ -42,7 +42,7 @@ def fastbp_many(backend, workload, models, epochs, threads, rounds):
         started = time.perf_counter()
         fastbp.fit_many(networks, X, y, epochs=epochs, **how)
         times.append(time.perf_counter() - started)
-    kept = sum(network._parameters.nbytes for network in networks)
+    kept = sum(network._engine.parameters.nbytes for network in networks)
     return times, networks[0].predict(X), kept, peak() - before
 
 

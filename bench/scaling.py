@@ -89,22 +89,22 @@ def of_one_process(layers, rows):
     net = network(layers)
     X = np.random.default_rng(0).normal(size=(rows * LOCAL_STEPS, layers[0])).astype(np.float32)
     y = np.zeros(len(X), int)
-    data = net._data(X, y, None)
+    data = net._engine.data(X, y, None)
     adam = fastbp.Adam()
-    training = Training(net, None, adam, 1, regularizers.checked(len(net.weights)), 1)
-    weights = net._parameters.copy()
+    training = Training(net._engine, None, adam, 1, regularizers.checked(len(net.weights)), 1)
+    weights = net._engine.parameters.copy()
     both = np.stack([weights, *training.memory.state])
     counters = training.memory.counters.tolist()
-    gradient = seconds(lambda: distributed._gradient(net, weights, data, None, 0, rows))
+    gradient = seconds(lambda: distributed._gradient(net._engine, weights, data, None, 0, rows))
     local = seconds(
-        lambda: distributed._train(net, both, data, None, 0, len(X), adam, counters, rows)
+        lambda: distributed._train(net._engine, both, data, None, 0, len(X), adam, counters, rows)
     )
     training.gradient[...] = 0
     step = seconds(lambda: distributed._step(training))
     sizes = []
     for sums in (
-        distributed._gradient(net, weights, data, None, 0, rows),
-        distributed._train(net, both, data, None, 0, rows, adam, counters, rows),
+        distributed._gradient(net._engine, weights, data, None, 0, rows),
+        distributed._train(net._engine, both, data, None, 0, rows, adam, counters, rows),
     ):
         sizes.append(len(protocol.serialize_bytes(sums, compression=None)))
     return gradient, local, step, *sizes

@@ -6,6 +6,7 @@ The public names. Neither Numba nor scikit-learn is imported until something nee
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from . import exchange as exchange
 from .backends import BackendUnavailable
 from .backends import available as available_backends
 from .basis.version import __version__ as __version__

@@ -91,7 +91,7 @@ def main(place):
             halves += len({*folder.glob(".*.tmp")} - left)
             left |= {*folder.glob(".*.tmp")}
         trained = fastbp.Network.load(folder / "trained.safetensors", backend="numpy")
-        assert trained._parameters.tobytes() == alone._parameters.tobytes()
+        assert trained._engine.parameters.tobytes() == alone._engine.parameters.tobytes()
     print(f"{kills} kills in {trainings} trainings, {halves} of them amid a write")
 
 

@@ -31,12 +31,12 @@ def masked(array, masked_entries):
 
 def unchanged(net, call):
     """Run `call`, expected to raise, and check that the network's state survives it."""
-    before, random = parameters(net), net._random.bit_generator.state
+    before, random = parameters(net), net._engine.random.bit_generator.state
     try:
         return call()
     finally:
         assert np.array_equal(parameters(net), before)
-        assert net._random.bit_generator.state == random
+        assert net._engine.random.bit_generator.state == random
 
 
 SAMPLES = {

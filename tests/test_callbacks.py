@@ -70,13 +70,13 @@ def test_callbacks_change_nothing(backend, data):
 
 def test_without_callbacks_one_call(compiled, data, monkeypatch):
     net = network(compiled)
-    train, calls = net._backend.train, []
+    train, calls = net._engine.backend.train, []
 
     def counting(*args):
         calls.append(1)
         return train(*args)
 
-    monkeypatch.setattr(net._backend, "train", counting)
+    monkeypatch.setattr(net._engine.backend, "train", counting)
     net.fit(*data, epochs=50)
     assert len(calls) == 1
 
@@ -390,8 +390,8 @@ BAD = {
 def test_bad_input(backend, data, what):
     options, exception, message = BAD[what]
     net = network(backend)
-    before, random = parameters(net), net._random.bit_generator.state
+    before, random = parameters(net), net._engine.random.bit_generator.state
     with pytest.raises(exception, match=message):
         net.fit(*data, **options)
     assert np.array_equal(parameters(net), before)
-    assert net._random.bit_generator.state == random
+    assert net._engine.random.bit_generator.state == random

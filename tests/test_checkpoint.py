@@ -91,7 +91,7 @@ def test_resumed_training_has_the_same_bits(backend, case, tmp_path):
     assert path.name == "epoch-000004.safetensors"
     resumed = network(backend, seed=77)  # whose weights and random state do not matter
     assert resumed.fit(X, Y, resume_from=path, **given) == history
-    assert resumed._parameters.tobytes() == whole._parameters.tobytes()
+    assert resumed._engine.parameters.tobytes() == whole._engine.parameters.tobytes()
     # Another training of the same network goes on in the same way, too.
     assert resumed.fit(X, Y, epochs=1) == whole.fit(X, Y, epochs=1)
 
@@ -106,13 +106,13 @@ def test_early_stopping_in_the_resumed_part(tmp_path):
     path = stopped(network("numpy"), tmp_path, 5, **given)
     resumed = network("numpy")
     assert resumed.fit(X, Y, resume_from=path, **given) == history
-    assert resumed._parameters.tobytes() == whole._parameters.tobytes()
+    assert resumed._engine.parameters.tobytes() == whole._engine.parameters.tobytes()
     # From the end itself there is nothing to go on with.
     last = fastbp.Checkpoint(tmp_path / "last")
     network("numpy").fit(X, Y, callbacks=[last], **given)
     again = network("numpy")
     assert again.fit(X, Y, resume_from=last.newest(), **given) == history
-    assert again._parameters.tobytes() == whole._parameters.tobytes()
+    assert again._engine.parameters.tobytes() == whole._engine.parameters.tobytes()
 
 
 def test_more_epochs_than_at_first(tmp_path):
@@ -120,7 +120,7 @@ def test_more_epochs_than_at_first(tmp_path):
     network("numpy").fit(X, Y, epochs=2, callbacks=[checkpoint])
     resumed, whole = network("numpy"), network("numpy")
     assert resumed.fit(X, Y, epochs=5, resume_from=checkpoint.newest()) == whole.fit(X, Y, epochs=5)
-    assert resumed._parameters.tobytes() == whole._parameters.tobytes()
+    assert resumed._engine.parameters.tobytes() == whole._engine.parameters.tobytes()
 
 
 def test_a_loaded_network_resumes_on_another_backend_and_more_threads(twins, tmp_path):
@@ -130,7 +130,7 @@ def test_a_loaded_network_resumes_on_another_backend_and_more_threads(twins, tmp
     path = stopped(network(first), tmp_path, 3, epochs=EPOCHS, dropout=0.2)
     resumed = fastbp.Network.load(path, backend=second)
     resumed.fit(X, Y, epochs=EPOCHS, dropout=0.2, threads=2, resume_from=path)
-    assert resumed._parameters.tobytes() == whole._parameters.tobytes()
+    assert resumed._engine.parameters.tobytes() == whole._engine.parameters.tobytes()
 
 
 def test_fit_many_saves_each_in_a_folder(tmp_path):
@@ -139,7 +139,7 @@ def test_fit_many_saves_each_in_a_folder(tmp_path):
     fastbp.fit_many(nets, X, Y, epochs=2, callbacks=[[each] for each in checkpoints])
     for net, checkpoint in zip(nets, checkpoints, strict=True):
         loaded = fastbp.Network.load(checkpoint.newest(), backend="numpy")
-        assert loaded._parameters.tobytes() == net._parameters.tobytes()
+        assert loaded._engine.parameters.tobytes() == net._engine.parameters.tobytes()
 
 
 # When, and how many.
@@ -222,7 +222,7 @@ def test_going_on_from_elsewhere_into_a_folder_of_another_training(tmp_path):
     with pytest.raises(ValueError, match="another training"):
         net.fit(X, Y, epochs=4, callbacks=[second], resume_from=first.newest())
     assert epochs_in(tmp_path / "b") == [1, 2, 3, 4, 5]
-    assert net._parameters.tobytes() == untouched._parameters.tobytes()
+    assert net._engine.parameters.tobytes() == untouched._engine.parameters.tobytes()
     third = fastbp.Checkpoint(tmp_path / "c")
     net.fit(X, Y, epochs=4, callbacks=[third], resume_from=first.newest())
     assert epochs_in(tmp_path / "c") == [3, 4]
@@ -273,10 +273,10 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_first_epoch(tmp_p
 def test_other_arguments(change, what, tmp_path):
     path = stopped(network("numpy"), tmp_path, 3, epochs=EPOCHS, batch_size=16)
     net = network("numpy")
-    before = net._parameters.tobytes()
+    before = net._engine.parameters.tobytes()
     with pytest.raises(ValueError, match=what):
         net.fit(**{"X": X, "y": Y, "batch_size": 16, "resume_from": path, **change})
-    assert net._parameters.tobytes() == before
+    assert net._engine.parameters.tobytes() == before
 
 
 def test_other_steps_in_all(tmp_path):
@@ -340,10 +340,10 @@ def test_broken_checkpoints(tmp_path):
             path.write_bytes(content)
             broken(path, f"training/{place}", value)
             net = network("numpy")
-            before = net._parameters.tobytes()
+            before = net._engine.parameters.tobytes()
             with pytest.raises(ValueError):
                 pytest.fail(f"{place}={value}: {net.fit(X, Y, resume_from=path, **given)}")
-            assert net._parameters.tobytes() == before
+            assert net._engine.parameters.tobytes() == before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -13,7 +13,7 @@ import pytest
 from helpers import make_data, make_network, parameters
 
 import fastbp
-from fastbp.training.run import FLOPS_PER_SECOND, INLINE_SECONDS
+from fastbp.engine.engine import FLOPS_PER_SECOND, INLINE_SECONDS
 
 # Python's word of caution about forks beside threads is what some of these tests are about.
 pytestmark = [

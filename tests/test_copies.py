@@ -192,7 +192,7 @@ def told(item, depth=0):
     if isinstance(item, np.random.RandomState):
         return told(item.get_state())
     if isinstance(item, fastbp.Network):
-        return parameters(item).tobytes(), told(item.__getstate__()["_random"]), item.layout
+        return parameters(item).tobytes(), told(item._engine.random), item.layout
     if isinstance(item, dict):
         # An estimator's network is made again when it is needed.
         return {key: told(value, depth + 1) for key, value in item.items() if key != "_held"}

@@ -295,8 +295,8 @@ def test_frames_are_as_arrays(client):
     frames = dd.from_pandas(frame, npartitions=4)
     frames = frames[frames.kept]
     other = copied(net)
-    other._random = np.random.default_rng(5)
-    net._random = np.random.default_rng(5)
+    other._engine.random = np.random.default_rng(5)
+    net._engine.random = np.random.default_rng(5)
     options = {"client": client, "epochs": 2, "batch_size": 10}
     distributed.fit(net, frames[names], frames["y"], **options)
     kept = np.r_[0:20, 30:40]

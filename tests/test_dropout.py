@@ -8,9 +8,10 @@ from test_gradients import torch_network
 
 import fastbp
 from fastbp.backends.numpy_ import dropout_factors
+from fastbp.basis.data import Data
 from fastbp.basis.layout import DROPOUT, OUTPUT, H, Layout
 from fastbp.rules import regularizers
-from fastbp.training.run import NATURAL_ORDER, Data, History, Training
+from fastbp.training.run import NATURAL_ORDER, History, Training
 
 SEED = 2**62 + 12345
 SIZES, N, BATCH = [5, 18, 7, 2], 20, 8
@@ -19,7 +20,7 @@ SIZES, N, BATCH = [5, 18, 7, 2], 20, 8
 def training_of(net, X, y, rates, optimizer, seed=SEED):
     rules = regularizers.checked(len(net.weights), dropout=rates)
     data = Data(X, np.empty(0, np.int64), y, np.empty(0, X.dtype))
-    return Training(net, data, optimizer, min(BATCH, len(X)), rules, 1, seed=seed)
+    return Training(net._engine, data, optimizer, min(BATCH, len(X)), rules, 1, seed=seed)
 
 
 def wide_plan(rate, n=64):
@@ -142,7 +143,7 @@ def test_seeds(backend):
     assert np.array_equal(trained(1, dropout=0.5)[1], first)
     assert not np.array_equal(trained(2, dropout=0.5)[1], first)
     assert np.array_equal(trained(1, dropout=0.0)[1], trained(2)[1])
-    assert net._random.integers(100) != trained(1)[0]._random.integers(100)
+    assert net._engine.random.integers(100) != trained(1)[0]._engine.random.integers(100)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -64,7 +64,7 @@ def twins(estimator, X, y, **options):
     )
     for i in range(3):
         network.weights[i], network.biases[i] = start.coefs_[i], start.intercepts_[i]
-    network._random = Seeded()
+    network._engine.random = Seeded()
     adam = fastbp.Adam(RATE, epsilon_hat=True)
     history = network.fit(
         X, y, optimizer=adam, epochs=EPOCHS, batch_size=BATCH, shuffle=False, **options

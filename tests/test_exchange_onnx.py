@@ -61,8 +61,8 @@ def test_output_activations(loss, n_outputs, dtype, rng, tmp_path):
     assert again.loss == loss
     assert np.array_equal(again.predict(X), net.predict(X))
     assert (
-        net._loss.output_activation
-        == fastbp.Network.from_onnx(tmp_path / "net.onnx")._loss.output_activation
+        net._engine.loss_spec.output_activation
+        == fastbp.Network.from_onnx(tmp_path / "net.onnx")._engine.loss_spec.output_activation
     )
 
 

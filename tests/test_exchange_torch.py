@@ -40,7 +40,7 @@ def test_output_activations(loss, dtype, rng):
     again = fastbp.Network.from_torch(module, loss=loss)
     assert np.array_equal(again.predict(X), net.predict(X))
     # What PyTorch calls logits: the same module without its end.
-    if net._loss.output_activation != "identity":
+    if net._engine.loss_spec.output_activation != "identity":
         of_logits = fastbp.Network.from_torch(module[:-1], loss=loss)
         assert np.array_equal(of_logits.predict(X), net.predict(X))
 

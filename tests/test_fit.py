@@ -20,7 +20,6 @@ from helpers import (
 
 import fastbp
 from fastbp.training import fitting
-from fastbp.training import run as training
 
 SIZES = [4, 6, 2]
 N = 21
@@ -89,7 +88,7 @@ def test_shuffling_draws_a_new_order_for_each_epoch(backend, data):
     X, y = data
     w = np.linspace(0.1, 2, N)
     net = fastbp.Network(SIZES, loss="squared_error", dtype="float64", seed=9, backend=backend)
-    random = copy.deepcopy(net._random)
+    random = copy.deepcopy(net._engine.random)
     ref = copy.deepcopy(net)
     plain = {"optimizer": fastbp.SGD(0.05), "batch_size": 5}
     net.fit(X, y, epochs=3, sample_weight=w, **plain)
@@ -187,7 +186,7 @@ def test_validation_in_slices(backend, data, monkeypatch):
     validation = (*make_data("squared_error", 9, 4, 2, seed=8), np.r_[np.zeros(4), np.ones(5)])
     options = {"validation_data": validation, "epochs": 2}
     ref = trained(backend, data, **options)[1]
-    monkeypatch.setattr(training, "INLINE_SECONDS", 0.0)
+    monkeypatch.setattr("fastbp.engine.engine.INLINE_SECONDS", 0.0)
     comp = trained(backend, data, **options)[1]
     assert comp.validation_loss == pytest.approx(ref.validation_loss, rel=1e-13)
 
@@ -319,13 +318,13 @@ def test_plain_arrays_are_not_copied(backend, data, monkeypatch):
     w = np.linspace(0.1, 2, N)
     seen = {}
     for name in ("train", "loss_and_gradient", "predict"):
-        original = getattr(net._backend, name)
+        original = getattr(net._engine.backend, name)
 
         def spy(*args, name=name, original=original):
             seen[name] = args
             return original(*args)
 
-        monkeypatch.setattr(net._backend, name, spy)
+        monkeypatch.setattr(net._engine.backend, name, spy)
     net.fit(*data, sample_weight=w, epochs=1)
     net.loss_and_gradient(*data, w)
     net.predict(data[0])

@@ -29,7 +29,7 @@ PACKAGE = Path(fastbp.__file__).parent
 
 # The rooms of fastbp/, from the ground up. A module imports from its own room and from those below.
 FLOORS = [
-    *("basis", "backends", "engine", "rules", "files", "training", "exchange", "network", "study"),
+    *("basis", "backends", "rules", "engine", "files", "training", "exchange", "network", "study"),
     *("plots", "estimators", "many", "persistence", "cli"),
 ]
 ROOT_MODULES = {"__init__", "__main__", "distributed"}  # above all rooms

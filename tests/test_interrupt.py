@@ -91,13 +91,13 @@ def test_epochs_of_an_inline_call_are_kept(backend, monkeypatch):
     """A short call runs on the main thread; Ctrl-C is heard once it has come back."""
     net = make_network([2, 1], "log_loss", backend)
     X, y = make_data("log_loss", 8, 2, 1)
-    train = net._backend.train
+    train = net._engine.backend.train
 
     def interrupted(*args):
         train(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(net._backend, "train", interrupted)
+    monkeypatch.setattr(net._engine.backend, "train", interrupted)
     with pytest.warns(RuntimeWarning, match="interrupted after 3 of 3 epochs"):
         history = net.fit(X, y, epochs=3)
     assert history.interrupted

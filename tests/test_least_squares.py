@@ -7,6 +7,7 @@ from helpers import error, flat, gradient_of, make_data, make_network, parameter
 from nist import REGRESSIONS
 
 import fastbp
+from fastbp.engine.engine import Engine
 
 
 @pytest.mark.nojit
@@ -128,7 +129,7 @@ def test_evaluations_can_run_out(backend):
 def test_interrupt_keeps_the_last_step(backend, monkeypatch):
     net = make_network([2, 5, 1], "squared_error", backend)
     X, y = make_data("squared_error", 60, 2, 1)
-    usual, calls = fastbp.Network._jacobian, []
+    usual, calls = Engine.jacobian, []
 
     def stop_at_the_third(self, X):
         calls.append(1)
@@ -136,7 +137,7 @@ def test_interrupt_keeps_the_last_step(backend, monkeypatch):
             raise KeyboardInterrupt
         return usual(self, X)
 
-    monkeypatch.setattr(fastbp.Network, "_jacobian", stop_at_the_third)
+    monkeypatch.setattr(Engine, "jacobian", stop_at_the_third)
     with pytest.warns(RuntimeWarning, match="interrupted after 3 steps"):
         found = fastbp.levenberg_marquardt(net, X, y)
     assert found.interrupted and not found.converged

@@ -53,8 +53,8 @@ def assert_same(nets, histories, expected):
     """Bits of parameters, histories, and what the next shuffle will draw."""
     others, expected_histories = expected
     for net, other in zip(nets, others, strict=True):
-        np.testing.assert_array_equal(net._parameters, other._parameters)
-        assert net._random.bit_generator.state == other._random.bit_generator.state
+        np.testing.assert_array_equal(net._engine.parameters, other._engine.parameters)
+        assert net._engine.random.bit_generator.state == other._engine.random.bit_generator.state
     assert histories == expected_histories
 
 
@@ -137,7 +137,7 @@ def test_a_failure_leaves_the_others(backend, data):
     assert "in network 1" in error.__notes__
     assert [len(history.loss) for history in e.value.histories] == [3, len(error.history.loss), 3]
     for i in (0, 2):
-        np.testing.assert_array_equal(nets[i]._parameters, expected[i]._parameters)
+        np.testing.assert_array_equal(nets[i]._engine.parameters, expected[i]._engine.parameters)
 
 
 def test_failures_can_be_picked_by_kind(data):
@@ -189,7 +189,7 @@ def test_interrupt_keeps_what_there_is(compiled, data):
         histories = fastbp.fit_many(nets, *data, **options)
     assert [history.interrupted for history in histories] == [False, True, True]
     assert histories[0] == of_first
-    np.testing.assert_array_equal(nets[0]._parameters, expected._parameters)
+    np.testing.assert_array_equal(nets[0]._engine.parameters, expected._engine.parameters)
     assert 1 <= len(histories[1].loss) < 1000
     assert histories[2].loss == []
 
@@ -223,7 +223,7 @@ def test_bad_arguments_change_nothing(data, case):
     with pytest.raises(error, match=message):
         fastbp.fit_many(**{"networks": nets, "X": data[0], "y": data[1], **given})
     for net, other in zip(nets, before, strict=True):
-        np.testing.assert_array_equal(net._parameters, other._parameters)
+        np.testing.assert_array_equal(net._engine.parameters, other._engine.parameters)
 
 
 def test_the_same_network_twice(data):
@@ -246,7 +246,7 @@ def test_memory_is_bounded_by_the_networks(compiled):
         fastbp.fit_many(nets, X, y, epochs=2, threads=2)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        return most, nets[0]._parameters.nbytes
+        return most, nets[0]._engine.parameters.nbytes
 
     few, parameters = peak(4)
     many, _ = peak(104)

@@ -123,7 +123,7 @@ def wait_for_another(client, killed):
 
 def test_ctrl_c(client, data):
     nets = networks("cython", count=40)
-    before = [net._parameters.copy() for net in nets]
+    before = [net._engine.parameters.copy() for net in nets]
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.warns(RuntimeWarning, match="training interrupted; .* of 40 networks"):
@@ -131,7 +131,7 @@ def test_ctrl_c(client, data):
     left = [i for i, history in enumerate(histories) if history.interrupted]
     assert left
     for i in left:
-        np.testing.assert_array_equal(nets[i]._parameters, before[i])
+        np.testing.assert_array_equal(nets[i]._engine.parameters, before[i])
 
 
 def test_bad_arguments(client, data):

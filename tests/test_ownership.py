@@ -98,14 +98,14 @@ def test_joblib_processes(compiled):
 @pytest.mark.parametrize("writer", WRITERS)
 def test_shallow_copies(backend, writer):
     net = net_of(backend)
-    before, state = parameters(net), net._random.bit_generator.state
+    before, state = parameters(net), net._engine.random.bit_generator.state
     ref = net_of(backend)
     comp = copy.copy(net)
     WRITERS[writer](comp)
     WRITERS[writer](ref)
     assert parameters(comp).tobytes() == parameters(ref).tobytes()
     assert parameters(net).tobytes() == before.tobytes()
-    assert net._random.bit_generator.state == state
+    assert net._engine.random.bit_generator.state == state
 
 
 @pytest.mark.serial
@@ -120,10 +120,10 @@ def test_a_network_and_its_copy_at_once(compiled):
 
 
 def test_buffers_of_the_wrong_size():
-    net = net_of("numpy")
-    state = net.__getstate__()
+    engine = net_of("numpy")._engine
+    state = engine.__getstate__()
     with pytest.raises(ValueError, match="shape"):
-        net.__setstate__({**state, "_parameters": state["_parameters"][:-8]})
+        engine.__setstate__({**state, "parameters": state["parameters"][:-8]})
 
 
 # The samples may be the network's own weights; they are meant as they are before training.
@@ -170,14 +170,14 @@ def test_arrays_that_compiled_code_would_crash_on(compiled, what, flaw):
     net = net_of(compiled)
     memory = Memory.empty(fastbp.Adam(), net.layout)
     if flaw == "read-only":
-        (net._parameters if what == "parameters" else memory.state).flags.writeable = False
+        (net._engine.parameters if what == "parameters" else memory.state).flags.writeable = False
     elif what == "parameters":
-        net._parameters = FLAWS[flaw](net._parameters)
+        net._engine.parameters = FLAWS[flaw](net._engine.parameters)
     else:
         memory.state = FLAWS[flaw](memory.state)
-    data, rules = net._data(X, y, None), regularizers.checked(2)
+    data, rules = net._engine.data(X, y, None), regularizers.checked(2)
     with pytest.raises(ValueError, match=f"{what} must be a writable, aligned"):
-        Training(net, data, fastbp.Adam(), 8, rules, 1, memory)
+        Training(net._engine, data, fastbp.Adam(), 8, rules, 1, memory)
 
 
 # Estimators. Their coefs_ are views of a network's parameters, or the user's own arrays.

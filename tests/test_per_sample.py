@@ -23,8 +23,8 @@ SHAPES = [[5, 7, 3], [1, 1, 1], [16, 33, 16, 17], [4, 6, 1], [9, 1], [9, 4], [3,
 
 def derivatives(net, X, y):
     """Name -> everything that the backend writes for each sample."""
-    found = net._per_sample(
-        net._data(X, y, None), losses=True, gradients=True, errors=True, units=True
+    found = net._engine.per_sample(
+        net._engine.data(X, y, None), losses=True, gradients=True, errors=True, units=True
     )._asdict()
     of_outputs = net.layout.sizes[-1]
     first = found["units"].shape[1] - 2 * of_outputs

@@ -52,7 +52,7 @@ def test_network_predicts_and_goes_on_with_the_same_bits(backend, loss, dtype, p
     assert (loaded.loss, loaded.loss_parameter) == (net.loss, net.loss_parameter)
     histories = [each.fit(X, y, epochs=2, batch_size=7) for each in (net, loaded)]
     assert histories[0] == histories[1]
-    assert loaded._parameters.tobytes() == net._parameters.tobytes()
+    assert loaded._engine.parameters.tobytes() == net._engine.parameters.tobytes()
 
 
 def test_anyone_can_read_the_weights(path):

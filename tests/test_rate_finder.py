@@ -32,7 +32,7 @@ def test_losses_are_pytorchs(backend, data):
             layer.bias.copy_(torch.tensor(b.copy()))
     model = torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1])
     optimizer = torch.optim.SGD(model.parameters())
-    random = copy.deepcopy(net._random)
+    random = copy.deepcopy(net._engine.random)
     rates, losses = np.geomspace(1e-4, 3, 60)[: len(found.rates)], []
     rows = np.concatenate([random.permutation(N) for _ in range(60)]).reshape(-1, BATCH)
     for rate, batch in zip(rates, rows, strict=False):

@@ -12,9 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 import fastbp
+from fastbp.basis.data import Data
 from fastbp.basis.layout import Layout
 from fastbp.rules import regularizers
-from fastbp.training.run import NATURAL_ORDER, Data, History, Training
+from fastbp.training.run import NATURAL_ORDER, History, Training
 
 # float64 over a few steps, relative to the largest weight.
 SAME = 1e-11
@@ -126,7 +127,7 @@ def test_conventions_of_sklearn(backend, solver):
         optimizer = fastbp.Adam(0.02, epsilon=1e-3, epsilon_hat=True)
     rules = regularizers.checked(2, l2=0.4, divided=True)
     history = History()
-    training = Training(net, Data(X, np.empty(0, np.int64), y, w), optimizer, 8, rules, 1)
+    training = Training(net._engine, Data(X, np.empty(0, np.int64), y, w), optimizer, 8, rules, 1)
     training.run(NATURAL_ORDER, 3, history)
     ref = np.concatenate([a.ravel() for a in [*model.coefs_, *model.intercepts_]])
     assert error(parameters(net), ref) < SAME
@@ -159,7 +160,7 @@ def test_a_learning_rate_for_each_step(backend, optimizer):
         twin.loss(X[rows], y[rows], [0.0] * 3, [0.0] * 3).backward()
         stepper.step()
     data = Data(X, np.empty(0, np.int64), y, np.empty(0))
-    training = Training(net, data, optimizer, 8, regularizers.checked(3), 1)
+    training = Training(net._engine, data, optimizer, 8, regularizers.checked(3), 1)
     training.run(NATURAL_ORDER, 2, History(), rates)
     assert error(parameters(net), twin.parameters()) < SAME
 

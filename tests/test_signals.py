@@ -132,7 +132,7 @@ def test_nothing_is_learned_from_what_a_loss_has_not_written(backend):
     before = parameters(net).copy()
     kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 3)
     silent = kind(lambda *_: None)
-    net._function = ctypes.cast(silent, ctypes.c_void_p).value
+    net._engine.function = ctypes.cast(silent, ctypes.c_void_p).value
     with pytest.raises(fastbp.TrainingDiverged):
         net.fit(X, y, epochs=1)
     assert np.array_equal(parameters(net), before)
@@ -304,7 +304,7 @@ def test_slices_give_the_same_bits(compiled, call, monkeypatch):
     net = network(compiled, "squared_error")
     arguments = (X,) if call == "predict" else (X, y)
     whole = getattr(net, call)(*arguments)
-    monkeypatch.setattr("fastbp.training.run.INLINE_SECONDS", 1e-7)
+    monkeypatch.setattr("fastbp.engine.engine.INLINE_SECONDS", 1e-7)
     sliced = getattr(net, call)(*arguments)
     if call == "per_sample_gradients":
         whole, sliced = whole.weights[0], sliced.weights[0]
@@ -313,7 +313,7 @@ def test_slices_give_the_same_bits(compiled, call, monkeypatch):
 
 def test_ctrl_c_comes_between_slices(backend, monkeypatch):
     net = network(backend, "squared_error")
-    usual, rows = net._backend.predict, []
+    usual, rows = net._engine.backend.predict, []
 
     def predict(plan, loss, function, X, *rest):
         usual(plan, loss, function, X, *rest)
@@ -321,8 +321,8 @@ def test_ctrl_c_comes_between_slices(backend, monkeypatch):
         if len(rows) == 3:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(net._backend, "predict", predict)
-    monkeypatch.setattr("fastbp.training.run.INLINE_SECONDS", 1e-5)
+    monkeypatch.setattr(net._engine.backend, "predict", predict)
+    monkeypatch.setattr("fastbp.engine.engine.INLINE_SECONDS", 1e-5)
     with pytest.raises(KeyboardInterrupt):
         net.predict(data(1000)[0])
     assert len(rows) == 3
@@ -331,9 +331,9 @@ def test_ctrl_c_comes_between_slices(backend, monkeypatch):
 
 def test_a_long_gradient_is_broken_off(compiled, monkeypatch):
     """It runs in a thread, and the kernel looks at `stop`."""
-    monkeypatch.setattr("fastbp.training.run.INLINE_SECONDS", 0.0)
+    monkeypatch.setattr("fastbp.engine.engine.INLINE_SECONDS", 0.0)
     net = network(compiled, "squared_error")
-    usual, losses = net._backend.loss_and_gradient, []
+    usual, losses = net._engine.backend.loss_and_gradient, []
 
     def loss_and_gradient(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
@@ -343,7 +343,7 @@ def test_a_long_gradient_is_broken_off(compiled, monkeypatch):
         losses.append(usual(*arguments))
         return losses[0]
 
-    monkeypatch.setattr(net._backend, "loss_and_gradient", loss_and_gradient)
+    monkeypatch.setattr(net._engine.backend, "loss_and_gradient", loss_and_gradient)
     with pytest.raises(KeyboardInterrupt):
         net.loss_and_gradient(*data(50))
     assert np.isnan(losses).all()
@@ -403,7 +403,7 @@ def test_a_handler_that_a_callback_has_set(backend, before, monkeypatch):
     """It is guarded like those that were there, and the earlier one comes back."""
     X, y = data(50)
     net, ref = (network(backend, "squared_error") for _ in range(2))
-    setting, usual, calls = Setting(), net._backend.train, []
+    setting, usual, calls = Setting(), net._engine.backend.train, []
 
     def train(*arguments):
         calls.append(usual(*arguments))
@@ -415,7 +415,7 @@ def test_a_handler_that_a_callback_has_set(backend, before, monkeypatch):
     ref.fit(X, y, **options, epochs=3)
     own = signal.signal(signal.SIGALRM, before)
     try:
-        monkeypatch.setattr(net._backend, "train", train)
+        monkeypatch.setattr(net._engine.backend, "train", train)
         with pytest.raises(Alarmed):
             net.fit(X, y, **options, epochs=9, callbacks=[setting])
         assert signal.getsignal(signal.SIGALRM) is before

@@ -48,7 +48,7 @@ def hooked(torch, net, X, y):
         "exp": torch.exp,
         "softmax": lambda s: torch.softmax(s, 1),
     }
-    activations = [*net.layout.activations, net._loss.output_activation]
+    activations = [*net.layout.activations, net._engine.loss_spec.output_activation]
     found = {name: [None] * (len(activations) + 1) for name in LISTS}
     h = torch.tensor(X)
     found["h"][0] = h

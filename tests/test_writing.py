@@ -324,7 +324,8 @@ def test_standard_output(tmp_path, to):
     if not os.path.exists("/dev/stdout"):
         pytest.skip("there is no /dev/stdout")
     code = (
-        "from fastbp.basis import writing; print('before'); writing.write('/dev/stdout', b'content\\n');"
+        "from fastbp.basis import writing; print('before');"
+        "writing.write('/dev/stdout', b'content\\n');"
         "print('behind')"
     )
     paths = [str(Path(fastbp.__file__).parents[1]), os.environ.get("PYTHONPATH")]

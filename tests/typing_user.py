@@ -56,7 +56,7 @@ def networks() -> fastbp.Network:
         print(weights.shape, biases.dtype, first.sum(), len(some))
     name: str = net.backend
     parameter: float | None = net.loss_parameter
-    print(len(net.weights), name, parameter, net.loss)
+    print(len(net.weights), name, parameter, net.loss, net.layout.sizes)
     other: fastbp.Network = net.to_backend("numpy")
     return other
 

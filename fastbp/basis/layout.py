@@ -18,7 +18,7 @@ The compiled kernels get the layout as a table of integers, the *plan*. It has o
 
 import math
 import mmap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -139,6 +139,11 @@ class Layout:
             plan[-1, STRIDE] = 1
         plan.flags.writeable = False
         return plan
+
+    @cached_property
+    def separated(self):
+        """The same layout, with a workspace that keeps s beside h in all hidden layers."""
+        return replace(self, separate=True)
 
     @cached_property
     def n_parameters(self):

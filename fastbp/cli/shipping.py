@@ -73,7 +73,7 @@ def _described(stored):
         "members": len(store.members(stored)),
         "sizes": list(network.layout.sizes),
         "activations": list(network.layout.activations),
-        "output_activation": network._loss.output_activation,
+        "output_activation": network._engine.loss_spec.output_activation,
         "loss": network.loss,
         "dtype": network.layout.dtype.name,
         "parameters": int(sum(a.size for a in [*network.weights, *network.biases])),
@@ -148,7 +148,7 @@ def _torch_state(network, path):
 def _npz(network, path):
     arrays: dict = {f"W{i}": np.array(W) for i, W in enumerate(network.weights, start=1)}
     arrays |= {f"b{i}": np.array(b) for i, b in enumerate(network.biases, start=1)}
-    names = [*network.layout.activations, network._loss.output_activation]
+    names = [*network.layout.activations, network._engine.loss_spec.output_activation]
     archive = io.BytesIO()
     np.savez(archive, activations=np.array(names), **arrays)
     path.write_bytes(outputs.signed(archive.getvalue()))

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..training.callbacks import Callback, EarlyStopping, ProgressBar
-from ..training.run import mean_loss
 from . import columns
 
 
@@ -58,12 +57,12 @@ class Watch(Callback):
     def begin(self, network, history):
         self.history = history
         if self.X is not None:
-            self._data = network._data(self.X, self.y, None)
+            self._data = network._engine.data(self.X, self.y)
         self.stopping.begin(network, history)
 
     def epoch(self, network, history):
         if self.X is not None:
-            history.validation_loss.append(mean_loss(network, self._data))
+            history.validation_loss.append(network._engine.mean_loss(self._data))
         return self.stopping.epoch(network, history)
 
     def end(self, network, history):

@@ -210,9 +210,10 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
             network = self._network(adopt=True)  # early stopping may have brought back the best
         else:
             self._train_by_lbfgs(network, samples)
-        if not network._backend.finite(network._parameters):
-            network.layout.clear_padding(network._parameters)
-            if not network._backend.finite(network._parameters):
+        engine = network._engine
+        if not engine.finite():
+            engine.clear_padding()
+            if not engine.finite():
                 raise ValueError(NOT_FINITE)
         tasks.end()
         return self

@@ -81,8 +81,8 @@ def members_of(estimator):
 def write_outputs(graph, member):
     """The nodes of one network; returns the name of its output."""
     net = member._network()
-    net._check_parameters()
-    return write_layers(graph, graph.X, net, net._loss.output_activation)
+    net._engine.check_finite()
+    return write_layers(graph, graph.X, net, net._engine.loss_spec.output_activation)
 
 
 def mean(graph, names, output):

@@ -11,10 +11,11 @@ import numpy as np
 
 from ..basis import interrupts
 from ..basis.checks import NO_LABELS
+from ..basis.data import Data
 from ..basis.layout import views
 from ..basis.spec import FROZEN
 from ..rules import regularizers
-from ..training.run import CONSTANT_RATE, NATURAL_ORDER, Data, History, Training, TrainingDiverged
+from ..training.run import CONSTANT_RATE, NATURAL_ORDER, History, Training, TrainingDiverged
 
 # Sparse rows are made dense for as many numbers as this at a time.
 DENSE_NUMBERS = 1 << 22
@@ -44,10 +45,10 @@ class Samples:
     def keep_apart(self, network):
         """Copy what lies in the parameters of the network, which training changes."""
         if not self.sparse:
-            self.X = network._apart(self.X)
-        self.targets = network._apart(self.targets)
+            self.X = network._engine.apart(self.X)
+        self.targets = network._engine.apart(self.targets)
         if self.weight is not None:
-            self.weight = network._apart(self.weight)
+            self.weight = network._engine.apart(self.weight)
 
     def take(self, rows):
         """The samples of those numbers."""
@@ -73,7 +74,7 @@ class Samples:
         if amount == 0:
             return self
         classes, targets = network.layout.sizes[-1], (self.labels, self.targets)
-        labels, values = regularizers.smooth(targets, classes, network._loss_key, amount)
+        labels, values = regularizers.smooth(targets, classes, network._engine.loss_name, amount)
         return Samples(self.X, labels, values, self.weight)
 
     def total(self):
@@ -101,12 +102,12 @@ class Samples:
 def outputs(network, X):
     """The network's output for validated X, dense or in sparse rows."""
     if isinstance(X, np.ndarray):
-        return network._outputs(X)
+        return network._engine.outputs(X)
     samples = Samples(X.tocsr())
     rows = samples.chunk(1)
     parts = [samples.take(slice(at, at + rows)) for at in range(0, len(samples), rows)]
     dtype = network.layout.dtype
-    return np.concatenate([network._outputs(part.data(dtype).X) for part in parts])
+    return np.concatenate([network._engine.outputs(part.data(dtype).X) for part in parts])
 
 
 def report_as_scikit_learn(network, exactly=False):
@@ -116,13 +117,14 @@ def report_as_scikit_learn(network, exactly=False):
     -ln p, and the squared error is averaged over the outputs, while its gradient is that of the
     sum.
     """
-    epsilon = float(np.finfo(network.layout.dtype).eps)
-    if network._loss_key == "log_loss":
-        network._loss_parameter = 0.0 if exactly else epsilon
-    elif network._loss_key == "cross_entropy":
-        network._loss_parameter = 0.0 if exactly else -math.log(epsilon)
-    elif network._loss_key == "squared_error":
-        network._loss_parameter = 1 / network.layout.sizes[-1]
+    engine = network._engine
+    epsilon = float(np.finfo(engine.layout.dtype).eps)
+    if engine.loss_name == "log_loss":
+        engine.reporting = 0.0 if exactly else epsilon
+    elif engine.loss_name == "cross_entropy":
+        engine.reporting = 0.0 if exactly else -math.log(epsilon)
+    elif engine.loss_name == "squared_error":
+        engine.reporting = 1 / engine.layout.sizes[-1]
 
 
 class Epochs:
@@ -148,12 +150,12 @@ class Epochs:
         dtype = network.layout.dtype
         data = (samples if self.whole else samples.take(slice(0, 0))).data(dtype)
         self.training = Training(
-            network,
+            network._engine,
             data,
             stepping,
             batch_size,
             rules,
-            network._threads(threads, batch_size),
+            network._engine.team_size(threads, batch_size),
             memory=stepping.memory,
             seed=seed,
         )
@@ -290,7 +292,7 @@ class Objective:
         slope = np.zeros_like(x)
         slope[: self.n_weights] = self.penalty * W
         for data, share in self.parts or self._sparse_parts():
-            loss += share * self.network._loss_and_gradient(data, self.gradient)
+            loss += share * self.network._engine.loss_and_gradient(data, self.gradient)
             for part, gradient in zip(self.slices, self.gradients, strict=True):
                 slope[part] += share * gradient.ravel()
         for part in self.frozen:

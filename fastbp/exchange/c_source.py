@@ -68,7 +68,7 @@ def _samples(net, X):
 
 
 def _activations(net):
-    return [*net.layout.activations, net._loss.output_activation]
+    return [*net.layout.activations, net._engine.loss_spec.output_activation]
 
 
 def _memory(net):

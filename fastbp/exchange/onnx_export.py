@@ -27,10 +27,10 @@ def to_onnx(net, path, output, opset):
         raise TypeError(f"opset must be a whole number, got {opset!r}")
     if not OPSETS[0] <= opset <= newest:
         raise ValueError(f"opset must be from {OPSETS[0]} to {newest}, got {opset}")
-    if net._parameters.nbytes > MOST_BYTES:
+    if net._engine.parameters.nbytes > MOST_BYTES:
         raise ValueError(
             f"an ONNX file holds at most {MOST_BYTES:,} bytes, "
-            f"but the weights take {net._parameters.nbytes:,}"
+            f"but the weights take {net._engine.parameters.nbytes:,}"
         )
     graph = Graph(net.layout.dtype)
     graph.add("Identity", write_layers(graph, "X", net, output), output="h")

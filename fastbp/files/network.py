@@ -25,7 +25,7 @@ def to_document(network, tensors):
         "loss": network.loss,
         "loss_parameter": network.loss_parameter,
         "dtype": network.layout.dtype.name,
-        "random": of_random(network._random),
+        "random": of_random(network._engine.random),
     }
 
 
@@ -60,7 +60,7 @@ def restore(network, document, tensors):
 
 
 def _fill(network, weights, biases, random):
-    set_random(network._random, random)
+    set_random(network._engine.random, random)
     for view, array in zip([*network.weights, *network.biases], [*weights, *biases], strict=True):
         view[...] = array
 
@@ -81,7 +81,7 @@ def layout_of(sizes, names, dtype):
 
 def put_parameters(network, tensors):
     """Put copies of weights and biases into `tensors`, refused if they are not finite."""
-    network._check_parameters()
+    network._engine.check_finite()
     for i, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
         tensors[f"weights.{i}"], tensors[f"biases.{i}"] = np.array(W), np.array(b)
 

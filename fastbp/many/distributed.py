@@ -19,11 +19,12 @@ from distributed import Client
 
 from ..backends import numpy_
 from ..basis import checks, interrupts
+from ..basis.data import Data
 from ..basis.layout import views
-from ..network.network import NAMES
+from ..engine.engine import NAMES, Engine
 from ..rules import optimizers, regularizers
 from ..training import fitting
-from ..training.run import NATURAL_ORDER, Data, History, Memory, Training, TrainingDiverged
+from ..training.run import NATURAL_ORDER, History, Memory, Training, TrainingDiverged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +125,7 @@ def fit(
     """
     if not isinstance(client, Client) or client.asynchronous:
         raise TypeError(f"client must be a distributed.Client, not asynchronous, got {client!r}")
-    network._check_parameters()
+    network._engine.check_finite()
     given = zip(NAMES, (X, y, sample_weight), strict=True)
     pieces = _pieces({name: data for name, data in given if data is not None})
     if batch_size is not None:
@@ -144,13 +145,13 @@ def fit(
         network,
         epochs=epochs,
         optimizer=optimizer,
-        validation=network._validation(validation_data),
+        validation=fitting.validation(network._engine, validation_data),
         callbacks=callbacks,
         progress=progress,
     )
     shuffle = checks.flag("shuffle", shuffle)
     partitions = Partitions(
-        network, client, pieces, batch_size, local_steps, partitions_at_once, shuffle
+        network._engine, client, pieces, batch_size, local_steps, partitions_at_once, shuffle
     )
     rules = regularizers.checked(len(network.weights))
     return fitting.fit(network, partitions, control, rules, threads=1)
@@ -194,19 +195,19 @@ class Partitions:
     batch_size = 1  # for the client's workspace; the workers have their own
     full_batch = True  # `fit` below has already checked optimisers that need the full batch
 
-    def __init__(self, network, client, pieces, batch_size, local_steps, at_once, shuffle):
-        self._network, self._client, self._pieces = network, client, pieces
+    def __init__(self, engine, client, pieces, batch_size, local_steps, at_once, shuffle):
+        self._engine, self._client, self._pieces = engine, client, pieces
         self._size, self._local_steps, self._shuffle = batch_size, local_steps, shuffle
         self._at_once = at_once or len(pieces)
         # Each task gets the current parameters, so a single zero is a sufficient placeholder.
-        bare = _with_parameters(network, np.zeros(1, network.layout.dtype))
+        bare = _with_parameters(engine, np.zeros(1, engine.layout.dtype))
         self._bare = client.compute(_call(_as_it_is, bare))
         self._held = None
         if at_once is None:
             self._held = self._read(range(len(pieces)))
             if not self._held:
                 raise ValueError("X has no rows in any partition; at least one sample is needed")
-        self._seed = int(network._random.integers(2**63)) if shuffle else 0
+        self._seed = int(engine.random.integers(2**63)) if shuffle else 0
 
     def epochs_a_call(self, scheduled):
         return 1
@@ -277,12 +278,12 @@ class Partitions:
 
     def _round(self, training, shares, history):
         """Take one step, or average weights once, from shares of partitions; return Σ w, Σ w e."""
-        network, memory = self._network, training.memory
+        engine, memory = self._engine, training.memory
         if self._local_steps is None:
-            sent = _call(_as_it_is, network._parameters)
+            sent = _call(_as_it_is, engine.parameters)
             parts = [_call(_gradient, self._bare, sent, *share) for share in shares]
         else:
-            sent = _call(_as_it_is, np.stack([network._parameters, *memory.state]))
+            sent = _call(_as_it_is, np.stack([engine.parameters, *memory.state]))
             how = training.optimizer, memory.counters.tolist(), self._size
             parts = [_call(_train, self._bare, sent, *share, *how) for share in shares]
         while len(parts) > FAN_IN:
@@ -309,8 +310,8 @@ class Partitions:
                 average = (numbers / weight).astype(numbers.dtype)
                 memory.state[...] = average[1:]
                 memory.counters[...] = np.array(counters) / weight
-                network._parameters[...] = average[0]
-        if not network._backend.finite(network._parameters):
+                engine.parameters[...] = average[0]
+        if not engine.finite():
             raise TrainingDiverged(len(history.loss) + 1, "the weights are not finite", history)
         return weight, loss
 
@@ -321,8 +322,9 @@ def _step(training):
     The reference backend does it; its time is small compared with a round. The weights change
     all at once, so that Ctrl-C cannot leave a partial step.
     """
-    network, memory, plan = training.network, training.memory, training.network.layout.plan
-    parameters = network._parameters.copy()
+    engine, memory = training.engine, training.memory
+    plan = engine.layout.plan
+    parameters = engine.parameters.copy()
     numpy_.step(
         training.optimizer.code,
         memory.hyper,
@@ -332,7 +334,7 @@ def _step(training):
         [views(plan, slot) for slot in memory.state],
         range(len(plan) - 1),
     )
-    network._parameters[...] = parameters
+    engine.parameters[...] = parameters
 
 
 class Held(NamedTuple):
@@ -370,19 +372,19 @@ def _as_it_is(value):
     return value
 
 
-def _with_parameters(network, parameters):
-    """The network with other parameters. It shares all else, including a compiled loss."""
-    other = object.__new__(type(network))
-    vars(other).update(vars(network), _parameters=parameters)
+def _with_parameters(engine, parameters):
+    """The engine with other parameters. It shares all else, including a compiled loss."""
+    other = object.__new__(Engine)
+    vars(other).update(vars(engine), parameters=parameters)
     return other
 
 
-def _checked(network, number, X, y, sample_weight=None):
+def _checked(engine, number, X, y, sample_weight=None):
     """A partition as training.Data; None if it is empty."""
     if len(X) == len(y) == 0:
         return None
     names = [f"{name} of partition {number}" for name in NAMES]
-    return network._data(X, y, sample_weight, names=names, part=True)
+    return engine.data(X, y, sample_weight, names=names, part=True)
 
 
 def _length(data):
@@ -402,29 +404,29 @@ def _share(data, order, start, stop):
 
 
 @np.errstate(all="ignore")
-def _gradient(network, parameters, data, order, start, stop):
+def _gradient(engine, parameters, data, order, start, stop):
     """W times loss and gradient on some rows of a partition."""
     share, weight = _share(data, order, start, stop)
-    network = _with_parameters(network, np.array(parameters))
-    gradient = network.layout.zeros(network.layout.n_parameters)
-    loss = network._loss_and_gradient(share, gradient)
+    engine = _with_parameters(engine, np.array(parameters))
+    gradient = engine.layout.zeros(engine.layout.n_parameters)
+    loss = engine.loss_and_gradient(share, gradient)
     gradient *= weight
     return Sums(gradient, np.array([weight, weight * loss]))
 
 
 @np.errstate(all="ignore")
-def _train(network, numbers, data, order, start, stop, optimizer, counters, batch_size):
+def _train(engine, numbers, data, order, start, stop, optimizer, counters, batch_size):
     """W times weights, state and loss after training on some rows of a partition."""
     share, weight = _share(data, order, start, stop)
-    network = _with_parameters(network, np.array(numbers[0]))
+    engine = _with_parameters(engine, np.array(numbers[0]))
     memory = Memory(np.array(optimizer.hyper()), np.array(counters), np.array(numbers[1:]))
-    rules = regularizers.checked(len(network.weights))
+    rules = regularizers.checked(len(engine.weights))
     rows = min(batch_size or len(share.X), len(share.X))
-    training = Training(network, share, optimizer, rows, rules, 1, memory)
+    training = Training(engine, share, optimizer, rows, rules, 1, memory)
     history = History()
     training.run(NATURAL_ORDER, 1, history)
     facts = np.array([1.0, *history.loss, *memory.counters])
-    return Sums(weight * np.stack([network._parameters, *memory.state]), weight * facts)
+    return Sums(weight * np.stack([engine.parameters, *memory.state]), weight * facts)
 
 
 @np.errstate(all="ignore")

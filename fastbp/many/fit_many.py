@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 
 from ..basis import checks, interrupts, teams
+from ..basis.data import Data
 from ..network.network import Network
 from ..rules import regularizers
 from ..training import checkpoint, fitting
-from ..training.run import Data, History
+from ..training.run import History
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -354,7 +355,7 @@ def _job(
     resume_from=None,
     **options,
 ):
-    network._check_parameters()
+    network._engine.check_finite()
     of_data = {name: options.pop(name) for name in OF_DATA if name in options}
     data, rows = datasets.training(network, rows, **of_data)
     samples = fitting.Rows(data, batch_size, shuffle, rows)
@@ -398,7 +399,7 @@ class Datasets:
                 id(rows) if isinstance(class_weight, str) else None,  # "balanced"
             ),
             lambda: self._all_apart(
-                network._data(
+                network._engine.data(
                     X,
                     self.y,
                     sample_weight,
@@ -415,13 +416,14 @@ class Datasets:
     def validation(self, network, given):
         """The validation data, or None."""
         return self._once(
-            (*_kind(network), id(given)), lambda: self._all_apart(network._validation(given))
+            (*_kind(network), id(given)),
+            lambda: self._all_apart(fitting.validation(network._engine, given)),
         )
 
     def _apart(self, array):
         """The array, or a copy if it lies in one of the networks, which all are trained."""
         for network in self.networks:
-            array = network._apart(array)
+            array = network._engine.apart(array)
         return array
 
     def _all_apart(self, data):
@@ -436,4 +438,4 @@ class Datasets:
 def _kind(network):
     """What the form of a network's data depends on."""
     sizes = network.layout.sizes
-    return sizes[0], sizes[-1], network.layout.dtype, network._loss_key
+    return sizes[0], sizes[-1], network.layout.dtype, network._engine.loss_name

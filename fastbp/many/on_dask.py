@@ -57,8 +57,8 @@ def run(client, fit_chunk, shared, networks, own, works, progress):
             trained, of_chunk, failed = future.result()
             with interrupts.held():
                 for i, history, (parameters, random) in zip(chunk, of_chunk, trained, strict=True):
-                    networks[i]._parameters[...] = parameters
-                    networks[i]._random.bit_generator.state = random
+                    networks[i]._engine.parameters[...] = parameters
+                    networks[i]._engine.random.bit_generator.state = random
                     histories[i] = history
             failures |= {chunk[i]: error for i, error in failed.items()}
             bar.update(len(chunk))
@@ -88,5 +88,5 @@ def _chunks(works, threads):
 def _on_worker(fit_chunk, networks, shared, own):
     """Train the networks, which are this task's own; returns what `run` wants to know of them."""
     histories, failures = fit_chunk(networks, shared, own)
-    trained = [(net._parameters, net._random.bit_generator.state) for net in networks]
+    trained = [(net._engine.parameters, net._engine.random.bit_generator.state) for net in networks]
     return trained, histories, failures

@@ -1,32 +1,25 @@
-"""Network: a feed-forward network and its training.
+"""Network: a feed-forward network, as users see it.
 
-The only place that validates, allocates, draws random numbers and calls a backend.
+Its methods check what users pass and hand over to the engine, which computes, or to another room.
 """
 
 from __future__ import annotations
 
-import functools
-import math
-from collections import deque
-from typing import TYPE_CHECKING
+import copy
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import numpy as np
 
-from .. import backends
-from ..basis import checks, layout, spec, teams
-from ..engine.custom import CustomLoss
+from ..basis import checks, late, spec
+from ..basis.layout import Layout
+from ..engine.engine import Engine
 from ..engine.parameters import Gradient, Parameters
-from ..exchange import Exchange
-from ..rules import regularizers
+from ..rules import optimizers, regularizers
 from ..training import fitting
-from ..training.run import Data, Training, run, slices
-from .copying import Copying
-from .inspection import Inspection
-from .online import Online
-from .saving import Persistence
+from ..training.run import Training
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, DTypeLike
 
@@ -44,15 +37,13 @@ if TYPE_CHECKING:
     from ..rules.regularizers import EMA, SWA
     from ..rules.schedules import Schedule
     from ..training.callbacks import CallbackLike
+    from ..training.options import BatchOptions
     from ..training.run import History
-
-# Predictions of at most this many rows keep their workspace for the next one.
-FEW_ROWS = 16
-# What messages call the samples.
-NAMES = ("X", "y", "sample_weight")
+    from ..training.streaming import Stream
+    from .trace import Trace
 
 
-class Network(Copying, Exchange, Inspection, Online, Persistence):
+class Network:
     r"""A feed-forward network h_i = σ_i(h_{i-1} W_i + b_i), i = 1..m, trained by backpropagation.
 
     Parameters
@@ -134,27 +125,45 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
         backend: str | None = None,
     ) -> None:
         sizes = checks.layer_sizes(layer_sizes)
-        self.loss, self._loss = loss, spec.loss_of(loss)
-        if self._loss_key == "cross_entropy" and sizes[-1] == 1:
+        loss_spec = spec.loss_of(loss)
+        name = "a function" if loss_spec is spec.CUSTOM_LOSS else loss
+        if name == "cross_entropy" and sizes[-1] == 1:
             raise ValueError(
                 "cross_entropy needs at least 2 outputs (a softmax of one unit is always 1); "
                 "for two classes use log_loss with 1 output, or 2 outputs"
             )
-        self.loss_parameter = checks.loss_parameter(loss_parameter, self._loss_key, self._loss)
-        self._loss_parameter = self.loss_parameter or 0.0
-        self.layout = layout.Layout(
-            sizes, spec.hidden_activations(activation, len(sizes) - 2), checks.dtype(dtype)
+        self._engine = Engine(
+            Layout(sizes, spec.hidden_activations(activation, len(sizes) - 2), checks.dtype(dtype)),
+            loss,
+            checks.loss_parameter(loss_parameter, name, loss_spec),
+            np.random.default_rng(checks.seed(seed)),
+            backend,
         )
-        self._random = np.random.default_rng(checks.seed(seed))
-        self._use(backend)
-        self._forget()
-        self._parameters = self.layout.zeros(self.layout.n_parameters)
-        for weights, bound in zip(self.weights, self.layout.initial_bounds, strict=True):
-            weights[...] = self._random.uniform(-bound, bound, weights.shape)
+        self._online: Training | None = None
 
-    def _use(self, backend):
-        self._backend = backends.get(backend)
-        self.backend = self._backend.name
+    @classmethod
+    def _new(cls, *arguments: Any, **settings: Any) -> Self:
+        """A network of this class, without its own `__init__`, which may take anything."""
+        made = cls.__new__(cls)
+        Network.__init__(made, *arguments, **settings)
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_online": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._engine = copy.copy(state["_engine"])  # the original's, if this is a copy
+
+    def _with_engine(self, engine: Engine) -> Self:
+        """A copy of this network with another engine."""
+        other = copy.copy(self)
+        other._engine = engine
+        return other
+
+    def _converted(self, dtype: DTypeLike, backend: str | None) -> Self:
+        """A copy of this network in another precision and on another backend."""
+        return self._with_engine(self._engine.converted(dtype, backend))
 
     def __repr__(self):
         hidden = f", activation={list(self.layout.activations)}" if self.layout.activations else ""
@@ -163,39 +172,29 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
             f"dtype={self.layout.dtype.name!r}, backend={self.backend!r})"
         )
 
-    def _forget(self):
-        """Set up what no copy takes over, see copying.py."""
-        self._custom = None
-        if self._loss is spec.CUSTOM_LOSS:
-            self._custom = CustomLoss(self.loss, self.layout.sizes[-1], self.layout.dtype)
-        self._function = self._custom.address if self._custom else 0
-        self._workspaces: deque = deque(maxlen=8)
-        self._online: Training | None = None
-
-    @classmethod
-    def _new(cls, *arguments, **settings):
-        """A network of this class, without its own `__init__`, which may take anything."""
-        made = cls.__new__(cls)
-        Network.__init__(made, *arguments, **settings)
-        return made
+    @property
+    def layout(self) -> Layout:
+        return self._engine.layout
 
     @property
-    def _loss_key(self):
-        """The loss's name; "a function" for those, which may compare and hash as they like."""
-        return "a function" if self._loss is spec.CUSTOM_LOSS else self.loss
+    def loss(self) -> Loss:
+        return self._engine.loss
 
-    def _apart(self, array):
-        """The array, or a copy if it lies in the parameters, which training changes."""
-        inside = array.base is not None and np.may_share_memory(array, self._parameters)
-        return array.copy() if inside else array
+    @property
+    def loss_parameter(self) -> float | None:
+        return self._engine.loss_parameter
+
+    @property
+    def backend(self) -> str:
+        return self._engine.backend.name
 
     @property
     def weights(self) -> Parameters:
-        return Parameters("weights", layout.views(self.layout.plan, self._parameters)[0])
+        return Parameters("weights", self._engine.weights)
 
     @property
     def biases(self) -> Parameters:
-        return Parameters("biases", layout.views(self.layout.plan, self._parameters)[1])
+        return Parameters("biases", self._engine.biases)
 
     def predict(self, X: ArrayLike) -> Floats:
         """The network's output: probabilities or values.
@@ -209,30 +208,10 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
         ndarray of shape (n_samples, n_m)
             h_m, of the network's dtype; infinite or NaN where it is too large for that.
         """
-        X = checks.samples(X, self.layout.sizes[0], self.layout.dtype, finite=self._backend.finite)
-        self._check_parameters()
-        return self._outputs(X)
-
-    def _outputs(self, X):
-        """The output for checked X."""
-        layout = self.layout
-        out = np.empty((len(X), layout.sizes[-1]), layout.dtype)
-        few = len(X) <= FEW_ROWS
-        # Several threads may predict at once; each takes a workspace that no other one has.
-        if few and self._workspaces:
-            workspace = self._workspaces.pop()
-            block = FEW_ROWS
-        else:
-            block = FEW_ROWS if few else layout.block_rows(len(X))
-            workspace = layout.zeros(layout.workspace_size(block))
-        parts = [(X, out)] if few else [(X[rows], out[rows]) for rows in slices(self, len(X))]
-        for rows, outputs in parts:
-            self._backend.predict(
-                layout.plan, self._loss.code, self._parameters, rows, block, workspace, outputs
-            )
-        if few:
-            self._workspaces.append(workspace)
-        return out
+        engine = self._engine
+        samples = engine.samples(X)
+        engine.check_finite()
+        return engine.outputs(samples)
 
     def loss_and_gradient(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -255,11 +234,11 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
             ``gradient.weights`` and ``gradient.biases``: lists of arrays shaped like those
             of the network.
         """
-        self._check_parameters()
-        data = self._data(X, y, sample_weight)
-        gradient = self.layout.zeros(self.layout.n_parameters)
-        loss = self._loss_and_gradient(data, gradient)
-        return loss, Gradient(*layout.views(self.layout.plan, gradient))
+        engine = self._engine
+        engine.check_finite()
+        return engine.gradient(engine.data(X, y, sample_weight))
+
+    # Training.
 
     def fit(
         self,
@@ -377,8 +356,9 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
             If loss or weights stop being finite; the weights of that moment are kept, or with
             early stopping the best ones.
         """
-        self._check_parameters()
-        data = self._data(
+        engine = self._engine
+        engine.check_finite()
+        data = engine.data(
             X, y, sample_weight, class_weight=class_weight, label_smoothing=label_smoothing
         )
         samples = fitting.Rows(data, batch_size, shuffle)
@@ -387,7 +367,7 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
             epochs=epochs,
             optimizer=optimizer,
             schedule=schedule,
-            validation=self._validation(validation_data),
+            validation=fitting.validation(engine, validation_data),
             scoring=scoring,
             patience=patience,
             min_delta=min_delta,
@@ -396,7 +376,7 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
             progress=progress,
         )
         rules = regularizers.checked(
-            len(self.weights),
+            len(engine.layout.sizes) - 1,
             l1=l1,
             l2=l2,
             frozen=frozen,
@@ -406,80 +386,577 @@ class Network(Copying, Exchange, Inspection, Online, Persistence):
         )
         return fitting.fit(self, samples, control, rules, threads, resume_from=resume_from)
 
-    def _threads(self, threads, batch_size):
-        """How many threads to train with, None being for as many as are worth it."""
-        if not self._backend.teams:
-            return 1
-        if threads is not None:
-            return threads
-        flops = self.layout.flops_per_row * batch_size
-        return teams.automatic(flops, max(self.layout.sizes[:-1]))
-
-    def _check_parameters(self):
-        if not self._backend.finite(self._parameters):
-            raise ValueError("the network's weights or biases have NaN or infinite values")
-
-    def _validation(self, given):
-        """What users pass as validation_data as the backends take it, or None."""
-        if given is None:
-            return None
-        called = ("validation X", "validation y", "validation sample_weight")
-        return self._data(*fitting.parts("validation_data", given), names=called)
-
-    def _data(
+    def fit_batches(
         self,
-        X,
-        y,
-        sample_weight,
+        batches: Iterable[Samples] | Stream,
         *,
-        names=NAMES,
-        class_weight=None,
-        label_smoothing=0.0,
-        rows=None,
-        part=False,
-    ):
-        """Samples as the backends take them; balanced class weights are those of some rows.
+        epochs: int = 1,
+        batch_size: int | None = None,
+        steps_per_epoch: int | None = None,
+        class_weight: Mapping[Any, float] | None = None,
+        label_smoothing: float = 0.0,
+        threads: int | None = None,
+        **options: Unpack[BatchOptions],
+    ) -> History:
+        """Train on data that come batch by batch, and need not fit into memory.
 
-        If they are only a part of a training's, they may all have the weight 0.
+        Parameters
+        ----------
+        batches : iterable of (X, y) or (X, y, sample_weight)
+            Each a batch, or a block of several; taken in their order. `ArrayStream`
+            and `ParquetStream` read them from files. In some, all samples may have the weight 0
+            (see `fit`); those without rows are passed over.
+        epochs : int, default=1
+            How often to go through `batches`, which must start anew each time; an iterator or
+            generator can be gone through once.
+        batch_size : int or None, default=None
+            Samples a step, within one of `batches`; the last step may take fewer. None takes
+            each as one step.
+        steps_per_epoch : int, optional
+            The number of steps in an epoch, which `CosineDecay` and `OneCycle` need; by default
+            ``len(batches)`` where that is the same.
+        class_weight : dict, optional
+            As for `fit`; not each of `batches` need have each class.
+        label_smoothing : float, default=0.0
+            As for `fit`.
+        threads : int, optional
+            As for `fit`.
+        **options
+            Others of `fit`: the optimizer, schedule, l1, l2, dropout, clip_norm, average,
+            frozen, validation_data, scoring, patience, min_delta, monitor, callbacks, progress.
+
+        Returns
+        -------
+        History
+            As of `fit`. The optimiser's state is kept throughout.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments; the network is unchanged, unless a later batch is bad.
+        TrainingDiverged
+            If loss or weights stop being finite, as in `fit`.
         """
-        sizes, dtype = self.layout.sizes, self.layout.dtype
-        X = checks.samples(X, sizes[0], dtype, names[0], self._backend.finite)
-        labels, targets = checks.targets(
-            y, len(X), sizes[-1], self._loss_key, self._loss, dtype, names[1]
+        engine = self._engine
+        engine.check_finite()
+        samples = fitting.Blocks(
+            engine, batches, epochs, batch_size, steps_per_epoch, class_weight, label_smoothing
         )
-        weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2], part)
-        if class_weight is not None:
-            factors = checks.class_weights(class_weight, self._loss_key, labels, targets, rows)
-            weight = factors * weight if weight.size else factors
-            weight = checks.weights_of_samples(weight, len(X), dtype, "class_weight", part)
-        if type(label_smoothing) is not float or label_smoothing != 0:
-            labels, targets = regularizers.smooth(
-                (labels, targets), sizes[-1], self._loss_key, label_smoothing
-            )
-        return Data(*map(self._apart, (X, labels, targets, weight)))
+        others: dict[str, Any] = {**options}
+        rules = regularizers.checked(len(engine.layout.sizes) - 1, **fitting.of_rules(others))
+        validation = fitting.validation(engine, others.pop("validation_data", None))
+        control = fitting.control(self, epochs=epochs, validation=validation, **others)
+        return fitting.fit(self, samples.begin(), control, rules, threads)
 
-    def _loss_and_gradient(self, data, gradient):
-        """The loss on checked data; fills `gradient` unless that is empty."""
-        block = self.layout.block_rows(len(data.X))
-        arguments = (
-            self.layout.plan,
-            self._loss.code,
-            self._loss_parameter,
-            self._function,
-            self._parameters,
-            *data,
-            block,
-            self.layout.zeros(self.layout.workspace_size(block)),
-            self.layout.zeros(self.layout.n_transposed),
-            gradient,
-        )
-        call = functools.partial(self._backend.loss_and_gradient, *arguments)
-        loss = run(self, call, len(data.X))
-        if not math.isfinite(loss):
-            self._raise_error(data)
-        return loss
+    def fit_step(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        optimizer: Optimizer | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """One step of training on one batch, for data that arrives bit by bit.
 
-    def _raise_error(self, data):
-        """Raise what a loss function of the user's raised."""
-        if self._custom:
-            self._custom.raise_error(self._outputs(data.X), data.targets)
+        The optimiser's state is kept from call to call, until another optimiser is passed; `fit`
+        does not touch it. A copy of the network (copy, pickle, `to_backend`) begins anew.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+            The batch, often a single row.
+        y : array-like of shape (n_samples,) or (n_samples, n_m)
+            Targets as the loss takes them, see `Network`.
+        optimizer : Optimizer, optional
+            How to step; by default as in the last call, Adam() in the first.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights w ≥ 0, not all zero.
+
+        Returns
+        -------
+        float
+            The batch's loss before the step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments; the network is unchanged.
+        TrainingDiverged
+            If the loss or the weights are not finite.
+        """
+        engine, online = self._engine, self._online
+        data = engine.data(X, y, sample_weight)
+        if online is None or (optimizer is not None and optimizer != online.optimizer):
+            rules = regularizers.checked(len(engine.layout.sizes) - 1)
+            online = Training(engine, data, optimizers.checked(optimizer), len(data.X), rules, 1)
+            self._online = online
+        return online.step(data)
+
+    # Inspection.
+
+    def layer_outputs(self, X: ArrayLike) -> list[Floats]:
+        """The output of each layer for X, including the hidden activations.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+
+        Returns
+        -------
+        list of ndarray
+            h_1, ..., h_m, of shapes (n_samples, n_i); the last one is what `predict` returns.
+        """
+        engine = self._engine
+        samples = engine.samples(X)
+        engine.check_finite()
+        return engine.layer_outputs(samples)
+
+    def per_sample_gradients(self, X: ArrayLike, y: ArrayLike) -> Gradient:
+        """The gradient of each sample's own loss, in one compiled call.
+
+        Its mean over the samples is the gradient of `loss_and_gradient`, up to rounding.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+        y : array-like of shape (n_samples,) or (n_samples, n_m)
+            Targets as the loss takes them, see `Network`.
+
+        Returns
+        -------
+        Gradient
+            ``weights[i - 1]`` of shape (n_samples, n_{i-1}, n_i) and ``biases[i - 1]`` of shape
+            (n_samples, n_i) for layer i. Mind the memory: as many numbers as the network has
+            parameters, for each sample.
+        """
+        engine = self._engine
+        engine.check_finite()
+        found = engine.per_sample(engine.data(X, y), gradients=True)
+        return engine.by_layer(found.gradients)
+
+    def input_gradient(self, X: ArrayLike, y: ArrayLike) -> Floats:
+        """∂e/∂X: how each sample's own loss changes with its features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+        y : array-like of shape (n_samples,) or (n_samples, n_m)
+            Targets as the loss takes them, see `Network`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_0)
+        """
+        engine = self._engine
+        engine.check_finite()
+        return engine.per_sample(engine.data(X, y), errors=True).errors
+
+    def jacobian(self, X: ArrayLike) -> Gradient:
+        """How each output changes with each weight and bias: ∂h_m/∂W_i and ∂h_m/∂b_i.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+
+        Returns
+        -------
+        Gradient
+            ``weights[i - 1]`` of shape (n_samples, n_m, n_{i-1}, n_i) and ``biases[i - 1]`` of
+            shape (n_samples, n_m, n_i) for layer i.
+        """
+        engine = self._engine
+        samples = engine.samples(X)
+        engine.check_finite()
+        return engine.by_layer(engine.jacobian(samples))
+
+    def trace(self, X: ArrayLike, y: ArrayLike) -> Trace:
+        """Every quantity of the derivation for these samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+        y : array-like of shape (n_samples,) or (n_samples, n_m)
+            Targets as the loss takes them, see `Network`.
+
+        Returns
+        -------
+        Trace
+            s_i, h_i, ∂e/∂h_i, ∂e/∂s_i, ∇W_i and ∇b_i of every layer, and what they are made of.
+        """
+        from .trace import trace
+
+        return trace(self, X, y)
+
+    # Copies and files.
+
+    def to_backend(self, backend: str | None) -> Self:
+        """A copy of this network, weights and random state included, on another backend.
+
+        Parameters
+        ----------
+        backend : {"auto", "cython", "numba", "numpy"} or None
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+        """
+        other = copy.deepcopy(self)
+        other._engine.use(backend)
+        return other
+
+    def save(self, path: StrPath) -> None:
+        """Write this network to one safetensors file.
+
+        A file that is there is replaced at once: whenever the program is killed, there is the old
+        file or the new one. Links are followed, and permissions stay.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write.
+
+        Raises
+        ------
+        ValueError
+            If the loss is a function, which cannot be saved, or weights are not finite.
+
+        See Also
+        --------
+        fastbp.save : The same for estimators and pipelines.
+        """
+        from ..files import file, network
+
+        tensors: dict = {}
+        document = network.to_document(self, tensors)
+        file.write(path, {"kind": "network", "model": document}, tensors)
+
+    @classmethod
+    def load(cls, path: StrPath, *, backend: str | None = None) -> Self:
+        """A network from a file that `save` wrote, or a checkpoint.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file. It may come from anywhere: nothing in it is executed, and no more memory is
+            taken than docs/saving.md states.
+        backend : {"auto", "cython", "numba", "numpy"} or None, default=None
+            As for `Network`. The file does not say.
+
+        Returns
+        -------
+        Network
+            With the weights and the random state of the one that was saved. Of a checkpoint, the
+            weights with which training would go on.
+
+        Raises
+        ------
+        ValueError
+            If the file is broken, from a newer fastbp, or has something else than a network.
+        OSError
+            If there is no such file, or it cannot be read.
+        """
+        from ..files import file, network
+
+        document, tensors = file.read(path)
+        return network.from_file(cls, document, tensors, backend)
+
+    # Exchange with other tools.
+
+    def to_onnx(self, path: StrPath, *, opset: int = 17) -> None:
+        """Write this network as an ONNX file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write; a file that is there is replaced.
+        opset : int, default=17
+            The version of ONNX's operators, from 9 to 28 (or to what the installed onnx knows).
+            Whatever reads the file must know it: onnxruntime knows 17 since 1.12 (2022).
+
+        Notes
+        -----
+        The graph has one input ``X`` of shape (n_samples, n_0) and one output ``h``,
+        h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is free. Needs the
+        package onnx: ``pip install 'fastbp[onnx]'``.
+        """
+        from ..exchange.onnx_export import to_onnx
+
+        self._engine.check_finite()
+        to_onnx(self, path, self._engine.loss_spec.output_activation, opset)
+
+    @classmethod
+    def from_onnx(
+        cls,
+        path: StrPath,
+        *,
+        output: str | None = None,
+        loss: Loss | None = None,
+        backend: str | None = None,
+    ) -> Self:
+        """A network from an ONNX file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file: linear layers (Gemm, or MatMul and Add) with activations between them, in
+            whatever operators they are written.
+        output : str, optional
+            Which of the graph's outputs is that of the network, if it has several that are not
+            labels.
+        loss : str or callable, optional
+            What to minimise in further training, as for `from_torch`.
+        backend : {"auto", "cython", "numba", "numpy"} or None, default=None
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ValueError
+            If the file is broken, has its weights elsewhere, or is not a multi-layer perceptron
+            with Network's activations; the message names the node.
+
+        Notes
+        -----
+        The file may come from anywhere: nothing in it is executed, no other file is read, and
+        sizes are checked before memory is taken.
+        """
+        from ..exchange.onnx_import import from_onnx
+
+        return from_onnx(cls, path, output, loss, backend)
+
+    def to_torch(self) -> Any:
+        """This network as a `torch.nn.Sequential`, the output activation included.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Linear layers and activations, of the network's dtype; its output is that of `predict`
+            up to rounding. Without the last entry it gives s_m (logits), where the loss has an
+            output activation. After the loss "poisson" comes a ``fastbp.exchange.pytorch.Exp``.
+            Its ``state_dict()`` has the weights alone, transposed, as PyTorch has them.
+        """
+        from ..exchange.pytorch import to_torch
+
+        self._engine.check_finite()
+        return to_torch(self, self._engine.loss_spec.output_activation)
+
+    @classmethod
+    def from_torch(
+        cls,
+        module: Any,
+        *,
+        activation: Activation | None = None,
+        loss: Loss | None = None,
+        backend: str | None = None,
+    ) -> Self:
+        """A network from PyTorch's layers.
+
+        Parameters
+        ----------
+        module : torch.nn.Sequential or dict
+            Linear layers with activations between them: Identity, Sigmoid, Tanh, ReLU,
+            LeakyReLU(0.01), ELU(), Softplus(), SiLU, GELU(); dropout and Flatten() are left out. It
+            may end in Sigmoid or Softmax(dim=1). Or a state_dict with a weight and a bias for each
+            linear layer, whose numbers or widths tell their order.
+        activation : str or sequence of str, optional
+            For a state_dict, which does not tell: as for `Network`.
+        loss : str or callable, optional
+            What to minimise in further training, as for `Network`. By default log_loss after
+            a sigmoid, cross_entropy after a softmax, squared_error after neither. Where the module
+            ends in a linear layer, another loss adds its output activation: of a module that gives
+            logits, ``loss="cross_entropy"`` makes a network that predicts probabilities.
+        backend : {"auto", "cython", "numba", "numpy"} or None, default=None
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ValueError
+            For layers that a Network does not have, or that may compute something else than their
+            class does (hooks, pruning, parametrizations); it names them. Also for a state_dict that
+            could be read in two ways.
+
+        Notes
+        -----
+        A copy of the module predicts random rows, and the network must give the same outputs. The
+        module itself stays as it is.
+        """
+        from ..exchange.pytorch import from_torch
+
+        return from_torch(cls, module, activation, loss, backend)
+
+    def to_sklearn(self, classes: ArrayLike | None = None) -> Any:
+        """This network as a fitted estimator of `sklearn.neural_network`, to predict with.
+
+        Parameters
+        ----------
+        classes : array-like of shape (n_classes,), optional
+            Labels of the classes, sorted, for the losses cross_entropy and log_loss; 0, 1, ...
+            by default.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or sklearn.neural_network.MLPRegressor
+            A classifier for cross_entropy and log_loss. It has what predictions need, and no record
+            of a training; its ``fit`` starts anew.
+
+        Raises
+        ------
+        ValueError
+            If the hidden layers do not all have the same activation out of identity, sigmoid, tanh
+            and relu.
+        """
+        self._engine.check_finite()
+        scikit_learn = late.load("scikit_learn")
+        return scikit_learn.to_sklearn(self, self._engine.loss_spec.output_activation, classes)
+
+    @classmethod
+    def from_sklearn(
+        cls, estimator: Any, *, loss: Loss | None = None, backend: str | None = None
+    ) -> Self:
+        """The network of a fitted perceptron of scikit-learn, or of fastbp's estimators.
+
+        Parameters
+        ----------
+        estimator : MLPClassifier or MLPRegressor
+            Of `sklearn.neural_network` or of fastbp, fitted.
+        loss : str or callable, optional
+            What to minimise in further training, as for `Network`; by default what the
+            estimator does.
+        backend : {"auto", "cython", "numba", "numpy"} or None, default=None
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+            With the dtype of the estimator's coefficients. It predicts probabilities or
+            values: of two classes, that of ``estimator.classes_[1]``.
+        """
+        scikit_learn = late.load("scikit_learn")
+        return scikit_learn.from_sklearn(cls, estimator, loss, backend)
+
+    def to_keras(self) -> list[Floats]:
+        """The weights of this network as a Keras model of Dense layers has them.
+
+        Returns
+        -------
+        list of ndarray
+            W_1, b_1, W_2, b_2, ...: what ``model.set_weights`` takes. The activations are not in
+            it, and the model has to have them.
+        """
+        from ..exchange.keras import to_keras
+
+        self._engine.check_finite()
+        return to_keras(self)
+
+    @classmethod
+    def from_keras(
+        cls,
+        model: Any,
+        *,
+        activation: Activation | None = None,
+        loss: Loss | None = None,
+        backend: str | None = None,
+    ) -> Self:
+        """A network from a Keras model, or from a list of its weights.
+
+        Parameters
+        ----------
+        model : keras.Sequential, functional keras.Model, or list of array-like
+            A chain of Dense, Activation, ReLU(), LeakyReLU(0.01), ELU(), Softmax() and Flatten();
+            dropout and noise are left out, and Normalization before the first Dense becomes part of
+            it. Or the list that ``get_weights()`` gives for Dense layers with biases.
+        activation : str or sequence of str, optional
+            For a list, which does not tell: of the hidden layers, as for `Network`. (Keras's
+            ``"linear"`` is identity here, and its ``"leaky_relu"`` has another slope.)
+        loss : str or callable, optional
+            As for `from_torch`. For a list it must be given, with the output activation of the
+            model: cross_entropy for softmax, log_loss for sigmoid, squared_error for linear,
+            poisson for exponential.
+        backend : {"auto", "cython", "numba", "numpy"} or None, default=None
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+            A model that begins with Flatten takes its inputs as rows, flattened.
+
+        Raises
+        ------
+        ValueError
+            For layers that a Network does not have; it names them. For a list that is not a kernel
+            and a bias by turns.
+
+        Notes
+        -----
+        The model predicts random rows, and the network must give the same outputs. Of a list, only
+        the shapes can be checked: a Dense layer without a bias looks the same with a PReLU.
+        """
+        from ..exchange.keras import from_keras
+
+        return from_keras(cls, model, activation, loss, backend)
+
+    def to_c(
+        self,
+        folder: StrPath,
+        name: str = "network",
+        *,
+        weights: Literal["float32", "int8"] = "float32",
+        X: ArrayLike | None = None,
+    ) -> Self:
+        """Write this network as C99 source code that needs no library.
+
+        Three files: ``NAME.h`` and ``NAME.c`` with the function
+        ``void NAME_predict(const float x[NAME_INPUTS], float h[NAME_OUTPUTS])`` for one sample (in
+        the macros, the name is in capitals), and the program ``NAME_test.c``, which compares it
+        with `predict` bit by bit and returns 0 if all agrees. ``NAME_predict_r`` has a third
+        argument, ``float scratch[NAME_SCRATCH]``, and may be called by several threads at once.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Where to write; it is made if it is not there, and files that are there are replaced.
+        name : str, default="network"
+            Name of the files, and what all names in them begin with: a small letter, then small
+            letters, digits and single underscores between them, at most 40 characters. It may
+            not end in "_test", nor be that of a header of C, a compiler or an operating system.
+        weights : {"float32", "int8"}, default="float32"
+            How the weights are kept. "int8" takes a quarter of the memory: each weight is a whole
+            number of steps, at most 127, and the step of a unit is a 127th of its largest
+            weight. So a weight changes by up to half a step. Biases stay as they are.
+        X : array-like of shape (n_samples, n_0), optional
+            Samples for the test program; by default eight, normally distributed.
+
+        Returns
+        -------
+        Network
+            The network as it was written: in float32, with the weights as they were rounded. What
+            its `predict` gives on the compiled backends, the C function gives to the last bit.
+
+        Raises
+        ------
+        ValueError
+            For a name that cannot be used, weights too large for float32, or samples for which the
+            outputs are not finite.
+
+        Notes
+        -----
+        The source has no dynamic memory: weights are constants, and the outputs of hidden layers
+        are static, so only one thread at a time may call ``NAME_predict``. Results do not depend
+        on the compiler or its options; options under which they would are refused. Fused
+        multiply-adds are instructions where the
+        processor has them, else they are computed from float64. They are the same bits as
+        `predict` has on a processor with such instructions (on others, the test program may find
+        differences), unless a hidden layer overflows.
+        """
+        from ..exchange.c_source import to_c
+
+        self._engine.check_finite()
+        return to_c(self, folder, name, weights, X)

@@ -351,9 +351,11 @@ def output_errors(loss, h, y, ds):
 
 def trace(net, X, y):
     """The Trace of a network, see `Network.trace`."""
-    data = net._checked(X, y)
-    loss, gradient = net.loss_and_gradient(X, y)
-    found = net._per_sample(data, losses=True, units=True)
+    engine = net._engine
+    engine.check_finite()
+    data = engine.data(X, y)
+    loss, gradient = engine.gradient(data)
+    found = engine.per_sample(data, losses=True, units=True)
     targets = data.targets
     if data.labels.size:
         targets = np.eye(net.layout.sizes[-1], dtype=net.layout.dtype)[data.labels]
@@ -364,10 +366,10 @@ def trace(net, X, y):
         for name in ("s", "h", "dh", "ds"):
             lists[name].append(found.units[:, at : at + n].copy())
             at += n
-    lists["dh"][-1] = output_errors(net._loss_key, lists["h"][-1], targets, lists["ds"][-1])
+    lists["dh"][-1] = output_errors(engine.loss_name, lists["h"][-1], targets, lists["ds"][-1])
     return Trace(
-        activations=[None, *net.layout.activations, net._loss.output_activation],
-        loss_name=net._loss_name(),
+        activations=[None, *net.layout.activations, engine.loss_spec.output_activation],
+        loss_name=engine.loss_title,
         W=[None, *(w.copy() for w in net.weights)],
         b=[None, *(v.copy() for v in net.biases)],
         **lists,

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Self
 
 from ..basis import writing
-from ..network.inspection import Inspection
+from ..network.network import Network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def save(figure, path, dpi):
 def network_of(estimator):
     """The Network of a fitted estimator, or the Network itself."""
     network = estimator._network() if hasattr(estimator, "coefs_") else estimator
-    if not isinstance(network, Inspection):
+    if not isinstance(network, Network):
         raise TypeError(
             f"expected a Network or a fitted estimator of fastbp, got {type(estimator).__name__}"
         )

@@ -270,7 +270,7 @@ def compare_backends(
         results.append(
             BackendResult(
                 name,
-                networks[name]._backend.describe(),
+                networks[name]._engine.backend.describe(),
                 cold,
                 cached,
                 step,

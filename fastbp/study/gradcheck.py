@@ -9,7 +9,6 @@ import numpy as np
 
 from .. import backends
 from ..basis import checks
-from ..network.inspection import in_double
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,34 +222,36 @@ def check_gradients(
     results, missing = [], {}
     for name in backends.BACKENDS if only is None else only:
         try:
-            twin = in_double(net, name)
+            twin = net._engine.converted("float64", name)
         except backends.BackendUnavailable as error:
             missing[name] = str(error)
             continue
-        data = twin._checked(X, y, sample_weight)
+        twin.check_finite()
+        data = twin.data(X, y, sample_weight)
         results += _by_layer(twin, data, name, tolerance, entries)
-    check = GradientCheck(results, tolerance, net.layout.activations, net._loss_name(), missing)
+    check = GradientCheck(
+        results, tolerance, net.layout.activations, net._engine.loss_title, missing
+    )
     if raises and not check.passed:
         raise WrongGradient(check)
     return check
 
 
-def _by_layer(net, data, backend, tolerance, entries):
-    """The LayerChecks of a float64 network."""
+def _by_layer(engine, data, backend, tolerance, entries):
+    """The LayerChecks of a float64 engine."""
     nothing = np.empty(0)
 
     def loss():
-        return net._loss_and_gradient(data, nothing)
+        return engine.loss_and_gradient(data, nothing)
 
-    here = loss()
-    gradient = net._gradient(data)
+    here, gradient = engine.gradient(data)
     # The rounding of a difference; smaller gradients cannot be told from 0.
     noise = 16 * np.finfo(float).eps * max(1.0, abs(here)) / STEPS[0]
     random = np.random.default_rng(0)
-    for i in range(len(net.weights)):
+    for i in range(len(engine.weights)):
         for name, array, slopes in (
-            ("W", net.weights[i], gradient.weights[i]),
-            ("b", net.biases[i], gradient.biases[i]),
+            ("W", engine.weights[i], gradient.weights[i]),
+            ("b", engine.biases[i], gradient.biases[i]),
         ):
             places = np.arange(array.size)
             if array.size > entries:

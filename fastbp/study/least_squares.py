@@ -13,7 +13,6 @@ import numpy as np
 
 from ..basis import checks, interrupts, spec
 from ..engine.parameters import Gradient
-from ..network.inspection import in_double
 from ..network.network import Network
 from ..rules import regularizers
 from ..training.run import History, TrainingDiverged
@@ -129,7 +128,7 @@ def levenberg_marquardt(
     """
     if not isinstance(net, Network):
         raise TypeError(f"net must be a Network, got {type(net).__name__}")
-    if net._loss_key != "squared_error":
+    if net._engine.loss_name != "squared_error":
         raise ValueError(f"levenberg_marquardt needs the loss 'squared_error', not {net.loss!r}")
     tolerance = checks.real_number("tolerance", tolerance, np.finfo(float).eps, 1.0)
     if max_evaluations is not None:
@@ -142,17 +141,17 @@ class Problem:
     """Residuals √(w / Σw) (h - y) and √l2 W as a function of the parameters that are free."""
 
     def __init__(self, net, X, y, sample_weight, l2, frozen, frozen_biases):
-        net._check_parameters()
+        net._engine.check_finite()
         m = len(net.weights)
         rules = regularizers.checked(m, l2=l2, frozen=frozen).rules[1:]
         frozen_biases = regularizers.indices("frozen_biases", frozen_biases, m)
-        self.twin = in_double(net, net.backend)
-        self.data = self.twin._data(X, y, sample_weight).with_weight()
+        self.twin = net._engine.converted("float64", net.backend)
+        self.data = self.twin.data(X, y, sample_weight).with_weight()
         n_parameters = sum(a.size for a in [*net.weights, *net.biases])
         self.all = np.empty(n_parameters)  # in the order W_1, b_1, W_2, ...
         penalties, free = np.zeros(n_parameters), np.ones(n_parameters, bool)
-        places, factors = self.twin._by_layer(free), self.twin._by_layer(penalties)
-        start = self.twin._by_layer(self.all)
+        places, factors = self.twin.by_layer(free), self.twin.by_layer(penalties)
+        start = self.twin.by_layer(self.all)
         for i in range(m):
             start.weights[i][...], start.biases[i][...] = net.weights[i], net.biases[i]
             factors.weights[i][...] = np.sqrt(rules[i, spec.L2])
@@ -172,14 +171,16 @@ class Problem:
     def move(self, x):
         """Put the free parameters at x."""
         self.all[self.free] = x
-        here = self.twin._by_layer(self.all)
-        for i in range(len(here.weights)):
-            self.twin.weights[i][...] = here.weights[i]
-            self.twin.biases[i][...] = here.biases[i]
+        here = self.twin.by_layer(self.all)
+        views = zip(
+            [*self.twin.weights, *self.twin.biases], [*here.weights, *here.biases], strict=True
+        )
+        for view, numbers in views:
+            view[...] = numbers
 
     def residuals(self, x):
         self.move(x)
-        of_data = (self.twin._outputs(self.data.X) - self.data.targets) * self.shares[:, None]
+        of_data = (self.twin.outputs(self.data.X) - self.data.targets) * self.shares[:, None]
         of_penalties = self.penalties[self.penalised] * self.all[self.penalised]
         r = np.concatenate([of_data.ravel(), of_penalties])
         self.loss = float(r @ r) / 2
@@ -191,7 +192,7 @@ class Problem:
         with interrupts.held():
             self.history.loss.append(self.loss)
             self.accepted = x.copy()
-        of_data = self.twin._jacobian(self.data.X) * self.shares[:, None, None]
+        of_data = self.twin.jacobian(self.data.X) * self.shares[:, None, None]
         of_data = of_data.reshape(-1, self.all.size)
         of_penalties = np.zeros((self.penalised.size, self.all.size))
         rows = np.arange(self.penalised.size)
@@ -244,4 +245,4 @@ class Problem:
             variance = result.fun[:n] @ result.fun[:n] / degrees
             with np.errstate(invalid="ignore"):
                 errors[self.free] = np.sqrt(np.diag(np.linalg.pinv(J.T @ J)) * variance)
-        return self.twin._by_layer(errors)
+        return self.twin.by_layer(errors)

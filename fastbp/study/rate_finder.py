@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..basis import checks
+from ..basis.data import Data
 from ..rules import optimizers, regularizers
 from ..training import fitting
-from ..training.run import Data, Training, TrainingDiverged
+from ..training.run import Training, TrainingDiverged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,8 +134,8 @@ def find_learning_rate(
     ----------
     Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3.
     """
-    network._check_parameters()
-    data = network._data(X, y, sample_weight)
+    network._engine.check_finite()
+    data = network._engine.data(X, y, sample_weight)
     optimizer = optimizers.checked(optimizer)
     if optimizer.full_batch_only:
         raise ValueError(f"{type(optimizer).__name__} has no learning rate to look for")
@@ -148,12 +149,12 @@ def find_learning_rate(
     if smoothing >= 1:
         raise ValueError(f"smoothing must be in [0, 1), got {smoothing:g}")
 
-    network = copy.deepcopy(network)
-    rules = regularizers.checked(len(network.weights))
-    training = Training(network, data, optimizer, rows.batch_size, rules, 1)
+    engine = copy.copy(network._engine)
+    rules = regularizers.checked(len(engine.weights))
+    training = Training(engine, data, optimizer, rows.batch_size, rules, 1)
     rates, losses, smoothed = np.geomspace(lowest, highest, n_steps), [], []
     average = 0.0
-    for batch, rate in zip(_batches(network, rows), rates.tolist(), strict=False):
+    for batch, rate in zip(_batches(engine.random, rows), rates.tolist(), strict=False):
         training.hyper[0] = rate
         try:
             losses.append(training.step(batch))
@@ -169,11 +170,11 @@ def find_learning_rate(
     return RateSearch(rates, np.array(losses), np.array(smoothed), _steepest(rates, smoothed))
 
 
-def _batches(network, rows):
+def _batches(random, rows):
     """An endless iterator of shuffled batches."""
     n = rows.n
     while True:
-        order = network._random.permutation(n) if rows.shuffle else np.arange(n)
+        order = random.permutation(n) if rows.shuffle else np.arange(n)
         for start in range(0, n, rows.batch_size):
             picked = order[start : start + rows.batch_size]
             yield Data(*(array[picked] if len(array) else array for array in rows.data))

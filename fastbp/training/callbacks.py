@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..basis import checks, interrupts
 from ..rules import monitoring
-from .run import mean_loss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,7 +133,7 @@ class EarlyStopping(Callback):
     def epoch(self, network: Any, history: History) -> bool:
         with interrupts.held():  # also in a derived class, whose methods are the user's code
             if self._watch.improved(history):
-                best = network._parameters.copy() if self.restore_best else None
+                best = network._engine.parameters.copy() if self.restore_best else None
                 history.best_epoch, self._best = len(history.loss), best
             return self.ended()
 
@@ -145,7 +144,7 @@ class EarlyStopping(Callback):
     def end(self, network: Any, history: History) -> None:
         with interrupts.held():
             if self._best is not None:
-                network._parameters[...] = self._best
+                network._engine.parameters[...] = self._best
             self._best = None
 
 
@@ -164,7 +163,7 @@ class Validation(Callback):
 
     def epoch(self, network, history):
         with interrupts.released():
-            loss = mean_loss(network, self.data)
+            loss = network._engine.mean_loss(self.data)
             scores = {} if self.score is None else self.score(network)
         history.validation_loss.append(loss)
         for name, value in scores.items():

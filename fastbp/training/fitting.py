@@ -35,6 +35,14 @@ def parts(what, value):
     return X, y, rest[0] if rest else None
 
 
+def validation(engine, given):
+    """Validation data as users pass it, checked; None if there are none."""
+    if given is None:
+        return None
+    names = ("validation X", "validation y", "validation sample_weight")
+    return engine.data(*parts("validation_data", given), names=names)
+
+
 class Rows:
     """Samples in memory.
 
@@ -69,7 +77,7 @@ class Rows:
         for line in order:
             line[...] = np.arange(self.n) if self.rows is None else self.rows
             if self.shuffle:
-                training.network._random.shuffle(line)
+                training.engine.random.shuffle(line)
         rates = pace.rates(epochs * self.steps, len(history.loss), self.steps)
         training.run(order, epochs, history, rates)
 
@@ -81,7 +89,7 @@ class Blocks:
 
     Parameters
     ----------
-    network : Network
+    engine : Engine
     blocks : iterable
         Of (X, y) or (X, y, sample_weight).
     """
@@ -89,7 +97,7 @@ class Blocks:
     data = None  # there is none before the first block
     full_batch = False
 
-    def __init__(self, network, blocks, epochs, batch_size, steps, class_weight, label_smoothing):
+    def __init__(self, engine, blocks, epochs, batch_size, steps, class_weight, label_smoothing):
         if isinstance(class_weight, str):
             raise ValueError(
                 f"class_weight={class_weight!r} needs all labels at once; pass a dict of weights"
@@ -100,7 +108,7 @@ class Blocks:
             steps = checks.whole_number("steps_per_epoch", steps)
         elif batch_size is None and hasattr(blocks, "__len__"):
             steps = len(blocks)
-        self.network, self.blocks = network, blocks
+        self.engine, self.blocks = engine, blocks
         self.steps, self._size = steps, batch_size
         self._how = {"class_weight": class_weight, "label_smoothing": label_smoothing}
         try:
@@ -127,10 +135,10 @@ class Blocks:
 
     def _read(self, block):
         X, y, weight = parts("a batch", block)
-        with contextlib.suppress(TypeError):  # what has no length is refused by _data
+        with contextlib.suppress(TypeError):  # what has no length is refused by engine.data
             if len(X) == len(y) == 0:
                 return None
-        return self.network._data(X, y, weight, **self._how, part=True)
+        return self.engine.data(X, y, weight, **self._how, part=True)
 
     def epochs_a_call(self, scheduled):
         return 1
@@ -238,7 +246,10 @@ def control(
         scorers = scoring_.checked(scoring)
         if validation is None:
             raise ValueError("scoring needs validation_data to score on")
-        score, scored = scoring_.Scores(scorers, network._loss_key, validation), [*scored, *scorers]
+        score, scored = (
+            scoring_.Scores(scorers, network._engine.loss_name, validation),
+            [*scored, *scorers],
+        )
     known = ["loss", *(["validation_loss"] if validation is not None else []), *scored]
     if validation is not None:
         own.append(callbacks_.Validation(validation, score))
@@ -333,7 +344,8 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
         )
     if threads is not None:
         threads = checks.threads(threads)
-    threads = network._threads(threads, samples.batch_size)
+    engine = network._engine
+    threads = engine.team_size(threads, samples.batch_size)
     checkpoints = [each for each in control.callbacks if isinstance(each, Checkpoint)]
     if checkpoints and not isinstance(samples, Rows):
         raise ValueError("Checkpoint is for Network.fit and fit_many, whose samples are in memory")
@@ -345,16 +357,16 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
         saved = checkpoint.read(resume_from, arguments)
         seed = saved.seed
     else:
-        seed = int(network._random.integers(2**63)) if rules.dropout else 0
+        seed = int(engine.random.integers(2**63)) if rules.dropout else 0
     training = Training(
-        network, samples.data, optimizer, samples.batch_size, rules, threads, seed=seed, stop=stop
+        engine, samples.data, optimizer, samples.batch_size, rules, threads, seed=seed, stop=stop
     )
     history = History(scores={name: [] for name in control.scores})
     pace = Pace(control, total)
     state = checkpoint.State(network, control, arguments, training, pace, history, resume_from)
 
     def finish(kind, *error):
-        network.layout.clear_padding(network._parameters)  # 0 * inf may have left NaN there
+        engine.clear_padding()  # 0 * inf may have left NaN there
         if kind is not TrainingDiverged:
             training.finish()
             leave_out_unfinished()
@@ -374,7 +386,7 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
             ends.push(finish)
             if saved is not None:
                 saved.restore_callbacks(state)
-            _epochs(training, samples, control, pace, history, checkpoints)
+            _epochs(network, training, samples, control, pace, history, checkpoints)
     except KeyboardInterrupt:
         history.interrupted = True
     if history.interrupted and stop is None:
@@ -383,7 +395,7 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
             RuntimeWarning,
             stacklevel=3,
         )
-    _check_finite(network, history)
+    _check_finite(engine, history)
     return history
 
 
@@ -404,9 +416,8 @@ def _leaving_out(history, control):
     return leave_out
 
 
-def _epochs(training, samples, control, pace, history, checkpoints):
+def _epochs(network, training, samples, control, pace, history, checkpoints):
     """Train until all epochs are done, a callback says so, or Ctrl-C is pressed."""
-    network = training.network
     most = samples.epochs_a_call(control.schedule is not None) or control.epochs
     if control.callbacks:
         most = 1
@@ -425,7 +436,7 @@ def _epochs(training, samples, control, pace, history, checkpoints):
         if history.interrupted:
             return
         if control.callbacks:
-            _check_finite(network, history)
+            _check_finite(training.engine, history)
             with training.averaged_weights():
                 answers = [
                     callbacks_.wants_end(each, network, history) for each in control.callbacks
@@ -435,6 +446,6 @@ def _epochs(training, samples, control, pace, history, checkpoints):
             each.after_epoch(stopped or len(history.loss) == control.epochs)
 
 
-def _check_finite(network, history):
-    if not network._backend.finite(network._parameters):
+def _check_finite(engine, history):
+    if not engine.finite():
         raise TrainingDiverged(len(history.loss), "the weights are not finite", history)

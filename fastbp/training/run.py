@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,29 +14,8 @@ from ..backends.interface import TEAM_SIZE
 from ..basis import interrupts, teams
 from ..rules.regularizers import EMA, SWA
 
-# A call estimated to run longer than this many seconds runs in a thread of its own, so that
-# Ctrl-C can stop it. Estimated at a rate that any machine reaches.
-INLINE_SECONDS = 0.2
-FLOPS_PER_SECOND = 1e9
-
 NATURAL_ORDER = np.empty((0, 0), np.int64)
 CONSTANT_RATE = np.empty(0)
-
-
-class Data(NamedTuple):
-    """Checked samples as the backends take them, see backends/interface.py."""
-
-    X: np.ndarray
-    labels: np.ndarray
-    targets: np.ndarray
-    sample_weight: np.ndarray
-
-    def with_weight(self):
-        """The samples whose weight is not 0, for what has no batches in which to keep a place."""
-        if self.sample_weight.all():
-            return self
-        kept = self.sample_weight > 0
-        return Data(*(array[kept] if len(array) else array for array in self))
 
 
 @dataclass
@@ -134,7 +112,7 @@ class Training:
 
     def __init__(
         self,
-        network,
+        engine,
         data,
         optimizer,
         batch_size,
@@ -144,16 +122,16 @@ class Training:
         seed=0,
         stop=None,
     ):
-        self.network, self.data = network, data
+        self.engine, self.data = engine, data
         self.optimizer, self.regularizers = optimizer, regularizers
         self.seed = seed  # of dropout
-        self._layout = plan = network.layout
+        self._layout = plan = engine.layout
         if regularizers.dropout:
             self._layout = plan = replace(plan, dropout=regularizers.dropout)
         self.averaged = 0  # how many epochs or steps the average has seen
         self.average = plan.zeros(plan.n_parameters if regularizers.average else 0)
         if isinstance(regularizers.average, EMA):  # frozen layers are left at that
-            self.average[...] = network._parameters
+            self.average[...] = engine.parameters
         self.threads = threads
         self.memory = Memory.empty(optimizer, plan) if memory is None else memory
         self._check_owned()
@@ -174,7 +152,7 @@ class Training:
         """
         n, slots, dtype = self._layout.n_parameters, self.optimizer.slots, self._layout.dtype
         for name, array, shape, kind in (
-            ("the network's parameters", self.network._parameters, (n,), dtype),
+            ("the network's parameters", self.engine.parameters, (n,), dtype),
             ("the optimiser's hyper-parameters", self.memory.hyper, (6,), np.float64),
             ("the optimiser's counters", self.memory.counters, (3,), np.float64),
             ("the optimiser's state", self.memory.state, (slots, n), dtype),
@@ -187,18 +165,12 @@ class Training:
 
     def _make_room(self, batch_size):
         """A workspace for batches of that size, and the arguments that stay the same."""
-        network, layout = self.network, self._layout
+        layout = self._layout
         self.batch_size = batch_size
         block = layout.block_rows(batch_size)
         regularizers, average = self.regularizers, self.regularizers.average
         clipping, by_step = regularizers.clip_norm is not None, isinstance(average, EMA)
-        self._network_arguments = (
-            layout.plan,
-            network._loss.code,
-            network._loss_parameter,
-            network._function,
-            network._parameters,
-        )
+        self._network_arguments = layout.plan, *self.engine.arguments[1:]
         self._training_arguments = (
             batch_size,
             self.optimizer.code,
@@ -228,16 +200,16 @@ class Training:
         """One step on a batch of its own; returns its loss."""
         self.take(data, len(data.X))
         losses = self._one_loss
-        network = self.network
+        engine = self.engine
 
         def call(stop):
             return self._train(NATURAL_ORDER, 1, CONSTANT_RATE, losses, self._team, 0)
 
-        if not run(network, call, len(data.X), changing=True):
-            network._raise_error(data)
+        if not engine.run(call, len(data.X), changing=True):
+            engine.raise_error(data)
             raise TrainingDiverged(1, f"the loss of a batch is {losses[0]:g}", History())
-        if not network._backend.finite(network._parameters):
-            network.layout.clear_padding(network._parameters)
+        if not engine.finite():
+            engine.clear_padding()
             raise TrainingDiverged(1, "the weights are not finite", History())
         return float(losses[0])
 
@@ -247,7 +219,7 @@ class Training:
         `rates` has the learning rate of each step of these epochs, in float64; empty, the
         optimiser's own rate counts.
         """
-        network = self.network
+        engine = self.engine
         losses = np.full(epochs, np.nan)
         team = np.zeros(TEAM_SIZE, np.int64)
 
@@ -258,7 +230,7 @@ class Training:
 
         if teams.abandoned():
             self.stop[0] = 1
-        inline = self.threads == 1 and may_run_inline(network, len(self.data.X) * epochs, True)
+        inline = self.threads == 1 and engine.may_run_inline(len(self.data.X) * epochs, True)
         with interrupts.held(self.stop):
             try:
                 finished = call() if inline else interrupts.in_thread(call)
@@ -269,9 +241,9 @@ class Training:
             history.interrupted = bool(self.stop[0])
             if isinstance(self.regularizers.average, EMA):
                 self.averaged = int(self.counters[0, 0])
-        failed = network._custom is not None and network._custom.failed
+        failed = engine.custom is not None and engine.custom.failed
         if finished < epochs and (failed or not history.interrupted):
-            network._raise_error(self.data)
+            engine.raise_error(self.data)
             raise TrainingDiverged(
                 len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
             )
@@ -281,12 +253,12 @@ class Training:
         average = self.regularizers.average
         if isinstance(average, SWA) and done >= average.start:
             self.averaged += 1
-            self.average += (self.network._parameters - self.average) / self.averaged
+            self.average += (self.engine.parameters - self.average) / self.averaged
 
     @contextlib.contextmanager
     def averaged_weights(self):
         """Meanwhile the network has the averaged weights, if there are any yet."""
-        parameters = self.network._parameters
+        parameters = self.engine.parameters
         if not self.averaged:
             yield
             return
@@ -305,11 +277,11 @@ class Training:
     def finish(self):
         """Give the network the averaged weights, if there are any."""
         if self.averaged:
-            self.network._parameters[...] = self.average
+            self.engine.parameters[...] = self.average
 
     def _train(self, order, epochs, rates, losses, team, rank):
         """Call the backend as one thread of a team."""
-        return self.network._backend.train(
+        return self.engine.backend.train(
             *self._network_arguments,
             *self.data,
             order,
@@ -321,47 +293,3 @@ class Training:
             team,
             rank,
         )
-
-
-def may_run_inline(network, rows, changing):
-    """Whether a call of the backend may run in the main thread, in which signals are handled.
-
-    Not if Ctrl-C would have to wait for its end, nor if a signal could come into a loss function
-    written in Python, or between the arrays that NumPy is `changing` in a step.
-    """
-    if network._custom is not None and not network._custom.compiled:
-        return False
-    if not network._backend.teams:
-        return not changing
-    return network.layout.flops_per_row * rows <= INLINE_SECONDS * FLOPS_PER_SECOND
-
-
-def run(network, call, rows, changing=False):
-    """What ``call(stop)`` returns, which calls the backend with so many rows.
-
-    It ends early once ``stop[0]`` is not 0; then an exception is raised here.
-    """
-    stop = np.zeros(1, np.int64)
-    if may_run_inline(network, rows, changing):
-        return call(stop)
-    with interrupts.held(stop):
-        return interrupts.in_thread(lambda: call(stop))
-
-
-def slices(network, n):
-    """Slices of n rows, each short enough for Ctrl-C to come after it."""
-    rows = max(1, int(INLINE_SECONDS * FLOPS_PER_SECOND / network.layout.flops_per_row))
-    return [slice(start, start + rows) for start in range(0, n, rows)]
-
-
-def mean_loss(network, data):
-    """The loss on checked data, slice by slice."""
-    nothing = np.empty(0, network.layout.dtype)
-    numerator = denominator = 0.0
-    for rows in slices(network, len(data.X)):
-        part = Data(*(array[rows] for array in data))
-        weight = part.sample_weight
-        total = float(weight.sum(dtype=np.float64)) if weight.size else float(len(part.X))
-        numerator += total * network._loss_and_gradient(part, nothing)
-        denominator += total
-    return float(numerator / denominator)

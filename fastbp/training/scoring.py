@@ -28,7 +28,7 @@ class _Classifier(ClassifierMixin, BaseEstimator):
 
     def __init__(self, network=None):
         self.network = network
-        self.several = network is not None and network._loss_key == "log_loss"
+        self.several = network is not None and network._engine.loss_name == "log_loss"
         self.several = self.several and network.layout.sizes[-1] > 1
         if network is not None:
             self.classes_ = np.arange(max(network.layout.sizes[-1], 2))
@@ -43,14 +43,14 @@ class _Classifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         probability = self.network.predict(X)
-        if self.network._loss_key == "cross_entropy":
+        if self.network._engine.loss_name == "cross_entropy":
             return probability.argmax(axis=1)
         labels = (probability > 0.5).astype(np.int64)
         return labels if self.several else labels.ravel()
 
     def predict_proba(self, X):
         probability = self.network.predict(X)
-        if self.network._loss_key == "cross_entropy" or self.several:
+        if self.network._engine.loss_name == "cross_entropy" or self.several:
             return probability
         return np.hstack([1 - probability, probability])
 

@@ -1,0 +1,30 @@
+"""Checked samples, in the form that the backends take."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Data(NamedTuple):
+    """Checked samples as the backends take them, see backends/interface.py."""
+
+    X: np.ndarray
+    labels: np.ndarray
+    targets: np.ndarray
+    sample_weight: np.ndarray
+
+    def with_weight(self):
+        """The samples whose weight is not 0, for computations without batches."""
+        if self.sample_weight.all():
+            return self
+        kept = self.sample_weight > 0
+        return Data(*(array[kept] if len(array) else array for array in self))
+
+    def rows(self, rows):
+        """Some of the samples, by a slice or by their numbers."""
+        return Data(*(array[rows] if len(array) else array for array in self))
+
+    def total_weight(self):
+        """Σ w, in double precision."""
+        weight = self.sample_weight
+        return float(weight.sum(dtype=np.float64)) if weight.size else float(len(self.X))

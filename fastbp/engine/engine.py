@@ -1,0 +1,422 @@
+"""Engine: a network as numbers, and its calls of a backend.
+
+`Network` is the public face: it checks and explains. All other code works with the engine.
+"""
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import backends
+from ..basis import checks, interrupts, spec, teams
+from ..basis.data import Data
+from ..basis.layout import activation, views
+from ..rules import regularizers
+from .buffers import Buffers
+from .custom import CustomLoss
+from .parameters import Gradient, Parameters
+
+# A call estimated to run longer than this many seconds runs in a thread of its own, so that
+# Ctrl-C can stop it. Estimated at a rate that any machine reaches.
+INLINE_SECONDS = 0.2
+FLOPS_PER_SECOND = 1e9
+# Predictions of at most this many rows share workspaces of one size.
+FEW_ROWS = 16
+# What messages call the samples.
+NAMES = ("X", "y", "sample_weight")
+# Made anew for each copy.
+NOT_COPIED = ("backend", "custom", "function", "buffers", "loss_spec")
+
+
+class Derivatives(NamedTuple):
+    """Output of a backend's `per_sample`, see backends/interface.py; empty if not wanted."""
+
+    losses: np.ndarray
+    gradients: np.ndarray
+    errors: np.ndarray
+    units: np.ndarray
+
+
+class Engine:
+    """A network's parameters, loss and backend.
+
+    Parameters
+    ----------
+    layout : Layout
+    loss : str or callable
+    loss_parameter : float or None
+        Checked for that loss.
+    random : numpy.random.Generator
+        Draws the initial weights, the order of training and the seeds of dropout.
+    backend : str or None
+        As for `Network`.
+
+    Attributes
+    ----------
+    parameters : ndarray of shape (layout.n_parameters,)
+        Weights and biases, see basis/layout.py.
+    backend : module
+        An implementation of `backends.interface.Backend`.
+    loss_spec : spec.Loss
+    custom : CustomLoss or None
+        The user's loss function, if the loss is one.
+    function : int
+        The address of its C function, or 0.
+    reporting : float
+        How the loss is reported: the `loss_parameter` of backends/interface.py for the losses
+        that have no parameter. Gradients do not depend on it.
+    buffers : Buffers
+    """
+
+    def __init__(self, layout, loss, loss_parameter, random, backend):
+        self.loss, self.loss_parameter = loss, loss_parameter
+        self.reporting = 0.0
+        self.random = random
+        self._allocate(layout)
+        self.use(backend)
+        self._begin()
+        for weights, bound in zip(self.weights, layout.initial_bounds, strict=True):
+            weights[...] = random.uniform(-bound, bound, weights.shape)
+
+    def _allocate(self, layout):
+        self.layout = layout
+        self.parameters = layout.zeros(layout.n_parameters)
+
+    def use(self, backend):
+        """Compute with the backend of that name."""
+        self.backend: Any = backends.get(backend)
+
+    def _begin(self):
+        """Set up the attributes that depend on the others."""
+        self.loss_spec = spec.loss_of(self.loss)
+        self.custom = None
+        if self.loss_spec is spec.CUSTOM_LOSS:
+            self.custom = CustomLoss(self.loss, self.layout.sizes[-1], self.layout.dtype)
+        self.function = self.custom.address if self.custom else 0
+        self.buffers = Buffers(self.layout)
+
+    # Copies. Each owns what training changes: the parameters and the random generator.
+
+    def __getstate__(self):
+        state = {key: value for key, value in vars(self).items() if key not in NOT_COPIED}
+        return {**state, "backend_name": self.backend.name}
+
+    def __setstate__(self, state):
+        # The parameters are another engine's if copied, and may be read-only if unpickled.
+        state = dict(state)
+        parameters, backend = state["parameters"], state.pop("backend_name")
+        vars(self).update(state)
+        self.random = copy.deepcopy(self.random)
+        self._allocate(replace(self.layout))
+        self.parameters[...] = parameters
+        self.use(backend)
+        self._begin()
+
+    def converted(self, dtype, backend):
+        """A copy in another precision and on another backend."""
+        other = copy.copy(self)
+        other._allocate(replace(self.layout, dtype=np.dtype(dtype)))
+        for name in ("weights", "biases"):
+            checked = Parameters(name, getattr(other, name))
+            for i, array in enumerate(getattr(self, name)):
+                checked[i] = array
+        other.use(backend)
+        other._begin()
+        return other
+
+    # Parameters.
+
+    @property
+    def weights(self):
+        """The weights of all layers, as writable views."""
+        return views(self.layout.plan, self.parameters)[0]
+
+    @property
+    def biases(self):
+        """The biases of all layers, as writable views."""
+        return views(self.layout.plan, self.parameters)[1]
+
+    def finite(self):
+        """Whether the parameters hold neither NaN nor infinities."""
+        return self.backend.finite(self.parameters)
+
+    def check_finite(self):
+        """Refuse parameters that are not finite."""
+        if not self.finite():
+            raise ValueError("the network's weights or biases have NaN or infinite values")
+
+    def clear_padding(self):
+        """Zero the padding of the parameters, where 0 * inf may have left NaN."""
+        self.layout.clear_padding(self.parameters)
+
+    def apart(self, array):
+        """The array, or a copy if it lies in the parameters, which training changes."""
+        inside = array.base is not None and np.may_share_memory(array, self.parameters)
+        return array.copy() if inside else array
+
+    # The loss.
+
+    @property
+    def loss_name(self):
+        """The loss's name; "a function" for functions, which may not compare or hash."""
+        return "a function" if self.custom else self.loss
+
+    @property
+    def loss_title(self):
+        """The loss's name, or the name of its function."""
+        return self.loss if not self.custom else getattr(self.loss, "__name__", "custom")
+
+    def raise_error(self, data):
+        """Raise the exception of the user's loss function, if it raised one."""
+        if self.custom:
+            self.custom.raise_error(self.outputs(data.X), data.targets)
+
+    # Samples.
+
+    def samples(self, X, name="X"):
+        """Checked samples of the network's dtype."""
+        layout = self.layout
+        return checks.samples(X, layout.sizes[0], layout.dtype, name, self.backend.finite)
+
+    def data(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        names=NAMES,
+        class_weight=None,
+        label_smoothing=0.0,
+        rows=None,
+        part=False,
+    ):
+        """Checked samples as `Data`.
+
+        Parameters
+        ----------
+        X, y, sample_weight, class_weight, label_smoothing
+            As for `Network.fit`.
+        names : tuple of str
+            What messages call X, y and sample_weight.
+        rows : ndarray of int64, optional
+            The rows that count for ``class_weight="balanced"``; all by default.
+        part : bool
+            Whether these are only a part of the samples, which may have weight 0 throughout.
+        """
+        layout, name = self.layout, self.loss_name
+        n_outputs, dtype = layout.sizes[-1], layout.dtype
+        X = self.samples(X, names[0])
+        labels, targets = checks.targets(
+            y, len(X), n_outputs, name, self.loss_spec, dtype, names[1]
+        )
+        weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2], part)
+        if class_weight is not None:
+            factors = checks.class_weights(class_weight, name, labels, targets, rows)
+            weight = factors * weight if weight.size else factors
+            weight = checks.weights_of_samples(weight, len(X), dtype, "class_weight", part)
+        if type(label_smoothing) is not float or label_smoothing != 0:
+            labels, targets = regularizers.smooth(
+                (labels, targets), n_outputs, name, label_smoothing
+            )
+        return Data(*map(self.apart, (X, labels, targets, weight)))
+
+    # Calls of the backend.
+
+    @property
+    def arguments(self):
+        """What all calls of the backend begin with: plan, loss, its parameter, its function."""
+        return (
+            self.layout.plan,
+            self.loss_spec.code,
+            self.loss_parameter or self.reporting,
+            self.function,
+            self.parameters,
+        )
+
+    def may_run_inline(self, rows, changing):
+        """Whether a call with so many rows may run in the main thread, which handles signals.
+
+        Not if Ctrl-C would have to wait for its end, nor if a signal could come into a loss
+        function written in Python, or between the arrays that NumPy is `changing` in a step.
+        """
+        if self.custom is not None and not self.custom.compiled:
+            return False
+        if not self.backend.teams:
+            return not changing
+        return self.layout.flops_per_row * rows <= INLINE_SECONDS * FLOPS_PER_SECOND
+
+    def run(self, call, rows, changing=False):
+        """The result of ``call(stop)``, which calls the backend with so many rows.
+
+        It ends early once ``stop[0]`` is not 0; then an exception is raised here.
+        """
+        stop = np.zeros(1, np.int64)
+        if self.may_run_inline(rows, changing):
+            return call(stop)
+        with interrupts.held(stop):
+            return interrupts.in_thread(lambda: call(stop))
+
+    def slices(self, n):
+        """Slices of n rows, each short enough for Ctrl-C to come after it."""
+        rows = max(1, int(INLINE_SECONDS * FLOPS_PER_SECOND / self.layout.flops_per_row))
+        return [slice(start, start + rows) for start in range(0, n, rows)]
+
+    def team_size(self, threads, batch_size):
+        """How many threads train; by default (None) as many as are worth it."""
+        if not self.backend.teams:
+            return 1
+        if threads is not None:
+            return threads
+        flops = self.layout.flops_per_row * batch_size
+        return teams.automatic(flops, max(self.layout.sizes[:-1]))
+
+    def outputs(self, X):
+        """h_m for checked X."""
+        layout = self.layout
+        out = np.empty((len(X), layout.sizes[-1]), layout.dtype)
+        few = len(X) <= FEW_ROWS
+        block = FEW_ROWS if few else layout.block_rows(len(X))
+        workspace = self.buffers.take(layout.workspace_size(block))
+        for rows in [slice(None)] if few else self.slices(len(X)):
+            self.backend.predict(
+                layout.plan,
+                self.loss_spec.code,
+                self.parameters,
+                X[rows],
+                block,
+                workspace,
+                out[rows],
+            )
+        self.buffers.give(workspace)
+        return out
+
+    def layer_outputs(self, X):
+        """h_1, ..., h_m for checked X."""
+        layout, plan = self.layout, self.layout.plan
+        block = layout.block_rows(len(X))
+        workspace = self.buffers.take(layout.workspace_size(block))
+        results = [np.empty((len(X), n), layout.dtype) for n in layout.sizes[1:]]
+        for start in range(0, len(X), block):
+            rows = slice(start, start + block)
+            part, out = X[rows], results[-1][rows]
+            self.backend.predict(
+                plan, self.loss_spec.code, self.parameters, part, block, workspace, out
+            )
+            for i, result in enumerate(results[:-1], start=1):
+                result[rows] = activation(plan, workspace, block, i)[: len(part)]
+        self.buffers.give(workspace)
+        return results
+
+    def loss_and_gradient(self, data, gradient):
+        """The mean loss; fills `gradient` unless that is empty."""
+        layout = self.layout
+        block = layout.block_rows(len(data.X))
+        workspace = self.buffers.take(layout.workspace_size(block))
+        transposed = self.buffers.take(layout.n_transposed)
+
+        def call(stop):
+            return self.backend.loss_and_gradient(
+                *self.arguments, *data, block, workspace, transposed, gradient, stop
+            )
+
+        loss = self.run(call, len(data.X))
+        self.buffers.give(workspace, transposed)
+        if not math.isfinite(loss):
+            self.raise_error(data)
+        return loss
+
+    def gradient(self, data):
+        """The mean loss and its gradient, as (float, Gradient)."""
+        gradient = self.layout.zeros(self.layout.n_parameters)
+        loss = self.loss_and_gradient(data, gradient)
+        return loss, Gradient(*views(self.layout.plan, gradient))
+
+    def mean_loss(self, data):
+        """The mean loss, slice by slice."""
+        nothing = np.empty(0, self.layout.dtype)
+        numerator = denominator = 0.0
+        for rows in self.slices(len(data.X)):
+            part = Data(*(array[rows] for array in data))
+            total = part.total_weight()
+            numerator += total * self.loss_and_gradient(part, nothing)
+            denominator += total
+        return float(numerator / denominator)
+
+    def per_sample(
+        self, data, deltas=None, *, losses=False, gradients=False, errors=False, units=False
+    ):
+        """Each row's own derivatives, as `Derivatives`.
+
+        They are derivatives of the loss or, if `deltas` are given as ∂f/∂s_m, of another
+        function f of the outputs.
+        """
+        n, sizes, dtype = len(data.X), self.layout.sizes, self.layout.dtype
+        layout = self.layout.separated
+        block = layout.block_rows(n)
+        n_parameters = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+        found = Derivatives(
+            np.empty(n if losses else 0, dtype),
+            np.empty((n if gradients else 0, n_parameters), dtype),
+            np.empty((n if errors else 0, sizes[0]), dtype),
+            np.zeros((n if units else 0, 4 * sum(sizes[1:])), dtype),
+        )
+        if deltas is None:
+            deltas = np.empty((0, sizes[-1]), dtype)
+        workspace = self.buffers.take(layout.workspace_size(block))
+        transposed = self.buffers.take(layout.n_all_transposed)
+        arguments = layout.plan, *self.arguments[1:]
+
+        def call(rows):
+            self.backend.per_sample(
+                *arguments,
+                *[array[rows] for array in (data.X, data.labels, data.targets, deltas)],
+                block,
+                workspace,
+                transposed,
+                *(array[rows] for array in found),
+            )
+
+        for rows in self.slices(n):
+            self.run(lambda stop, rows=rows: call(rows), 0)
+        self.buffers.give(workspace, transposed)
+        if not all(np.isfinite(part).all() for part in found):
+            self.raise_error(data)
+        return found
+
+    def jacobian(self, X):
+        """∂h_m/∂parameters for checked X, of shape (n, n_m, number of parameters)."""
+        n_out, dtype = self.layout.sizes[-1], self.layout.dtype
+        data = Data(X, checks.NO_LABELS, np.empty((0, n_out), dtype), np.empty(0, dtype))
+        slopes = output_slopes(self.loss_spec.output_activation, self.outputs(X))
+        parts = [
+            self.per_sample(data, np.ascontiguousarray(slopes[:, k]), gradients=True).gradients
+            for k in range(n_out)
+        ]
+        return np.stack(parts, axis=1)
+
+    def by_layer(self, numbers):
+        """A Gradient of views of numbers in the order W_1, b_1, W_2, ... (last axis)."""
+        weights, biases, at = [], [], 0
+        for n_in, n_out in zip(self.layout.sizes, self.layout.sizes[1:], strict=False):
+            of_weights = numbers[..., at : at + n_in * n_out]
+            weights.append(of_weights.reshape(*numbers.shape[:-1], n_in, n_out))
+            at += n_in * n_out
+            biases.append(numbers[..., at : at + n_out])
+            at += n_out
+        return Gradient(weights, biases)
+
+
+def output_slopes(output_activation, h):
+    """∂h_{m,k}/∂s_{m,j} of shape (n, n_m, n_m), from the output h of shape (n, n_m)."""
+    one = np.eye(h.shape[1], dtype=h.dtype)
+    if output_activation == "softmax":
+        return h[:, :, None] * (one - h[:, None, :])
+    derivative = {
+        "identity": np.ones_like(h),
+        "sigmoid": h * (1 - h),
+        "exp": h,
+    }[output_activation]
+    return derivative[:, :, None] * one
