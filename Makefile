@@ -36,7 +36,8 @@ demo: $(VENV)/demo
 	$(BIN)/python examples/demo.py
 
 # What also has to pass when four threads run each test at once.
-IN_MANY_THREADS = $(addprefix tests/test_,gradients.py fit_step.py no_hidden_layers.py saturation.py)
+IN_MANY_THREADS = $(addprefix tests/,backends/test_gradients.py backends/test_saturation.py \
+	network/test_fit_step.py network/test_no_hidden_layers.py)
 
 docs: $(VENV)/docs site
 
@@ -71,8 +72,9 @@ debug: $(VENV)/test
 	$(BIN)/pytest --backend cython; status=$$?; $(BUILD_IN_PLACE); exit $$status
 
 # Tests of kernels, for builds that look closer. (PyTorch and Numba do not go with sanitizers.)
-OF_KERNELS = $(addprefix tests/test_,gradients.py fit_step.py fit.py parity.py per_sample.py dropout.py \
-	regularizers.py vmath.py bad_input.py optimizers.py properties.py saturation.py threads.py trace.py)
+OF_KERNELS = $(addprefix tests/backends/test_,gradients.py parity.py per_sample.py dropout.py vmath.py \
+	saturation.py threads.py) $(addprefix tests/network/test_,fit_step.py bad_input.py properties.py \
+	trace.py) $(addprefix tests/rules/test_,regularizers.py optimizers.py) tests/training/test_fit.py
 SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 sanitize: $(VENV)/test

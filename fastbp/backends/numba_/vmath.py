@@ -7,8 +7,8 @@ same bits. (The sign and payload of a NaN are not promised.) NaN stays NaN every
 Errors are in units in the last place (ulp) of the result. Those that the docstrings state are
 the largest found, rounded up to the next half: in float32 among every number of the range
 where errors are largest (for normal_cdf, among millions), in float64 among a million or more
-(for normal_cdf, 65 thousand). They are measured, not proven; ``tests/test_vmath.py`` holds them
-on samples. The polynomials come from ``tools/fit_polynomials.py``.
+(for normal_cdf, 65 thousand). They are measured, not proven; ``tests/backends/test_vmath.py``
+holds them on samples. The polynomials come from ``tools/fit_polynomials.py``.
 """
 
 import numpy as np

@@ -15,7 +15,7 @@ from safetensors.numpy import save as save_tensors
 import fastbp
 from fastbp.files import file
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "fuzz_load.py"
 ROOM = Path(fastbp.__file__).parent / "persistence"
 # What docs/saving.md states: so many times the file's size, and so much for header and document.

@@ -349,7 +349,7 @@ def test_broken_checkpoints(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_trainings_killed_at_random_moments(tmp_path):
     """200 times; each goes on from its newest checkpoint, to the bits of one left alone."""
-    script = Path(__file__).with_name("killed_trainings.py")
+    script = Path(__file__).parents[1] / "killed_trainings.py"
     done = subprocess.run(
         [sys.executable, script, tmp_path],
         capture_output=True,

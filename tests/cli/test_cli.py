@@ -322,7 +322,7 @@ def test_export(trained, capsys, form):
     elif form == "c":
         names = sorted(path.name for path in Path(written[0]).iterdir())
         assert names == ["network.c", "network.h", "network_test.c"]
-        return  # tests/test_exchange_c.py compiles such files
+        return  # tests/exchange/test_exchange_c.py compiles such files
     else:
         if form == "npz":
             with np.load(written[0]) as archive:
@@ -406,7 +406,7 @@ def test_sessions_of_the_guide(monkeypatch, capfd):
     pytest.importorskip("onnx")
     if not same_bits():
         pytest.skip("a build without FMA gives other last bits")
-    page = (Path(__file__).parents[1] / "docs" / "command_line.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "command_line.md").read_text(encoding="utf-8")
     monkeypatch.setenv("COLUMNS", "80")
     exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
     sessions = "\n".join(re.findall(r"```console\n(.*?)```", page, re.DOTALL))

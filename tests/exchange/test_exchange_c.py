@@ -301,7 +301,7 @@ def test_int8_on_digits(hidden, tmp_path):
         classes = [network.predict(X[test]).argmax(axis=1) for network in (net, rounded)]
         right += [(found == y[test]).sum() for found in classes]
         changed += (classes[0] != classes[1]).sum()
-    page = Path(__file__).parents[1] / "docs" / "exchange.md"
+    page = Path(__file__).parents[2] / "docs" / "exchange.md"
     name = "-".join(map(str, (64, *hidden, 10)))
     row = re.search(rf"^\| {name} \| (0\S+) \| (0\S+) \| (\d+) \|", page.read_text("utf-8"), re.M)
     # Other versions of libraries may draw other folds.

@@ -17,7 +17,7 @@ from reference_cases import CASES, SHAPES, TABLE
 import fastbp
 from fastbp import backends
 
-TOOL = Path(__file__).parents[1] / "tools" / "reference_hashes.py"
+TOOL = Path(__file__).parents[2] / "tools" / "reference_hashes.py"
 THREADS = [1, 2, 5] if reference_cases.options_of(1) else [None]
 SECONDS = 300
 

@@ -227,7 +227,7 @@ def test_as_a_module():
 
 def test_as_a_console_script():
     scripts = pytest.importorskip("tomllib").loads(
-        (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+        (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     )["project"]["scripts"]
     assert scripts == {"fastbp": f"{main.__module__}:{main.__name__}"}
 
