@@ -42,6 +42,17 @@ def test_examples_in_pages(page):
     assert outcome.failed == 0, "".join(report)
 
 
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "bench" / "README.md"],
+    ids=lambda path: path.name,
+)
+def test_files_that_pages_name_exist(page):
+    folders = "fastbp|src_cython|tests|tools|bench|docs|examples"
+    for name in re.findall(rf"`((?:{folders})/[\w/]+\.\w+)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), name
+
+
 def test_reference_lists_every_public_name():
     listed = re.findall(r"^   (\w+)$", (DOCS / "api.md").read_text(encoding="utf-8"), re.M)
     assert sorted(listed) == sorted(fastbp.__all__), "each name once, in a section of docs/api.md"

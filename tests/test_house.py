@@ -15,9 +15,9 @@ import subprocess
 import sys
 import tokenize
 import types
-from pathlib import Path
 
 import pytest
+from floors import FLOORS, PACKAGE, PAGES, PROJECT, ROOT_MODULES, drawn
 
 import fastbp
 from fastbp import backends
@@ -25,14 +25,6 @@ from fastbp.backends import interface, numpy_
 from fastbp.basis import late, layout, spec
 from fastbp.rules import optimizers
 
-PACKAGE = Path(fastbp.__file__).parent
-
-# The rooms of fastbp/, from the ground up. A module imports from its own room and from those below.
-FLOORS = [
-    *("basis", "backends", "rules", "engine", "files", "training", "exchange", "network", "study"),
-    *("plots", "estimators", "many", "persistence", "cli"),
-]
-ROOT_MODULES = {"__init__", "__main__", "distributed"}  # above all rooms
 # Modules that import others by name: what they may load from above stands in basis/late.py.
 BY_NAME = {"", "basis.late", "backends", "backends.cython_", "cli.doctor"}
 A_BACKEND = {"basis"}
@@ -86,6 +78,13 @@ def test_every_room_has_its_floor():
     rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
     assert rooms == set(FLOORS)
     assert {path.stem for path in PACKAGE.glob("*.py")} == ROOT_MODULES
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_floors_are_drawn_as_they_are(page):
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    for name in PAGES[page]:
+        assert drawn(text, name) == text, "run `python tools/draw_floors.py`"
 
 
 @pytest.mark.parametrize("name", FLOORS)
