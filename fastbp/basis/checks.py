@@ -1,7 +1,7 @@
-"""Checks of what users pass in, before any compiled code sees it.
+"""Checks of arguments, before any compiled code sees them.
 
-Each function returns the value in the form that kernels take, or raises a TypeError (wrong
-kind of thing) or ValueError (wrong value) that says what was wrong and what was expected.
+Each function returns the value in the form that the kernels expect, or raises a TypeError (wrong
+type) or ValueError (wrong value) that names the argument, its value and the expected values.
 Arrays that are already C-contiguous, aligned and of the right dtype are not copied.
 """
 
@@ -13,25 +13,25 @@ from decimal import Decimal
 import numpy as np
 
 NO_LABELS = np.empty(0, np.int64)
-# What to do with targets that are text.
+# Advice for targets that are text.
 NUMBERED = (
     "; number the classes, as numpy.unique(y, return_inverse=True) does, or use MLPClassifier"
 )
-# So many numbers are faster compared one by one than by NumPy.
+# Up to this size, Python's min and max are faster than NumPy's.
 FEW = 16
-# More threads than any machine has processors only wait for each other.
+# Catches typing errors: no machine has more processors, and further threads would only wait.
 MOST_THREADS = 1024
 
 
 def plain(value):
-    """The Python object in a scalar or an array of no dimensions (NumPy's, PyTorch's, JAX's)."""
+    """Unwrap a scalar or 0-dimensional array (NumPy's, PyTorch's, JAX's) to a Python object."""
     if isinstance(value, np.ma.MaskedArray) or not hasattr(value, "item"):
         return value
     return value.item() if getattr(value, "shape", None) == () else value
 
 
 def whole_number(name, value, lowest=1):
-    """`value` as an int of at least `lowest`."""
+    """Return `value` as an int, checked to be at least `lowest`."""
     value = plain(value)
     if isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
@@ -47,19 +47,19 @@ def whole_number(name, value, lowest=1):
 
 
 def threads(value):
-    """A number of threads as an int."""
+    """Return a number of threads as an int, checked to be in 1..MOST_THREADS."""
     number = whole_number("threads", value)
     if number > MOST_THREADS:
         raise ValueError(
-            f"threads must be at most {MOST_THREADS}, got {number}; more than there are processors "
-            "only wait for each other (None takes as many as are worth it)"
+            f"threads must be at most {MOST_THREADS}, got {number}; more threads than processors "
+            "only wait for each other (None chooses the number)"
         )
     return number
 
 
 def number(name, value):
-    """`value` as a float of any size, or NaN."""
-    if type(value) is float:  # as most are; the rest takes a microsecond
+    """Return `value` as a float; infinities and NaN are allowed."""
+    if type(value) is float:  # the usual case; the checks below take a microsecond
         return value
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
@@ -71,7 +71,7 @@ def number(name, value):
 
 
 def real_number(name, value, lowest=0.0, highest=1e30):
-    """`value` as a float in [lowest, highest]; 1e30 is still finite in float32."""
+    """Return `value` as a float in [lowest, highest]; the default 1e30 is finite in float32."""
     checked = number(name, value)
     if not lowest <= checked <= highest:  # true for NaN, too
         raise ValueError(f"{name} must be in [{lowest:g}, {highest:g}], got {checked:g}")
@@ -79,17 +79,19 @@ def real_number(name, value, lowest=0.0, highest=1e30):
 
 
 def settle(instance, **values):
-    """Give the fields of a frozen dataclass their checked values."""
+    """Set fields of a frozen dataclass to their checked values."""
     for name, value in values.items():
         object.__setattr__(instance, name, value)
 
 
 def loss_parameter(value, name, loss):
-    """The parameter of a loss as a float: `value`, or the loss's default for None, if any."""
+    """Return a loss's parameter as a float: `value`, or the loss's default if that is None."""
     if value is None:
         return loss.parameter
     if loss.parameter is None:
-        raise ValueError(f"{name} has no parameter, but loss_parameter is {value!r}")
+        raise ValueError(
+            f"the loss {name} has no parameter, so loss_parameter must be None, got {value!r}"
+        )
     number = real_number("loss_parameter", value, -math.inf, math.inf)
     if not 0 < number < loss.parameter_below:
         raise ValueError(
@@ -99,7 +101,7 @@ def loss_parameter(value, name, loss):
 
 
 def flag(name, value):
-    """`value` as a bool."""
+    """Return `value` as a bool."""
     value = plain(value)
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {value!r}")
@@ -107,9 +109,10 @@ def flag(name, value):
 
 
 def all_finite(array):
-    """Whether an array holds neither NaN nor infinities."""
+    """Return whether an array holds neither NaN nor infinities."""
     flat = array.reshape(-1)
-    # One pass without a temporary; a finite array can overflow it, so a failure is looked into.
+    # The dot product takes one pass and no temporary array. It may overflow for finite values;
+    # only then are the entries checked one by one.
     with np.errstate(all="ignore"):
         if math.isfinite(np.dot(flat, flat)):
             return True
@@ -117,7 +120,7 @@ def all_finite(array):
 
 
 def _numbers(name, value, instead_of_text=""):
-    """`value` as an ndarray of real numbers of any kind."""
+    """Return `value` as an ndarray of real numbers of any dtype."""
     if hasattr(value, "toarray") and not isinstance(value, np.ndarray):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
@@ -129,7 +132,7 @@ def _numbers(name, value, instead_of_text=""):
     if array.dtype.kind == "O":
         try:
             if any(isinstance(entry, (str, bytes)) for entry in array.flat):
-                raise TypeError  # astype would read "1" as a number
+                raise TypeError  # astype would convert the text "1" to a number
             array = array.astype(np.float64)
         except OverflowError:
             raise ValueError(f"{name} has whole numbers too large for float64") from None
@@ -144,8 +147,8 @@ def _numbers(name, value, instead_of_text=""):
 
 
 def _cast(name, array, dtype):
-    """C-contiguous and aligned, of `dtype`, and finite."""
-    with np.errstate(over="ignore", invalid="ignore"):  # invalid is a signalling NaN
+    """Return an array as C-contiguous, aligned and of `dtype`, checked to be finite."""
+    with np.errstate(over="ignore", invalid="ignore"):  # invalid: a signalling NaN
         result = np.require(np.ascontiguousarray(array, dtype), requirements="A")
         if all_finite(result):
             return result
@@ -156,7 +159,7 @@ def _cast(name, array, dtype):
 
 
 def samples(X, n_features, dtype, name="X", finite=all_finite):
-    """X as an (n_samples, n_features) array of `dtype`; `finite` is how to look at its values."""
+    """Return X as an (n_samples, n_features) array of `dtype`; `finite` checks its values."""
     if (
         type(X) is np.ndarray
         and X.dtype == dtype
@@ -167,7 +170,7 @@ def samples(X, n_features, dtype, name="X", finite=all_finite):
         and X.flags.aligned
         and finite(X)
     ):
-        return X  # which is what all of the following would find, more slowly
+        return X  # the usual case; the checks below would return it too, more slowly
     array = _numbers(name, X)
     if array.ndim != 2:
         hint = f"; for one sample pass {name}.reshape(1, -1)" if array.ndim == 1 else ""
@@ -184,14 +187,14 @@ def samples(X, n_features, dtype, name="X", finite=all_finite):
 
 
 def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
-    """Targets as the pair (labels, values) of which one is empty, see backends/interface.py."""
+    """Return targets as (labels, values), one of them empty, see backends/interface.py."""
     array = y
     if type(y) is not np.ndarray or y.dtype.kind not in "fiub":
         classes = loss_name in ("cross_entropy", "log_loss")
         array = _numbers(name, y, NUMBERED if classes else "")
     if array.ndim == 0 or len(array) != n_samples:
         raise ValueError(
-            f"{name} must have one entry a sample: {n_samples} samples, "
+            f"{name} must have one entry per sample: {n_samples} samples, "
             f"but {name} has shape {array.shape}"
         )
     if array.ndim == 1 and loss_name == "cross_entropy":
@@ -213,7 +216,7 @@ def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
     low, high = _range(values)
     if low < loss.lowest or high > loss.highest:
         raise ValueError(
-            f"{loss_name} takes targets in [{loss.lowest:g}, {loss.highest:g}], "
+            f"{loss_name} requires targets in [{loss.lowest:g}, {loss.highest:g}], "
             f"but {name} ranges from {low:g} to {high:g}"
         )
     if loss_name == "cross_entropy":
@@ -228,7 +231,7 @@ def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
 
 
 def _range(array):
-    """The smallest and the largest entry."""
+    """Return the smallest and the largest entry."""
     if array.size > FEW:
         return array.min().item(), array.max().item()
     numbers = array.ravel().tolist()
@@ -236,7 +239,7 @@ def _range(array):
 
 
 def _labels(name, array, n_classes):
-    """Class numbers as int64."""
+    """Return class indices as int64, checked to be in 0..n_classes-1."""
     if array.dtype.kind == "f":
         if not all_finite(array):
             raise ValueError(f"{name} has NaN or infinite values; labels must be whole numbers")
@@ -253,9 +256,9 @@ def _labels(name, array, n_classes):
 
 
 def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight", part=False):
-    """Sample weights as an (n_samples,) array of `dtype`, or an empty one for None.
+    """Return sample weights as an (n_samples,) array of `dtype`; for None an empty array.
 
-    Those of a part of the samples may all be 0.
+    At least one must be positive, unless the samples are only `part` of the data.
     """
     if sample_weight is None:
         return np.empty(0, dtype)
@@ -271,24 +274,29 @@ def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight", pa
 
 
 def class_weights(class_weight, loss_name, labels, targets, rows=None):
-    """What class_weight multiplies the weights of samples by, as an (n_samples,) array.
+    """Return the factors of the sample weights for class_weight, as an (n_samples,) array.
 
-    `labels` and `targets` are checked; "balanced" are the samples of those rows, all by default.
-    A dict may name any class of the network, whether or not these samples have it.
+    `labels` and `targets` must be checked. "balanced" makes the classes of `rows` (by default all
+    rows) count the same. A dict may name any class of the network, even one without samples.
     """
     if loss_name not in ("cross_entropy", "log_loss"):
-        raise ValueError(f"class_weight is for cross_entropy and log_loss, not for {loss_name}")
+        raise ValueError(
+            f"class_weight requires the loss cross_entropy or log_loss, got {loss_name}"
+        )
     if not (isinstance(class_weight, dict) or class_weight == "balanced"):
         raise TypeError(f'class_weight must be "balanced" or a dict, got {class_weight!r}')
     if not labels.size:
         if not np.isin(targets, (0, 1)).all():
-            raise ValueError("class_weight needs labels, but y holds probabilities")
+            raise ValueError("class_weight requires labels, but y holds probabilities")
         if loss_name == "cross_entropy":
             labels = targets.argmax(axis=1)
         elif targets.shape[1] == 1:
             labels = targets.ravel().astype(np.int64)
         else:
-            raise ValueError("class_weight is for classes that exclude each other, not multi-label")
+            raise ValueError(
+                "class_weight requires one class per sample, but y has several labels per sample; "
+                "pass sample_weight instead"
+            )
     if class_weight == "balanced":
         from sklearn.utils.class_weight import compute_sample_weight
 
@@ -306,7 +314,7 @@ def class_weights(class_weight, loss_name, labels, targets, rows=None):
 
 
 def rows(name, value, n_samples):
-    """Numbers of rows as an int64 array, from such numbers or a mask."""
+    """Return row indices as an int64 array, from row indices or a boolean mask."""
     array = np.asarray(value)
     if array.ndim != 1 or array.dtype.kind not in "iub":
         raise TypeError(
@@ -329,7 +337,7 @@ def rows(name, value, n_samples):
 
 
 def parameter(value, shape, dtype, name):
-    """Weights or biases of one layer as an array of `shape` and `dtype`."""
+    """Return a layer's weights or biases as an array of `shape` and `dtype`."""
     array = _numbers(name, value)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
@@ -337,31 +345,31 @@ def parameter(value, shape, dtype, name):
 
 
 def layer_sizes(value):
-    """Sizes of at least two layers as a tuple of ints."""
+    """Return the sizes of at least two layers as a tuple of ints."""
     try:
         sizes = list(value)
     except TypeError:
         raise TypeError(f"layer_sizes must be a list of sizes, got {value!r}") from None
     if len(sizes) < 2:
         raise ValueError(
-            f"layer_sizes needs at least the numbers of inputs and outputs, got {sizes!r}"
+            f"layer_sizes must have at least 2 entries, inputs and outputs, got {sizes!r}"
         )
     return tuple(whole_number(f"layer_sizes[{i}]", size) for i, size in enumerate(sizes))
 
 
 def dtype(value):
-    """One of the two precisions as a numpy.dtype."""
+    """Return float32 or float64 as a numpy.dtype."""
     try:
-        found = None if value is None else np.dtype(value)  # NumPy takes None for float64
+        found = None if value is None else np.dtype(value)  # np.dtype(None) is float64
     except TypeError:
         found = None
-    if found not in (np.float32, np.float64):  # other byte orders are not equal to these
+    if found not in (np.float32, np.float64):  # dtypes of another byte order are not equal
         raise ValueError(f'dtype must be "float32" or "float64", got {value!r}')
     return found
 
 
 def seed(value):
-    """A seed as an int, or None."""
+    """Return a seed as an int of at least 0, or None."""
     if value is None:
         return None
     return whole_number("seed", value, lowest=0)

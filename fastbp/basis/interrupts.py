@@ -1,31 +1,32 @@
-"""When an exception from a signal handler may come, and calls that none can break into.
+"""Delays exceptions from signal handlers until the state of a training is consistent.
 
-Python runs signal handlers in the main thread, between any two of its bytecodes. So the exception
-of one (Ctrl-C's KeyboardInterrupt, an alarm's TimeoutError, a SystemExit on SIGTERM) could come
-between a weight and its bias, between a loss and its validation loss, or within a C callback,
-where it would be lost. `held` lets it wait for a better moment, and `released` is for the user's
-own code in between. In other threads no handler runs, and both do nothing.
+Python runs signal handlers in the main thread, between any two bytecodes. A handler's exception
+(Ctrl-C's KeyboardInterrupt, an alarm's TimeoutError, a SystemExit on SIGTERM) could therefore be
+raised after a layer's weights are set but not its biases, after a loss is recorded but not its
+validation loss, or inside a C callback, where it would be lost. Inside `held`, such exceptions
+wait until the block ends. Inside `released`, within `held`, they are raised immediately: for the
+user's own code. Other threads never run handlers, so there both do nothing.
 """
 
-import _signal  # what the module signal wraps: each fit asks for all handlers, here 20 times faster
+import _signal  # the C module behind signal; it lists all handlers 20 times faster, for each fit
 import contextvars
 import os
 import signal
 import threading
 
-# How often the waiting main thread looks up, in seconds: a signal that another thread has got
-# does not wake it, and on Windows none does.
+# Seconds between two checks for signals by the waiting main thread. A signal that was delivered to
+# another thread does not wake it, and on Windows no signal does.
 LOOK_UP = 0.01
-# Those that programs handle in Python; real-time signals, from 32 on, are left alone.
+# Signals that programs handle in Python. Real-time signals, from 32 on, keep their handlers.
 SIGNALS = sorted(number for number in signal.valid_signals() if number < 32)
 
-# The state of the main thread, the only one that changes it.
-_depth = 0  # how many `held` are around
-_open = True  # whether an exception of a handler may pass
-_waiting: BaseException | None = None  # one that may not yet
-_stops: tuple = ()  # what ends the calls that an exception would come to
-_guards: dict = {}  # by signal, what takes the handler's place
-_owner: threading.Thread | None = None  # the thread whose state this is
+# State of the main thread; only the main thread changes it.
+_depth = 0  # number of nested `held` blocks
+_open = True  # whether handlers may raise now
+_waiting: BaseException | None = None  # the exception that will be raised later
+_stops: tuple = ()  # flags that end the calls running inside `held`
+_guards: dict = {}  # signal -> the guard that replaces its handler
+_owner: threading.Thread | None = None  # the thread that this state belongs to
 
 
 def _in_main_thread():
@@ -33,7 +34,7 @@ def _in_main_thread():
 
 
 def _note(error):
-    """Let an exception wait; what ends a program goes before Ctrl-C."""
+    """Store an exception to be raised later. It replaces a KeyboardInterrupt, but no other."""
     global _waiting
     if _waiting is None or isinstance(_waiting, KeyboardInterrupt):
         _waiting = error
@@ -42,7 +43,7 @@ def _note(error):
 
 
 class _Guard:
-    """What takes a handler's place."""
+    """Replaces a signal handler; calls it, and stores its exception if it may not raise now."""
 
     def __init__(self, handler):
         self.handler = handler
@@ -55,29 +56,29 @@ class _Guard:
             try:
                 self.handler(signum, frame)
             finally:
-                _guard()  # it may have set another handler
+                _guard()  # the handler may have set another handler
         except BaseException as error:
             _note(error)
 
 
 def _guard():
-    """Put a guard in the place of each handler that has none; the user's code may set others."""
+    """Replace each Python handler that is not guarded yet; the user's code may set new ones."""
     for number in SIGNALS:
         handler = _signal.getsignal(number)
         if callable(handler) and handler is not _guards.get(number):
-            if isinstance(handler, _Guard):  # signal.signal gave it to the user's code
+            if isinstance(handler, _Guard):  # user code got it from signal.signal and set it again
                 handler = handler.handler
             _guards[number] = _Guard(handler)
             _signal.signal(number, _guards[number])
 
 
 def _restore():
-    """Put the handlers back; the exception of one that is back already waits, too."""
+    """Restore the handlers. If a restored one raises meanwhile, its exception is stored, too."""
     while _guards:
         try:
             for number in list(_guards)[::-1]:
                 handler = _signal.getsignal(number)
-                if isinstance(handler, _Guard):  # a callback may have set another one
+                if isinstance(handler, _Guard):  # else user code has set another handler; keep it
                     _signal.signal(number, handler.handler)
                 del _guards[number]
         except BaseException as error:
@@ -85,23 +86,23 @@ def _restore():
 
 
 def check():
-    """Raise the exception that waits, if there is one."""
+    """Raise the stored exception, if there is one."""
     global _waiting
     if _waiting is not None and _in_main_thread():
         error, _waiting = _waiting, None
         try:
             raise error
         finally:
-            del error  # whose traceback has this frame: without a cycle it is freed at once
+            del error  # its traceback refers to this frame; breaking the cycle frees it at once
 
 
 class held:  # noqa: N801 - used as a function
-    """With this, exceptions of signal handlers wait for the end of the block.
+    """Context manager that delays exceptions of signal handlers until the block ends.
 
     Parameters
     ----------
     stop : int64 array of shape (1,), optional
-        Set to 1 when there is one, to end what goes on in the block.
+        Set to 1 when an exception is stored, so that the code in the block can end early.
     """
 
     def __init__(self, stop=None):
@@ -113,14 +114,15 @@ class held:  # noqa: N801 - used as a function
         if not self._active:
             return
         _owner = threading.main_thread()
-        # Without a call: here no handler runs before the state is whole.
+        # No function call in the next lines: Python runs handlers at calls, and a handler must
+        # not run before the state is complete.
         self._stops = _stops
         self._outer, _open = _open, False
         _depth += 1
         try:
             if self._outer:
                 _guard()
-        except BaseException:  # of a handler that had no guard yet
+        except BaseException:  # from a handler that was not guarded yet
             self._leave()
             raise
         if self._stop is not None:
@@ -133,7 +135,7 @@ class held:  # noqa: N801 - used as a function
             return
         waiting = self._leave()
         if waiting is not None and not (
-            # What ended the block already goes before Ctrl-C.
+            # The block has failed already; that error takes precedence over Ctrl-C.
             isinstance(error, Exception) and isinstance(waiting, KeyboardInterrupt)
         ):
             try:
@@ -142,7 +144,7 @@ class held:  # noqa: N801 - used as a function
                 del waiting
 
     def _leave(self):
-        """Returns the exception that may come now, if there is one."""
+        """Restore the outer state; return the stored exception if it may be raised now."""
         global _depth, _open, _stops, _waiting
         waiting = None
         _stops = self._stops
@@ -150,7 +152,7 @@ class held:  # noqa: N801 - used as a function
             _depth -= 1
             if _depth == 0:
                 _restore()
-        finally:  # from now on, they may come at any line
+        finally:  # from here on, handlers may raise at any line
             _open = self._outer
             if _open:
                 waiting, _waiting = _waiting, None
@@ -158,9 +160,9 @@ class held:  # noqa: N801 - used as a function
 
 
 class released:  # noqa: N801 - used as a function
-    """With this, within `held`, signal handlers may raise at any line: for the user's own code.
+    """Context manager for the user's code inside `held`: signal handlers may raise at any line.
 
-    That code may catch what comes, so the calls around it are not stopped.
+    The user's code may catch the exception, so the `stop` flags of outer blocks are not set.
     """
 
     def __enter__(self):
@@ -179,12 +181,12 @@ class released:  # noqa: N801 - used as a function
             try:
                 _guard()
                 return
-            except BaseException as error:  # of a handler that had no guard yet
+            except BaseException as error:  # from a handler that was not guarded yet
                 _note(error)
 
 
 def _after_fork():
-    """In a child that another thread has forked, the main thread's calls do not go on."""
+    """Reset the state in a child forked by another thread: the main thread's calls ended there."""
     global _depth, _open, _stops, _waiting
     if _depth and threading.current_thread() is not _owner:
         _restore()
@@ -196,10 +198,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def in_thread(call):
-    """What `call` returns, called in a thread of its own while this one handles signals.
+    """Run `call` in a new thread while this one handles signals; return its result.
 
-    For compiled code, during which Python handles none, and for code that is not to be broken
-    off. To be called within `held`. Other threads than the main one just call it.
+    For compiled code, during which Python runs no handlers, and for code that must not be
+    interrupted. It must be used inside `held`. In other threads than the main one, `call` is
+    simply called.
     """
     if not _in_main_thread():
         return call()
@@ -211,13 +214,13 @@ def in_thread(call):
         except BaseException as error:
             outcome["error"] = error
 
-    context = contextvars.copy_context()  # numpy.errstate, among others
+    context = contextvars.copy_context()  # keeps numpy.errstate, among others
     thread = threading.Thread(target=context.run, args=(work,), name="fastbp-train")
     thread.start()
     while thread.is_alive():
         try:
             thread.join(LOOK_UP)
-        except BaseException as error:  # of a handler that was set meanwhile
+        except BaseException as error:  # from a handler that was set after the guards
             _note(error)
     if "error" in outcome:
         raise outcome.pop("error")

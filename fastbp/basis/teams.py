@@ -1,8 +1,8 @@
-"""Teams of threads: choosing their size and running them.
+"""Runs teams of threads, and chooses their size.
 
 The compiled kernels run without the GIL. A team is a set of Python threads that call the same
-backend function, each with its own rank; the kernels contain the barrier between them. `share`
-runs independent jobs instead.
+backend function, each with its own rank; the kernels contain the barrier between them. In
+contrast, `share` runs independent jobs in threads.
 """
 
 import contextlib
@@ -19,19 +19,19 @@ FLOPS_PER_THREAD = 1e7
 UNITS_PER_THREAD = 64
 
 _lock = threading.Lock()
-_busy = 0  # threads of this process that are training now
+_busy = 0  # number of this process's threads that are training now
 
 
 def available():
-    """How many threads a new team may have: the cores that no other team of the process uses."""
+    """Return the maximum size of a new team: the cores that no other team of the process uses."""
     process = multiprocessing.current_process()
     if process.daemon:
-        return 1  # a worker of a process pool, which is already sized to fill the machine
-    from joblib import cpu_count  # counts affinity, container limits and LOKY_MAX_CPU_COUNT
+        return 1  # a worker of a process pool; the pool already has a process for each core
+    from joblib import cpu_count  # respects affinity, container limits and LOKY_MAX_CPU_COUNT
     from joblib.parallel import get_active_backend
 
-    # Inside joblib, a loky process may use its share of the cores. A thread may not, nor may a
-    # Dask worker.
+    # Inside joblib, a loky process may use its share of the cores. A joblib thread or a Dask
+    # worker may use one core only.
     if get_active_backend()[0].nesting_level and not process.name.startswith("LokyProcess"):
         return 1
     limit = os.environ.get("OMP_NUM_THREADS", "")  # set by joblib in its worker processes
@@ -40,7 +40,10 @@ def available():
 
 
 def automatic(flops, widest):
-    """The number of threads for steps of `flops` operations; `widest` is the widest layer input."""
+    """Return the number of threads for steps of `flops` operations; `widest` is the widest input.
+
+    Fewer than two threads' worth of work means one thread.
+    """
     worth = min(int(flops // FLOPS_PER_THREAD), widest // UNITS_PER_THREAD)
     return 1 if worth < 2 else min(worth, available())
 
@@ -106,7 +109,7 @@ def abandoning():
 
 
 def abandoned():
-    """Whether this thread should stop working."""
+    """Return whether this thread should stop working."""
     return threading.current_thread() in _abandoned
 
 
@@ -117,7 +120,7 @@ def share(jobs, threads, done):
     ----------
     jobs : iterable of callable
     threads : int
-        If the system cannot start that many, fewer are used.
+        Number of threads. If the system cannot start that many, fewer are used.
     done : callable
         Called after each job, by one thread at a time.
     """
@@ -134,7 +137,7 @@ def share(jobs, threads, done):
                 job()
                 with lock:
                     done()
-        except BaseException as error:  # kept, since Python would drop it with the thread
+        except BaseException as error:  # keep it, since Python would lose it with the thread
             errors.append(error)
 
     others = []

@@ -1,8 +1,8 @@
-"""Files written whole: at any moment there is the old file or the new one.
+"""Atomic writing of files: at any time a path holds the whole old file or the whole new one.
 
-Everything that fastbp writes for users goes through here. The content is written to a temporary
-file beside the target, flushed to the disk, and renamed. Links are followed; the new file has
-the permissions of the old one. A pipe or a device cannot be replaced, and is written into.
+All files that fastbp writes for users are written here. The content is written to a temporary
+file beside the target, flushed to the disk, and renamed. Links are followed; the new file gets the
+permissions of the old one. A pipe or a device cannot be replaced; the content is written into it.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import sys
 
 
 def check(path):
-    """Refuse a path to which no file can be written, as far as that shows before writing.
+    """Raise an error if no file can be written to a path, as far as is known before writing.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ def check(path):
     Returns
     -------
     target : str
-        The file that is meant, behind links. It need not exist.
+        The path with all links resolved. The file need not exist.
     status : os.stat_result or None
-        Of what is there.
+        Status of the existing file, None if there is none.
 
     Raises
     ------
@@ -41,13 +41,13 @@ def check(path):
         status = None
     if status is not None and (stat.S_ISBLK(status.st_mode) or stat.S_ISSOCK(status.st_mode)):
         raise OSError(errno.EINVAL, "no file can be written to a disk or a socket", name)
-    # Root may write to read-only files, too, but whoever made it so wants to keep it.
+    # Root could write to a read-only file, but someone wants it to be kept.
     if status and not (status.st_mode & 0o222 and os.access(name, os.W_OK)):
         raise PermissionError(errno.EACCES, "the file is read-only", name)
     if _is_replaced(target, status):
         folder = os.path.dirname(target)
         if not os.path.isdir(folder):
-            raise FileNotFoundError(errno.ENOENT, f"there is no such folder as {folder!r}", name)
+            raise FileNotFoundError(errno.ENOENT, f"the folder {folder!r} does not exist", name)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(
                 errno.EACCES, f"no permission to write in the folder {folder!r}", name
@@ -56,7 +56,7 @@ def check(path):
 
 
 def write(path, content):
-    """Put a file of that content in the place of `path`, at once.
+    """Write a file atomically, replacing any existing file.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def write(path, content):
     Raises
     ------
     OSError
-        If it cannot be written; a file that was there is as before.
+        If the file cannot be written; an existing file is unchanged.
     """
     write_all({os.fsdecode(path): content})
 
@@ -74,8 +74,9 @@ def write(path, content):
 def write_all(contents):
     """Write several files: all of them, or none.
 
-    None is replaced before all are on the disk, and if one cannot be replaced, those before it
-    get their old content back. Only a process that is killed just then leaves old beside new.
+    All contents are on the disk before the first file is replaced. If a file cannot be replaced,
+    the files replaced before it get their old content back. Only if the process is killed during
+    the replacements, some files may be old and others new.
 
     Parameters
     ----------
@@ -114,28 +115,28 @@ def write_all(contents):
                 os.unlink(name)
     if os.name == "posix":  # elsewhere folders cannot be opened
         for folder in {os.path.dirname(places[path][0]) for path in done}:
-            with contextlib.suppress(OSError):  # the files are there; some folders cannot be read
+            with contextlib.suppress(OSError):  # the files are written; a folder may be unreadable
                 _flush_folder(folder)
 
 
 def _name_beside(target):
-    """A hidden name in the same folder; it is cut, so that the ending makes none too long."""
+    """Return a hidden name in the same folder, shortened to stay within limits on names."""
     folder, name = os.path.split(target)
     return os.path.join(folder, f".{name[:50]}.{secrets.token_hex(8)}.tmp")
 
 
 def _is_replaced(target, status):
-    """Whether a new file takes the place of what is there, if anything."""
+    """Return whether the target is replaced by a new file, rather than written into."""
     if status is None:
         return True
-    # An open file that has no name any more (/dev/fd/3) is a regular one, too.
+    # exists: an open file without a name (/dev/fd/3) is regular, too, but cannot be replaced.
     return stat.S_ISREG(status.st_mode) and _standard(status) is None and os.path.exists(target)
 
 
 def _standard(status):
-    """The stream of this process, 1 or 2, that goes to that file; None if neither does."""
+    """Return the descriptor, 1 or 2, of this process's output that goes to a file; else None."""
     for handle in (1, 2):
-        with contextlib.suppress(OSError):  # it may be closed
+        with contextlib.suppress(OSError):  # the stream may be closed
             if os.path.samestat(status, os.fstat(handle)):
                 return handle
     return None
@@ -143,7 +144,7 @@ def _standard(status):
 
 def _write_new(temporary, content, target, status):
     def opener(path, flags):
-        # What few may read is at no time readable for more.
+        # A file with restricted permissions must never be readable by others, even for a moment.
         return os.open(path, flags, 0o666 if status is None else 0o600)
 
     with open(temporary, "xb", opener=opener) as file:
@@ -155,35 +156,36 @@ def _write_new(temporary, content, target, status):
 
 
 def _take_over(temporary, target, status):
-    """Give a file the owner, permissions and attributes of another one, as far as we may."""
+    """Copy owner, permissions and attributes of a file to another, as far as permitted."""
     mode = stat.S_IMODE(status.st_mode) & 0o777
     new = os.stat(temporary)
     if hasattr(os, "chown") and (new.st_uid, new.st_gid) != (status.st_uid, status.st_gid):
         try:
             os.chown(temporary, status.st_uid, status.st_gid)
-        except OSError:  # only root may give files away
+        except OSError:  # only root may change a file's owner
             try:
                 os.chown(temporary, -1, status.st_gid)
             except OSError:
-                mode = mode & 0o707 | (mode & 0o007) << 3  # another group may do what all may
+                # The file has another group now; limit that group to the permissions of others.
+                mode = mode & 0o707 | (mode & 0o007) << 3
     if hasattr(os, "listxattr"):
-        with contextlib.suppress(OSError):  # not every file system has them
+        with contextlib.suppress(OSError):  # not every file system has attributes
             for name in os.listxattr(target):
                 if name.startswith("user.") or name == "system.posix_acl_access":
                     os.setxattr(temporary, name, os.getxattr(target, name))
-    with contextlib.suppress(OSError):  # nor permissions
+    with contextlib.suppress(OSError):  # not every file system has permissions
         os.chmod(temporary, mode)
 
 
 def _write_into(path, content, status):
-    """Write to a pipe or a device, or where this process prints."""
+    """Write into a pipe, a device, or the file that this process prints to."""
     handle = _standard(status)
     if handle is None:
         handle = os.open(path, os.O_WRONLY | os.O_TRUNC)
     else:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None and not stream.closed:
-                stream.flush()  # so that what was printed comes first
+                stream.flush()  # text printed before must come first
         handle = os.dup(handle)
     with open(handle, "wb") as file:
         file.write(content)
@@ -199,7 +201,7 @@ def _flush_folder(folder):
 
 @contextlib.contextmanager
 def _blaming(path):
-    """Errors name the file that was to be written, not the temporary one."""
+    """Let errors name the file to be written, not the temporary one."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
 """The command line: ``fastbp``, or ``python -m fastbp``.
 
-Each file has a few commands: `add` describes them to argparse, other functions run them. Modules
-that take long to import are imported only by the commands that need them.
+Each module defines a few commands: `add` registers them with argparse, other functions run them.
+Slow imports are done only by the commands that need them.
 """
 
 import os
@@ -25,12 +25,12 @@ def main(arguments=None):
     Parameters
     ----------
     arguments : list of str, optional
-        By default those of the process.
+        The arguments; by default those of the process.
 
     Returns
     -------
     int
-        The exit code: 0 if all went well, 1 if not, 130 after Ctrl-C. Wrong usage raises
+        The exit code: 0 on success, 1 on failure, 130 after Ctrl-C. Wrong usage raises
         SystemExit(2), as argparse does.
     """
     parser = options.parser(
@@ -42,7 +42,7 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (train, predicting, shipping, comparing, doctor):
         module.add(commands)
-    if "_ARGCOMPLETE" in os.environ:  # the shell asks for completions
+    if "_ARGCOMPLETE" in os.environ:  # the shell requests completions
         import argcomplete
 
         argcomplete.autocomplete(parser)
@@ -58,10 +58,11 @@ def main(arguments=None):
             sys.stdout.flush()
             return code
     except BrokenPipeError as error:
-        if error.filename:  # a pipe that a file was to go to
+        if error.filename:  # an output file that is a pipe, not standard output
             print(f"fastbp: {_text(error)}", file=sys.stderr)
             return 1
-        # Whoever read the output has seen enough.
+        # The reader of standard output has closed it (as head does). Python flushes standard
+        # output at exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:

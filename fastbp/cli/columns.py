@@ -1,4 +1,4 @@
-"""Columns of a table as inputs of the network: their kinds and their preparation."""
+"""Chooses the columns of a table to learn from, and turns them into inputs of the network."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,9 @@ import numpy as np
 from .options import note
 from .tables import as_known, listed, number_text, pandas, refuse_nested
 
-# A column with more distinct texts than this gets a note.
+# A column with more distinct texts than this causes a warning.
 MANY_CATEGORIES = 100
-# Stands for a missing text, as a category of its own.
+# The category of missing texts.
 MISSING = "(missing)"
 
 
@@ -44,7 +44,7 @@ def find(frame, target, *, categorical=(), drop=()):
     Raises
     ------
     ValueError
-        If there are none, or some of a kind that cannot be used.
+        If there are no such columns, or one has a type that cannot be used.
     """
     types = pandas().api.types
     found = Columns([], [])
@@ -57,8 +57,8 @@ def find(frame, target, *, categorical=(), drop=()):
             note(f"warning: column {name!r} is empty and left out")
         elif types.is_datetime64_any_dtype(series) or types.is_timedelta64_dtype(series):
             raise ValueError(
-                f"column {name!r} holds times, which are neither numbers nor categories; turn "
-                f"them into numbers, or leave them out with --drop {name}"
+                f"column {name!r} holds times, which are neither numbers nor categories; convert "
+                f"them to numbers, or leave them out with --drop {name}"
             )
         elif types.is_numeric_dtype(series) and name not in categorical:
             found.numbers.append(name)
@@ -68,7 +68,7 @@ def find(frame, target, *, categorical=(), drop=()):
             found.categories.append(name)
             _warn_of_many(series)
     if not found.numbers and not found.categories:
-        raise ValueError("there is no column to learn from beside the target")
+        raise ValueError("the table has no column to learn from besides the target")
     return found
 
 
@@ -78,32 +78,32 @@ def _warn_of_many(series):
         example = series.dropna().iloc[0]
         note(
             f"warning: column {series.name!r} has {n_values} different values, such as "
-            f"{str(example)[:40]!r}, and becomes as many inputs; if it is a name or an identifier, "
+            f"{str(example)[:40]!r}, and each becomes an input; if they are names or identifiers, "
             f"use --drop {series.name}"
         )
 
 
 def prepare(frame, columns, path, known=None):
-    """The columns as numbers and as text, NaN for what is missing.
+    """Convert the columns to numbers and text, with NaN for missing values.
 
     Parameters
     ----------
     frame : DataFrame
     columns : Columns
     path : Path
-        Of the table, for messages.
+        The table's file, for messages.
     known : dict of str to collection of str, optional
-        The texts of each column of categories that a model was trained on.
+        For each column of categories, the texts that the model was trained on.
 
     Returns
     -------
     DataFrame
-        Float64, and object of str.
+        Columns of float64, and of str as objects.
 
     Raises
     ------
     ValueError
-        If columns are missing or hold something else than they should.
+        If a column is missing, or a column of numbers holds something else.
     """
     names = [*columns.numbers, *columns.categories]
     missing = [name for name in names if name not in frame]
@@ -111,7 +111,7 @@ def prepare(frame, columns, path, known=None):
         others = [name for name in frame.columns if name not in names]
         raise ValueError(
             f"{path} lacks columns that the model was trained on: {listed(missing)}. "
-            f"Columns it has beside the known ones: {listed(others) or 'none'}"
+            f"Its columns that the model does not know: {listed(others) or 'none'}"
         )
     made = {name: _numbers(frame[name], path) for name in columns.numbers}
     for name in columns.categories:
@@ -130,13 +130,13 @@ def _numbers(series, path):
         row = int(wrong.argmax())
         raise ValueError(
             f"{path}: column {series.name!r} has {str(series.iloc[row])!r} in row {row + 1}, "
-            "where a finite number is expected"
+            "but must hold finite numbers"
         )
     return values
 
 
 def _texts(series):
-    """Text for every value."""
+    """Return the values as texts, NaN for missing ones."""
     if pandas().api.types.is_float_dtype(series):
         texts = [number_text(value) for value in series]
     else:
@@ -147,7 +147,7 @@ def _texts(series):
 
 
 def transformer(columns):
-    """scikit-learn's transformer of such columns, not yet fitted."""
+    """Return a scikit-learn transformer that prepares such columns, not yet fitted."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import Pipeline
@@ -166,13 +166,13 @@ def transformer(columns):
 
 
 def of_transformer(fitted):
-    """The `Columns` that a fitted transformer was made for."""
+    """Return the `Columns` that a fitted transformer prepares."""
     names = {name: list(columns) for name, _, columns in fitted.transformers_}
     return Columns(names.get("numbers", []), names.get("categories", []))
 
 
 def known_texts(fitted):
-    """The texts of each column of categories that a transformer has seen."""
+    """Return, for each column of categories, the texts that a fitted transformer has seen."""
     return {
         column: set(values)
         for name, steps, columns in fitted.transformers_
@@ -187,14 +187,14 @@ def inputs(fitted):
     Parameters
     ----------
     fitted : ColumnTransformer
-        As `transformer` makes it, fitted.
+        The result of `transformer`, fitted.
 
     Returns
     -------
     list of dict
-        In the order of inputs. A number has "column", "fill" (what stands for missing ones),
-        "mean" and "scale": the input is (value - mean) / scale. A category has "column" and
-        "equals": the input is 1 where the text is that, else 0.
+        One for each input, in order. A number has "column", "fill" (the replacement of missing
+        values), "mean" and "scale": the input is (value - mean) / scale. A category has "column"
+        and "equals": the input is 1 if the text equals that, else 0.
     """
     listed = []
     for name, steps, columns in fitted.transformers_:

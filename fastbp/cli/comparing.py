@@ -29,7 +29,7 @@ fastbp compare --backend cython --json --plot comparison.png
 
 
 def add(commands):
-    """Describe the commands."""
+    """Register the commands with argparse."""
     compare = add_command(
         commands,
         "compare",
@@ -107,7 +107,7 @@ def _compare(options):
         if not outputs.can_draw():
             raise ImportError("drawing needs matplotlib: pip install 'fastbp[cli]'")
     loss = options.loss or ("log_loss" if sizes[-1] == 1 else "cross_entropy")
-    # Refuses bad sizes and names before data are made for them.
+    # Creating a network checks sizes and names, before data are generated for them.
     Network(sizes, activation=options.activation, loss=loss, backend="numpy")
     random = np.random.default_rng(0)
     X = random.normal(size=(options.samples, sizes[0])).astype(options.dtype)
@@ -139,7 +139,7 @@ def _backends(options):
 
 
 def _bench(options):
-    """Hand over to bench/run.py, which is part of the repository but not of the package."""
+    """Run bench/run.py, which is part of the repository but not of the package."""
     package = Path(__file__).resolve().parents[2]
     for folder in (package, Path.cwd()):
         script = folder / "bench" / "run.py"
@@ -147,10 +147,10 @@ def _bench(options):
             break
     else:
         raise FileNotFoundError(
-            "there is no bench/run.py beside the package or in the current folder; run this in "
-            "a copy of fastbp's repository"
+            "bench/run.py is neither beside the package nor in the current folder; run this "
+            "command in a copy of fastbp's repository"
         )
-    # What is measured is this very package, installed or not.
+    # The script must measure this package, installed or not.
     paths = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, str(script), *options.rest]
     return subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}).returncode

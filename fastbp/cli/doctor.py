@@ -22,12 +22,12 @@ REQUIRED = ("numpy", "numba", "scikit-learn", "scipy", "tqdm")
 EXTRAS = ("safetensors", "pandas", "pyarrow", "matplotlib", "onnx", "torch", "argcomplete")
 PREFIXES = ("FASTBP_", "NUMBA_")
 VARIABLES = ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT", "PYTHON_GIL")
-# How far weights after a few float32 steps may be from the reference's.
+# Maximum difference from the reference's weights after a few float32 steps.
 TOLERANCE = 1e-4
 
 
 def add(commands):
-    """Describe the command."""
+    """Register the command with argparse."""
     command = add_command(
         commands,
         "doctor",
@@ -63,7 +63,8 @@ def run(options):
         "backends": backends.available(),
     }
     report["check"], problems = _check(report["backends"])
-    report |= {"numba_cache": _cache(), "problems": problems}  # with what the check compiled
+    # After the check, so that the cache includes kernels compiled by it.
+    report |= {"numba_cache": _cache(), "problems": problems}
     print(json.dumps(report, indent=2) if options.json else _text(report))
     return 1 if problems else 0
 
@@ -72,7 +73,7 @@ def _compile():
     """Compile every kernel of the Numba backend for both precisions."""
     from tqdm import tqdm
 
-    backends.get("numba")  # or an error that says why not
+    backends.get("numba")  # raises an error with the reason if Numba cannot be used
     jit = importlib.import_module("fastbp.backends.numba_._jit")
     kernels = [
         (kernel, np.dtype(name)) for name in ("float64", "float32") for kernel in jit.KERNELS
@@ -120,12 +121,12 @@ def _processor():
 
 
 def _cache():
-    """Where Numba's compiled kernels are kept, and how much there is; None if nowhere."""
+    """Return folder and size of the cache of Numba's compiled kernels; None if there is none."""
     try:
         jit = importlib.import_module("fastbp.backends.numba_._jit")
         kernels = importlib.import_module("fastbp.backends.numba_.train")
         folder = Path(jit.Cache(kernels.train).cache_path)
-    except (ImportError, RuntimeError):  # RuntimeError: no place to write
+    except (ImportError, RuntimeError):  # RuntimeError: Numba finds no writable folder
         return None
     files = list(folder.glob("*.nbc"))
     return {
@@ -154,13 +155,15 @@ def _check(answers):
         bits = hashlib.sha256(values.tobytes()).hexdigest()[:16]
         results[name] = {"bits": bits, "difference_from_numpy": difference}
         if not difference < TOLERANCE:
-            problems.append(f"{name} is {difference:.1e} away from the NumPy reference")
+            problems.append(
+                f"weights from {name} differ from the NumPy reference by {difference:.1e}"
+            )
     compiled = {results[name]["bits"] for name in results if name != "numpy"}
     exact = not any("without FMA" in answer for answer in answers.values())
     if len(compiled) > 1 and exact:
         problems.append("the compiled backends do not give the same bits")
     if not compiled:
-        problems.append("no compiled backend can be used, so that training is slow")
+        problems.append("no compiled backend can be used, so training is slow")
     return results, problems
 
 

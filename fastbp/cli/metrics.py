@@ -18,18 +18,18 @@ NAMES = {
 
 
 def of_model(model, X, y):
-    """Figures of a fitted classifier or regressor on some rows.
+    """Compute the metrics of a fitted classifier or regressor on some rows.
 
     Parameters
     ----------
     model : estimator
-    X : what it takes
+    X : array or DataFrame that the model accepts
     y : ndarray of shape (n_rows,)
 
     Returns
     -------
     dict of str to float or None
-        None for what these rows do not define, such as R² of a constant y.
+        None for metrics that are undefined for these rows, such as R² of a constant y.
     """
     from sklearn.base import is_classifier
 
@@ -42,8 +42,8 @@ def _of_classes(labels, predicted, probabilities, y):
     from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
     probabilities = np.asarray(probabilities, np.float64)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)  # to 1 in float64, too
-    if len(labels) == 1:  # a baseline that knows only one class is always right
+    probabilities /= probabilities.sum(axis=1, keepdims=True)  # float32 sums are not exactly 1
+    if len(labels) == 1:  # the baseline on rows of one class is always right
         return {"accuracy": 1.0, "log_loss": 0.0, "roc_auc": None}
     area = None
     if len(np.unique(y)) == len(labels):
@@ -70,7 +70,7 @@ def _of_numbers(predicted, y):
 
 
 def baseline(task, y):
-    """A fitted model that knows the targets but no features: their frequencies, or their mean."""
+    """Return a fitted model that ignores features: it predicts class frequencies, or the mean."""
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
     dummy = DummyClassifier() if task == "classification" else DummyRegressor()
@@ -78,12 +78,12 @@ def baseline(task, y):
 
 
 def of_baseline(dummy, y):
-    """Its figures for these targets."""
+    """Compute the metrics of the baseline for these targets."""
     return of_model(dummy, np.zeros((len(y), 1)), y)
 
 
 def confusion(labels, predicted, y):
-    """Counts by true class (rows) and predicted class (columns), or None for many classes."""
+    """Return counts by true class (rows) and predicted class (columns); None for many classes."""
     from sklearn.metrics import confusion_matrix
 
     if len(labels) > MOST_CLASSES:
@@ -91,23 +91,20 @@ def confusion(labels, predicted, y):
     return confusion_matrix(y, predicted, labels=labels).tolist()
 
 
-# As text.
-
-
 def figure(value):
-    """A number in at most four digits, or a dash."""
+    """Format a number with about four digits, None as a dash."""
     if value is None:
         return "-"
     return f"{value:.4f}" if 1e-3 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
 
 
 def table(columns):
-    """Figures side by side.
+    """Format metrics as a table with one column for each heading.
 
     Parameters
     ----------
     columns : dict of str to dict
-        Heading -> figures.
+        Heading -> metrics.
 
     Returns
     -------
@@ -120,7 +117,7 @@ def table(columns):
 
 
 def confusion_table(labels, counts):
-    """A confusion matrix as text: a line for each true class."""
+    """Format a confusion matrix as text, with a line for each true class."""
     names = [_short(label) for label in labels]
     rows = [["true \\ predicted", *names]]
     rows += [[name, *map(str, line)] for name, line in zip(names, counts, strict=True)]
@@ -139,7 +136,7 @@ def _short(label):
 
 
 def aligned(rows):
-    """Lines of a table: the first column to the left, the others to the right."""
+    """Format rows as a table: the first column aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *others in rows:

@@ -1,4 +1,4 @@
-"""Parsing of options and format of the help, shared by all commands."""
+"""Parsing of options and formatting of the help, shared by all commands."""
 
 import argparse
 import os
@@ -15,21 +15,21 @@ class WrongUsage(argparse.ArgumentTypeError):
 
 
 def parser(name, description, examples, more=""):
-    """The parser of the whole command line.
+    """Return the parser of the whole command line.
 
     Parameters
     ----------
     name, description : str
     examples : str
-        Commands, one a line.
+        Commands, one per line.
     more : str, default=""
-        What else to say at the end of the help.
+        Text at the end of the help.
     """
     return argparse.ArgumentParser(**_texts(description, examples, more), prog=name)
 
 
 def add_command(commands, name, run, *, help, description, examples, **more):
-    """A parser for one command, which is carried out by ``run(options)``."""
+    """Return a new parser for one command, which ``run(options)`` executes."""
     command = commands.add_parser(name, help=help, **_texts(description, examples), **more)
     command.set_defaults(run=run)
     return command
@@ -47,7 +47,7 @@ def _texts(description, examples, more=""):
 
 
 def filled(text, indent=""):
-    """Text in lines that fit the terminal, all but the first one indented.
+    """Wrap a text to the terminal's width, and indent all lines but the first.
 
     Control characters, which text from files may contain, become spaces.
     """
@@ -57,19 +57,19 @@ def filled(text, indent=""):
 
 
 def note(text):
-    """Print a note to standard error, apart from the command's output."""
+    """Print a note to standard error, separate from the command's output."""
     print(f"fastbp: {text}", file=sys.stderr, flush=True)
 
 
-# Types for argparse, which calls these where the text does not fit.
+# Types for argparse: functions that convert an option's text, or raise an error.
 
 
 def new_file(text):
     """A path to write to."""
     if text == "-":
-        raise WrongUsage("expected the name of a file, got '-'; for such a name write ./-")
+        raise WrongUsage("expected the name of a file, got '-'; for a file of that name write ./-")
     if not Path(text).name or text.endswith(("/", os.sep)):
-        raise WrongUsage(f"expected the name of a file, got that of a folder, {text!r}")
+        raise WrongUsage(f"expected the name of a file, got the name of a folder, {text!r}")
     return Path(text)
 
 
@@ -91,7 +91,7 @@ def whole_number(text):
 
 
 def seed(text):
-    """A seed as NumPy's old generators take it."""
+    """A seed for NumPy's RandomState: a whole number below 2³²."""
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2³²-1, got {text!r}")
     return int(text)

@@ -1,6 +1,6 @@
-"""Checks of output files: never overwrite inputs, and foreign files only with --force.
+"""Checks of output files: inputs are never overwritten, foreign files only with --force.
 
-fastbp recognises its own files by their content. Each `is_...` function here checks for one kind.
+fastbp recognises its own files by their content. Each `is_...` function recognises one kind.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ from typing import NamedTuple
 from ..basis import writing
 from ..files import file
 
-# Larger files never count as ours, except for models: only their headers are read.
+# Larger files never count as ours, except models, for which only the header is read.
 MOST_BYTES = 1 << 26
-# The comment of our zip archives, .npz or PyTorch's.
+# The comment in our zip archives (.npz, and PyTorch's files).
 COMMENT = b"fastbp"
 
 
@@ -31,12 +31,12 @@ class Output(NamedTuple):
     Attributes
     ----------
     what : str
-        What it will have, for messages.
+        Description of the content, for messages.
     path : Path
     option : str
-        The option that names it.
+        The option that sets the path.
     is_ours : function
-        Tells of a path whether what is there was written by fastbp, and is of the same kind.
+        Takes a path; returns whether fastbp wrote the file there, and it has the same kind.
     """
 
     what: str
@@ -46,22 +46,22 @@ class Output(NamedTuple):
 
 
 def add_force(command):
-    """Add the option to a command that writes files."""
+    """Add the option --force to a command that writes files."""
     command.add_argument(
         "--force", action="store_true", help="overwrite files that fastbp did not write, too"
     )
 
 
 def check(outputs, inputs, force):
-    """Refuse, before any work, outputs that must not or cannot be written.
+    """Raise an error, before any work is done, if an output must not or cannot be written.
 
     Parameters
     ----------
     outputs : list of Output
     inputs : list of Path
-        What the command reads.
+        Files that the command reads.
     force : bool
-        Whether other files than fastbp's may be overwritten.
+        Whether files that fastbp did not write may be overwritten.
 
     Raises
     ------
@@ -76,15 +76,15 @@ def check(outputs, inputs, force):
             )
         if _is_standard_output(path):
             raise ValueError(
-                f"{what} would get mixed up with what is printed, since {path} is standard output; "
-                f"name another file with {option}"
+                f"{what} would be mixed with printed text, since {path} is standard output; name "
+                f"another file with {option}"
             )
-        # An empty file has nothing to lose, and neither has a pipe or a device.
+        # Overwriting an empty file, a pipe or a device loses nothing.
         there = path.is_file() and path.stat().st_size
         if there and not force and not is_ours(path):
             raise ValueError(
-                f"{what} would overwrite {path}, which is no such file of fastbp's; name another "
-                f"file with {option}, or overwrite it with --force"
+                f"{what} would overwrite {path}, which is not an earlier output of this kind; name "
+                f"another file with {option}, or overwrite it with --force"
             )
     for one, other in itertools.combinations(outputs, 2):
         if _key(one.path) == _key(other.path):
@@ -95,8 +95,8 @@ def check(outputs, inputs, force):
 
 
 def _is_same(path, other):
-    """Whether two paths lead to one file, by whatever names."""
-    with contextlib.suppress(OSError):  # one of them is not there
+    """Return whether two paths lead to the same file."""
+    with contextlib.suppress(OSError):  # one of them does not exist
         return os.path.samefile(path, other)
     return False
 
@@ -109,12 +109,12 @@ def _is_standard_output(path):
 
 
 def _key(path):
-    """The same for paths that are one file on some file system, that of macOS, say."""
+    """Return a key that is equal for paths that some file systems (macOS's) treat as one file."""
     return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
 
 
 def can_draw():
-    """Whether matplotlib is there."""
+    """Return whether matplotlib is installed."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
@@ -126,17 +126,17 @@ def can_draw():
 
 
 def _content(path):
-    """What is in a file; of a large one nothing."""
+    """Return a file's content, or nothing if it is too large."""
     return path.read_bytes() if path.stat().st_size <= MOST_BYTES else b""
 
 
 def is_model(path):
-    """Whether it is a model, and not a checkpoint of a training."""
+    """Return whether a file is a model, and not a checkpoint."""
     return file.kind(path) not in (None, "checkpoint")
 
 
 def is_picture(path):
-    """Whether it is a picture with the signature that `plots.common.save` writes."""
+    """Return whether a file is a picture with the metadata that `plots.common.save` writes."""
     content = _content(path)
     signs = (
         (b"\x89PNG", b"Software\0fastbp"),
@@ -147,7 +147,7 @@ def is_picture(path):
 
 
 def is_table(path):
-    """Whether it has the columns that `predict` writes, and no other."""
+    """Return whether a table has exactly the columns that `predict` writes."""
     if path.suffix.lower() == ".parquet":
         import pyarrow
         from pyarrow import parquet
@@ -166,12 +166,12 @@ def is_table(path):
 
 
 def is_onnx(path):
-    """Whether an ONNX file names fastbp as its producer, which stands at the beginning."""
+    """Return whether an ONNX file names fastbp as its producer, in its first bytes."""
     return b"\x12\x06fastbp" in _content(path)[:32]
 
 
 def is_archive(path):
-    """Whether it is a zip archive with our comment."""
+    """Return whether a file is a zip archive with our comment."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.comment == COMMENT
@@ -180,7 +180,7 @@ def is_archive(path):
 
 
 def signed(archive):
-    """A zip archive, as bytes, with our comment."""
+    """Return the bytes of a zip archive with our comment added."""
     content = io.BytesIO(archive)
     with zipfile.ZipFile(content, "a") as opened:
         opened.comment = COMMENT
@@ -188,24 +188,24 @@ def signed(archive):
 
 
 def is_c(path):
-    """Whether the comment at the beginning of C source names fastbp, or the header that does."""
+    """Return whether C source starts with a comment that names fastbp or its own header file."""
     comment = re.match(rb"/\*.*?\*/", _content(path), re.DOTALL)
     header = f"/* See {path.stem}.h. */".encode()
     return comment is not None and (b"fastbp" in comment[0] or comment[0] == header)
 
 
 def is_interface(path):
-    """Whether it is what `export` writes beside a network."""
+    """Return whether a file is the description of inputs that `export` writes."""
     return _keys(path) == {"inputs", "outputs"}
 
 
 def is_benchmark(path):
-    """Whether it is what bench/run.py writes."""
+    """Return whether a file holds results of bench/run.py."""
     return {"commit", "machine", "settings", "training"} <= _keys(path)
 
 
 def _keys(path):
-    """The keys of a JSON object in a file; none if there is something else."""
+    """Return the keys of the JSON object in a file; none if it holds something else."""
     try:
         found = json.loads(_content(path))
     except (ValueError, RecursionError):

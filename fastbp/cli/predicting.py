@@ -1,4 +1,4 @@
-"""The commands `predict` and `evaluate`: a saved model on new rows."""
+"""The commands `predict` and `evaluate`, which apply a saved model to new rows."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ fastbp evaluate titanic.safetensors more.csv --target survived --json
 
 
 def add(commands):
-    """Describe the commands."""
+    """Register the commands with argparse."""
     predict = add_command(
         commands,
         "predict",
@@ -60,20 +60,20 @@ def add(commands):
 
 
 def _inputs(prepare, frame, path):
-    """What the network gets, from a table."""
+    """Return the network's inputs for the rows of a table."""
     chosen, known = columns.of_transformer(prepare), columns.known_texts(prepare)
     return prepare.transform(columns.prepare(frame, chosen, path, known))
 
 
 def predict_rows(options):
-    """Write predictions."""
+    """Predict for the rows of a table and write the predictions."""
     if options.output:
         written = Output("the predictions", options.output, "--output", outputs.is_table)
         outputs.check([written], [options.model, options.data], options.force)
     stored = store.load(options.model)
     prepare, network = store.parts(stored)
     if options.proba and not hasattr(network, "classes_"):
-        raise ValueError("--proba is for classes, but this model predicts values")
+        raise ValueError("--proba requires a classifier, but this model is a regressor")
     frame = tables.read(options.data, columns.known_texts(prepare))
     X = _inputs(prepare, frame, options.data)
     predicted = {"prediction": network.predict(X)}
@@ -96,12 +96,12 @@ def predict_rows(options):
 
 
 def evaluate_rows(options):
-    """Print figures."""
+    """Predict for rows with known targets and print the metrics."""
     stored = store.load(options.model)
     prepare, network = store.parts(stored)
     name = options.target or stored.notes.get("target")
     if not isinstance(name, str):
-        raise ValueError("the model does not say what its target is; name it with --target")
+        raise ValueError("the model's file does not name its target; name it with --target")
     labels = getattr(network, "classes_", None)
     texts = list(columns.known_texts(prepare))
     if labels is not None and labels.dtype.kind == "U":

@@ -1,4 +1,4 @@
-"""The learning problem: classes or numbers, and the targets in the form for estimators."""
+"""Decides between classification and regression, prepares targets and splits the rows."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from .tables import as_known, listed, pandas, refuse_nested
 
-# Whole numbers with at most this many distinct values are taken for classes.
+# Whole numbers with at most this many distinct values count as classes.
 FEW_VALUES = 20
 FEWEST_ROWS = 10
 TASKS = ("classification", "regression")
@@ -33,13 +33,13 @@ class Problem(NamedTuple):
 
 
 def find(series, task=None):
-    """The problem that a target column poses.
+    """Find out which problem a target column poses.
 
     Parameters
     ----------
     series : Series
     task : {"classification", "regression"} or None
-        None leaves it to the values.
+        None decides by the values.
 
     Returns
     -------
@@ -48,11 +48,11 @@ def find(series, task=None):
     Raises
     ------
     ValueError
-        For a target that cannot be learnt; the message says why.
+        If the target cannot be learnt; the message gives the reason.
     """
     name, n = series.name, len(series)
     if n < FEWEST_ROWS:
-        raise ValueError(f"there are {n} rows, which is too few; at least {FEWEST_ROWS} are needed")
+        raise ValueError(f"the table has {n} rows, but training needs at least {FEWEST_ROWS}")
     refuse_nested(series)
     _refuse_missing(series)
     n_values = series.nunique()
@@ -94,7 +94,7 @@ def _guess(series, n_values):
 
 
 def classes(series):
-    """Labels of classes: int64 if they are whole numbers, else text."""
+    """Return labels of classes: int64 for whole numbers, text otherwise."""
     types = pandas().api.types
     if types.is_bool_dtype(series) or not types.is_numeric_dtype(series):
         return series.astype(str).to_numpy(dtype=str)
@@ -102,13 +102,13 @@ def classes(series):
     if (values % 1 != 0).any():
         raise ValueError(
             f"target {series.name!r} has numbers with fractions, such as "
-            f"{values[values % 1 != 0][0]:g}, which are no classes; use --task regression"
+            f"{values[values % 1 != 0][0]:g}, which cannot be classes; use --task regression"
         )
     return series.to_numpy(dtype=np.int64)
 
 
 def numbers(series):
-    """Values as float64."""
+    """Return values as float64; raise ValueError if some are not finite numbers."""
     pd = pandas()
     values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
@@ -121,7 +121,7 @@ def numbers(series):
 
 
 def known(series, labels):
-    """Targets of a table for an evaluation.
+    """Return the targets of a table, checked for the evaluation of a model.
 
     Parameters
     ----------
@@ -150,25 +150,25 @@ def known(series, labels):
 
 
 class Parts(NamedTuple):
-    """Numbers of the rows to train on, to watch, and to judge by."""
+    """Indices of the rows for training, for early stopping (validation) and for the test."""
 
     training: np.ndarray
     validation: np.ndarray
     test: np.ndarray
 
     def used(self):
-        """Name -> rows, of the parts that have any."""
+        """Return a dict of name to rows, without empty parts."""
         return {name: rows for name, rows in self._asdict().items() if len(rows)}
 
 
 def split(problem, validation, test, seed):
-    """Draw the rows of each part, of all classes in proportion.
+    """Draw the rows of each part, stratified by class.
 
     Parameters
     ----------
     problem : Problem
     validation, test : float
-        Shares of all rows, below 1 together; the rest is for training.
+        Shares of all rows; their sum must be below 1. The rest is for training.
     seed : int
 
     Returns
@@ -178,7 +178,7 @@ def split(problem, validation, test, seed):
     Raises
     ------
     ValueError
-        If a class, or all rows, are too few for that.
+        If a class has too few rows, or the table does.
     """
     from sklearn.model_selection import train_test_split
 
@@ -212,5 +212,5 @@ def split(problem, validation, test, seed):
                 ) from error
         others.append(part)
     if strata is not None and len(np.unique(y[rows])) < len(labels):
-        raise ValueError("a class has no row left for training; lower --validation or --test")
+        raise ValueError("a class has no row left for training; decrease --validation or --test")
     return Parts(rows, others[1], others[0])

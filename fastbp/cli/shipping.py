@@ -1,4 +1,4 @@
-"""The commands `info` and `export`: describe a model, and convert it for use elsewhere."""
+"""The commands `info` and `export`, which describe a model and convert it for other tools."""
 
 import io
 import json
@@ -26,7 +26,7 @@ fastbp export titanic.safetensors --format npz --output weights.npz
 
 
 def add(commands):
-    """Describe the commands."""
+    """Register the commands with argparse."""
     info = add_command(
         commands,
         "info",
@@ -65,7 +65,7 @@ def add(commands):
 
 
 def _described(stored):
-    """What a model is, as a dict."""
+    """Return a description of a model as a dict."""
     network = store.network(stored)
     whole = stored.model if hasattr(stored.model, "estimators_") else store.estimator(stored)
     about = {
@@ -90,7 +90,7 @@ def _described(stored):
 
 
 def show(options):
-    """Print what a model is."""
+    """Print a description of a model."""
     stored = store.load(options.model)
     about = _described(stored)
     if options.json:
@@ -115,7 +115,7 @@ def show(options):
 
 
 def _of_notes(notes):
-    """Notes as lines. They may have been made in Python, and hold anything that JSON can."""
+    """Yield notes as lines; notes saved from Python may hold any JSON values."""
     for key, value in notes.items():
         values = list(value.values()) if isinstance(value, dict) else []
         if values and all(isinstance(each, dict) for each in values):
@@ -158,7 +158,7 @@ def _c(network, path):
     network.to_c(path)
 
 
-# Name -> function that writes, usual ending, function that knows what was written.
+# Format -> function that writes it, default file extension, function that recognises it.
 FORMATS = {
     "c": (_c, "_c", outputs.is_c),  # a folder
     "npz": (_npz, ".npz", outputs.is_archive),
@@ -168,29 +168,29 @@ FORMATS = {
 
 
 def write(options):
-    """Write the network, and how its inputs are made."""
+    """Write the network, and a description of its inputs."""
     stored = store.load(options.model)
     if len(store.members(stored)) > 1:
         raise ValueError(
-            f"{options.model} has {len(store.members(stored))} networks, and export writes one; in "
-            "Python, fastbp.load(path).estimators_ are the members"
+            f"{options.model} has {len(store.members(stored))} networks, but export can only write "
+            "one; in Python, get the members as fastbp.load(path).estimators_"
         )
     network = store.network(stored)
     export, ending, is_ours = FORMATS[options.format]
     path = options.output or options.model.stem + ending
     path = Path(path) if options.format == "c" else new_file(path)
-    if path.name in ("", ".."):  # a folder's own name is what the file beside it is named after
+    if path.name in ("", ".."):  # the file beside the folder is named after it
         path = Path(os.path.abspath(path))
     made = _contents(export, network, path)
     written = [str(path)]
     files = [Output("the network", each, "--output", is_ours) for each in made]
     special = path.exists() and not path.is_file() and not path.is_dir()
-    if store.is_ours(stored) and not special:  # nothing lies beside a pipe
+    if store.is_ours(stored) and not special:  # no file can be beside a pipe
         beside = Path(f"{path}.inputs.json")
         made[beside] = (json.dumps(_interface(stored), indent=2) + "\n").encode()
         written.append(str(beside))
-        files.append(Output("what the inputs are", beside, "--output", outputs.is_interface))
-    # In a folder that is still to be made, nothing can be overwritten.
+        files.append(Output("the description of inputs", beside, "--output", outputs.is_interface))
+    # In a folder that does not exist yet, nothing can be overwritten.
     there = [each for each in files if each.path.parent.exists()]
     outputs.check(there, [options.model], options.force)
     if options.format == "c":
@@ -204,7 +204,7 @@ def write(options):
 
 
 def _contents(export, network, path):
-    """What an export consists of, by the paths of its files."""
+    """Return the content of each file of an export, by path."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "network")  # not path.name, which may be ".."
         export(network, place)
@@ -214,13 +214,13 @@ def _contents(export, network, path):
 
 
 def _interface(stored):
-    """What goes into the network and what comes out."""
+    """Return a description of the network's inputs and outputs."""
     prepare, estimator = store.parts(stored)
     made: dict = {"inputs": columns.inputs(prepare)}
     target = stored.notes.get("target")
     if hasattr(estimator, "classes_"):
         labels = estimator.classes_.tolist()
-        # Of two classes there is one output.
+        # With two classes the network has one output, the probability of the second.
         shown = labels[1:] if len(labels) == 2 else labels
         made["outputs"] = [{"probability_of": label, "target": target} for label in shown]
     else:

@@ -1,16 +1,16 @@
-"""Models in files, with notes on how they were trained: the one place that saves and loads them."""
+"""Saves and loads models for all commands, with notes on how they were trained."""
 
 from typing import Any, NamedTuple
 
 
 class Stored(NamedTuple):
-    """What is in a file.
+    """Content of a model's file.
 
     Attributes
     ----------
     model : Pipeline, estimator or Network
     notes : dict
-        What the command `train` noted; empty for a model that was saved from Python.
+        Notes that `train` or the user has saved; empty if there are none.
     library : str
         The version of fastbp that saved it.
     """
@@ -21,7 +21,7 @@ class Stored(NamedTuple):
 
 
 def save(model, path, notes):
-    """Write a model and notes that JSON can hold."""
+    """Write a model, and notes that JSON can represent."""
     from ..persistence import models
 
     models.save(model, path, notes=notes)
@@ -41,7 +41,7 @@ def load(path):
     Raises
     ------
     OSError, ValueError
-        If there is no such file, or nothing of ours in it.
+        If the file does not exist, or is not one of fastbp's.
     """
     from ..files import file
     from ..persistence import models
@@ -56,29 +56,29 @@ def load(path):
 
 
 def is_ours(stored):
-    """Whether a model is one that `train` makes."""
+    """Return whether the command `train` made a model."""
     return list(getattr(stored.model, "named_steps", {})) == ["columns", "network"]
 
 
 def members(stored):
-    """The members of an ensemble; of another model the model."""
+    """Return the members of an ensemble; for another model, a list of the model."""
     return getattr(stored.model, "estimators_", [stored.model])
 
 
 def estimator(stored):
-    """The estimator behind a model, or its Network; of an ensemble the first member's."""
+    """Return a model's estimator, or its Network; for an ensemble, the first member's."""
     model = members(stored)[0]
     return model[-1] if hasattr(model, "named_steps") else model
 
 
 def network(stored):
-    """The Network behind a model."""
+    """Return a model's Network; for an ensemble, the first member's."""
     found = estimator(stored)
     return found._network() if hasattr(found, "coefs_") else found
 
 
 def parts(stored):
-    """The preparation of columns and the network of a model that `train` has made.
+    """Return the two steps of a model that `train` made.
 
     Returns
     -------
@@ -88,11 +88,11 @@ def parts(stored):
     Raises
     ------
     ValueError
-        For another kind of model.
+        If `train` did not make the model.
     """
     if not is_ours(stored):
         raise ValueError(
-            f"the file has a {type(stored.model).__name__} that was not made by fastbp train, so "
-            "that it does not say which columns of a table it takes; use fastbp.load in Python"
+            f"the file holds a {type(stored.model).__name__} that was not made by fastbp train, so "
+            "the columns of its table are unknown; use fastbp.load in Python"
         )
     return stored.model["columns"], stored.model["network"]

@@ -1,4 +1,4 @@
-"""Tables in files: CSV, Parquet, NumPy's .npz."""
+"""Reads tables from CSV, Parquet and NumPy's .npz files, and writes CSV and Parquet."""
 
 import argparse
 import difflib
@@ -16,12 +16,12 @@ WRITTEN = (".csv", ".parquet")
 
 
 def data_path(text):
-    """For argparse: a path whose ending says how to read it."""
+    """A path to a table, with an extension that can be read; a type for argparse."""
     return _with_ending(text, EXTENSIONS)
 
 
 def output_path(text):
-    """For argparse: a path whose ending says how to write a table."""
+    """A path to write a table to, with an extension that can be written; a type for argparse."""
     return _with_ending(new_file(text), WRITTEN)
 
 
@@ -35,7 +35,7 @@ def _with_ending(text, known):
 
 
 def pandas():
-    """The module, or an error that says how to get it."""
+    """Return the module pandas, or raise an ImportError with the command to install it."""
     try:
         import pandas
     except ImportError as error:
@@ -44,13 +44,13 @@ def pandas():
 
 
 def read(path, texts=()):
-    """A table as a DataFrame.
+    """Read a table.
 
     Parameters
     ----------
     path : Path
     texts : sequence of str
-        Columns of a CSV file that stay as they are written, whatever their values look like.
+        Columns of a CSV file that are read as text, even if their values look like numbers.
 
     Returns
     -------
@@ -59,9 +59,9 @@ def read(path, texts=()):
     Raises
     ------
     FileNotFoundError, ImportError, ValueError
-        If it cannot be read, or has no rows.
+        If the table cannot be read, or has no rows.
     """
-    pandas()  # whose absence is not the file's fault
+    pandas()  # if it is missing, say so before any complaint about the file
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"the file {str(path)!r} {what}")
@@ -77,7 +77,7 @@ def _read_csv(path, texts):
     try:
         with open(path, encoding="utf-8-sig") as file:
             header = file.readline()
-        separator = max(",;\t", key=header.count)  # the comma if there is none of them
+        separator = max(",;\t", key=header.count)  # the comma if the header has none of them
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return pd.read_csv(
@@ -88,11 +88,11 @@ def _read_csv(path, texts):
                 dtype=dict.fromkeys(texts, object),
             )
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8 ({error}); convert it") from error
+        raise ValueError(f"{path} is not UTF-8 text ({error}); convert it to UTF-8") from error
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{path} is empty") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise ValueError(f"{path} is not a proper CSV file: {str(error).strip()}") from error
+        raise ValueError(f"{path} is not a valid CSV file: {str(error).strip()}") from error
 
 
 def _read_parquet(path, _):
@@ -113,7 +113,7 @@ def _read_npz(path, _):
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        # AttributeError: a single array (.npy) under this name
+        # AttributeError: the file holds a single array (.npy)
         raise ValueError(f"{path} is not a readable .npz file of plain arrays: {error}") from error
     columns = {}
     for name, array in arrays.items():
@@ -128,14 +128,14 @@ def _read_npz(path, _):
             )
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"{path}: arrays must have equally many rows, but have {lengths}")
+        raise ValueError(f"{path}: arrays must have equal numbers of rows, but have {lengths}")
     if not columns:
         raise ValueError(f"{path} is empty")
     return pandas().DataFrame(columns)
 
 
 def write(frame, path):
-    """Write a DataFrame as the path's ending says."""
+    """Write a DataFrame in the format of the path's extension."""
     if path.suffix.lower() == ".parquet":
         content = frame.to_parquet(index=False)
     else:
@@ -144,7 +144,7 @@ def write(frame, path):
 
 
 def column(frame, name, path):
-    """A column of the table from that path; if there is none, the error suggests another name."""
+    """Return a column of a table; if it does not exist, the error suggests a similar name."""
     if name in frame:
         return frame[name]
     names = list(frame.columns)
@@ -152,32 +152,33 @@ def column(frame, name, path):
     found = difflib.get_close_matches(name.lower(), near, n=1, cutoff=0.5)
     hint = f" Did you mean {near[found[0]]!r}?" if found else ""
     if all(_is_number(key) for key in names):
-        hint = " Its first line seems to hold data, where names of columns were expected."
+        hint = " Its first line seems to hold data, but must hold the names of columns."
     raise ValueError(f"{path} has no column {name!r}.{hint} Its columns: {listed(names)}")
 
 
 def refuse_nested(series):
-    """Lists and the like, which Parquet files may have, are neither numbers nor texts."""
+    """Raise ValueError if a column holds lists or structures, as Parquet files may."""
     types = pandas().api.types
     if types.is_object_dtype(series) and series.map(types.is_list_like).any():
         raise ValueError(
             f"column {series.name!r} holds lists or structures, which are neither numbers nor "
-            f"categories; make columns of them, or leave them out with --drop {series.name}"
+            "categories; split it into columns of numbers or text, or leave it out with --drop "
+            f"{series.name}"
         )
 
 
 def as_known(text, known):
-    """The one of the known texts that a text of a CSV file stands for; the text itself if none.
+    """Return the known text that a text of a CSV file means; the text itself if there is none.
 
-    pandas reads 01 and true as 1 and True, where all values of a column are like that. What was
-    learnt from such a column is known by those names, and each text is looked up by itself, so
-    that it does not matter what else there is in a table.
+    pandas reads 01 and true as 1 and True if all values of the column are numbers or booleans.
+    The model was trained on these names. Looking up each text separately makes the result
+    independent of the other rows in the table.
     """
     if text in known:
         return text
     if text.lower() in ("true", "false"):
         read = text.capitalize()
-    elif _is_number(text) and "_" not in text:  # float takes 1_000, pandas does not
+    elif _is_number(text) and "_" not in text:  # float accepts 1_000, pandas does not
         read = number_text(float(text))
     else:
         return text
@@ -185,7 +186,7 @@ def as_known(text, known):
 
 
 def number_text(value):
-    """A number as text, the same for 1 and 1.0, since gaps make floats of whole numbers."""
+    """Return a number as text, equal for 1 and 1.0: missing values turn int columns to float."""
     return f"{value:.0f}" if value % 1 == 0 else str(value)
 
 
@@ -198,7 +199,7 @@ def _is_number(text):
 
 
 def listed(names, most=12):
-    """Names separated by commas, and how many more there are."""
+    """Return the first names separated by commas, and the number of the others."""
     names = [str(name) for name in names]
     more = f", and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

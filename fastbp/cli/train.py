@@ -1,4 +1,4 @@
-"""The command `train`: a table in, a model, its figures and its learning curve out."""
+"""The command `train`: reads a table; writes a model, its metrics and its learning curve."""
 
 import datetime
 import json
@@ -32,7 +32,7 @@ fastbp train titanic.csv --target survived --json > report.json
 
 
 def add(commands):
-    """Describe the command."""
+    """Register the command with argparse."""
     command = add_command(
         commands,
         "train",
@@ -148,7 +148,7 @@ def add(commands):
 
 
 def run(options):
-    """Train, save, report."""
+    """Train a model, save it and report the result."""
     if options.validation + options.test >= 1:
         raise WrongUsage("--validation and --test together must leave rows for training")
     path = options.output or Path(f"{options.data.stem}.safetensors")
@@ -193,15 +193,15 @@ def run(options):
 
 
 def _curve(options, path):
-    """Where the learning curve is to be drawn; None for nowhere."""
+    """Return the path of the learning curve; None if none is drawn."""
     special = path.exists() and not path.is_file()
-    if options.no_plot or special and not options.plot:  # nothing lies beside a pipe
+    if options.no_plot or special and not options.plot:  # no file can be beside a pipe
         return None
     if outputs.can_draw():
         return options.plot or path.with_suffix(".png")
     if options.plot:
         raise ImportError("drawing needs matplotlib: pip install 'fastbp[cli]'")
-    note("no learning curve is drawn, which needs matplotlib: pip install 'fastbp[cli]'")
+    note("the learning curve is not drawn; drawing needs matplotlib: pip install 'fastbp[cli]'")
     return None
 
 
@@ -210,7 +210,7 @@ def _sizes(network):
 
 
 def _settings(options, trained):
-    """How it was trained."""
+    """Return the settings of the training, for the report."""
     names = ("optimizer", "batch_size", "learning_rate", "l2", "patience", "seed")
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -223,7 +223,7 @@ def _settings(options, trained):
 
 
 def _figures(model, features, problem, parts):
-    """Metrics of each part, of the baseline on the last one, and the confusion matrix there."""
+    """Return metrics of each part; on the last part also the baseline's, and a confusion matrix."""
     network, used = model["network"], parts.used()
     inputs = {name: model["columns"].transform(features.iloc[r]) for name, r in used.items()}
     found = {name: metrics.of_model(network, inputs[name], problem.y[used[name]]) for name in used}
@@ -238,7 +238,7 @@ def _figures(model, features, problem, parts):
 
 
 def _before(options, problem, chosen, parts):
-    """What is about to be done, as text."""
+    """Return the text printed before the training: rows, target and columns."""
     n = {name: len(rows) for name, rows in parts.used().items()}
     lines = [
         f"{options.data}: {sum(n.values())} rows, {', '.join(f'{n[k]} {k}' for k in n)}",
@@ -251,7 +251,7 @@ def _before(options, problem, chosen, parts):
 
 
 def _after(report, trained):
-    """What came out, as text."""
+    """Return the text printed after the training: its course, metrics and written files."""
     model, judged = trained.model, report["judged_on"]
     settings, found = report["training"], dict(report["metrics"])
     ended = f"{settings['epochs']} epochs"
@@ -260,7 +260,7 @@ def _after(report, trained):
     if settings["best_epoch"]:
         ended += f"; the weights of epoch {settings['best_epoch']} are kept"
     if not settings["interrupted"] and settings["best_epoch"] == trained.planned:
-        ended += ", and it still became better: try more --epochs"
+        ended += ", and the loss was still improving: try more --epochs"
     baseline = found.pop("baseline")
     texts = [
         filled(

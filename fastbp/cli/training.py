@@ -1,4 +1,4 @@
-"""From a table to a fitted Pipeline: the preparation of columns, then one of the estimators."""
+"""Fits the Pipeline of a table: the preparation of columns, then one of the estimators."""
 
 import sys
 import warnings
@@ -11,22 +11,22 @@ from . import columns
 
 
 class Trained(NamedTuple):
-    """What came out of a training.
+    """Result of a training.
 
     Attributes
     ----------
     model : Pipeline
         Its steps are "columns" and "network".
     loss, validation_loss : list of float
-        By epoch; of a regression in units of the target's variance.
+        The loss of each epoch; for a regression in units of the target's variance.
     best_epoch : int or None
-        Whose weights the model has; None for the last one's.
+        The epoch that the model's weights are from; None for the last one.
     planned : int
-        How many epochs there might have been.
+        Maximum number of epochs.
     interrupted : bool
-        Whether Ctrl-C ended it.
+        Whether Ctrl-C ended the training.
     backend : str
-        What computed.
+        Name of the backend that computed.
     """
 
     model: object
@@ -39,14 +39,14 @@ class Trained(NamedTuple):
 
 
 class Watch(Callback):
-    """Notes the loss on validation data after each epoch, and ends a training that has no use.
+    """Records the loss on validation data after each epoch, and stops early without improvement.
 
     Parameters
     ----------
     X, y : ndarray
-        Validation data as the network takes them; None for none.
+        Validation data in the network's form, or None.
     patience : int or None
-        As of `EarlyStopping`; None to train for all epochs.
+        As in `EarlyStopping`; None to train for all epochs.
     """
 
     def __init__(self, X, y, patience):
@@ -75,13 +75,13 @@ def train(features, problem, parts, chosen, options):
     Parameters
     ----------
     features : DataFrame
-        Of all rows.
+        Features of all rows.
     problem : Problem
     parts : Parts
-        What to train on and what to watch.
+        Rows for training and validation.
     chosen : Columns
     options : namespace
-        Of the command `train`.
+        Options of the command `train`.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def train(features, problem, parts, chosen, options):
     y, mean, spread = problem.y, 0.0, 1.0
     classifies = problem.task == "classification"
     if classifies:
-        seen = np.searchsorted(np.unique(y), y)  # as the network sees them
+        seen = np.searchsorted(np.unique(y), y)  # the network's class indices
     else:
         mean, spread = y[parts.training].mean(), y[parts.training].std() or 1.0
         y = seen = (y - mean) / spread
@@ -119,7 +119,7 @@ def train(features, problem, parts, chosen, options):
         learning_rate_init=options.learning_rate,
         max_iter=options.epochs,
         random_state=options.seed,
-        n_iter_no_change=options.epochs,  # the training loss alone ends nothing
+        n_iter_no_change=options.epochs,  # the training loss never stops the training
         backend=options.backend,
         threads=options.threads,
         dtype="float32",
@@ -134,7 +134,7 @@ def train(features, problem, parts, chosen, options):
                 raise ValueError("training diverged; try a smaller --learning-rate") from error
             raise
     backend = network._network().backend
-    # The model is to predict with what there is wherever it is loaded, and saved without callbacks.
+    # Callbacks cannot be saved, and the machine that loads the model chooses its own backend.
     network.set_params(callbacks=(), backend=None, threads=None)
     interrupted = False
     for warning in caught:
@@ -158,7 +158,7 @@ def train(features, problem, parts, chosen, options):
 
 
 def _to_units(network, mean, spread):
-    """Let a network that learnt (y - mean) / spread predict y: its last layer is linear."""
+    """Rescale the last layer, which is linear, so that the network predicts y unscaled."""
     if (mean, spread) != (0.0, 1.0):
         network.coefs_[-1][...] *= spread
         network.intercepts_[-1][...] = network.intercepts_[-1] * spread + mean

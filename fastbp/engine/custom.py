@@ -1,6 +1,6 @@
-"""Losses of the user's own: a Python function, or one compiled by Numba, as a C function.
+"""Custom losses: makes a C function from a Python function or one compiled by Numba.
 
-The kernels of all backends call it by address, with a block's outputs and targets.
+The kernels of all backends call the C function by address, with outputs and targets of a block.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class CustomLoss:
-    """A loss function as the backends call it; `address` is that of the C function.
+    """A custom loss for the backends; `address` is the address of the C function.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class CustomLoss:
         self._error: BaseException | None = None
         self._try(n_outputs, dtype)
         self.compiled = compiled = _is_compiled(function)
-        # Kept, since the address is good for as long as this lives.
+        # Keep the C function: its address is valid only while the object exists.
         self._callback = _compile(function, dtype) if compiled else self._wrap(dtype)
         if compiled:
             self.address = self._callback.address
@@ -35,7 +35,7 @@ class CustomLoss:
             self.address = ctypes.cast(self._callback, ctypes.c_void_p).value
 
     def _try(self, n_outputs, dtype):
-        """Call it with a few zeros, to hear of what is wrong before training."""
+        """Call the function with a few zeros, to find errors before training."""
         zeros = np.zeros((3, n_outputs), dtype)
         with np.errstate(all="ignore"):
             _checked(self.function(zeros, zeros.copy()), 3, n_outputs)
@@ -51,7 +51,7 @@ class CustomLoss:
             )
             try:
                 e, ds = _checked(self.function(s.copy(), y.copy()), rows, n)
-            except BaseException as error:  # cannot pass through compiled code
+            except BaseException as error:  # an exception cannot pass through compiled code
                 self._error = self._error or error
                 e = ds = np.nan
             y[...] = 0
@@ -62,13 +62,13 @@ class CustomLoss:
 
     @property
     def failed(self):
-        """Whether the function has raised something that `raise_error` has not raised yet."""
+        """Whether the function has raised an exception that `raise_error` has not raised yet."""
         return self._error is not None
 
     def raise_error(self, output, y):
-        """Raise what the function raised when it gave a loss that is not finite, if it did.
+        """Raise the exception that made the loss NaN, if there was one.
 
-        Compiled functions cannot say that, so they are called again with all outputs.
+        A compiled function cannot report its exception, so it is called again with all outputs.
         """
         if self.compiled:
             self.function(output, y)
@@ -78,16 +78,16 @@ class CustomLoss:
 
 
 def _is_compiled(function):
-    """Whether Numba compiled it (not so with NUMBA_DISABLE_JIT)."""
+    """Return whether Numba compiles the function; with NUMBA_DISABLE_JIT it does not."""
     numba = sys.modules.get("numba")
     return numba is not None and isinstance(function, numba.core.dispatcher.Dispatcher)
 
 
 @functools.lru_cache(maxsize=64)
 def _compile(function, dtype):
-    """A compiled function as a C function; where it raises, all is NaN.
+    """Make a C function that calls a compiled function, and sets NaN if that raises.
 
-    Takes about a second, and networks are copied often; so those of the last functions are kept.
+    Compiling takes about a second and networks are copied often, so results are cached.
     """
     import numba
     from numba import types
@@ -118,7 +118,7 @@ def _compile(function, dtype):
 
 
 def _checked(result, rows, n):
-    """The losses and derivatives that a function returned, or an error that says what is wrong."""
+    """Return the losses and derivatives that a function returned, with their shapes checked."""
     expected = (
         f"the loss function must return (losses, derivatives) of shapes ({rows},) and ({rows}, {n})"
     )

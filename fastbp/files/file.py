@@ -13,12 +13,12 @@ import numpy as np
 from ..basis import writing
 from . import schema
 
-# The metadata's entry that has the document.
+# The metadata's entry that holds the document.
 KEY = "fastbp"
-NOTES = "fastbp.notes"  # a second document, of what users want to remember
-# The version of the documents.
+NOTES = "fastbp.notes"  # the entry of a second document, the user's notes
+# The version of the documents' schema.
 SCHEMA = 1
-# The most bytes of a header. It is JSON, and parsing it may take about 40 times as much memory.
+# Maximum size of a header in bytes. Parsing its JSON may take about 40 times as much memory.
 MAX_HEADER = 1 << 22
 DTYPES: dict[str, np.dtype] = {
     "F32": np.dtype(np.float32),
@@ -33,10 +33,10 @@ def write(path, document, tensors, notes=None):
     ----------
     path : str or path-like
     document : dict
-        What JSON can hold.
+        Of values that JSON can represent.
     tensors : dict of str to ndarray
     notes : dict, optional
-        What JSON can hold.
+        Of values that JSON can represent.
     """
     from safetensors.numpy import save
 
@@ -50,19 +50,19 @@ def write(path, document, tensors, notes=None):
     length = int.from_bytes(content[:8], "little")
     if length > MAX_HEADER:
         raise ValueError(
-            f"names and texts take {length} bytes in the file's header, but no more than "
-            f"{MAX_HEADER} would be read again; has an encoder too many categories?"
+            f"names and texts take {length} bytes in the file's header, but loading reads at most "
+            f"{MAX_HEADER}; reduce the categories of encoders, or the notes"
         )
     writing.write(path, content)
 
 
 def read(path):
-    """The document and the arrays of a file, as `parse` returns them."""
+    """Return the document and the arrays of a file, as `parse` does."""
     return parse(_content(path))
 
 
 def read_notes(path):
-    """The notes that were saved with a model, and the version of fastbp that saved it."""
+    """Return the notes that were saved with a model, and the version of fastbp that saved it."""
     content = _content(path)
     metadata = _metadata(content, _check_header(content[:8], len(content)))
     library = schema.text("library", schema.decode(metadata[KEY]).get("library"))
@@ -70,7 +70,7 @@ def read_notes(path):
 
 
 def kind(path):
-    """What kind of thing a file of ours has; None for any other file, and a broken one."""
+    """Return the kind of model in a file of fastbp's; None if the file is another or broken."""
     try:
         content = _content(path, header_only=True)
         document = schema.decode(_metadata(content, len(content) - 8)[KEY])
@@ -84,14 +84,15 @@ def _content(path, header_only=False):
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{os.fspath(path)!r} is not a regular file")
-        # Of a file without end no more than the size it had; of a broken one the first bytes.
+        # Read at most the size the file had: it may grow, and a broken one ends after the header.
         start = file.read(8)
         length = _check_header(start, status.st_size)
         return start + file.read(length if header_only else status.st_size - 8)
 
 
 def _without_waiting(path, flags):
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
+    # Opening a pipe would block until a writer comes.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_header(start, size):
@@ -100,31 +101,33 @@ def _check_header(start, size):
         raise ValueError("not a whole safetensors file: its header is longer than the file")
     if length > MAX_HEADER:
         raise ValueError(
-            f"the file's header takes {length} bytes, but no more than {MAX_HEADER} are read"
+            f"the file's header takes {length} bytes, but fastbp reads at most {MAX_HEADER}"
         )
     return length
 
 
 def _metadata(content, length):
-    """The strings in a header of that length; our document is among them."""
+    """Return the metadata of a header of the given length, checked to hold our document."""
     try:
         metadata = json.loads(content[8 : 8 + length])["__metadata__"]
         metadata[KEY]
     except (ValueError, RecursionError, LookupError, TypeError):
-        raise ValueError("not a file of fastbp's: it has no document of ours") from None
+        raise ValueError(
+            "not a file of fastbp's: its header is not JSON, or has no 'fastbp' in the metadata"
+        ) from None
     return metadata
 
 
 def parse(content):
-    """The document of a file's content, its version checked, and its arrays as `Tensors`.
+    """Return the document in a file's content, its version checked, and the arrays as `Tensors`.
 
-    The arrays take as much memory as the content; the header at most MAX_HEADER, and some 40
-    times that while it is read.
+    The arrays take as much memory as the content. The header takes at most MAX_HEADER bytes, and
+    about 40 times as much while it is parsed.
 
     Raises
     ------
     ValueError
-        If it is anything but a file of ours.
+        If the content is not a whole file of fastbp's.
     """
     from safetensors import SafetensorError, deserialize
 
@@ -147,6 +150,6 @@ def parse(content):
     if version > SCHEMA:
         raise ValueError(
             f"the file was written by fastbp {schema.shown(library)}, in version {version} of the "
-            f"schema; this one reads versions up to {SCHEMA}: pip install --upgrade fastbp"
+            f"schema; this fastbp reads versions up to {SCHEMA}: pip install --upgrade fastbp"
         )
     return document, schema.Tensors(arrays)

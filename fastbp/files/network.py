@@ -1,4 +1,4 @@
-"""A network as a document and arrays, and back."""
+"""Converts a network to a JSON document and arrays, and back."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from ..basis import spec
 from ..basis.layout import Layout, views
 from . import schema
 
-# The document of a network, and of its random state (NumPy's PCG64).
+# Fields of a network's document, and of its generator's state (NumPy's PCG64).
 FIELDS = ("layer_sizes", "activation", "loss", "loss_parameter", "dtype", "random")
 RANDOM = ("state", "inc", "has_uint32", "uinteger")
 
 
 def to_document(network, tensors):
-    """The document of a network; its weights and biases go into `tensors`."""
+    """Return the document of a network, and add its weights and biases to `tensors`."""
     if callable(network.loss):
         raise ValueError(
-            f"the loss {network.loss!r} is a function, which cannot be saved; only a network with "
-            "one of the losses that have names can"
+            f"the loss {network.loss!r} is a function, which cannot be saved; only networks with a "
+            "named loss can be saved"
         )
     put_parameters(network, tensors)
     return {
@@ -30,14 +30,14 @@ def to_document(network, tensors):
 
 
 def from_document(cls, document, tensors, backend):
-    """The network of a document, of that class."""
+    """Return the network that a document describes, as an instance of `cls`."""
     schema.fields("network", document, FIELDS)
     layout = layout_of(document["layer_sizes"], document["activation"], document["dtype"])
     loss = schema.text("loss", document["loss"], spec.LOSSES)
     parameter = schema.optional(schema.real, "loss_parameter", document["loss_parameter"])
     if (parameter is None) != (spec.LOSSES[loss].parameter is None):
-        raise schema.wrong(f"loss_parameter of {loss}", parameter, "there only if it has one")
-    # All are there before memory is taken for the network.
+        raise schema.wrong(f"loss_parameter of {loss}", parameter, "null if the loss has none")
+    # Read all arrays first, so that a broken file cannot make us allocate memory.
     weights, biases = get_parameters(layout, tensors)
     network = cls._new(
         layout.sizes,
@@ -53,7 +53,7 @@ def from_document(cls, document, tensors, backend):
 
 
 def restore(network, document, tensors):
-    """Give a network of the same sizes the weights and the random state of a document."""
+    """Set a network's weights and random state from the document of one with equal sizes."""
     schema.fields("network", document, FIELDS)
     weights, biases = get_parameters(network.layout, tensors)
     _fill(network, weights, biases, document["random"])
@@ -66,7 +66,7 @@ def _fill(network, weights, biases, random):
 
 
 def layout_of(sizes, names, dtype):
-    """The Layout that a document's entries say."""
+    """Return the Layout that a document's entries describe."""
     if len(schema.listed("layer_sizes", sizes)) < 2:
         raise schema.wrong("layer_sizes", sizes, "a list of at least 2")
     return Layout(
@@ -80,14 +80,14 @@ def layout_of(sizes, names, dtype):
 
 
 def put_parameters(network, tensors):
-    """Put copies of weights and biases into `tensors`, refused if they are not finite."""
+    """Add copies of weights and biases to `tensors`; raise ValueError if they are not finite."""
     network._engine.check_finite()
     for i, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
         tensors[f"weights.{i}"], tensors[f"biases.{i}"] = np.array(W), np.array(b)
 
 
 def get_parameters(layout, tensors):
-    """Lists of the weights and of the biases that `put_parameters` has put there."""
+    """Return lists of the weights and of the biases that `put_parameters` stored."""
     weights, biases = [], []
     for i, (n_in, n_out) in enumerate(zip(layout.sizes, layout.sizes[1:], strict=False), start=1):
         weights.append(tensors.take(f"weights.{i}", layout.dtype, (n_in, n_out)))
@@ -96,7 +96,7 @@ def get_parameters(layout, tensors):
 
 
 def put_memory(memory, layout, tensors):
-    """Put copies of an optimiser's memory into `tensors`."""
+    """Add copies of an optimiser's memory to `tensors`."""
     tensors["optimizer.hyper"] = memory.hyper.copy()
     tensors["optimizer.counters"] = memory.counters.copy()
     for slot, state in enumerate(memory.state):
@@ -104,7 +104,7 @@ def put_memory(memory, layout, tensors):
 
 
 def get_memory(slots, layout, tensors):
-    """The arrays that `put_memory` stored, for an optimiser with `slots` state arrays."""
+    """Return the arrays that `put_memory` stored, for an optimiser with `slots` state arrays."""
     return (
         tensors.take("optimizer.hyper", np.float64, (6,)),
         tensors.take("optimizer.counters", np.float64, (3,)),
@@ -113,27 +113,27 @@ def get_memory(slots, layout, tensors):
 
 
 def fill_memory(memory, layout, found):
-    """Fill an optimiser's empty memory with what `get_memory` returned."""
+    """Fill an optimiser's empty memory with the arrays that `get_memory` returned."""
     memory.hyper[...], memory.counters[...], states = found
     for state, vector in zip(memory.state, states, strict=True):
         unpack(layout, vector, state)
 
 
 def packed(layout, buffer):
-    """A flat parameter buffer without its padding: weights, then biases, by layer."""
+    """Return a parameter buffer's values without padding: all weights, then all biases."""
     weights, biases = views(layout.plan, buffer)
     return np.concatenate([np.ravel(view) for view in [*weights, *biases]])
 
 
 def get_packed(name, layout, tensors):
-    """The tensor that `packed` made."""
+    """Return the tensor that stores the result of `packed`."""
     sizes = layout.sizes
     length = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
     return tensors.take(name, layout.dtype, (length,))
 
 
 def unpack(layout, vector, buffer):
-    """Fill a flat parameter buffer from what `packed` returned; padding is left as it is."""
+    """Fill a parameter buffer from the result of `packed`; padding is left unchanged."""
     weights, biases = views(layout.plan, buffer)
     start = 0
     for view in [*weights, *biases]:
@@ -142,7 +142,7 @@ def unpack(layout, vector, buffer):
 
 
 def of_random(generator):
-    """The state of a generator as JSON takes it."""
+    """Return the state of a generator as values for JSON."""
     state = generator.bit_generator.state
     return {
         **state["state"],
@@ -152,7 +152,7 @@ def of_random(generator):
 
 
 def set_random(generator, document):
-    """Put a generator into a state that `of_random` returned."""
+    """Set a generator to a state that `of_random` returned."""
     schema.fields("random", document, RANDOM)
     most = {"state": 2**128, "inc": 2**128, "has_uint32": 2, "uinteger": 2**32}
     state = {name: schema.whole(name, document[name], 0, most[name] - 1) for name in RANDOM}
@@ -165,10 +165,10 @@ def set_random(generator, document):
 
 
 def from_file(cls, document, tensors, backend):
-    """The network of a whole file's document, which may be a checkpoint's."""
+    """Return the network of a file's document; the file may be a checkpoint."""
     kind = document.get("kind")
     if kind in ("estimator", "pipeline"):
-        raise ValueError(f"the file's model is not a network: {kind}; use fastbp.load")
+        raise ValueError(f"the file holds no network, but a model of kind {kind}; use fastbp.load")
     schema.text("kind", kind, ("network", "checkpoint"))
     training = ("training",) if kind == "checkpoint" else ()
     schema.fields("the document", document, ("kind", "model", *training))

@@ -1,4 +1,4 @@
-"""Checks of what a file says. Each returns the value, or raises a ValueError that names it."""
+"""Checks of values in files. Each returns the value, or raises a ValueError that names it."""
 
 import json
 import math
@@ -9,18 +9,18 @@ from ..basis.checks import all_finite
 
 
 def shown(value):
-    """A value of a file as messages show it, in few characters."""
+    """Return a short text of a value, for messages."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def wrong(what, value, expected):
-    """The error for a value that is not what was expected."""
+    """Return the ValueError for a value that differs from the expected."""
     return ValueError(f"broken file: {what} must be {expected}, got {shown(value)}")
 
 
 def decode(text):
-    """The document that a string holds, a dict."""
+    """Return the document, a dict, in a JSON string."""
     if not isinstance(text, str):
         raise wrong("the document", text, "a string")
 
@@ -39,54 +39,54 @@ def decode(text):
 
 
 def fields(what, value, names):
-    """A dict that has exactly these names."""
+    """Check that a value is a dict with exactly these keys."""
     if not isinstance(value, dict):
         raise wrong(what, value, "a JSON object")
     missing, unknown = [n for n in names if n not in value], sorted(value.keys() - set(names))
     if missing or unknown:
         raise ValueError(
-            f"broken file: {what} lacks {shown(missing)} and has {shown(unknown)} too many"
+            f"broken file: {what}: missing fields {shown(missing)}, unknown fields {shown(unknown)}"
         )
     return value
 
 
 def some_fields(what, value, names, needed=()):
-    """A dict that has some of these names, and all of the needed ones."""
+    """Check that a value is a dict with some of these keys, including all that are needed."""
     if not isinstance(value, dict):
         raise wrong(what, value, "a JSON object")
     return fields(what, value, [name for name in names if name in value or name in needed])
 
 
 def listed(what, value, length=None):
-    """A list, of a length if one is given."""
+    """Check that a value is a list, of the given length if there is one."""
     if not isinstance(value, list) or (length is not None and len(value) != length):
         raise wrong(what, value, "a list" if length is None else f"a list of {length}")
     return value
 
 
 def whole(what, value, low=0, high=2**63 - 1):
-    """An int in [low, high]."""
+    """Check that a value is an int in [low, high]."""
     if type(value) is not int or not low <= value <= high:
         raise wrong(what, value, f"a whole number in {low}..{high}")
     return value
 
 
 def flag(what, value):
-    """True or False."""
+    """Check that a value is True or False."""
     if type(value) is not bool:
         raise wrong(what, value, "true or false")
     return value
 
 
 def text(what, value, choices=None):
-    """A string, one of the choices if there are any."""
+    """Check that a value is a string, and one of the choices if there are any."""
     if not isinstance(value, str) or (choices is not None and value not in choices):
         raise wrong(what, value, "a string" if choices is None else f"one of {sorted(choices)}")
     return value
 
 
 def real(what, value):
-    """A number as a float, finite."""
+    """Check that a value is a finite number; return it as a float."""
     try:
         number = float(value) if type(value) in (int, float) else math.nan
     except OverflowError:
@@ -97,19 +97,19 @@ def real(what, value):
 
 
 def number(what, value):
-    """A float, which need not be finite."""
+    """Check that a value is a float, finite or not."""
     if type(value) is not float:
         raise wrong(what, value, "a number")
     return value
 
 
 def optional(check, what, value, *rest):
-    """None, or what another check returns."""
+    """Return None for None, else the result of another check."""
     return None if value is None else check(what, value, *rest)
 
 
 class Tensors:
-    """The arrays of a file, each to be taken once.
+    """The arrays of a file; each can be taken once.
 
     Parameters
     ----------
@@ -120,16 +120,16 @@ class Tensors:
         self._arrays = arrays
 
     def take(self, name, dtype, shape=None, finite=True):
-        """The array of that name.
+        """Remove the array of a name, check it and return it.
 
         Parameters
         ----------
         name : str
         dtype : numpy.dtype
         shape : tuple, optional
-            What it must have; None in it for any length. None for a vector.
+            The expected shape; an entry None means any length. By default a vector.
         finite : bool, default=True
-            Refuse NaN and infinite values.
+            Raise ValueError if there are NaN or infinite values.
         """
         array = self._arrays.pop(name, None)
         if array is None:
@@ -148,7 +148,7 @@ class Tensors:
         return array
 
     def split(self):
-        """All arrays, by what stands before the first dot of their names, as Tensors."""
+        """Remove all arrays and return them as Tensors by the part of the name before a dot."""
         parts: dict = {}
         while self._arrays:
             name, array = self._arrays.popitem()
@@ -157,6 +157,6 @@ class Tensors:
         return {part: Tensors(arrays) for part, arrays in parts.items()}
 
     def end(self):
-        """Refuse what nobody has taken."""
+        """Raise ValueError if arrays are left that have not been taken."""
         if self._arrays:
             raise ValueError(f"broken file: unknown tensors {shown(sorted(self._arrays))}")

@@ -1,4 +1,4 @@
-"""Parameters of models, and arrays of labels, as JSON: plain values, and tags for what is not."""
+"""Converts parameters of models and arrays of labels to JSON, with tags for types JSON lacks."""
 
 import dataclasses
 import math
@@ -18,15 +18,15 @@ CLASSES: dict = {
         *(schedules.OneCycle, schedules.ReduceOnPlateau),
     )
 }
-# Numbers that JSON does not have.
+# Numbers that JSON cannot represent.
 NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
-# Types of NumPy's that parameters may be.
+# NumPy types that parameters may be.
 DTYPES = {"float32": np.float32, "float64": np.float64}
-# Nothing that is saved is a list of lists of lists of ...
+# How deeply values may be nested.
 DEPTH = 4
-# NumPy pads strings to the longest one. This limits the characters of an array, padding included.
+# Maximum number of characters in an array. NumPy pads strings to the longest; padding counts.
 MAX_CHARACTERS = 1 << 24
-# dtype of an array -> what its entries are in JSON.
+# dtype of an array -> Python types of its entries as read from JSON.
 KINDS = {
     "bool": (bool,),
     **{f"{sign}int{bits}": (int,) for sign in ("", "u") for bits in (8, 16, 32, 64)},
@@ -37,10 +37,10 @@ KINDS = {
 
 
 def to_json(what, value):
-    """A value as JSON takes it.
+    """Convert a value to what JSON can represent.
 
-    None, booleans, numbers and strings are themselves, as are lists of values. A number that is
-    not finite, a tuple, a dict and a dataclass are dicts of one item, whose key says which of them.
+    None, booleans, finite numbers, strings and lists stay the same. Numbers that are not finite,
+    tuples, dicts, dtypes and dataclasses become dicts of one item, whose key is the type.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -66,13 +66,13 @@ def to_json(what, value):
         names = [field.name for field in dataclasses.fields(value)]
         return {name: {key: to_json(f"{what}.{key}", getattr(value, key)) for key in names}}
     raise ValueError(
-        f"{what}={value!r} cannot be saved: only numbers, strings, lists and the like can, and "
-        "fastbp's own schedules and averages"
+        f"{what}={value!r} cannot be saved; a saved parameter must be None, a number, a string, a "
+        "list, a tuple or a dict, or one of fastbp's schedules and averages"
     )
 
 
 def from_json(what, value, depth=DEPTH):
-    """The value that `to_json` made this of."""
+    """Return the value that `to_json` converted."""
     if depth == 0:
         raise schema.wrong(what, value, "nested less deeply")
     if value is None or isinstance(value, (bool, str)):
@@ -105,7 +105,7 @@ def _item(what, pair, depth):
 
 
 def _instance(what, name, values, depth):
-    """One of the dataclasses, which check their fields."""
+    """Return an instance of a dataclass, which checks its fields."""
     names = [field.name for field in dataclasses.fields(CLASSES[name])]
     schema.fields(f"{what}: {name}", values, names)
     values = {key: from_json(f"{what}: {key}", value, depth - 1) for key, value in values.items()}
@@ -116,27 +116,27 @@ def _instance(what, name, values, depth):
 
 
 def instance(what, value, base):
-    """A dataclass derived from `base`."""
+    """Return the dataclass instance, checked to be derived from `base`."""
     value = from_json(what, value)
     if not isinstance(value, base):
-        raise schema.wrong(what, value, f"one of {base.__name__}s")
+        raise schema.wrong(what, value, f"an instance of {base.__name__}")
     return value
 
 
 def array_to_json(what, array):
-    """A 1-D array of labels, names or categories."""
+    """Convert a 1-D array of labels, names or categories to JSON values."""
     array = np.asarray(array)
     kind = {"U": "str", "O": "object"}.get(array.dtype.kind, array.dtype.name)
     if array.ndim != 1 or kind not in KINDS:
         raise ValueError(
-            f"{what} cannot be saved: they have dtype {array.dtype} and shape {array.shape}, but "
-            f"must be 1-D, of {', '.join(KINDS)}"
+            f"{what} cannot be saved: got dtype {array.dtype} and shape {array.shape}, expected a "
+            f"1-D array with one of the dtypes {', '.join(KINDS)}"
         )
     return {"dtype": kind, "values": to_json(what, array.tolist())}
 
 
 def array_from_json(what, value, kinds=KINDS, length=None):
-    """The array, of one of those dtypes and of a length if one is given."""
+    """Return the array, checked to have one of the dtypes, and the length if one is given."""
     schema.fields(what, value, ("dtype", "values"))
     kind = schema.text(f"the dtype of {what}", value["dtype"], kinds)
     entries = schema.listed(what, value["values"], length)

@@ -1,6 +1,7 @@
-"""Ensembles as documents and arrays, and back: parameters and members.
+"""Converts ensembles to a JSON document and arrays, and back.
 
-The out-of-bag score is saved. The members' sample indices and out-of-bag predictions are not.
+Saved are the parameters, the members and the out-of-bag score. The members' sample indices and
+the out-of-bag predictions are not.
 """
 
 import numpy as np
@@ -24,10 +25,10 @@ MEMBER = ("pipeline", "model")
 
 
 def to_document(ensemble, tensors):
-    """The document of a fitted ensemble; the members' numbers go into `tensors`."""
+    """Return the document of a fitted ensemble, and add the members' arrays to `tensors`."""
     check_is_fitted(ensemble)
     parameters = ensemble.get_params(deep=False)
-    default = parameters.pop("estimator") is None  # the members tell what it was otherwise
+    default = parameters.pop("estimator") is None  # if not, loading clones it from a member
     members = []
     for i, member in enumerate(ensemble.estimators_):
         own: dict = {}
@@ -54,7 +55,7 @@ def to_document(ensemble, tensors):
 
 
 def from_document(document, tensors):
-    """The ensemble of a document."""
+    """Return the ensemble that a document describes."""
     schema.fields("ensemble", document, FIELDS)
     name = schema.text("the ensemble's class", document["class"], CLASSES)
     names = [key for key in CLASSES[name]._get_param_names() if key != "estimator"]
@@ -67,7 +68,9 @@ def from_document(document, tensors):
         for i, member in enumerate(schema.listed("members", document["members"]))
     ]
     if parts or not ensemble.estimators_:
-        raise schema.wrong("members", len(ensemble.estimators_), "those of all tensors")
+        raise schema.wrong(
+            "members", len(ensemble.estimators_), "at least one, and as many as have tensors"
+        )
     _set_classes(ensemble, document["classes"])
     _check_members(ensemble)
     score = schema.optional(schema.real, "oob_score_", document["oob_score_"])
@@ -100,13 +103,13 @@ def _set_classes(ensemble, document):
     except TypeError:  # strings and numbers together
         in_order = False
     if not in_order:
-        raise schema.wrong("classes_", classes.tolist(), "different, in order")
+        raise schema.wrong("classes_", classes.tolist(), "distinct and sorted")
     ensemble.classes_ = classes
     ensemble._multilabel = schema.flag("multilabel", document["multilabel"])
 
 
 def _check_members(ensemble):
-    """Check that the members' outputs can be averaged."""
+    """Raise ValueError if the members' outputs cannot be averaged."""
     lasts = [
         member[-1] if transformers.is_pipeline(member) else member
         for member in ensemble.estimators_
@@ -124,4 +127,7 @@ def _check_members(ensemble):
         elif fits:
             fits = last.n_outputs_ == lasts[0].n_outputs_
         if not fits:
-            raise ValueError("broken file: a member does not go with its ensemble")
+            raise ValueError(
+                "broken file: a member does not match its ensemble: features, classes or outputs "
+                "differ"
+            )

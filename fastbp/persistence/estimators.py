@@ -1,7 +1,7 @@
-"""Estimators as documents and arrays, and back: parameters, and what fitting has left.
+"""Converts estimators to a JSON document and arrays, and back.
 
-What is saved is what predictions and going on need. What is not: requests of metadata, and the
-state of a random generator that was passed as random_state.
+Saved are the parameters, and the fitted attributes that prediction and further training need. Not
+saved are metadata requests, and the state of a generator that was passed as random_state.
 """
 
 import math
@@ -34,7 +34,7 @@ FIELDS = (
     *("class", "parameters", "layer_sizes", "dtype", "feature_names_in_", "classes"),
     *("fitted", "curves", "optimizer"),
 )
-# Attributes that fitting leaves, and how they are checked; not every fit leaves all.
+# Fitted attribute -> its check. Not every fit sets all of them.
 FITTED: dict = {
     "out_activation_": partial(schema.text, choices=LOSSES),
     "n_iter_": schema.whole,
@@ -45,7 +45,7 @@ FITTED: dict = {
     "best_validation_score_": partial(schema.optional, schema.number),
 }
 ALWAYS_FITTED = ("out_activation_", "n_iter_", "t_")
-# Records by epoch, or None.
+# Per-epoch records, which may be None -> conversion to the type that fit sets.
 CURVES: dict = {"loss_curve_": list, "validation_scores_": np.ndarray.tolist}
 CLASS_FIELDS = ("classes_", "y_type_", "sparse_input_")
 OPTIMIZER = ("optimizer", "schedule", "power_t")
@@ -53,25 +53,25 @@ SCHEDULES = ("constant", "invscaling", "adaptive")
 
 
 def to_document(estimator, tensors):
-    """The document of a fitted estimator; its numbers go into `tensors`."""
+    """Return the document of a fitted estimator, and add its arrays to `tensors`."""
     name = type(estimator).__name__
     if CLASSES.get(name) is not type(estimator):
         raise TypeError(
             f"cannot save a {name}, only a Network, fastbp's MLPClassifier and MLPRegressor, their "
-            "ensembles, and scikit-learn's Pipelines that end in one of these; of a search save "
-            "best_estimator_"
+            "ensembles, and scikit-learn's Pipelines that end in an MLPClassifier or MLPRegressor; "
+            "for a search, save its best_estimator_"
         )
     check_is_fitted(estimator)
-    estimator._validate_params()  # they may have been set after fit
+    estimator._validate_params()  # the user may have set parameters after fit
     if len(estimator.callbacks) or getattr(estimator, "_skl_callbacks", None):
         raise ValueError(
-            "an estimator's callbacks cannot be saved; take them off first, for example with "
+            "callbacks of an estimator cannot be saved; remove them first, for example with "
             "set_params(callbacks=())"
         )
     if estimator.out_activation_ != estimator._output_activation():
         raise ValueError(
-            f"out_activation_ {estimator.out_activation_!r} has been set, or belongs to another "
-            f"loss, and cannot be saved; set it to {estimator._output_activation()!r}"
+            f"out_activation_ {estimator.out_activation_!r} does not match the loss, and cannot be "
+            f"saved; set it to {estimator._output_activation()!r}, or fit again"
         )
     network, attributes = estimator._network(), vars(estimator)
     parameters = estimator.get_params(deep=False)
@@ -95,7 +95,7 @@ def to_document(estimator, tensors):
 
 
 def names_to_json(estimator):
-    """The names of the features that an estimator was fitted on, None if they had none."""
+    """Return feature_names_in_ of an estimator as JSON, None if it has none."""
     names = getattr(estimator, "feature_names_in_", None)
     return None if names is None else values.array_to_json("feature_names_in_", names)
 
@@ -110,15 +110,15 @@ def _classes_to_json(estimator):
 
 
 def _stepping_to_json(stepping, layout, tensors):
-    """The optimiser between calls; None if there is none that could go on."""
+    """Return the optimiser's document; None if there is none, or none that training can resume."""
     if (
         stepping is None
         or stepping.made_for != (layout.sizes, layout.dtype)  # coefs_ have been replaced
-        or not checks.all_finite(stepping.memory.state)  # a training has diverged
+        or not checks.all_finite(stepping.memory.state)  # training diverged
     ):
         return None
     optimizer = stepping.optimizer
-    stepping.load()  # what may have been set
+    stepping.load()  # the user may have set its attributes
     put_memory(_needed(stepping.memory, optimizer), layout, tensors)
     sgd = isinstance(stepping, SGDStepping)
     return {
@@ -129,12 +129,12 @@ def _stepping_to_json(stepping, layout, tensors):
 
 
 def _needed(memory, optimizer):
-    """The same memory, without velocities if the momentum is 0."""
+    """Return the memory without velocities if the momentum is 0, else all of it."""
     return Memory(memory.hyper, memory.counters, memory.state[: optimizer.slots])
 
 
 def from_document(document, tensors):
-    """The estimator of a document."""
+    """Return the estimator that a document describes."""
     schema.fields("estimator", document, FIELDS)
     name = schema.text("the estimator's class", document["class"], CLASSES)
     names = CLASSES[name]._get_param_names()
@@ -152,11 +152,10 @@ def from_document(document, tensors):
     set_names(estimator, document["feature_names_in_"], layout.sizes[0])
     _set_classes(estimator, document["classes"])
     estimator.coefs_, estimator.intercepts_ = get_parameters(layout, tensors)
-    estimator._held = None  # the network is made when it is needed, of these arrays
+    estimator._held = None  # the network is built from these arrays when it is first needed
     for key, has in schema.some_fields("curves", document["curves"], CURVES).items():
         has = schema.flag(key, has)
         curve = tensors.take(key, np.float64, finite=False) if has else None
-        # Of the types that fit leaves.
         setattr(estimator, key, curve if curve is None else CURVES[key](curve))
     if estimator.__dict__.get("validation_scores_") is not None:
         estimator._best_coefs, estimator._best_intercepts = estimator.coefs_, estimator.intercepts_
@@ -166,18 +165,18 @@ def from_document(document, tensors):
 
 
 def with_parameters(cls, names, document):
-    """An estimator or transformer of a class, with parameters of these names, checked by itself."""
+    """Return an instance of an estimator or transformer class that has checked its parameters."""
     schema.fields(f"the parameters of {cls.__name__}", document, names)
     made = cls(**{key: values.from_json(key, value) for key, value in document.items()})
     try:
         made._validate_params()
-    except TypeError as error:  # of a check that met what it did not expect
+    except TypeError as error:  # a check was given a type that it does not handle
         raise ValueError(f"broken file: {cls.__name__}: {error}") from None
     return made
 
 
 def set_names(estimator, document, n_features):
-    """Give an estimator the names of its features, if there are any."""
+    """Set feature_names_in_ of an estimator from a document, unless that is None."""
     if document is not None:
         estimator.feature_names_in_ = values.array_from_json(
             "feature_names_in_", document, ("object",), n_features
@@ -187,7 +186,7 @@ def set_names(estimator, document, n_features):
 
 
 def _layout(estimator, document):
-    """The layout of the network that will be made for an estimator."""
+    """Return the layout of the estimator's network."""
     hidden = len(schema.listed("layer_sizes", document["layer_sizes"])) - 2
     try:
         activations = hidden_activations(estimator.activation, max(hidden, 0))
@@ -215,16 +214,16 @@ def _set_classes(estimator, document):
     estimator.classes_, estimator._label_binarizer = binarizer.classes_, binarizer
     if not fits or output != estimator._output_activation():
         raise ValueError(
-            f"broken file: {n} classes ({binarizer.y_type_}) do not go with {n_outputs} outputs "
-            f"after {output}"
+            f"broken file: {n} classes ({binarizer.y_type_}) do not match {n_outputs} outputs "
+            f"with activation {output}"
         )
 
 
 def _stepping(document, layout, tensors):
-    """The optimiser between calls."""
+    """Return the optimiser that a document describes, ready to continue training."""
     schema.fields("optimizer", document, OPTIMIZER)
     optimizer = values.instance("optimizer", document["optimizer"], Optimizer)
-    # All is there before memory is taken for it.
+    # Read all arrays first, so that a broken file cannot make us allocate memory.
     found = get_memory(optimizer.slots, layout, tensors)
     schedule = schema.text("schedule", document["schedule"], SCHEDULES)
     power_t = schema.real("power_t", document["power_t"])

@@ -1,4 +1,4 @@
-"""`save` and `load`, for every kind of model that can be kept in a file."""
+"""`save` and `load` for all kinds of models."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ if TYPE_CHECKING:
 def save(model: Any, path: StrPath, *, notes: dict[str, Any] | None = None) -> None:
     """Write a model to one safetensors file, without pickle.
 
-    A file that is there is replaced at once: whenever the program is killed, there is the old
-    file or the new one. Links are followed, and permissions stay.
+    An existing file is replaced atomically: if the program is killed, the path holds either the
+    old file or the new one. Links are followed, and the file's permissions are kept.
 
     Parameters
     ----------
     model : Network, MLPClassifier, MLPRegressor, their ensembles or sklearn.pipeline.Pipeline
-        What to save; estimators are fitted. A pipeline ends in an MLPClassifier or MLPRegressor,
-        after ColumnTransformer, SimpleImputer, StandardScaler, MinMaxScaler, OneHotEncoder,
-        "passthrough", or pipelines of these. Of a search, save the ``best_estimator_``.
+        The model; estimators must be fitted. A pipeline must end in an MLPClassifier or
+        MLPRegressor; the steps before may be ColumnTransformer, SimpleImputer, StandardScaler,
+        MinMaxScaler, OneHotEncoder, "passthrough", or pipelines of these. For a search, save its
+        ``best_estimator_``.
     path : str or path-like
-        Where to write.
+        The file to write.
     notes : dict, optional
-        What else to remember, such as where the data came from, in what JSON can hold;
-        ``fastbp info`` shows it.
+        Anything else to store, such as where the data came from. The values must be
+        representable in JSON. ``fastbp info`` shows them.
 
     Raises
     ------
     TypeError
-        For a model, or a step of a pipeline, of another class.
+        If the model, or a step of a pipeline, is of another class.
     ValueError
-        If a part cannot be saved, such as a function as loss, or callbacks; or if the estimator
-        is not fitted.
+        If a part of the model cannot be saved, such as a function as loss or callbacks, or if
+        the estimator is not fitted.
 
     See Also
     --------
@@ -64,32 +65,32 @@ def save(model: Any, path: StrPath, *, notes: dict[str, Any] | None = None) -> N
 
 
 def load(path: StrPath) -> Any:
-    """A model from a file that `save` or `Network.save` wrote, or the network of a checkpoint.
+    """Read a model from a file that `save` or `Network.save` wrote, or a checkpoint's network.
 
     Parameters
     ----------
     path : str or path-like
-        The file. It may come from anywhere: nothing in it is executed, and no more memory is
-        taken than docs/saving.md states.
+        The file. It need not be trusted: nothing in it is executed, and memory is limited as
+        docs/saving.md states.
 
     Returns
     -------
     Network, MLPClassifier, MLPRegressor, their ensembles or sklearn.pipeline.Pipeline
-        It predicts what the one that was saved did, to the last bit on the same backend, and
-        can be trained further.
+        The model. On the same backend its predictions equal the saved model's to the last bit.
+        It can be trained further.
 
     Raises
     ------
     ValueError
-        If the file is broken, or from a newer fastbp.
+        If the file is broken, or was written by a newer fastbp.
     OSError
-        If there is no such file, or it cannot be read.
+        If the file does not exist or cannot be read.
     """
     return model_of(*file.read(path))
 
 
 def model_of(document, tensors):
-    """The model that a file's document and tensors are of."""
+    """Return the model that a file's document and tensors describe."""
     kind = schema.text("kind", document.get("kind"))
     read = {"ensemble": ensembles, "estimator": estimators, "pipeline": transformers}.get(kind)
     if read is None:

@@ -1,9 +1,9 @@
-"""scikit-learn's pipelines that end in one of our estimators, as documents, and back.
+"""Converts scikit-learn's pipelines that end in one of our estimators to documents, and back.
 
-`TABLE` lists the parameters and fitted attributes that are saved for each class; other parameters
-must have their defaults. Loading checks the assumptions of compiled code in scikit-learn and
-SciPy, such as the order of categories and the numbers of features, so that no file can make it
-read beyond an array.
+`TABLE` lists the parameters and fitted attributes that are saved for each class; all other
+parameters must have their defaults. Loading checks what compiled code in scikit-learn and SciPy
+assumes, such as the order of categories and the number of features, so that no file can make that
+code read beyond an array.
 """
 
 from typing import Any, NamedTuple
@@ -19,12 +19,12 @@ from sklearn.utils.validation import check_is_fitted
 from ..files import schema, values
 from . import estimators
 
-DEPTH = 6  # of transformers in one another
-OUTPUTS = ("default", "pandas", "polars")  # of set_output
+DEPTH = 6  # how deeply transformers may be nested
+OUTPUTS = ("default", "pandas", "polars")  # choices of set_output
 WORDS = ("passthrough", "drop")
 
 
-# How attributes are read, from a name, JSON and the number of features.
+# Readers of attributes: each takes a name, the JSON value and the number of features.
 
 
 def _numbers(what, value, n):
@@ -43,7 +43,7 @@ def _any_array(what, value, n):
 
 
 def _counts(what, value, n):
-    """Numbers of samples: one for all features, or one each."""
+    """Return numbers of samples: one for all features, or an array with one for each."""
     if isinstance(value, dict):
         return values.array_from_json(what, value, ("int64", "float64"), n)
     is_float = isinstance(value, float)
@@ -60,17 +60,17 @@ def _categories(what, value, n):
         array = values.array_from_json(what, entry)
         if array.dtype.kind in "OU":
             right = len({(type(each), repr(each)) for each in array.tolist()}) == len(array)
-        else:  # are found by bisection
+        else:  # the encoder finds numbers by bisection, so they must be sorted
             rest = array[:-1] if (array[-1:] != array[-1:]).any() else array  # NaN comes last
             right = bool((rest[:-1] < rest[1:]).all())
         if not len(array) or not right:
-            raise schema.wrong(what, array.tolist(), "different categories, numbers in order")
+            raise schema.wrong(what, array.tolist(), "distinct categories, numbers sorted")
         found.append(array)
     return found
 
 
 class Row(NamedTuple):
-    """For a class: the saved parameters, and the fitted attributes with their readers."""
+    """A class, its saved parameters, and its fitted attributes with their readers."""
 
     made: Any
     parameters: tuple
@@ -111,7 +111,7 @@ TABLE = {
         {"categories_": _categories},
     ),
 }
-# The same for transformers that contain others.
+# ColumnTransformer contains other transformers, so it is no row of the table.
 PARAMETERS_OF_COLUMNS = ("sparse_threshold", "verbose_feature_names_out")
 COLUMNS = (
     *("class", "set_output", "parameters", "n_features_in_", "feature_names_in_", "transformers"),
@@ -123,14 +123,14 @@ SIMPLE = (
 
 
 def is_pipeline(model):
-    """Whether it is a pipeline of scikit-learn's."""
+    """Return whether a model is scikit-learn's Pipeline."""
     return type(model) is Pipeline
 
 
 def to_document(pipeline, tensors):
-    """The document of a fitted pipeline; the numbers of its estimator go into `tensors`."""
+    """Return the document of a fitted pipeline, and add its estimator's arrays to `tensors`."""
     if not pipeline.steps:
-        raise ValueError("the pipeline has no steps")
+        raise ValueError("the pipeline has no steps; its last step must be a fitted estimator")
     _defaults(pipeline, ("steps",))
     *steps, (name, last) = pipeline.steps
     return {
@@ -142,7 +142,7 @@ def to_document(pipeline, tensors):
 
 
 def from_document(document, tensors):
-    """The pipeline of a document."""
+    """Return the pipeline that a document describes."""
     schema.fields("pipeline", document, ("steps", "set_output", "name", "estimator"))
     steps = _steps(document["steps"], DEPTH)
     name = schema.text("a step's name", document["name"])
@@ -151,27 +151,27 @@ def from_document(document, tensors):
 
 
 def _defaults(transformer, saved):
-    """Refuse parameters that are not saved and not at their defaults."""
+    """Raise ValueError if a parameter that is not saved differs from its default."""
     parameters = transformer.get_params(deep=False)
     plain = type(transformer)(**{name: parameters[name] for name in _needed(transformer)})
     for name, default in plain.get_params(deep=False).items():
         value = parameters[name]
         if name not in saved and value is not default and value != default:
             raise ValueError(
-                f"{type(transformer).__name__} with {name}={value!r} cannot be saved, only with "
-                f"{name}={default!r}"
+                f"a {type(transformer).__name__} with {name}={value!r} cannot be saved, only with "
+                f"the default {name}={default!r}"
             )
 
 
 def _needed(transformer):
-    """The parameters without a default."""
+    """Return the names of the parameters that have no default."""
     return {"Pipeline": ("steps",), "ColumnTransformer": ("transformers",)}.get(
         type(transformer).__name__, ()
     )
 
 
 def _to_json(transformer):
-    """The document of a transformer, fitted or not, or the word that stands for one."""
+    """Return the document of a transformer, fitted or not, or "passthrough" or "drop"."""
     if transformer is None or isinstance(transformer, str):
         return schema.text("a transformer", transformer or "passthrough", WORDS)
     name = type(transformer).__name__
@@ -222,7 +222,8 @@ def _columns_to_json(transformer):
     for name, given, columns in transformer.transformers:
         if callable(columns):
             raise ValueError(
-                f"columns of {name!r} that are chosen by a function cannot be saved; pass a list"
+                f"the columns of {name!r} are chosen by a function, which cannot be saved; pass a "
+                "list of columns"
             )
         each = given if isinstance(given, str) else fitted[name][0]
         entries.append([name, _to_json(each), values.to_json(f"columns of {name!r}", columns)])
@@ -236,7 +237,7 @@ def _columns_to_json(transformer):
         "remainder": _to_json(
             transformer.remainder if isinstance(transformer.remainder, str) else remainder
         ),
-        "rest": rest,  # so that there are no more columns than the file has numbers for
+        "rest": rest,  # listed, so that a small file cannot claim a huge number of columns
         "sparse_output_": bool(transformer.sparse_output_),
         "output_indices_": [
             [name, part.start, part.stop] for name, part in transformer.output_indices_.items()
@@ -255,7 +256,7 @@ def _with_output(transformer, output):
 
 
 def _from_json(document, depth):
-    """The transformer of a document, or a word."""
+    """Return the transformer that a document describes, or "passthrough" or "drop"."""
     if isinstance(document, str):
         return schema.text("a transformer", document, WORDS)
     if not isinstance(document, dict) or depth == 0:
@@ -266,7 +267,7 @@ def _from_json(document, depth):
         schema.fields(name, document, ("class", "set_output", "steps"))
         made = Pipeline(_named_apart(_steps(document["steps"], depth - 1)))
         if not made.steps:
-            raise schema.wrong("a pipeline", document, "of one step or more")
+            raise schema.wrong("a pipeline", document, "a list of at least one step")
     elif name == "ColumnTransformer":
         made = _columns_from_json(document, depth)
     else:
@@ -280,15 +281,15 @@ def _steps(document, depth):
         name, each = schema.listed("a step", step, 2)
         steps.append((schema.text("a step's name", name), _from_json(each, depth)))
         if steps[-1][1] == "drop":
-            raise schema.wrong("a step of a pipeline", "drop", "a transformer, or passthrough")
+            raise schema.wrong("a step of a pipeline", "drop", "a transformer or passthrough")
     return steps
 
 
 def _named_apart(entries):
-    """The entries, if they have different names, as scikit-learn asks for."""
+    """Return the entries; raise ValueError if scikit-learn would refuse their names."""
     names = [entry[0] for entry in entries]
     if len(set(names)) < len(names) or any("__" in name for name in names):
-        raise schema.wrong("names of steps", names, "different, and without __")
+        raise schema.wrong("names of steps", names, "distinct, and without __")
     return entries
 
 
@@ -297,7 +298,7 @@ def _simple_from_json(name, document):
     schema.fields(name, document, SIMPLE)
     made = estimators.with_parameters(row.made, row.parameters, document["parameters"])
     if document["n_features_in_"] is None:
-        schema.fields(f"attributes of what is not fitted, {name}", document["attributes"], ())
+        schema.fields(f"attributes of {name}, not fitted", document["attributes"], ())
         return made
     n = made.n_features_in_ = schema.whole("n_features_in_", document["n_features_in_"])
     estimators.set_names(made, document["feature_names_in_"], n)
@@ -311,7 +312,7 @@ def _simple_from_json(name, document):
             raise schema.wrong("dtype of OneHotEncoder", made.dtype, "float32 or float64")
         drop = [] if made.drop is None or isinstance(made.drop, str) else made.drop
         if type(drop) is not list or any(type(each) in (list, tuple, dict) for each in drop):
-            raise schema.wrong("drop of OneHotEncoder", drop, "one category each")
+            raise schema.wrong("drop of OneHotEncoder", drop, "one category for each feature")
         made._infrequent_enabled = False
         made._set_drop_idx()
         made._n_features_outs = made._compute_n_features_outs()
@@ -343,7 +344,7 @@ def _columns_from_json(document, depth):
     rest = [schema.whole("rest", i) for i in schema.listed("rest", document["rest"])]
     used = {i for found in indices.values() for i in found}
     if len(used) + len(rest) != n or used | set(rest) != set(range(n)):
-        raise schema.wrong("rest", rest, f"those of {n} columns that are not selected")
+        raise schema.wrong("rest", rest, f"the columns out of {n} that are not selected")
     chosen = [columns for _, _, columns in fitted]
     selected = [each for columns in chosen for each in np.atleast_1d(columns).tolist()]
     by_name = bool(selected) and all(isinstance(each, str) for each in selected)
@@ -370,7 +371,7 @@ def _unfitted(each):
 
 
 def _working(made, each, indices, document):
-    """What a fitted ColumnTransformer has for a transformer of some columns."""
+    """Return the fitted transformer of some columns, as ColumnTransformer.fit would set it."""
     if each == "passthrough":
         each = FunctionTransformer(
             accept_sparse=True, check_inverse=False, feature_names_out="one-to-one"
@@ -380,12 +381,14 @@ def _working(made, each, indices, document):
             each.feature_names_in_ = made.feature_names_in_[indices]
         return _with_output(each, document["set_output"] or "default")
     if getattr(each, "n_features_in_", len(indices)) != len(indices):
-        raise schema.wrong("n_features_in_", each.n_features_in_, f"{len(indices)}, as columns are")
+        raise schema.wrong(
+            "n_features_in_", each.n_features_in_, f"{len(indices)}, the number of its columns"
+        )
     return each
 
 
 def _indices(columns, made):
-    """Numbers of the columns that are selected: by number, by name, or by a mask."""
+    """Return the indices of columns that are selected by index, by name or by a mask."""
     selected = columns if isinstance(columns, list) else [columns]
     n = made.n_features_in_
     names = getattr(made, "feature_names_in_", ())
@@ -396,4 +399,4 @@ def _indices(columns, made):
     positions = {name: i for i, name in enumerate(names)}
     if all(type(each) is str and each in positions for each in selected):
         return [positions[each] for each in selected]
-    raise schema.wrong("columns", columns, "numbers or names of the columns, or a mask of them")
+    raise schema.wrong("columns", columns, "indices or names of columns, or a mask of them")

@@ -1,7 +1,7 @@
-"""Pictures, as Display classes in scikit-learn's convention; they need matplotlib.
+"""Plots, as Display classes that follow scikit-learn's convention; they require matplotlib.
 
-Each is made by a ``from_...`` method, which draws it, and keeps the axes in ``ax_`` and the figure
-in ``figure_``; ``plot(ax=)`` draws it again elsewhere.
+A ``from_...`` class method creates a display and draws it. The display keeps the axes in ``ax_``
+and the figure in ``figure_``. ``plot(ax=)`` draws it again on other axes.
 """
 
 from .boundary import DecisionBoundaryDisplay

@@ -1,4 +1,4 @@
-"""The output of a network over the plane of its two features."""
+"""Plot of a network's output over the plane of two features."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class DecisionBoundaryDisplay(Display):
-    """The output over the plane of two features, and the lines of the first layer's units.
+    """Plot of the output over the plane of two features, with the first layer's units as lines.
 
     Parameters
     ----------
     x_0, x_1 : ndarray of shape (k, k)
-        The grid.
+        Coordinates of the grid points.
     response : ndarray of shape (k, k)
-        The output there: the first one's, or the most probable class with several.
+        The network's output at the grid points; with several outputs, the most probable class.
     lines : ndarray of shape (n_units, 3)
         a, b and c of each unit's line a x_0 + b x_1 + c = 0, where its s is 0; n_units may be 0.
     n_classes : int
-        1 if the response is a number, else how many classes there are.
+        Number of classes; 1 if the response is a single output.
     X, y : ndarray or None
         Samples to draw, and their labels.
     """
@@ -57,20 +57,21 @@ class DecisionBoundaryDisplay(Display):
         margin: float = 0.1,
         ax: Axes | None = None,
     ) -> Self:
-        """From a network or fitted estimator with two features.
+        """Create and draw the display of a network or fitted estimator with two features.
 
         Parameters
         ----------
         estimator : Network, MLPClassifier or MLPRegressor
         X : array-like of shape (n_samples, 2)
-            Samples to draw, which say how far the plane goes.
+            Samples to draw. Their range determines the plotted area.
         y : array-like of shape (n_samples,), optional
-            Their labels.
+            Labels of the samples.
         grid_resolution : int, default=200
-            Points along each feature.
+            Number of grid points along each feature.
         margin : float, default=0.1
-            How far the plane goes beyond the samples, relative to their range.
+            Width of the margin around the samples, relative to their range.
         ax : matplotlib Axes, optional
+            Axes to draw on; new ones by default.
 
         Returns
         -------
@@ -79,7 +80,8 @@ class DecisionBoundaryDisplay(Display):
         network = network_of(estimator)
         if network.layout.sizes[0] != 2:
             raise ValueError(
-                f"a decision boundary needs 2 features, the network has {network.layout.sizes[0]}"
+                "a decision boundary needs 2 features, but the network has "
+                f"{network.layout.sizes[0]}"
             )
         resolution = checks.whole_number("grid_resolution", grid_resolution, 2)
         margin = checks.real_number("margin", margin)
@@ -93,17 +95,18 @@ class DecisionBoundaryDisplay(Display):
         response = (h.argmax(axis=1) if several else h[:, 0]).reshape(x_0.shape)
         lines = np.column_stack([network.weights[0].T, network.biases[0]])
         if len(network.weights) == 1:
-            lines = lines[:0]  # the output's own line is the boundary
+            lines = lines[:0]  # a unit of the output layer is no hidden unit
         labels = None if y is None else np.unique(np.ravel(y), return_inverse=True)[1]
         n_classes = h.shape[1] if several else 1
         return cls(x_0, x_1, response, lines, n_classes, points, labels).plot(ax=ax)
 
     def plot(self, *, ax: Axes | None = None) -> Self:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
+            Axes to draw on; new ones by default.
 
         Returns
         -------
@@ -137,7 +140,7 @@ class DecisionBoundaryDisplay(Display):
         return self._drawn(ax)
 
     def _draw_lines(self, ax):
-        """Where a unit's s is 0; across the plane and beyond."""
+        """Draw the line s = 0 of each unit, long enough to cross the whole plot."""
         reach = 2 * np.hypot(np.ptp(self.x_0), np.ptp(self.x_1))
         middle = np.array([self.x_0.mean(), self.x_1.mean()])
         for k, (a, b, c) in enumerate(self.lines):
@@ -155,7 +158,7 @@ class DecisionBoundaryDisplay(Display):
         labels = np.zeros(len(X), int) if self.y is None else self.y
         for k in np.unique(labels):
             color = COLORS[k % len(COLORS)]
-            if self.n_classes == 1:  # the ends of the map, darker
+            if self.n_classes == 1:  # darker versions of the colour map's ends
                 color = {0: "#2d004b", 1: "#7f3b08"}.get(int(k), color)
             ax.scatter(
                 *X[labels == k].T,

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito, from dark to light.
+# The palette of Okabe and Ito, readable with colour blindness.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 LINES = ["-", "--", "-.", ":"]
-# How a picture says that fastbp drew it, by the ending of its name.
+# Metadata that marks a picture as drawn by fastbp, by file extension.
 SIGNATURES = {
     "pdf": {"Creator": "fastbp"},
     "png": {"Software": "fastbp"},
@@ -25,7 +25,7 @@ SIGNATURES = {
 
 
 def axes_for(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes:
-    """The given axes, or new ones."""
+    """Return the given axes, or new ones."""
     if ax is not None:
         return ax
     try:
@@ -36,7 +36,7 @@ def axes_for(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes:
 
 
 def save(figure, path, dpi):
-    """Write a figure in the format of the path's ending; without one, `.png` is added."""
+    """Write a figure in the format of the path's extension; if it has none, add ``.png``."""
     path = os.fsdecode(path)
     ending = os.path.splitext(path)[1]
     if not ending:
@@ -49,7 +49,7 @@ def save(figure, path, dpi):
 
 
 def network_of(estimator):
-    """The Network of a fitted estimator, or the Network itself."""
+    """Return the Network of a fitted estimator, or the Network itself."""
     network = estimator._network() if hasattr(estimator, "coefs_") else estimator
     if not isinstance(network, Network):
         raise TypeError(
@@ -68,7 +68,7 @@ class Display:
     """
 
     ax_: Axes
-    figure_: Figure | Any  # a SubFigure, if the axes are in one
+    figure_: Figure | Any  # Any: a SubFigure if the axes belong to one
 
     def _drawn(self, ax: Axes) -> Self:
         self.ax_, self.figure_ = ax, ax.figure
@@ -76,7 +76,7 @@ class Display:
 
 
 def style(i):
-    """Colour and dashes of curve i: no two of the first 32 are alike."""
+    """Return the colour and line style of curve i, distinct for the first 32 curves."""
     return {"color": COLORS[i % len(COLORS)], "linestyle": LINES[i // len(COLORS) % len(LINES)]}
 
 
@@ -85,7 +85,7 @@ def bare(ax):
 
 
 def legend_below(ax, handles):
-    """A legend under the axes, where it hides nothing, if the figure makes room for it."""
+    """Add a legend below the axes, or inside them if no layout engine makes room for it."""
     if ax.figure.get_layout_engine() is None:
         ax.legend(handles=handles, framealpha=0.9)
         return

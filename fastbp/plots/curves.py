@@ -1,4 +1,4 @@
-"""Curves: losses by epoch, weights by layer, the health of a training."""
+"""Plots of losses by epoch, of weights by layer, and of `Health` records."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class LearningCurveDisplay(Display):
-    """Losses by epoch.
+    """Plot of losses by epoch.
 
     Parameters
     ----------
     loss : sequence of float
         Training loss of each epoch.
     validation_loss : sequence of float, default=()
-        Loss on validation data after each epoch, if there was any.
+        Loss on validation data after each epoch, if there are such data.
     validation_scores : sequence of float, default=()
-        Scores on validation data after each epoch, drawn on an axis of their own.
+        Scores on validation data after each epoch, drawn on a second axis.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class LearningCurveDisplay(Display):
 
     @classmethod
     def from_history(cls, history: History, *, ax: Axes | None = None) -> Self:
-        """From what `Network.fit` returned.
+        """Create and draw the display of a `History`, which `Network.fit` returns.
 
         Parameters
         ----------
@@ -58,7 +58,7 @@ class LearningCurveDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> Self:
-        """From a fitted `MLPClassifier` or `MLPRegressor` with a solver that has epochs.
+        """Create and draw the display of an `MLPClassifier` or `MLPRegressor` fitted in epochs.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class LearningCurveDisplay(Display):
         if not hasattr(estimator, "loss_curve_"):
             raise ValueError(
                 f"{type(estimator).__name__} has no loss_curve_: it is not fitted, or its solver "
-                "has no epochs"
+                "has no epochs; fit it with solver='sgd' or 'adam'"
             )
         scores = getattr(estimator, "validation_scores_", None)
         return cls(estimator.loss_curve_, (), () if scores is None else scores).plot(ax=ax)
@@ -114,13 +114,14 @@ class LearningCurveDisplay(Display):
 
 
 class WeightHistogramDisplay(Display):
-    """How the weights of each layer are distributed.
+    """Histograms of the weights, one curve for each layer.
 
     Parameters
     ----------
     weights : list of ndarray
-        By layer.
+        Weights of each layer.
     bins : int, default=20
+        Number of bins.
     """
 
     def __init__(self, weights: Sequence[Floats], bins: int = 20) -> None:
@@ -128,12 +129,13 @@ class WeightHistogramDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, bins: int = 20, ax: Axes | None = None) -> Self:
-        """From a network or fitted estimator.
+        """Create and draw the display of a network or fitted estimator.
 
         Parameters
         ----------
         estimator : Network, MLPClassifier or MLPRegressor
         bins : int, default=20
+            Number of bins.
         ax : matplotlib Axes, optional
 
         Returns
@@ -166,7 +168,7 @@ class WeightHistogramDisplay(Display):
         return self._drawn(ax)
 
 
-# What a HealthDisplay can draw: its label, and whether the scale is logarithmic.
+# Quantity that a HealthDisplay can draw -> label, and whether the scale is logarithmic.
 QUANTITIES = {
     "gradient": ("root mean square of ∇W", True),
     "update": ("change of W / size of W", True),
@@ -176,7 +178,7 @@ QUANTITIES = {
 
 
 class HealthDisplay(Display):
-    """One quantity of a `Health` record by layer, through the training.
+    """Plot of one quantity of a `Health` record over the training, one curve for each layer.
 
     Parameters
     ----------
@@ -193,7 +195,7 @@ class HealthDisplay(Display):
     def from_health(
         cls, health: Health, what: Quantity = "gradient", *, ax: Axes | None = None
     ) -> Self:
-        """From what a `Health` has recorded.
+        """Create and draw the display of a `Health` record.
 
         Parameters
         ----------
@@ -219,7 +221,9 @@ class HealthDisplay(Display):
         HealthDisplay
         """
         if not self.health.loss:
-            raise ValueError("the Health has recorded nothing yet")
+            raise ValueError(
+                "the Health has recorded nothing yet; pass it to fit as a callback first"
+            )
         from matplotlib import colormaps
 
         ax = axes_for(ax)
@@ -227,7 +231,7 @@ class HealthDisplay(Display):
         table = np.array(getattr(self.health, self.what))
         m = table.shape[1]
         for i in range(m):
-            # From dark (the input's side) to light.
+            # From dark for the first layer to light for the output.
             color = colormaps["viridis"](0.9 * i / max(m - 1, 1))
             name = "output" if i == len(self.health.activations) else f"layer {i + 1}"
             ax.plot(table[:, i], color=color, marker="o", markersize=3, label=name)

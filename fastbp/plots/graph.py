@@ -1,4 +1,4 @@
-"""A network as a graph of units and weights."""
+"""Plot of a network as a graph of units and weights."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ if TYPE_CHECKING:
     from ..basis.annotations import Floats
     from ..network.trace import Trace
 
-# Layers of more units than this are drawn with a gap in the middle.
+# Larger layers are drawn with a gap in the middle.
 MOST_UNITS = 12
 
 
 class NetworkGraphDisplay(Display):
-    """Units as circles, weights as edges: as thick as large, coloured by weight or gradient.
+    """Plot of a network with units as circles and weights as edges.
+
+    The width of an edge is proportional to the weight's absolute value. Its colour shows the
+    weight or its gradient.
 
     Parameters
     ----------
     weights : list of ndarray of shape (n_{i-1}, n_i)
     gradients : list of ndarray, optional
-        Of the same shapes. If given, they are the colours of the edges.
+        Gradients of the weights, of the same shapes. If given, they determine the colours.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class NetworkGraphDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> Self:
-        """From a network or fitted estimator: edges have the colours of the weights.
+        """Create and draw the display of a network or fitted estimator, coloured by weight.
 
         Parameters
         ----------
@@ -52,7 +55,7 @@ class NetworkGraphDisplay(Display):
 
     @classmethod
     def from_trace(cls, trace: Trace, *, ax: Axes | None = None) -> Self:
-        """From `Network.trace`: edges have the colours of the gradient ∇W.
+        """Create and draw the display of a `Network.trace` result, coloured by the gradient ∇W.
 
         Parameters
         ----------
@@ -126,7 +129,7 @@ def _color(norm, value):
 
 
 def _shown(n):
-    """The units of a layer that are drawn: all, or the first and last ones."""
+    """Return the units of a layer to draw: all, or the first and last ones."""
     if n <= MOST_UNITS:
         return list(range(n))
     half = MOST_UNITS // 2
@@ -134,7 +137,7 @@ def _shown(n):
 
 
 def _heights(n):
-    """Unit -> height, the first one on top, around 0; a gap where units are left out."""
+    """Return each drawn unit's height, centred on 0, first on top, with a gap for omitted units."""
     shown = _shown(n)
     gap = 1.0 if len(shown) < n else 0.0
     top = (len(shown) - 1 + gap) / 2

@@ -1,4 +1,4 @@
-"""Speed: backends side by side, and the roofline of a benchmark."""
+"""Plots of speed: comparison of backends, and the roofline of a benchmark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..study.compare import Comparison
 
-# Okabe and Ito's colours, and a marker each, of whatever the benchmarks compare.
+# Colour (of Okabe and Ito's palette) and marker of each library in the benchmarks.
 STYLES = {
     "cython": ("#0072B2", "o"),
     "numba": ("#56B4E9", "s"),
@@ -29,7 +29,7 @@ BACKENDS = ("cython", "numba", "numpy")
 
 
 def best(figures, names):
-    """(name, median seconds) of the fastest of some contenders, or None if none was measured."""
+    """Return (name, median seconds) of the fastest contender, or None if none was measured."""
     measured = [
         (figures[name]["median"], name) for name in names if "median" in figures.get(name, {})
     ]
@@ -37,25 +37,25 @@ def best(figures, names):
 
 
 def rivals(figures):
-    """(best backend of fastbp, best peer) of one workload, as from `best`."""
+    """Return `best` of fastbp's backends, and `best` of the other libraries, for one workload."""
     compiled = [name for name in figures if name in BACKENDS and name != "numpy"]
     peers = [name for name in figures if name not in BACKENDS]
     return best(figures, compiled or ["numpy"]), best(figures, peers)
 
 
 class BackendComparisonDisplay(Display):
-    """The time of a training step on each backend.
+    """Bar plot of the time of a training step on each backend.
 
     Parameters
     ----------
     names : list of str
         The backends.
     seconds : list of float
-        Of a step.
+        Time per step on each backend.
     gflops : list of float
-        10⁹ operations a second.
+        Speed of each backend, in 10⁹ operations per second.
     problem : str, default=""
-        What was trained, for the title.
+        Description of the training problem, for the title.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class BackendComparisonDisplay(Display):
 
     @classmethod
     def from_comparison(cls, comparison: Comparison, *, ax: Axes | None = None) -> Self:
-        """From what `compare_backends` returned.
+        """Create and draw the display of a `Comparison`, which `compare_backends` returns.
 
         Parameters
         ----------
@@ -116,20 +116,21 @@ class BackendComparisonDisplay(Display):
 
 
 class RooflineDisplay(Display):
-    """Rates of computation against arithmetic intensity, under the machine's roofs.
+    """Roofline plot: speed against arithmetic intensity, below the machine's limits.
 
-    A point can lie at most at the rate of the arithmetic (the flat roof), and at most at its
-    intensity times the bandwidth of where its data come from (the slopes).
+    Two limits bound the speed of a workload: the machine's peak arithmetic rate (the horizontal
+    line), and its intensity times the bandwidth of the cache or memory that holds its data (the
+    slopes).
 
     Parameters
     ----------
     intensities : list of float
-        Operations a byte of each workload.
+        Operations per byte of each workload.
     ours, theirs : list of (str, float) or None
-        For each workload, the fastest backend of fastbp, and the fastest other library: its name
-        and its rate in operations a second. None if there is none.
+        For each workload, name and speed in operations per second of fastbp's fastest backend,
+        and of the fastest other library. None if there is none.
     roofs : dict
-        "peak" in operations a second, "memory" and "cache" in bytes a second.
+        "peak" in operations per second, "memory" and "cache" in bytes per second.
 
     References
     ----------
@@ -149,12 +150,12 @@ class RooflineDisplay(Display):
 
     @classmethod
     def from_results(cls, results: Mapping[str, Any], *, ax: Axes | None = None) -> Self:
-        """From what ``python -m fastbp bench`` writes as results.json.
+        """Create and draw the display of results.json, which ``python -m fastbp bench`` writes.
 
         Parameters
         ----------
         results : dict
-            As ``json.load`` reads it.
+            The file's content, as ``json.load`` returns it.
         ax : matplotlib Axes, optional
 
         Returns
@@ -179,7 +180,7 @@ class RooflineDisplay(Display):
         ).plot(ax=ax)
 
     def plot(self, *, ax: Axes | None = None) -> Self:
-        """Draw; the numbers at the points count the workloads from 1.
+        """Draw the display; the points are labelled with the workload's number, from 1.
 
         Parameters
         ----------
@@ -214,7 +215,7 @@ class RooflineDisplay(Display):
 
 
 def _name_markers(ax, names):
-    """A legend of the contenders, in the order of STYLES."""
+    """Add a legend of the libraries, in the order of STYLES."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -226,18 +227,18 @@ def _name_markers(ax, names):
 
 
 def _draw_point(ax, number, intensity, ours, theirs):
-    """A workload's two rates, above each other; returns them in GFLOP/s."""
+    """Draw a workload's two speeds above each other; return them in GFLOP/s."""
     from matplotlib.patheffects import withStroke
 
     rates = {rival: rival[1] / 1e9 for rival in (theirs, ours) if rival}
     ax.plot([intensity] * len(rates), list(rates.values()), color="#999999", lw=1, zorder=1)
     for rival, rate in rates.items():
         color, marker = STYLES[rival[0]]
-        # The hollow ones are larger, to be seen around a filled one in the same place.
+        # Hollow markers are larger, so that they stay visible around a filled one.
         look = dict(mfc="none", ms=11, mew=1.5) if rival is theirs else dict(ms=7)
         ax.plot(intensity, rate, marker, color=color, zorder=2, **look)
     if ours:
-        # On the side where no peer is.
+        # Put the label on the side away from the other library's marker.
         side = -1 if theirs and theirs[1] > ours[1] else 1
         text = ax.annotate(
             str(number),
@@ -253,9 +254,9 @@ def _draw_point(ax, number, intensity, ours, theirs):
 
 
 def _draw_roofs(ax, x, roofs, top):
-    """The slopes of cache and memory under the flat peak, labelled beside the lines."""
+    """Draw the limits of cache, memory and arithmetic, with labels beside the lines."""
     ink = "#555555"
-    sides = {  # where there is no other line
+    sides = {  # placed where the label crosses no other line
         "cache": dict(ha="right", va="bottom", xytext=(-4, 2)),
         "memory": dict(ha="left", va="top", xytext=(4, -2)),
     }
@@ -281,7 +282,7 @@ def _draw_roofs(ax, x, roofs, top):
 
 
 def _share_axis(ax, top, lowest):
-    """The rates once more on the right, as a share of the peak."""
+    """Add an axis on the right that shows speeds as a share of the peak."""
     functions = (lambda rate: rate / top * 100, lambda share: share / 100 * top)
     axis = ax.secondary_yaxis("right", functions=functions)
     axis.set_ylabel("share of the FMA peak")

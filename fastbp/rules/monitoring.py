@@ -1,4 +1,4 @@
-"""Monitoring a loss or score during training: whether it improved, and how long ago."""
+"""Monitors a loss or score during training: whether it improved, and when it last did."""
 
 import math
 
@@ -10,7 +10,7 @@ LOSSES = ("loss", "validation_loss")
 def checked(who, monitor, patience, min_delta):
     """Check the arguments of monitoring; return patience and min_delta.
 
-    Error messages begin with `who`, the name of the caller.
+    Error messages begin with `who`, the caller's name.
     """
     if monitor is not None and not isinstance(monitor, str):
         raise TypeError(f"{who}: monitor must be a name, such as 'loss', got {monitor!r}")
@@ -21,17 +21,20 @@ def checked(who, monitor, patience, min_delta):
 
 
 def choose(who, monitor, known):
-    """The figure to monitor, one of `known`; None stands for the last loss among them."""
+    """Return the name of the loss or score to monitor, one of `known`.
+
+    None means the validation loss if it is known, else the loss.
+    """
     if monitor is None:
         return next(name for name in reversed(LOSSES) if name in known)
     if monitor not in known:
         hint = "; pass validation_data" if "validation_loss" not in known else ""
-        raise ValueError(f"{who}: no figure {monitor!r} is recorded, only {', '.join(known)}{hint}")
+        raise ValueError(f"{who}: monitor must be one of {', '.join(known)}; got {monitor!r}{hint}")
     return monitor
 
 
 def latest(history, monitor):
-    """The last epoch's figure, so that greater is better: losses are negated."""
+    """Return the monitored value of the last epoch, with losses negated: greater is better."""
     if monitor in LOSSES:
         return -getattr(history, monitor)[-1]
     return history.scores[monitor][-1]

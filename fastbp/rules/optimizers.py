@@ -1,4 +1,4 @@
-"""Optimisers: hyper-parameters as small frozen dataclasses, update rules in their docstrings.
+"""Optimisers: frozen dataclasses of hyperparameters, with the update rules in the docstrings.
 
 A class here only describes the update. The update itself is an elementwise function in each
 backend (``update`` in the backends' optimizers files). It takes the weights w, the gradient g
@@ -13,10 +13,10 @@ from ..basis import checks, spec
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Base of the optimisers; not used by itself.
+    """Base class of the optimisers.
 
     A subclass sets ``code`` (see spec.py) and ``slots``, the number of state arrays, and
-    declares its hyper-parameters as fields. ``hyper()`` returns them in the fixed order that
+    declares its hyperparameters as fields. ``hyper()`` returns them in the fixed order that
     the kernels expect.
     """
 
@@ -52,17 +52,17 @@ class Optimizer:
         raise NotImplementedError
 
     def hyper(self) -> tuple[float, ...]:
-        """The hyper-parameters for the kernels: six floats, the learning rate first."""
+        """Return the hyperparameters for the kernels: six floats, the learning rate first."""
         raise NotImplementedError
 
     def initial_state(self, slot: int) -> float:
-        """The initial value of the state in slot number `slot`."""
+        """Return the initial value of the state array with number `slot`."""
         return 0.0
 
 
-# Field -> (low, high, low allowed, high allowed). With an epsilon of zero, 0 / 0 could occur.
-_LARGEST = 1e30  # stays finite in float32
-_SMALLEST = 1e-30  # stays a normal number in float32
+_LARGEST = 1e30  # finite in float32
+_SMALLEST = 1e-30  # a normal number in float32
+# Field -> (low, high, low allowed, high allowed). With an epsilon of 0, 0 / 0 could occur.
 _RANGES = {
     "learning_rate": (0.0, _LARGEST, False, True),
     "momentum": (0.0, 1.0, True, False),
@@ -92,7 +92,7 @@ class SGD(Optimizer):
     momentum : float, default=0.0
         μ in [0, 1).
     nesterov : bool, default=False
-        Look ahead along the velocity; needs momentum > 0.
+        Look ahead along the velocity; requires momentum > 0.
 
     References
     ----------
@@ -108,7 +108,7 @@ class SGD(Optimizer):
     def __post_init__(self):
         super().__post_init__()
         if self.nesterov and self.momentum == 0:
-            raise ValueError("SGD: nesterov=True needs momentum > 0, got momentum=0")
+            raise ValueError("SGD: nesterov=True requires momentum > 0, got momentum=0")
 
     @property
     def code(self) -> int:
@@ -318,7 +318,7 @@ class Rprop(Optimizer):
 
 
 def checked(optimizer):
-    """Check the optimiser that a user passed; None stands for Adam()."""
+    """Return an optimiser argument, checked; Adam() for None."""
     if optimizer is None:
         return Adam()
     if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:

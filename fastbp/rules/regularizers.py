@@ -1,7 +1,7 @@
-"""Regularisation: the options of `Network.fit` that limit overfitting.
+"""Checks the options of `Network.fit` that limit overfitting.
 
-They are penalties, frozen layers, dropout, clipping, averaged weights and smoothed labels.
-`Regularizers` is the checked form that `training.Training` takes.
+These are penalties, frozen layers, dropout, clipping, averaged weights and smoothed labels.
+`Regularizers` holds the checked options, for `training.run.Training`.
 """
 
 from collections.abc import Mapping
@@ -61,21 +61,21 @@ class SWA:
 
 @dataclass(frozen=True, eq=False)
 class Regularizers:
-    """Everything besides the loss and the optimiser that affects training steps.
+    """Options besides the loss and the optimiser that affect training steps, all checked.
 
     Parameters
     ----------
     rules : ndarray of shape (m + 1, spec.RULES)
         Penalties and frozen layers, see backends/interface.py.
     divided : bool, default=False
-        scikit-learn's convention: penalties are divided by a batch's total weight, and an
-        epoch's loss is the mean of its batches' losses by rows.
+        Use scikit-learn's conventions: penalties are divided by a batch's total weight, and an
+        epoch's loss is the mean of its batches' losses, weighted by their numbers of rows.
     dropout : tuple of float, default=()
         Dropout rates of the input and of the hidden layers; empty for no dropout.
     clip_norm : float or None, default=None
-        The largest norm of the gradient.
+        Maximum norm of the gradient.
     average : EMA, SWA or None, default=None
-        The average of the weights that replaces them at the end of training.
+        The average that replaces the weights at the end of training.
     """
 
     rules: np.ndarray
@@ -88,13 +88,13 @@ class Regularizers:
 def checked(
     m, *, l1=0.0, l2=0.0, frozen=(), dropout=0.0, clip_norm=None, average=None, divided=False
 ):
-    """The Regularizers of a network of m layers, from the arguments of `Network.fit`."""
+    """Return the Regularizers of a network of m layers, from the arguments of `Network.fit`."""
     rules = np.zeros((m + 1, spec.RULES))
     rules[1:, spec.L1] = _by_layer("l1", l1, m)
     rules[1:, spec.L2] = _by_layer("l2", l2, m)
     rules[indices("frozen", frozen, m), spec.FROZEN] = 1
     if rules[1:, spec.FROZEN].all():
-        raise ValueError(f"frozen names all {m} layers; at least one must be left to train")
+        raise ValueError(f"frozen names all {m} layers; at least one layer must not be frozen")
     if clip_norm is not None:
         clip_norm = checks.real_number("clip_norm", clip_norm)
         if clip_norm == 0:
@@ -105,14 +105,12 @@ def checked(
 
 
 def smooth(targets, n_outputs, loss, amount):
-    """Smooth the checked (labels, values): spread `amount` of their weight over all classes."""
+    """Smooth checked (labels, values): spread the share `amount` evenly over all classes."""
     amount = _share("label_smoothing", amount)
     if amount == 0:
         return targets
     if loss not in ("cross_entropy", "log_loss"):
-        raise ValueError(
-            f"label_smoothing is for the losses cross_entropy and log_loss, not for {loss}"
-        )
+        raise ValueError(f"label_smoothing requires the loss cross_entropy or log_loss, got {loss}")
     labels, values = targets
     classes = 2 if loss == "log_loss" else n_outputs
     if labels.size:
@@ -122,19 +120,19 @@ def smooth(targets, n_outputs, loss, amount):
 
 
 def _by_layer(name, value, m):
-    """One number for each of m layers, from a number or a sequence of m."""
+    """Return a list of one number for each of m layers, from a number or a sequence of m."""
     if not _is_sequence(value):
         return [checks.real_number(name, value)] * m
     if len(value) != m:
         raise ValueError(
             f"{name} must be a number or one number for each of the {m} layers of weights, "
-            f"got {len(value)} of them"
+            f"got {len(value)} numbers"
         )
     return [checks.real_number(f"{name}[{i}]", number) for i, number in enumerate(value)]
 
 
 def _share(name, value):
-    """`value` as a float in [0, 1)."""
+    """Return `value` as a float in [0, 1)."""
     share = checks.number(name, value)
     if not 0 <= share < 1:  # true for NaN, too
         raise ValueError(f"{name} must be in [0, 1), got {share:g}")
@@ -142,12 +140,12 @@ def _share(name, value):
 
 
 def _rates(dropout, m):
-    """Dropout rates of the input and the hidden layers, m in all; empty if all are 0."""
+    """Return the m dropout rates of the input and the hidden layers; () if all are 0."""
     if _is_sequence(dropout):
         if len(dropout) not in (m - 1, m):
             raise ValueError(
-                f"dropout must be a rate or one rate for each of the {m - 1} hidden layers, with "
-                f"another one for the input before them or not; got {len(dropout)} of them"
+                f"dropout must be a rate or one rate for each of the {m - 1} hidden layers, "
+                f"optionally preceded by one for the input; got {len(dropout)} rates"
             )
         names = [f"dropout[{i}]" for i in range(len(dropout))]
         rates = [_share(*pair) for pair in zip(names, dropout, strict=True)]
@@ -156,12 +154,14 @@ def _rates(dropout, m):
         rate = _share("dropout", dropout)
         rates = [0.0] + [rate] * (m - 1)
         if m == 1 and rate != 0:
-            raise ValueError("dropout: there is no hidden layer; for the input pass [rate]")
+            raise ValueError(
+                "dropout: the network has no hidden layer; for dropout of the input pass [rate]"
+            )
     return tuple(rates) if any(rates) else ()
 
 
 def indices(name, value, m):
-    """Layer numbers 1..m, from indices into `Network.weights`."""
+    """Return layer numbers 1..m, from indices into `Network.weights`."""
     if isinstance(value, (str, bytes)) or not hasattr(checks.plain(value), "__iter__"):
         raise TypeError(
             f"{name} must be a list of indices into the network's weights, got {value!r}"
@@ -179,7 +179,7 @@ def indices(name, value, m):
 
 
 def _is_sequence(value):
-    """Whether the value has ordered entries. A set has not, and a dict would yield its keys."""
+    """Return whether a value has ordered entries: no set, and no dict, which yields its keys."""
     if getattr(value, "shape", None) == () or isinstance(value, (str, bytes, Mapping)):
         return False
     return hasattr(value, "__len__") and hasattr(value, "__getitem__")

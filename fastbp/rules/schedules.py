@@ -1,7 +1,7 @@
-"""Learning-rate schedules: small frozen dataclasses, like the optimisers.
+"""Learning-rate schedules: frozen dataclasses, like the optimisers.
 
-A schedule gives factors of the optimiser's learning rate η. Most schedules are functions of the
-step: the kernels get the rates of all steps of a call. `ReduceOnPlateau` decides between epochs.
+A schedule returns factors of the optimiser's learning rate η. Most schedules are functions of the
+step; the kernels get the rates of all steps of a call. `ReduceOnPlateau` decides between epochs.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Base of the schedules; not used by itself."""
+    """Base class of the schedules."""
 
     total_needed = False  # not annotated, so not a field
 
     def factors(
         self, epochs: NDArray[np.int64], steps: NDArray[np.int64], total: int | None
     ) -> NDArray[np.float64]:
-        """The factors of η in the given steps.
+        """Return the factors of η in the given steps.
 
         Parameters
         ----------
         epochs, steps : int array of shape (n,)
-            The steps and their epochs, both counted from 0.
+            Each step's epoch and number, both counted from 0.
         total : int or None
-            The number of steps of the whole training; not None if ``total_needed``.
+            Number of steps of the whole training; not None if ``total_needed`` is True.
 
         Returns
         -------
@@ -59,7 +59,7 @@ class StepDecay(Schedule):
 
     References
     ----------
-    ``torch.optim.lr_scheduler.StepLR``, stepped once an epoch, does the same.
+    ``torch.optim.lr_scheduler.StepLR``, stepped once per epoch, does the same.
     """
 
     every: int
@@ -91,7 +91,7 @@ class ExponentialDecay(Schedule):
 
     References
     ----------
-    ``torch.optim.lr_scheduler.ExponentialLR``, stepped once an epoch, does the same.
+    ``torch.optim.lr_scheduler.ExponentialLR``, stepped once per epoch, does the same.
     """
 
     factor: float
@@ -144,7 +144,7 @@ class CosineDecay(Schedule):
     ) -> NDArray[np.float64]:
         assert total is not None  # as total_needed says
         w = int(self.warmup * total)
-        # A stream may turn out to be longer than announced.
+        # A stream may have more steps than announced.
         share = np.clip((steps - w) / (total - w), 0, 1)
         decay = self.final + (1 - self.final) * (1 + np.cos(np.pi * share)) / 2
         return np.where(steps < w, (steps + 1) / (w + 1), decay)
@@ -249,7 +249,7 @@ class ReduceOnPlateau(Schedule):
 
 
 def checked(schedule, optimizer):
-    """Check the schedule that a user passed for an optimiser; None stays None."""
+    """Return a schedule argument, checked to fit the optimiser; None for None."""
     if schedule is None:
         return None
     if not isinstance(schedule, Schedule) or type(schedule) is Schedule:
@@ -258,14 +258,14 @@ def checked(schedule, optimizer):
         )
     if optimizer.full_batch_only:
         raise ValueError(
-            f"{type(optimizer).__name__} has no learning rate to schedule: each weight's step "
-            "adapts itself"
+            f"{type(optimizer).__name__} has no learning rate to schedule, since it adapts each "
+            "weight's step; pass schedule=None"
         )
     return schedule
 
 
 def factors(schedule, epochs, steps, total):
-    """A schedule's factors, checked, since a user's own schedule may return anything."""
+    """Return a schedule's factors, checked, since a custom schedule may return anything."""
     found = np.asarray(schedule.factors(epochs, steps, total))
     who = f"{type(schedule).__name__}.factors"
     if found.shape != steps.shape or found.dtype.kind not in "fiu":

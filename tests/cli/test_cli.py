@@ -429,4 +429,4 @@ def test_of_an_ensemble(tmp_path, capsys):
     assert "MLPEnsembleClassifier" in said and "network of 4, the first one: 2-3-1" in said
     assert "classes: a, b" in said
     assert main(["export", str(path), "--format", "npz"]) == 1
-    assert "has 4 networks, and export writes one" in capsys.readouterr().err
+    assert "has 4 networks, but export can only write" in capsys.readouterr().err

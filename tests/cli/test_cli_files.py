@@ -151,7 +151,9 @@ def test_a_picture_of_somebody_else(trained, capsys):
     command = ["train", "people.csv", "--target", "bought", *DRAWN]
     for more in ([], ["--plot", "people.png"], ["--output", "people.safetensors"]):
         said = refused(capsys, *command, *more)
-        assert "the learning curve would overwrite people.png, which is no such file" in said
+        assert (
+            "the learning curve would overwrite people.png, which is not an earlier output" in said
+        )
         assert "name another file with --plot, or overwrite it with --force" in said
     assert main([*command, "--no-plot"]) == 0
     assert Path("people.png").read_bytes() == b"\x89PNG, drawn by hand"
@@ -183,7 +185,7 @@ OTHERS = {
 def test_files_of_others_take_force(trained, command, output, kind, capsys):
     Path(output).write_bytes(OTHERS[kind])
     said = refused(capsys, *command, "--output", output)
-    assert f"would overwrite {output}, which is no such file of fastbp's" in said
+    assert f"would overwrite {output}, which is not an earlier output of this kind" in said
     assert main([*command, "--output", output, "--force"]) == 0
     for _ in range(2):  # now it is fastbp's
         assert main([*command, "--output", output]) == 0
@@ -202,7 +204,7 @@ def test_a_checkpoint_is_not_a_model(trained, capsys):
     checkpoint = fastbp.Checkpoint("run")
     net.fit([[0.0], [1.0]], [0.0, 1.0], epochs=2, callbacks=[checkpoint])
     command = ["train", "table.csv", "--target", "bought", *QUICK, "--output"]
-    assert "no such file of fastbp's" in refused(capsys, *command, checkpoint.newest())
+    assert "not an earlier output of this kind" in refused(capsys, *command, checkpoint.newest())
     net.save("net.safetensors")  # a model, of whatever kind, is replaced by a model
     assert main([*command, "net.safetensors"]) == 0
 
@@ -217,7 +219,7 @@ def test_a_table_with_predictions_and_more(trained, capsys):
     pd.read_parquet("p.parquet").assign(right=True).to_parquet("p.parquet")
     capsys.readouterr()
     for name in ("p.csv", "p.parquet"):
-        assert "no such file of fastbp's" in refused(capsys, *command, name)
+        assert "not an earlier output of this kind" in refused(capsys, *command, name)
 
 
 @pytest.mark.parametrize("form", ["npz", "onnx", "torch-state", "c"])
@@ -237,7 +239,9 @@ def test_exports_replace_exports(trained, form, capsys):
     for path in files:
         ours = path.read_bytes()
         path.write_bytes(b"/* mine */")
-        assert f"would overwrite {path}, which is no such file" in refused(capsys, *command)
+        assert f"would overwrite {path}, which is not an earlier output" in refused(
+            capsys, *command
+        )
         path.write_bytes(ours)
     path.write_bytes(b"/* mine */")
     assert main([*command, "--force"]) == 0
@@ -329,12 +333,15 @@ def test_a_picture_without_matplotlib_is_refused_before_the_work(trained, capsys
     ("arguments", "message"),
     [
         (["train", "t.csv", "--target", "y", "--output", "-"], "got '-'"),
-        (["train", "t.csv", "--target", "y", "--output", "models/"], "that of a folder, 'models/'"),
-        (["train", "t.csv", "--target", "y", "--output", ""], "that of a folder, ''"),
+        (
+            ["train", "t.csv", "--target", "y", "--output", "models/"],
+            "the name of a folder, 'models/'",
+        ),
+        (["train", "t.csv", "--target", "y", "--output", ""], "the name of a folder, ''"),
         (["train", "t.csv", "--target", "y", "--plot", "x.xyz"], "one of .png, .svg, .pdf"),
         (["train", "t.csv", "--target", "y", "--plot", "x"], "one of .png, .svg, .pdf"),
         (["predict", "m", "t.csv", "--output", "-"], "got '-'"),
-        (["predict", "m", "t.csv", "--output", "x.csv/"], "that of a folder, 'x.csv/'"),
+        (["predict", "m", "t.csv", "--output", "x.csv/"], "the name of a folder, 'x.csv/'"),
         (["compare", "--plot", "-"], "got '-'"),
         (["compare", "--plot", "x.csv"], "one of .png, .svg, .pdf"),
     ],
@@ -351,7 +358,7 @@ def test_names_for_exports(trained, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["export", "people.safetensors", "--format", "npz", "--output", "x/"])
     assert ended.value.code == 2
-    assert "that of a folder, 'x/'" in capsys.readouterr().err
+    assert "the name of a folder, 'x/'" in capsys.readouterr().err
     assert main(["export", "people.safetensors", "--format", "c", "--output", "new/x/"]) == 0
     assert Path("new", "x").is_dir() and Path("new", "x.inputs.json").is_file()
 

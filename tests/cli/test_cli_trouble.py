@@ -39,16 +39,20 @@ GOOD = "x,y\n" + "".join(f"{i * 0.37 % 1:.3f},{i % 2}\n" for i in range(40))
         ("x,y\n", [], "data.csv has no rows"),
         (GOOD, ["--target", "Yy"], "has no column 'Yy'. Did you mean 'y'? Its columns: x, y"),
         (GOOD, ["--drop", "z"], "has no column 'z'. Its columns: x, y"),
-        (GOOD, ["--drop", "x"], "no column to learn from beside the target"),
+        (GOOD, ["--drop", "x"], "no column to learn from besides the target"),
         (GOOD.replace("x,y\n", ""), [], "first line seems to hold data"),
         (GOOD.replace(",1", ",7").replace(",0", ",7"), [], "target 'y' is '7' in every row"),
         (GOOD + "0.5,\n", [], "target 'y' has no value in 1 of 41 rows, the first of them row 41"),
-        (GOOD[:40], [], "rows, which is too few; at least 10"),
+        (GOOD[:40], [], "rows, but training needs at least 10"),
         (GOOD.replace(",1", ",b"), ["--task", "regression"], "has 'b' in row 2, where regression"),
-        (GOOD, ["--target", "x", "--task", "classification"], "such as 0.37, which are no classes"),
+        (
+            GOOD,
+            ["--target", "x", "--task", "classification"],
+            "such as 0.37, which cannot be classes",
+        ),
         (GOOD + "0.5,2\n", [], "too few rows to be split into 3 parts: 2 (1); 6 rows each"),
         (GOOD + "inf,1\n", [], "column 'x' has 'inf' in row 41"),
-        (GOOD + "1,1,1\n", [], "not a proper CSV file"),
+        (GOOD + "1,1,1\n", [], "not a valid CSV file"),
         (GOOD, ["--output", "none/model.safetensors"], "no such folder"),
         (GOOD, ["--learning-rate", "1e30"], "diverged; try a smaller --learning-rate"),
         ("x,y\n" + "".join(f"1,n{i}\n" for i in range(30)), [], "too many for classes"),
@@ -85,7 +89,7 @@ def test_bad_predictions(trained, capsys):
     assert main(["predict", "people.safetensors", "fewer.csv"]) == 1
     message = capsys.readouterr().err
     assert "fewer.csv lacks columns that the model was trained on: age, town." in message
-    assert "beside the known ones: bought" in message
+    assert "that the model does not know: bought" in message
     frame.assign(age="old").to_csv("texts.csv", index=False)
     assert main(["predict", "people.safetensors", "texts.csv"]) == 1
     assert "texts.csv: column 'age' has 'old' in row 1" in capsys.readouterr().err
@@ -151,7 +155,7 @@ def test_without_matplotlib(monkeypatch, capsys):
     people().to_csv("people.csv", index=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1]]) == 0
-    assert "no learning curve is drawn" in capsys.readouterr().err
+    assert "the learning curve is not drawn" in capsys.readouterr().err
     assert Path("people.safetensors").exists() and not Path("people.png").exists()
     assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1], "--plot", "x.png"]) == 1
 
@@ -200,7 +204,10 @@ def test_doctor_compares_bits(monkeypatch, capsys, compiled):
         assert "do not give the same bits" in capsys.readouterr().out
     change[0] = 0.1
     assert main(["doctor"]) == 1
-    assert f"problem: {compiled} is 1.0e-01 away" in capsys.readouterr().out
+    assert (
+        f"problem: weights from {compiled} differ from the NumPy reference by 1.0e-01"
+        in capsys.readouterr().out
+    )
 
 
 # As a program.

@@ -243,5 +243,5 @@ def test_functions_without_a_name_cannot_be_pickled():
 def test_no_parameter_and_no_smoothing():
     with pytest.raises(ValueError, match="has no parameter"):
         fastbp.Network(SIZES, loss=squared_error, loss_parameter=1.0, backend="numpy")
-    with pytest.raises(ValueError, match="label_smoothing is for"):
+    with pytest.raises(ValueError, match="label_smoothing requires the loss"):
         network_of(squared_error, "numpy").fit(*data_of(), label_smoothing=0.1)

@@ -138,7 +138,9 @@ def test_whatever_takes_a_network(loss, tmp_path):
     ):
         with pytest.raises(ValueError, match="cannot be saved"):
             refused()
-    with pytest.raises(ValueError, match="class_weight is for cross_entropy and log_loss"):
+    with pytest.raises(
+        ValueError, match="class_weight requires the loss cross_entropy or log_loss"
+    ):
         net.fit(X, y, class_weight="balanced")
     with pytest.raises(ValueError, match="label_smoothing"):
         net.fit(X, y, label_smoothing=0.1)

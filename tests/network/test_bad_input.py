@@ -80,7 +80,7 @@ LABELS = np.array([0, 1, 2, 0, 1, 2])
 TARGETS = {
     "too short": ("huber", 1, np.ones(N - 1), ValueError, r"6 samples, but .*y has shape \(5,\)"),
     "too long": ("cross_entropy", 3, [0] * 7, ValueError, r"6 samples, but .*y has shape \(7,\)"),
-    "a number": ("huber", 1, 1.0, ValueError, r"one entry a sample.*shape \(\)"),
+    "a number": ("huber", 1, 1.0, ValueError, r"one entry per sample.*shape \(\)"),
     "empty": ("huber", 1, [], ValueError, r"6 samples, but .*y has shape \(0,\)"),
     "flat, but two outputs": ("huber", 2, np.ones(N), ValueError, r"shape \(6, 2\) .* got \(6,\)"),
     "a column, but two outputs": ("huber", 2, np.ones((N, 1)), ValueError, r"\(6, 2\).*\(6, 1\)"),
@@ -307,7 +307,7 @@ OPTIONS = {
     "validation length": (
         {"validation_data": (X, np.ones((2, 2)))},
         ValueError,
-        "validation y must have one entry a sample",
+        "validation y must have one entry per sample",
     ),
     "unknown option": ({"learning_rate": 0.1}, TypeError, "learning_rate"),
 }

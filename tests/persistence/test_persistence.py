@@ -228,7 +228,7 @@ def test_coefficients_set_by_hand(path):
 @pytest.mark.parametrize(
     "change, what",
     [
-        ({"callbacks": [fastbp.Callback()]}, "callbacks cannot be saved"),
+        ({"callbacks": [fastbp.Callback()]}, "callbacks of an estimator cannot be saved"),
         ({"random_state": np.random.RandomState(0)}, "random_state=.* cannot be saved"),
         ({"scoring": lambda *a: 0.0}, "scoring=.* cannot be saved"),
         ({"alpha": -1}, "'alpha' parameter"),
@@ -249,7 +249,7 @@ def test_other_models_are_refused(path):
     with pytest.raises(NotFittedError):
         fastbp.save(fastbp.MLPRegressor(), path)
     fastbp.save(fitted("binary")[0], path)
-    with pytest.raises(ValueError, match=r"not a network: estimator; use fastbp\.load"):
+    with pytest.raises(ValueError, match=r"model of kind estimator; use fastbp\.load"):
         fastbp.Network.load(path)
 
 

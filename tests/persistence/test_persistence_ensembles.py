@@ -87,7 +87,7 @@ def test_what_cannot_be_saved(path):
     with pytest.raises(NotFittedError):
         fastbp.save(MLPEnsembleClassifier(), path)
     search = fastbp.MLPSearchCV(CLASSIFIER, {"alpha": [1.0, 2.0]}, cv=2).fit(X, WORDS)
-    with pytest.raises(TypeError, match="of a search save best_estimator_"):
+    with pytest.raises(TypeError, match="for a search, save its best_estimator_"):
         fastbp.save(search, path)
     fastbp.save(search.best_estimator_, path)
     assert not list(path.parent.glob("*.tmp"))
@@ -151,5 +151,5 @@ def test_members_that_do_not_go_together(path):
     ensemble = MLPEnsembleRegressor(REGRESSOR, 2, random_state=0).fit(X, X[:, :2])
     ensemble.estimators_[1] = clone(REGRESSOR).fit(X, NUMBERS)
     fastbp.save(ensemble, path)
-    with pytest.raises(ValueError, match="a member does not go with its ensemble"):
+    with pytest.raises(ValueError, match="a member does not match its ensemble"):
         fastbp.load(path)

@@ -117,7 +117,7 @@ def test_decision_boundary_of_an_estimator_and_without_labels():
     is_clean(display)
     logistic = make_network([2, 1], "log_loss", "numpy")
     assert len(fastbp.DecisionBoundaryDisplay.from_estimator(logistic, X).lines) == 0
-    with pytest.raises(ValueError, match="needs 2 features, the network has 3"):
+    with pytest.raises(ValueError, match="needs 2 features, but the network has 3"):
         fastbp.DecisionBoundaryDisplay.from_estimator(make_network([3, 1], "huber", "numpy"), X)
     with pytest.raises(TypeError, match="expected a Network or a fitted estimator"):
         fastbp.DecisionBoundaryDisplay.from_estimator("model", X)

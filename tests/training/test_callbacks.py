@@ -375,7 +375,7 @@ BAD = {
     "unknown figure": (
         {"callbacks": [fastbp.EarlyStopping(monitor="accuracy")]},
         ValueError,
-        "no figure 'accuracy' is recorded, only loss",
+        "monitor must be one of loss",
     ),
     "nothing to score on": ({"scoring": "accuracy"}, ValueError, "scoring needs validation_data"),
     "unknown scorer": ({"scoring": "accurracy"}, ValueError, "accurracy"),
