@@ -47,7 +47,7 @@ def check(path):
     if _is_replaced(target, status):
         folder = os.path.dirname(target)
         if not os.path.isdir(folder):
-            raise FileNotFoundError(errno.ENOENT, f"the folder {folder!r} does not exist", name)
+            raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}", name)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(
                 errno.EACCES, f"no permission to write in the folder {folder!r}", name

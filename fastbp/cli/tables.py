@@ -162,7 +162,7 @@ def refuse_nested(series):
     if types.is_object_dtype(series) and series.map(types.is_list_like).any():
         raise ValueError(
             f"column {series.name!r} holds lists or structures, which are neither numbers nor "
-            "categories; split it into columns of numbers or text, or leave it out with --drop "
+            "categories; split them into columns of numbers or text, or leave them out with --drop "
             f"{series.name}"
         )
 

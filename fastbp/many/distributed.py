@@ -1,4 +1,4 @@
-"""Training one network on data whose partitions live on the workers of a Dask cluster.
+"""Trains one network on data in partitions, which are held by the workers of a Dask cluster.
 
 The unit of work is the partition, never the worker: the result of a task depends only on its
 partition, and sums are taken in the order of the partitions. So a training gives the same bits
@@ -78,7 +78,7 @@ def fit(
     X : dask.array.Array of shape (n_samples, n_0), or dask.dataframe.DataFrame
         Partitioned by rows; lengths need not be known, and empty partitions are left out.
     y : dask.array.Array of shape (n_samples,) or (n_samples, n_m), or a Series or DataFrame
-        Targets as the loss takes them, see `Network`, in the same partitions as X.
+        Targets in the loss's form, see `Network`, in the same partitions as X.
     client : distributed.Client
         The client of the cluster.
     sample_weight : dask.array.Array of shape (n_samples,), or Series, optional
@@ -102,7 +102,7 @@ def fit(
     validation_data : (X, y) or (X, y, sample_weight), optional
         Arrays on which to compute the loss after each epoch, on the client.
     callbacks : list of Callback, default=()
-        What else to call before, between and after the epochs, see `Callback`.
+        Called before, between and after the epochs, see `Callback`.
     progress : bool, default=False
         Show a progress bar.
 
@@ -185,9 +185,10 @@ def _pieces(collections):
 
 
 class Partitions:
-    """Samples on the workers, as a source for `fitting.fit`; read at once without `at_once`.
+    """Samples on the workers, as a source for `fitting.fit`.
 
-    The parameters are those of `fit`, checked; `pieces` has a tuple for each partition.
+    The parameters are the checked arguments of `fit`; `pieces` has a tuple for each partition.
+    Without `at_once`, all partitions are read immediately.
     """
 
     data = None
@@ -361,7 +362,7 @@ class Sums(NamedTuple):
 
 
 def _call(function, *arguments):
-    """A task with a new key, so that Dask never reuses an earlier result."""
+    """Return a task with a new key, so that Dask never reuses an earlier result."""
     return delayed(function, pure=False, traverse=False)(*arguments)
 
 
@@ -373,14 +374,14 @@ def _as_it_is(value):
 
 
 def _with_parameters(engine, parameters):
-    """The engine with other parameters. It shares all else, including a compiled loss."""
+    """Return a copy of the engine with other parameters; it shares all else, as a compiled loss."""
     other = object.__new__(Engine)
     vars(other).update(vars(engine), parameters=parameters)
     return other
 
 
 def _checked(engine, number, X, y, sample_weight=None):
-    """A partition as training.Data; None if it is empty."""
+    """Return a partition as Data; None if it is empty."""
     if len(X) == len(y) == 0:
         return None
     names = [f"{name} of partition {number}" for name in NAMES]
@@ -396,7 +397,7 @@ def _order(data, *seeds):
 
 
 def _share(data, order, start, stop):
-    """Some rows of a partition, and their Σ w."""
+    """Return some rows of a partition, and their Σ w."""
     rows = slice(start, stop) if order is None else order[start:stop]
     share = Data(*(array[rows] if len(array) else array for array in data))
     weight = share.sample_weight
@@ -405,7 +406,7 @@ def _share(data, order, start, stop):
 
 @np.errstate(all="ignore")
 def _gradient(engine, parameters, data, order, start, stop):
-    """W times loss and gradient on some rows of a partition."""
+    """Return W times loss and gradient on some rows of a partition."""
     share, weight = _share(data, order, start, stop)
     engine = _with_parameters(engine, np.array(parameters))
     gradient = engine.layout.zeros(engine.layout.n_parameters)
@@ -416,7 +417,7 @@ def _gradient(engine, parameters, data, order, start, stop):
 
 @np.errstate(all="ignore")
 def _train(engine, numbers, data, order, start, stop, optimizer, counters, batch_size):
-    """W times weights, state and loss after training on some rows of a partition."""
+    """Return W times weights, state and loss after training on some rows of a partition."""
     share, weight = _share(data, order, start, stop)
     engine = _with_parameters(engine, np.array(numbers[0]))
     memory = Memory(np.array(optimizer.hyper()), np.array(counters), np.array(numbers[1:]))
@@ -431,7 +432,7 @@ def _train(engine, numbers, data, order, start, stop, optimizer, counters, batch
 
 @np.errstate(all="ignore")
 def _sum(first, *others):
-    """Sums in the given order."""
+    """Add results in the given order."""
     numbers, facts = first.numbers.copy(), first.facts.copy()
     for other in others:
         numbers += other.numbers

@@ -1,4 +1,4 @@
-"""Training many networks at once: one network a thread."""
+"""Trains many networks at once, each in one thread."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from ..training.options import List, ManyOptions
 
 OF_DATA = ("sample_weight", "class_weight", "label_smoothing")
-# What `Network.fit` takes that means nothing here, or is an argument of its own.
+# Options of `Network.fit` that fit_many does not accept as **options, or declares itself.
 NOT_TAKEN = ("self", "X", "y", "threads", "progress")
 
 
-class SomeFailed(ExceptionGroup[Exception]):  # noqa: N818 - as TrainingDiverged, it says what happened
-    """The training of some networks failed; all others are trained.
+class SomeFailed(ExceptionGroup[Exception]):  # noqa: N818 - like TrainingDiverged, no "Error"
+    """Raised if the training of some networks failed, after all others were trained.
 
-    As of any ``ExceptionGroup``, ``exceptions`` is what went wrong, in the order of the networks.
+    As in any ``ExceptionGroup``, ``exceptions`` are the errors, in the order of the networks.
 
     Attributes
     ----------
     indices : list of int
-        The failed networks' numbers, from 0 on.
+        Indices of the failed networks.
     histories : list of History
-        What `fit_many` would have returned; those of failed networks end where they failed.
+        The histories of all networks; a failed network's history ends at its failure.
     """
 
     indices: list[int]
@@ -58,12 +58,12 @@ class SomeFailed(ExceptionGroup[Exception]):  # noqa: N818 - as TrainingDiverged
     def derive(  # type: ignore[override]
         self, exceptions: Sequence[Exception]
     ) -> SomeFailed:
-        """A part of the failures, as ``except*`` makes it, with all of the histories.
+        """Return a group of some of the failures and all histories, for ``except*``.
 
         Parameters
         ----------
         exceptions : sequence of Exception
-            Some of these, or parts of them if they are groups.
+            Some of this group's exceptions, or parts of them if they are groups.
 
         Returns
         -------
@@ -71,7 +71,7 @@ class SomeFailed(ExceptionGroup[Exception]):  # noqa: N818 - as TrainingDiverged
         """
         failures, left = {}, list(exceptions)
         for i, error in zip(self.indices, self.exceptions, strict=True):
-            own = {id(leaf) for leaf in _leaves(error)}  # exceptions compare as they like
+            own = {id(leaf) for leaf in _leaves(error)}  # exceptions may define equality
             for k, part in enumerate(left):
                 if own.issuperset(map(id, _leaves(part))):
                     failures[i] = left.pop(k)
@@ -80,13 +80,13 @@ class SomeFailed(ExceptionGroup[Exception]):  # noqa: N818 - as TrainingDiverged
             raise ValueError(f"{left[0]!r} is none of the exceptions of this group")
         return type(self)(failures, self.histories)
 
-    def __reduce__(self):  # BaseException would pass the message alone
+    def __reduce__(self):  # BaseException's would pass only the message
         failures = dict(zip(self.indices, self.exceptions, strict=True))
         return type(self), (failures, self.histories), vars(self)
 
 
 def _leaves(error):
-    """The exceptions in a group, however deep; of any other exception, itself."""
+    """Return the exceptions in a group at any depth; for another exception, a list of it."""
     if not isinstance(error, BaseExceptionGroup):
         return [error]
     return [leaf for each in error.exceptions for leaf in _leaves(each)]
@@ -94,7 +94,7 @@ def _leaves(error):
 
 @dataclass
 class Job:
-    """A network and what it will be trained with, checked."""
+    """A network and the checked arguments of its training."""
 
     network: Network
     samples: fitting.Rows
@@ -104,7 +104,7 @@ class Job:
 
     @property
     def work(self):
-        """Operations, in any unit."""
+        """Number of operations of the training, up to a constant factor."""
         return self.network.layout.flops_per_row * self.samples.n * self.control.epochs
 
 
@@ -119,47 +119,50 @@ def fit_many(
     client: Any = None,
     **options: Unpack[ManyOptions],
 ) -> list[History]:
-    """Train any number of networks at the same time, each as `Network.fit` would, to the last bit.
+    """Train many networks at the same time, with the same bits as `Network.fit` on each.
 
-    Each network is trained by one thread, and compiled kernels need no lock, so that many small
-    networks keep all cores busy, which steps of a single one could not. X is held once for each
-    dtype in use; beyond the networks' parameters a thread has memory for the one that it trains.
+    Each network is trained in one thread. The compiled kernels run in parallel, so many small
+    networks keep all cores busy; the steps of a single small network could not. X is stored once
+    for each dtype in use. Besides the networks' parameters, each thread needs memory only for the
+    network that it trains.
 
     Parameters
     ----------
     networks : sequence of Network
-        Changed in place. They may differ in everything but the data that they fit.
+        The networks; they are changed in place. They may differ in everything but the data.
     X : array-like of shape (n_samples, n_0)
     y : array-like of shape (n_samples,) or (n_samples, n_m)
     rows : list of array-like, optional
-        For each network the numbers of the samples that it is trained on, which may come more
-        than once (a bootstrap), or a mask; None for all samples. As ``fit(X[rows], y[rows])``.
+        For each network the indices of the samples to train on, or a boolean mask; None for all
+        samples. Indices may occur more than once (a bootstrap). The result is that of
+        ``fit(X[rows], y[rows])``.
     threads : int, optional
-        By default as many as are free. The result does not depend on it.
+        Number of threads; by default one for each free core. The result does not depend on it.
     progress : bool, default=False
         Show a progress bar over the networks.
     client : distributed.Client, optional
-        Train on the workers of this Dask cluster, each task on one thread. X, y and what else is
-        for all are sent to each worker once. Not together with callbacks or resume_from.
+        Train on the workers of this Dask cluster, each task in one thread. X, y and all other
+        shared arguments are sent to each worker once. Cannot be combined with callbacks or
+        resume_from.
     **options
-        All others of `Network.fit`: optimizer, schedule, epochs, batch_size, sample_weight,
-        validation_data, patience and so on. A list has one value for each network, anything
-        else is for all: numbers by layer are a tuple here, as in ``l2=(0, 0.1)``. Callbacks, which
-        may take notes, are always a list of one list each.
+        All other options of `Network.fit`: optimizer, schedule, epochs, batch_size, sample_weight,
+        validation_data, patience and so on. A list has one value for each network. Any other
+        value applies to all networks; so numbers by layer must be a tuple, as in ``l2=(0, 0.1)``.
+        Callbacks may keep state, so they are always a list with one list for each network.
 
     Returns
     -------
     list of History
-        In the order of the networks. After Ctrl-C those of networks that were not trained to their
-        end are `interrupted`, and there is a warning.
+        In the order of the networks. After Ctrl-C, there is a warning, and the histories of
+        networks whose training did not end are marked as `interrupted`.
 
     Raises
     ------
     TypeError, ValueError
-        For bad arguments, with the number of the network; all networks are unchanged.
+        For bad arguments; the message names the network. All networks are unchanged.
     SomeFailed
-        If the training of some networks failed, by divergence or for want of a checkpoint that
-        fits, after all others were trained.
+        If the training of some networks failed, because it diverged or a checkpoint did not
+        match. All other networks are trained first.
 
     Examples
     --------
@@ -200,11 +203,11 @@ def fit_many(
 
 
 def _train(jobs, threads, progress):
-    """Do all jobs in so many threads; returns histories, and what went wrong by number."""
+    """Run all jobs in threads; return the histories, and the errors by the job's index."""
     histories = [_no_history(job, True) for job in jobs]
     failures: dict = {}
     stop = np.zeros(1, np.int64)
-    raised: list = []  # by which network what ends a program: SystemExit and its like
+    raised: list = []  # indices of networks whose training raised SystemExit or the like
 
     def train(i):
         job = jobs[i]
@@ -222,7 +225,7 @@ def _train(jobs, threads, progress):
             raised.append(i)
             raise
 
-    # The longest first: none of them is begun when the other threads are done already.
+    # Begin with the longest, so that no long job is started last, while other threads are idle.
     order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
     from tqdm.auto import tqdm
 
@@ -242,7 +245,7 @@ def _train(jobs, threads, progress):
 
 
 def _left(histories, failures, raised):
-    """How the networks are left if an exception ends the training of all."""
+    """Return a text on each network's state, after an exception has ended all trainings."""
     whole = [i for i, h in enumerate(histories) if not (h.interrupted or i in failures)]
     rest = [i for i in range(len(histories)) if i not in (*whole, *failures)]
     told = [("raised in", raised[:1]), ("trained to the end", whole), ("failed", list(failures))]
@@ -253,18 +256,22 @@ def _left(histories, failures, raised):
 
 
 def _no_history(job, interrupted=False):
-    """What there is to say of a job that has not begun."""
+    """Return the empty History of a job that has not begun."""
     return History(scores={name: [] for name in job.control.scores}, interrupted=interrupted)
 
 
 def _train_on(client, networks, X, y, rows, options, jobs, progress):
-    """The same on the workers of a Dask cluster."""
+    """Run all jobs on the workers of a Dask cluster; return the same as `_train`."""
     from . import on_dask as many_on_dask
 
     if options.get("callbacks"):
-        raise ValueError("callbacks cannot be called from a cluster; pass either them or client")
+        raise ValueError(
+            "workers of a cluster cannot call callbacks; pass either callbacks or client"
+        )
     if options.get("resume_from") is not None:
-        raise ValueError("a cluster does not read checkpoints; pass either resume_from or client")
+        raise ValueError(
+            "workers of a cluster do not read checkpoints; pass either resume_from or client"
+        )
     options = {"rows": rows, **options}
     own = {name: value for name, value in options.items() if isinstance(value, list)}
     shared = X, y, {name: value for name, value in options.items() if name not in own}
@@ -275,7 +282,7 @@ def _train_on(client, networks, X, y, rows, options, jobs, progress):
 
 
 def _fit_chunk(networks, shared, own):
-    """What a worker does."""
+    """Train a chunk of networks; this runs on a worker."""
     X, y, options = shared
     return _train(_jobs(networks, X, y, **options, **own), threads=1, progress=False)
 
@@ -297,22 +304,22 @@ def _checked_networks(networks):
 
 
 def _jobs(networks, X, y, rows, **options):
-    """What is to be trained. Nothing of it is checked again."""
+    """Check all arguments; return a Job for each network."""
     known = inspect.signature(Network.fit).parameters.keys() - {*NOT_TAKEN}
     for name in options.keys() - known:
-        raise TypeError(f"fit_many takes no argument {name!r}; known: {', '.join(sorted(known))}")
+        raise TypeError(f"fit_many has no argument {name!r}; known: {', '.join(sorted(known))}")
     options = {"rows": rows, **options}
     if not isinstance(options.get("callbacks", []), list):
         raise TypeError(
             "callbacks must be a list with one list of callbacks for each network, since they "
-            f"take notes; got {options['callbacks']!r}"
+            f"keep state; got {options['callbacks']!r}"
         )
     for name, value in options.items():
         if isinstance(value, list) and len(value) != len(networks):
             raise ValueError(
                 f"{name} is a list of {len(value)}, but there are {len(networks)} networks; a "
-                "list has one entry for each network (for one value for all with several "
-                "numbers pass a tuple)"
+                "list must have one entry for each network (pass a tuple for several numbers "
+                "that apply to all networks)"
             )
     _check_unshared(options.get("callbacks", []))
     datasets = Datasets(X, y, networks)
@@ -330,15 +337,15 @@ def _jobs(networks, X, y, rows, **options):
 
 
 def _check_unshared(callbacks):
-    """Refuse one callback for several networks."""
+    """Raise ValueError if several networks share a callback."""
     seen: dict = {}
     for i, of_network in enumerate(callbacks):
         for j, callback in enumerate(of_network if isinstance(of_network, (list, tuple)) else ()):
             place = f"callbacks[{i}][{j}]"
             if seen.setdefault(id(callback), place) != place:
                 raise ValueError(
-                    f"{seen[id(callback)]} and {place} are the same object, and callbacks take "
-                    "notes; give each network its own, as in "
+                    f"{seen[id(callback)]} and {place} are the same object, but callbacks keep "
+                    "state; give each network its own, as in "
                     "callbacks=[[fastbp.EarlyStopping(3)] for _ in networks]"
                 )
 
@@ -371,9 +378,9 @@ def _job(
 
 
 class Datasets:
-    """The samples as networks take them, made once for all networks that take the same.
+    """The samples in the networks' forms; each form is computed once and shared.
 
-    What users pass may hash and compare as it likes, so it is told apart by its identity.
+    Arguments are distinguished by identity, since users' objects may define hashing and equality.
     """
 
     def __init__(self, X, y, networks):
@@ -381,7 +388,7 @@ class Datasets:
         self._made: dict = {}
 
     def training(self, network, rows, sample_weight=None, class_weight=None, label_smoothing=0.0):
-        """The samples, and the checked rows."""
+        """Return a network's training data, and its rows, checked."""
         X = self._once(
             (network.layout.sizes[0], network.layout.dtype),
             lambda: self._apart(
@@ -414,14 +421,14 @@ class Datasets:
         return data, rows
 
     def validation(self, network, given):
-        """The validation data, or None."""
+        """Return a network's validation data, or None."""
         return self._once(
             (*_kind(network), id(given)),
             lambda: self._all_apart(fitting.validation(network._engine, given)),
         )
 
     def _apart(self, array):
-        """The array, or a copy if it lies in one of the networks, which all are trained."""
+        """Return the array, or a copy if it shares memory with a network to be trained."""
         for network in self.networks:
             array = network._engine.apart(array)
         return array
@@ -436,6 +443,6 @@ class Datasets:
 
 
 def _kind(network):
-    """What the form of a network's data depends on."""
+    """Return a key: networks with equal keys share prepared data."""
     sizes = network.layout.sizes
     return sizes[0], sizes[-1], network.layout.dtype, network._engine.loss_name

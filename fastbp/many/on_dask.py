@@ -1,45 +1,48 @@
-"""`fit_many` on the workers of a Dask cluster: chunks of networks, and the data sent once."""
+"""Runs `fit_many` on the workers of a Dask cluster, in chunks of networks; data are sent once."""
 
 from distributed import Client, as_completed
 from tqdm.auto import tqdm
 
 from ..basis import interrupts
 
-# A task is at least so much work (some 0.3 s), beside which sending and starting it is little ...
+# Minimum work of a task (about 0.3 s), so that sending and starting it costs little in comparison.
 FLOPS_PER_TASK = 1e10
-# ... unless there would be fewer tasks than this for each thread of the workers.
+# Tasks are smaller if there would be fewer than this for each thread of the workers.
 TASKS_PER_THREAD = 4
 
 
 def run(client, fit_chunk, shared, networks, own, works, progress):
-    """Call `fit_chunk` with chunks of the networks, which are changed as it changes its copies.
+    """Call `fit_chunk` on workers with chunks of the networks, and copy the results back.
 
     Parameters
     ----------
     client : distributed.Client
     fit_chunk : callable
-        Takes networks, `shared` and the chunk's part of `own`; returns histories, and what went
-        wrong by number.
+        Takes networks, `shared` and the chunk's part of `own`; returns histories, and errors by
+        the network's index in the chunk.
     shared : object
-        What all chunks need. It is sent to each worker once.
+        Arguments that all chunks need. They are sent to each worker once.
     networks : list of Network
+        The networks; they are changed in place.
     own : dict of str to list
-        With one value for each network.
+        Arguments with one value for each network.
     works : list of float
-        Operations of each network's training.
+        Number of operations of each network's training.
     progress : bool
 
     Returns
     -------
     histories : dict of int to History
-        Those of chunks that were finished when Ctrl-C was pressed, if it was.
+        Histories by the network's index; after Ctrl-C only those of finished chunks.
     failures : dict of int to Exception
     """
     if not isinstance(client, Client) or client.asynchronous:
         raise TypeError(f"client must be a distributed.Client, not asynchronous, got {client!r}")
     threads = sum(client.nthreads().values())
     if not threads:
-        raise ValueError("the cluster of client has no workers yet; client.wait_for_workers waits")
+        raise ValueError(
+            "the client's cluster has no workers yet; call client.wait_for_workers first"
+        )
     sent = client.scatter(shared, broadcast=True, hash=False)
     futures = {}
     for chunk in _chunks(works, threads):
@@ -71,7 +74,7 @@ def run(client, fit_chunk, shared, networks, own, works, progress):
 
 
 def _chunks(works, threads):
-    """Lists of the networks' numbers, the most work first."""
+    """Yield lists of the networks' indices, those with the most work first."""
     order = sorted(range(len(works)), key=lambda i: -works[i])
     least = min(FLOPS_PER_TASK, sum(works) / (TASKS_PER_THREAD * threads))
     chunk, work = [], 0.0
@@ -86,7 +89,7 @@ def _chunks(works, threads):
 
 
 def _on_worker(fit_chunk, networks, shared, own):
-    """Train the networks, which are this task's own; returns what `run` wants to know of them."""
+    """Train copies of the networks on a worker; return parameters, histories and errors."""
     histories, failures = fit_chunk(networks, shared, own)
     trained = [(net._engine.parameters, net._engine.random.bit_generator.state) for net in networks]
     return trained, histories, failures

@@ -108,7 +108,7 @@ class SGD(Optimizer):
     def __post_init__(self):
         super().__post_init__()
         if self.nesterov and self.momentum == 0:
-            raise ValueError("SGD: nesterov=True requires momentum > 0, got momentum=0")
+            raise ValueError("SGD: nesterov=True needs momentum > 0, got momentum=0")
 
     @property
     def code(self) -> int:

@@ -1,4 +1,4 @@
-"""Comparing the backends: start, speed, and how far they are from the reference."""
+"""Compares the backends: start-up time, speed, and difference from the reference."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ..rules.optimizers import Optimizer
 
 REFERENCE = "numpy"
-# Trained weights are compared after this many steps. Longer runs amplify rounding and say less
-# about whether a backend is right.
+# Trained weights are compared after this many steps. Longer runs amplify rounding errors, and show
+# less clearly whether a backend is correct.
 COMPARED_STEPS = 20
 
 _START = """
@@ -48,30 +48,31 @@ print(time.perf_counter() - started)
 
 @dataclass
 class BackendResult:
-    """One line of a comparison.
+    """Results of one backend, a line of a `Comparison`.
 
     Attributes
     ----------
     backend : str
         Name of the backend.
     description : str
-        What computed: versions, CPU build.
+        Versions of the backend's packages, and its build for the CPU.
     cold_start : float
-        Seconds from starting to import NumPy and fastbp to the end of a first, tiny fit, in
-        a fresh process with an empty compile cache.
+        Seconds to import NumPy and fastbp and run a first, tiny fit, in a fresh process with an
+        empty compile cache.
     cached_start : float
-        The same in the next process, which finds what the first one compiled.
+        The same in the next process, which uses the cache that the first one filled.
     step : float
-        Median seconds a training step, warm.
+        Median seconds per training step, after warm-up.
     gflops : float
-        10⁹ floating-point operations a second, from the true operation count
+        10⁹ floating-point operations per second, from the true operation count
         (4 n n_0 n_1 for the first layer, 6 n n_{i-1} n_i for the others).
     speedup : float
-        The reference's time a step over this one's.
+        The reference's time per step, divided by this backend's.
     gradient_error : float
-        Largest difference from the reference's gradient, over that gradient's largest entry.
+        Largest difference from the reference's gradient, divided by that gradient's largest
+        entry.
     weight_error : float
-        Largest difference from the reference's weights after some steps, over the largest
+        Largest difference from the reference's weights after some steps, divided by the largest
         weight.
     """
 
@@ -93,11 +94,11 @@ class Comparison:
     Attributes
     ----------
     problem : str
-        What was trained.
+        Description of the network and the training.
     results : list of BackendResult
         One entry per backend, fastest first.
     missing : dict
-        Backend -> why it could not be compared.
+        Backend -> the reason why it could not be compared.
     """
 
     problem: str
@@ -141,7 +142,7 @@ class Comparison:
         return "\n".join(text)
 
     def to_json(self) -> str:
-        """The comparison as a JSON text."""
+        """Return the comparison as JSON text."""
         return json.dumps(asdict(self), indent=2)
 
     def plot(self, path: StrPath) -> None:
@@ -150,7 +151,7 @@ class Comparison:
         Parameters
         ----------
         path : str or path-like
-            File to write; the ending (.png, .svg, .pdf) says the format.
+            File to write; its extension (.png, .svg, .pdf) sets the format.
         """
         try:
             import matplotlib.figure
@@ -160,7 +161,7 @@ class Comparison:
         left, right = figure.subplots(1, 2)
         plots = late.load("plots")
         display = plots.BackendComparisonDisplay.from_comparison(self, ax=left)
-        left.set_title("Training step, warm")  # the problem is the title of both
+        left.set_title("Training step, warm")  # the figure's title names the problem
         places = np.arange(len(display.names))
 
         for shift, what, color, label in [
@@ -207,19 +208,19 @@ def compare_backends(
     batch_size : int or None, default=32
         As for `Network.fit`.
     seconds : float, default=0.5
-        About how long each backend is timed; the backends take turns.
+        Approximate time for measuring each backend; the backends take turns.
     only : sequence of str, optional
-        Names of the backends to compare; the reference is always among them.
+        Names of the backends to compare; the reference is always added.
 
     Returns
     -------
     Comparison
-        ``print`` it for a table; ``to_json()`` and ``plot(path)`` for the same elsewhere.
+        Prints as a table; also has ``to_json()`` and ``plot(path)``.
 
     Raises
     ------
     TypeError, ValueError
-        As `Network` and `Network.fit`.
+        For bad arguments, as in `Network` and `Network.fit`.
     """
     seconds = checks.real_number("seconds", seconds, lowest=1e-3)
     settings: dict[str, Any] = dict(activation=activation, loss=loss, dtype=dtype, seed=0)
@@ -242,7 +243,7 @@ def compare_backends(
         )
 
     reference = networks[REFERENCE]
-    # Converted once, so that timings exclude the conversion.
+    # Convert once, so that timings exclude the conversion.
     samples = checks.samples(X, reference.layout.sizes[0], reference.layout.dtype)
     targets = np.asarray(y)
     n = len(samples)
@@ -252,7 +253,7 @@ def compare_backends(
     errors = {}
     trained = {name: network.to_backend(name) for name, network in networks.items()}
     for network in trained.values():
-        fit(network, few)  # compiles, too
+        fit(network, few)  # this also compiles the kernels
     reference_weights = _flat(trained[REFERENCE])
     for name, network in networks.items():
         gradient = _flat(network.loss_and_gradient(samples, targets)[1])
@@ -286,7 +287,7 @@ def compare_backends(
 
 
 def _flat(parameters):
-    """All weights and biases of a network or gradient in one array."""
+    """Return all weights and biases of a network or gradient in one array."""
     return np.concatenate([np.ravel(a) for a in [*parameters.weights, *parameters.biases]])
 
 
@@ -295,7 +296,10 @@ def _relative(values, reference):
 
 
 def _interleaved_times(networks, fit, steps, seconds):
-    """Median seconds a step of each network; rounds take turns so that drift hits all alike."""
+    """Return the median seconds per step of each network.
+
+    The networks take turns, so that changes of the machine's speed affect all equally.
+    """
     epochs, rounds = {}, 7
     for name, network in networks.items():
         started = time.perf_counter()
@@ -312,7 +316,7 @@ def _interleaved_times(networks, fit, steps, seconds):
 
 
 def _starts(sizes, backend, dtype, activation, loss):
-    """Seconds to a first fit in a fresh process: with an empty compile cache, and again."""
+    """Return the seconds to a first fit in a fresh process, without and with a compile cache."""
 
     arguments = json.dumps([sizes, backend, str(np.dtype(dtype)), activation, loss])
     with tempfile.TemporaryDirectory() as cache:

@@ -1,4 +1,4 @@
-"""Gradient checks against central differences, on every backend."""
+"""Checks gradients against central differences, on every backend."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from ..network.network import Network
 
-# Steps of the differences. The smaller ones are tried only where the first one fails: a kink
-# between w - step and w + step spoils a difference, and a smaller step avoids most kinks.
+# Steps of the differences. The smaller ones are tried only if the first one fails: a kink between
+# w - step and w + step makes the difference wrong, and a smaller step avoids most kinks.
 STEPS = (1e-5, 1e-6, 1e-7)
 
 
@@ -28,7 +28,7 @@ class WrongGradient(ArithmeticError):
     Attributes
     ----------
     check : GradientCheck
-        What was found.
+        The results of the check.
     """
 
     def __init__(self, check: GradientCheck) -> None:
@@ -41,28 +41,29 @@ class WrongGradient(ArithmeticError):
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """The gradient of one layer's weights or biases on one backend.
+    """Check of the gradient of one layer's weights or biases on one backend.
 
     Attributes
     ----------
     backend : str
-        Which backend.
+        Name of the backend.
     layer : int
-        The layer, from 1.
+        Number of the layer, from 1.
     name : str
         "W" or "b".
     error : float
         The largest difference between gradient and central difference, relative to the largest
-        gradient of these weights or biases (or to what differences can resolve, if that is more).
+        gradient of these weights or biases (or to the rounding error of central differences, if
+        that is larger).
     where : tuple of int
-        The index of that entry.
+        Index of the entry with the largest error.
     gradient, difference : float
-        Both values there.
+        Gradient and central difference of that entry.
     checked : int
-        How many entries were compared.
+        Number of entries that were compared.
     kinks : int
-        How many of them lie on a kink (of relu, or of absolute_error where h = y): slopes to the
-        left and to the right differ, and the gradient is between them.
+        Number of these entries on a kink (of relu, or of absolute_error where h = y): the slopes
+        to the left and to the right differ, and the gradient is between them.
     passed : bool
         Whether the error is within the tolerance.
     """
@@ -86,15 +87,15 @@ class GradientCheck:
     Attributes
     ----------
     results : list of LayerCheck
-        By backend and layer.
+        Results by backend and layer.
     tolerance : float
         The largest error that passes.
     activations : tuple of str
-        Those of the hidden layers.
+        Activations of the hidden layers.
     loss : str
-        The loss's name.
+        Name of the loss.
     missing : dict
-        Backend -> why it could not be checked.
+        Backend -> the reason why it could not be checked.
     """
 
     results: list[LayerCheck]
@@ -105,15 +106,16 @@ class GradientCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether all gradients are right."""
+        """Whether all gradients are correct."""
         return all(result.passed for result in self.results)
 
     @property
     def suspect(self) -> str:
-        """The probable cause of the error, in words; empty if all gradients are right.
+        """Description of the probable cause; empty if all gradients are correct.
 
-        A wrong error signal spoils all layers below, so the highest wrong layer shows the cause:
-        in the output layer it is the loss, in hidden layer i the derivative of its activation.
+        A wrong error signal makes all layers below wrong, so the highest wrong layer shows the
+        cause: the loss if it is the output layer, else the derivative of that hidden layer's
+        activation.
         """
         wrong = [result for result in self.results if not result.passed]
         if not wrong:
@@ -181,15 +183,15 @@ def check_gradients(
 ) -> GradientCheck:
     """Compare the gradient with central differences of the loss, on every available backend.
 
-    In float64 whatever the network's dtype. The network itself is not touched.
+    The check computes in float64 for a network of any dtype. The network is not changed.
 
     Parameters
     ----------
     net : Network
     X : array-like of shape (n_samples, n_0)
-        Some samples; a handful is enough, and quick.
+        Some samples; a handful is enough, and fast.
     y : array-like of shape (n_samples,) or (n_samples, n_m)
-        Targets as the loss takes them, see `Network`.
+        Targets in the loss's form, see `Network`.
     sample_weight : array-like of shape (n_samples,), optional
         Weights w ≥ 0, not all zero.
     only : sequence of str, optional
@@ -197,20 +199,20 @@ def check_gradients(
     tolerance : float, default=1e-6
         The largest relative error that passes.
     entries : int, default=200
-        How many entries of each array of weights or biases to compare; drawn at random, the same
-        each time, if there are more.
+        Maximum number of entries to compare in each array of weights or biases. From larger
+        arrays they are drawn at random, with a fixed seed.
     raises : bool, default=True
-        Raise an error if a gradient is wrong; else the result says so.
+        Raise an error if a gradient is wrong. If False, see the result's ``passed``.
 
     Returns
     -------
     GradientCheck
-        ``print`` it for a table by backend and layer.
+        Prints as a table by backend and layer.
 
     Raises
     ------
     WrongGradient
-        If a gradient is wrong. Its text is the table, with what is probably the cause.
+        If a gradient is wrong. Its text is the table and the probable cause.
     TypeError, ValueError
         For bad arguments.
     """
@@ -238,14 +240,14 @@ def check_gradients(
 
 
 def _by_layer(engine, data, backend, tolerance, entries):
-    """The LayerChecks of a float64 engine."""
+    """Yield the LayerChecks of a float64 engine."""
     nothing = np.empty(0)
 
     def loss():
         return engine.loss_and_gradient(data, nothing)
 
     here, gradient = engine.gradient(data)
-    # The rounding of a difference; smaller gradients cannot be told from 0.
+    # Rounding error of a central difference; a smaller gradient cannot be distinguished from 0.
     noise = 16 * np.finfo(float).eps * max(1.0, abs(here)) / STEPS[0]
     random = np.random.default_rng(0)
     for i in range(len(engine.weights)):
@@ -278,7 +280,7 @@ def _by_layer(engine, data, backend, tolerance, entries):
 
 
 def _difference(array, index, loss, here, slope, tolerated):
-    """The central difference nearest to a slope, and whether there is a kink instead."""
+    """Return the central difference nearest to the gradient `slope`, and whether it is a kink."""
     value, best = array[index], np.nan
     for step in STEPS:
         array[index] = value + step
@@ -292,6 +294,6 @@ def _difference(array, index, loss, here, slope, tolerated):
         if abs(best - slope) <= tolerated:
             return best, False
     left, right = sorted([(here - below) / step, (above - here) / step])
-    # Where the loss is smooth, the two differ by its curvature times the step.
+    # If the loss is smooth here, the two differ only by its curvature times the step.
     kink = right - left > 10 * tolerated and left - tolerated <= slope <= right + tolerated
     return best, kink

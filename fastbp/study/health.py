@@ -1,4 +1,4 @@
-"""Diagnosis of a training: gradients, updates and idle units by layer, with advice."""
+"""Diagnoses a training by its gradients, updates and idle units in each layer, with advice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..network.network import Network
     from ..training.run import History
 
-# A unit with a slope below this share of the activation's largest passes back almost no error.
+# A unit passes back almost no error if its slope is below this share of the activation's largest.
 SMALL = 0.05
 # Thresholds of the warnings.
 VANISHING = 1e-3  # the lowest layer's gradient relative to the highest layer's
@@ -42,7 +42,7 @@ class Health:
     X : array-like of shape (n_samples, n_0)
         The samples to measure on; dozens to hundreds are enough.
     y : array-like of shape (n_samples,) or (n_samples, n_m)
-        Targets as the loss takes them, see `Network`.
+        Targets in the loss's form, see `Network`.
     warn : bool, default=True
         Warn at the end of a training. If False, call ``messages()``.
 
@@ -51,8 +51,8 @@ class Health:
     loss : list of float
         The mean loss of these samples in each record: before training and after each epoch.
     gradient : list of ndarray of shape (m,)
-        The root mean square of each layer's ∇W_i in each record. Unlike the norm, it can be
-        compared between layers of different sizes.
+        The root mean square of each layer's ∇W_i in each record. Unlike norms, these values can
+        be compared between layers of different sizes.
     update : list of ndarray of shape (m,)
         The change of each layer's weights since the previous record: its norm divided by the
         norm of the weights. NaN in the first record.
@@ -140,7 +140,7 @@ class Health:
                 warnings.warn(message, HealthWarning, stacklevel=2)
 
     def messages(self) -> list[str]:
-        """The problems found, with suggested remedies.
+        """Return the problems found, with suggested remedies.
 
         Returns
         -------
@@ -158,8 +158,8 @@ class Health:
         if len(self.gradient[0]) < 3 or max(ratios[0], ratios[-1]) >= VANISHING:
             return ""
         return (
-            f"vanishing gradients: that of layer 1 is {ratios[-1]:.1g} of the output layer's. "
-            f"Each layer of {_named(self.activations)} passes little of the error back. Try "
+            f"vanishing gradients: the gradient of layer 1 is {ratios[-1]:.1g} times the output "
+            f"layer's. Each layer of {_named(self.activations)} passes little error back. Try "
             "activation='relu' or 'gelu', fewer hidden layers, or larger initial weights"
         )
 
@@ -188,13 +188,13 @@ class Health:
                 if name == "relu":
                     cure += ", or activation='leaky_relu' or 'elu', which never stop learning"
                 yield (
-                    f"dead units: {dead:.0%} of layer {i + 1} ({name}) have next to no slope for "
-                    f"any sample and learn no more. Try {cure}"
+                    f"dead units: {dead:.0%} of layer {i + 1} ({name}) have a slope near zero for "
+                    f"all samples and no longer learn. Try {cure}"
                 )
             elif saturated > SATURATED and not spec.ACTIVATIONS[name].one_sided:
                 yield (
                     f"saturated units: in layer {i + 1} ({name}) {saturated:.0%} of the slopes are "
-                    "next to nothing. Try X scaled to unit variance, smaller initial weights, or l2"
+                    "near zero. Try X scaled to unit variance, smaller initial weights, or l2"
                 )
 
     def _steps(self):
@@ -241,5 +241,5 @@ def _root_mean_square(array):
 
 
 def _named(activations):
-    """The distinct names of activations."""
+    """Return the distinct names of activations, joined by "and"."""
     return " and ".join(dict.fromkeys(activations))

@@ -1,6 +1,6 @@
-"""Levenberg-Marquardt: small regression problems to the last digits.
+"""The Levenberg-Marquardt algorithm, which solves small regression problems to full precision.
 
-SciPy's solvers walk (MINPACK's lmder, where it can); residuals and Jacobians are compiled.
+SciPy's solvers choose the steps; the compiled backends compute residuals and Jacobians.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 
 @dataclass
 class LeastSquares(History):
-    """What `levenberg_marquardt` found.
+    """Result of `levenberg_marquardt`.
 
     Attributes
     ----------
     loss : list of float
-        The loss, penalty included, at the start and after each accepted step.
+        The loss at the start and after each accepted step, including penalties.
     validation_loss, scores, learning_rate, best_epoch
-        Empty, or None.
+        Not used: empty, or None.
     interrupted : bool
         Whether Ctrl-C ended the search early.
     converged : bool
-        Whether a tolerance was met; if not, the evaluations ran out.
+        Whether a tolerance was met. If not, the maximum number of evaluations was reached.
     message : str
-        What ended the search.
+        The reason why the search ended.
     evaluations : int
-        How often the residuals were computed.
+        Number of evaluations of the residuals.
     standard_errors : Gradient
-        Of weights and biases, shaped like them: from the inverse of JᵀJ and the residual
-        variance, as in nonlinear regression; 0 where frozen. NaN if there are no more residuals
-        than parameters.
+        Standard errors of the weights and biases, in their shapes: from the inverse of JᵀJ and
+        the residual variance, as in nonlinear regression. 0 for frozen parameters; NaN if there
+        are no more residuals than parameters.
     """
 
     converged: bool = False
@@ -69,14 +69,14 @@ def levenberg_marquardt(
 ) -> LeastSquares:
     """Fit a network with loss "squared_error" by nonlinear least squares.
 
-    For up to some hundred parameters and a data set that fits the memory with its Jacobian
-    (n_samples n_m rows of as many numbers as there are parameters). There it takes tens of
-    steps to a minimum which the optimisers of `Network.fit` come near in thousands.
+    The algorithm suits up to a few hundred parameters, and data whose Jacobian fits into memory
+    (n_samples n_m rows, and a column for each parameter). On such problems it reaches a minimum
+    in tens of steps, which the optimisers of `Network.fit` only approach in thousands.
 
     Parameters
     ----------
     net : Network
-        Its weights are where the search starts; they are changed in place.
+        The search starts at its weights and biases; they are changed in place.
     X : array-like of shape (n_samples, n_0)
     y : array-like of shape (n_samples,) or (n_samples, n_m)
     sample_weight : array-like of shape (n_samples,), optional
@@ -85,15 +85,15 @@ def levenberg_marquardt(
         Add l2 / 2 Σ W² over weights, not biases, to the loss; a number for all layers, or one
         for each.
     frozen : sequence of int, default=()
-        Indices of entries of ``weights`` and ``biases`` that are left as they are.
+        Indices of the entries of ``weights`` and ``biases`` to keep unchanged.
     frozen_biases : sequence of int, default=()
-        Indices of entries of ``biases`` that are left as they are.
+        Indices of the entries of ``biases`` to keep unchanged.
     tolerance : float, default=1e-8
-        Stop when the loss or the parameters change by less, relatively, or when the gradient is
-        so nearly orthogonal.
+        Stop when the relative change of the loss or of the parameters is below this, or when the
+        residuals are orthogonal to the Jacobian's columns to within this cosine.
     max_evaluations : int, optional
-        Stop after as many evaluations of the residuals. By default SciPy's limit, 100 times
-        the number of parameters.
+        Maximum number of evaluations of the residuals. By default SciPy's limit, 100 times the
+        number of parameters.
 
     Returns
     -------
@@ -108,9 +108,9 @@ def levenberg_marquardt(
 
     Notes
     -----
-    All is computed in float64, whatever the network's dtype. With no fewer residuals than
-    parameters ``scipy.optimize.least_squares(method="lm")`` is used, else its trust-region
-    method "trf".
+    All computations are in float64 for a network of any dtype. If there are at least as many
+    residuals as parameters, the solver is ``scipy.optimize.least_squares(method="lm")`` (MINPACK's
+    lmder), else its trust-region method "trf".
 
     References
     ----------
@@ -129,7 +129,7 @@ def levenberg_marquardt(
     if not isinstance(net, Network):
         raise TypeError(f"net must be a Network, got {type(net).__name__}")
     if net._engine.loss_name != "squared_error":
-        raise ValueError(f"levenberg_marquardt needs the loss 'squared_error', not {net.loss!r}")
+        raise ValueError(f"levenberg_marquardt requires the loss 'squared_error', got {net.loss!r}")
     tolerance = checks.real_number("tolerance", tolerance, np.finfo(float).eps, 1.0)
     if max_evaluations is not None:
         max_evaluations = checks.whole_number("max_evaluations", max_evaluations)
@@ -138,7 +138,7 @@ def levenberg_marquardt(
 
 
 class Problem:
-    """Residuals √(w / Σw) (h - y) and √l2 W as a function of the parameters that are free."""
+    """The residuals √(w / Σw) (h - y) and √l2 W as a function of the parameters not frozen."""
 
     def __init__(self, net, X, y, sample_weight, l2, frozen, frozen_biases):
         net._engine.check_finite()
@@ -169,7 +169,7 @@ class Problem:
         self.accepted = self.all[self.free]
 
     def move(self, x):
-        """Put the free parameters at x."""
+        """Set the free parameters to x."""
         self.all[self.free] = x
         here = self.twin.by_layer(self.all)
         views = zip(
@@ -188,7 +188,7 @@ class Problem:
         return r
 
     def jacobian(self, x):
-        """To be called where the residuals were computed last."""
+        """Return the Jacobian at x; SciPy calls this only at the point of the last residuals."""
         with interrupts.held():
             self.history.loss.append(self.loss)
             self.accepted = x.copy()
@@ -210,7 +210,7 @@ class Problem:
                 start,
                 self.jacobian,
                 method="lm" if n_residuals >= start.size else "trf",
-                x_scale=1.0,  # the lengths of J's columns, SciPy's default, mislead flat starts
+                x_scale=1.0,  # SciPy's default, the norms of J's columns, fails at flat starts
                 ftol=tolerance,
                 xtol=tolerance,
                 gtol=tolerance,
@@ -236,7 +236,7 @@ class Problem:
         return history
 
     def standard_errors(self, result):
-        """From the residuals without penalties, whose weights are those of the samples."""
+        """Compute standard errors from the residuals of the data, without those of penalties."""
         errors = np.zeros(self.all.size)
         n = self.data.targets.size
         J, degrees = result.jac[:n], n - result.x.size

@@ -1,6 +1,6 @@
-"""A learning-rate range test: which rates are worth trying.
+"""A learning-rate range test, which suggests a learning rate.
 
-Rates grow from step to step until the loss explodes; a good one lies well before that.
+The rate grows from step to step until the loss explodes; a good rate is well below that.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class RateSearch:
     Attributes
     ----------
     rates : ndarray of shape (n_steps,)
-        The learning rate of each step that was taken, growing.
+        The learning rate of each step, increasing.
     losses : ndarray of shape (n_steps,)
         The loss of each step's batch, before the step.
     smoothed : ndarray of shape (n_steps,)
-        Their exponential moving average, with the bias of its start corrected.
+        Exponential moving average of the losses, with bias correction as in Adam.
     suggestion : float or None
-        The rate in the middle of the decade of rates over which the smoothed loss falls most;
-        None if it falls over none.
+        The rate in the middle of the decade over which the smoothed loss decreases most; None if
+        it decreases over no decade.
     """
 
     rates: NDArray[np.float64]
@@ -64,7 +64,7 @@ class RateSearch:
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Where to draw; by default on a new figure.
+            Axes to draw on; by default those of a new figure.
 
         Returns
         -------
@@ -98,26 +98,26 @@ def find_learning_rate(
 ) -> RateSearch:
     """Train a copy of a network while the learning rate grows exponentially.
 
-    The network stays as it is, its random state included.
+    The network and its random state are not changed.
 
     Parameters
     ----------
     network : Network
     X : array-like of shape (n_samples, n_0)
     y : array-like of shape (n_samples,) or (n_samples, n_m)
-        Targets as the loss takes them, see `Network`.
+        Targets in the loss's form, see `Network`.
     optimizer : Optimizer, default=Adam()
-        The optimiser; its own rate is ignored.
+        The optimiser; its learning rate is ignored.
     batch_size : int or None, default=32
-        Samples a step, as in `Network.fit`. They are shuffled; where an epoch ends another
-        begins.
+        Number of samples per step, as in `Network.fit`. The samples are shuffled, and used
+        repeatedly if the steps need more.
     sample_weight : array-like of shape (n_samples,), optional
         Weights w ≥ 0, not all zero.
     lowest, highest : float, default=1e-6, 10.0
         The rates of the first and of the last step.
     n_steps : int, default=200
-        Steps from one to the other; fewer are taken if the loss explodes: where it is no longer
-        finite, or its smoothed value four times the smallest one.
+        Number of steps from the lowest to the highest rate. The test ends early if the loss
+        explodes: it is not finite, or its smoothed value exceeds four times the smallest one.
     smoothing : float, default=0.9
         The weight of the previous average in the next one, in [0, 1).
 
@@ -128,7 +128,7 @@ def find_learning_rate(
     Raises
     ------
     TypeError, ValueError
-        For bad arguments, or if there is no step whose loss is finite.
+        For bad arguments, or if no step has a finite loss.
 
     References
     ----------
@@ -138,7 +138,10 @@ def find_learning_rate(
     data = network._engine.data(X, y, sample_weight)
     optimizer = optimizers.checked(optimizer)
     if optimizer.full_batch_only:
-        raise ValueError(f"{type(optimizer).__name__} has no learning rate to look for")
+        raise ValueError(
+            f"{type(optimizer).__name__} adapts each weight's step, so there is no learning rate "
+            "to find; pass another optimizer"
+        )
     rows = fitting.Rows(data, batch_size, shuffle=True)
     lowest = checks.real_number("lowest", lowest, 1e-30)
     highest = checks.real_number("highest", highest, 1e-30)
@@ -165,13 +168,13 @@ def find_learning_rate(
         if smoothed[-1] > EXPLODED * min(smoothed):
             break
     if not losses:
-        raise ValueError("the loss is not finite even before the first step; scale X and y")
+        raise ValueError("the loss is not finite before the first step; scale X and y")
     rates = rates[: len(losses)]
     return RateSearch(rates, np.array(losses), np.array(smoothed), _steepest(rates, smoothed))
 
 
 def _batches(random, rows):
-    """An endless iterator of shuffled batches."""
+    """Yield shuffled batches without end."""
     n = rows.n
     while True:
         order = random.permutation(n) if rows.shuffle else np.arange(n)
@@ -181,9 +184,9 @@ def _batches(random, rows):
 
 
 def _steepest(rates, smoothed):
-    """The rate in the middle of the decade over which the loss falls most, or None.
+    """Return the rate in the middle of the decade over which the loss decreases most, or None.
 
-    Single steps are too noisy, since the batches differ.
+    Differences over single steps would be too noisy, since the batches differ.
     """
     if len(rates) < 3:
         return None

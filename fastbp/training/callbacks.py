@@ -1,6 +1,6 @@
-"""What looks at a training between its epochs: the protocol, and the library's own callbacks.
+"""Callbacks, which are called before, between and after epochs: the protocol and fastbp's own.
 
-All that happens between epochs goes through these: validation, early stopping, progress bar.
+Validation, early stopping and the progress bar are callbacks, too.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Something that looks at a training as it goes on; derive from it what you need.
+    """Base class for objects that `Network.fit` calls before, between and after epochs.
 
-    Anything with these three methods serves. They get the network, whose weights are those that
+    Any object with these three methods is a callback. They get the network, with the weights that
     it would have if training ended now, and the `History` so far. `begin` and `epoch` are called
-    in the order of the list, `end` in the opposite one, also after Ctrl-C or an error. An
-    exception from a callback ends the training and is passed on. One object serves one training
-    at a time: two that go on at once take two.
+    in the order of the list, `end` in reverse order, also after Ctrl-C or an error. An exception
+    from a callback ends the training and is raised. An object can serve only one training at a
+    time.
 
     Examples
     --------
@@ -59,11 +59,11 @@ class Callback:
         Returns
         -------
         bool or None
-            True to end the training. Anything but a truth value or None is an error.
+            True to end the training; anything but a bool or None raises TypeError.
         """
 
     def end(self, network: Any, history: History) -> None:
-        """Called at the end, if `begin` was.
+        """Called at the end of training, if `begin` was called.
 
         Parameters
         ----------
@@ -81,31 +81,31 @@ class CallbackLike(Protocol):
 
 
 def wants_end(callback, network, history):
-    """Let a callback look at an epoch; returns whether it ends the training."""
+    """Call a callback after an epoch; return whether it ends the training."""
     interrupts.check()
     answer = checks.plain(call(callback, "epoch", network, history))
     if answer is not None and not isinstance(answer, bool):
         raise TypeError(
-            f"{type(callback).__name__}.epoch must return True to end the training, and False or "
-            f"None to go on, got {type(answer).__name__}: {answer!r}"
+            f"{type(callback).__name__}.epoch must return True to end the training, or False or "
+            f"None to continue, got {type(answer).__name__}: {answer!r}"
         )
     return answer is True
 
 
 class EarlyStopping(Callback):
-    """End the training when a loss or score has stopped improving; the best weights stay.
+    """End the training when a loss or score has stopped improving, and restore the best weights.
 
     Parameters
     ----------
     patience : int, default=10
-        So many epochs in a row without improvement end the training.
+        Number of consecutive epochs without improvement that end the training.
     min_delta : float, default=0.0
-        By how much an epoch has to be better than the best before, to count as improvement.
+        An epoch improves on the best one if it is better by more than this.
     monitor : str, default="validation_loss"
         "loss", "validation_loss" or the name of a score, see ``scoring`` of `Network.fit`.
     restore_best : bool, default=True
-        Whether the network ends with the weights of the best epoch, however training ends, or
-        with the last ones.
+        Whether the network gets the weights of the best epoch when training ends for any reason;
+        if False, it keeps the last weights.
 
     References
     ----------
@@ -131,14 +131,15 @@ class EarlyStopping(Callback):
         self._best: NDArray[Any] | None = None
 
     def epoch(self, network: Any, history: History) -> bool:
-        with interrupts.held():  # also in a derived class, whose methods are the user's code
+        # Ctrl-C may interrupt a subclass's methods, as user code, but must not interrupt this.
+        with interrupts.held():
             if self._watch.improved(history):
                 best = network._engine.parameters.copy() if self.restore_best else None
                 history.best_epoch, self._best = len(history.loss), best
             return self.ended()
 
     def ended(self) -> bool:
-        """Whether it has waited long enough; a training may go on from such a moment."""
+        """Return whether training ends; a resumed training may begin with True."""
         return self._watch.waited >= self.patience
 
     def end(self, network: Any, history: History) -> None:
@@ -171,7 +172,7 @@ class Validation(Callback):
 
 
 class Plateau(Callback):
-    """The schedule `ReduceOnPlateau` at work.
+    """Applies the schedule `ReduceOnPlateau`.
 
     Parameters
     ----------
@@ -181,7 +182,7 @@ class Plateau(Callback):
     Attributes
     ----------
     factor : float
-        What the optimiser's rate is multiplied by in the next epoch.
+        The factor of the optimiser's rate in the next epoch.
     """
 
     def __init__(self, schedule, monitor):
@@ -201,7 +202,7 @@ class Plateau(Callback):
 
 
 class ProgressBar(Callback):
-    """A bar over all epochs, with the last figures and the time that is left.
+    """Shows a progress bar over all epochs, with the last losses and scores and the time left.
 
     Parameters
     ----------
@@ -230,17 +231,17 @@ class ProgressBar(Callback):
 
 
 _lock = threading.Lock()
-_at_work: set = set()  # ids of the callbacks of all trainings that go on
+_at_work: set = set()  # ids of the callbacks of all running trainings
 
 
 @contextlib.contextmanager
 def at_work(callback):
-    """Meanwhile, the callback serves this training and no other one."""
+    """Reserve a callback for one training during the block; raise ValueError if it is in use."""
     with _lock:
         if id(callback) in _at_work:
             raise ValueError(
-                f"callback {callback!r} is at work in another training, or twice in this one; "
-                "give each training an object of its own, since callbacks take notes"
+                f"callback {callback!r} is in use by another training, or twice by this one; pass "
+                "a separate object to each training, since callbacks keep state"
             )
         _at_work.add(id(callback))
     try:
@@ -250,7 +251,7 @@ def at_work(callback):
 
 
 def call(callback, method, *arguments):
-    """Call a callback; one of the user's may take long, so that Ctrl-C must be heard in it."""
+    """Call a callback's method. A user's callback may take long, so Ctrl-C may interrupt it."""
     method = getattr(callback, method)
     if type(callback).__module__.partition(".")[0] == "fastbp":
         return method(*arguments)
@@ -259,7 +260,7 @@ def call(callback, method, *arguments):
 
 
 def checked(callbacks):
-    """What users pass as callbacks, as a list."""
+    """Return a callbacks argument as a list, checked."""
     if callable(getattr(callbacks, "epoch", None)):
         raise TypeError(f"callbacks must be a list of callbacks, got one: {callbacks!r}")
     try:

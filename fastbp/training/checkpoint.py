@@ -1,7 +1,7 @@
-"""Checkpoints: saving a training between epochs, and resuming it in another process.
+"""Checkpoints: saves a training between epochs, and resumes it in another process.
 
 A checkpoint holds everything that the remaining epochs depend on, so a resumed training gives the
-same bits as one that never stopped. The arguments that the user passes again, above all the data,
+same bits as one that never stopped. The user passes the arguments again, including the data; they
 are compared with the saved ones.
 """
 
@@ -39,28 +39,28 @@ LISTS = ("loss", "validation_loss", "learning_rate")
 
 
 class Checkpoint(Callback):
-    """Saves a training between its epochs, so that `Network.fit` can go on from there.
+    """Saves a training between its epochs, so that `Network.fit` can resume it.
 
-    Give it to `Network.fit` as one of the callbacks. A process that is killed, at whatever moment,
-    leaves whole files; ``fit(resume_from=...)``, with the same arguments, ends with the same bits
-    as a training that was never stopped.
+    Pass it to `Network.fit` as one of the callbacks. A process that is killed at any time leaves
+    complete files. ``fit(resume_from=...)`` with the same arguments ends with the same bits as a
+    training that was never stopped.
 
     Parameters
     ----------
     folder : str or path-like
-        Where the files are written, one for each checkpoint: ``epoch-000012.safetensors`` after
-        12 epochs. It is made if need be, and is for one training only.
+        Folder of the files, one for each checkpoint: ``epoch-000012.safetensors`` after 12 epochs.
+        It is created if it does not exist, and must not be used for another training.
     every_epochs : int, optional
-        The number of epochs between checkpoints; by default 1, unless `every_minutes` is given.
+        Number of epochs between checkpoints; by default 1, unless ``every_minutes`` is given.
         The end of the training is always saved.
     every_minutes : float, optional
         Save after the first epoch that ends at least this many minutes after the last checkpoint.
     keep : int, default=3
-        How many checkpoints to keep, the last ones.
+        Number of checkpoints to keep; older ones are deleted.
 
     See Also
     --------
-    Network.load : The network of a checkpoint, without its training.
+    Network.load : Reads the network of a checkpoint, without its training.
 
     Examples
     --------
@@ -100,15 +100,16 @@ class Checkpoint(Callback):
         self._state: Any = None
 
     def __getstate__(self):
-        return {**vars(self), "_state": None}  # a copy does not save the original's training
+        return {**vars(self), "_state": None}  # a copy must not save the original's training
 
     def newest(self) -> Path | None:
-        """The last checkpoint in the folder, as `fit` takes it for ``resume_from``.
+        """Return the path of the last checkpoint in the folder, for ``resume_from`` of `fit`.
 
         Returns
         -------
         pathlib.Path or None
-            None if there is none (yet): then `fit` begins at the beginning.
+            None if there is no checkpoint yet; with ``resume_from=None``, `fit` starts a new
+            training.
         """
         numbers = self._numbers()
         return self._path(numbers[-1]) if numbers else None
@@ -117,16 +118,16 @@ class Checkpoint(Callback):
         return self.folder / f"epoch-{epoch:06d}.safetensors"
 
     def _numbers(self):
-        """The epochs of the checkpoints in the folder, in order."""
+        """Return the epochs of the checkpoints in the folder, sorted."""
         if not self.folder.is_dir():
             return []
         names = {path.name for path in self.folder.iterdir()}
         numbers = {int(match[1]) for match in map(NAME.fullmatch, names) if match}
-        # Skips a user's own file such as epoch-7.safetensors.
+        # Skip a user's file such as epoch-7.safetensors, whose name we would pad.
         return sorted(number for number in numbers if self._path(number).name in names)
 
     def attach(self, state: State) -> None:
-        """Called before `begin`, by the training to save.
+        """Called by the training, before `begin`, with its state.
 
         Parameters
         ----------
@@ -137,24 +138,27 @@ class Checkpoint(Callback):
         ) == os.path.realpath(self.folder)
         if self.newest() is not None and not from_here:
             raise ValueError(
-                f"{str(self.folder)!r} has checkpoints of another training: go on from there with "
+                f"{str(self.folder)!r} has checkpoints of another training: resume that with "
                 "resume_from=checkpoint.newest(), or name another folder"
             )
         self._state = state
 
     def begin(self, network: Any, history: History) -> None:
         if self._state is None:
-            raise ValueError("Checkpoint is for Network.fit and fit_many, and saves no other fit")
-        network_.to_document(network, {})  # refuses what cannot be saved
+            raise ValueError(
+                "a Checkpoint can save only trainings by Network.fit and fit_many; remove it from "
+                "the callbacks"
+            )
+        network_.to_document(network, {})  # raises an error if the network cannot be saved
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.glob(".epoch-*.tmp"):  # left by a process that was killed
+        for path in self.folder.glob(".epoch-*.tmp"):  # remains of a process that was killed
             path.unlink(missing_ok=True)
-        writing.check(self._path(0))  # before the first epoch rather than after it
+        writing.check(self._path(0))  # report a read-only folder before the first epoch
         self._known = set(self._numbers())
         self._saved = time.monotonic()
 
     def after_epoch(self, ended: bool) -> None:
-        """Called after all callbacks of an epoch; saves if a checkpoint is due.
+        """Save if a checkpoint is due; called after all callbacks of an epoch.
 
         Parameters
         ----------
@@ -170,7 +174,7 @@ class Checkpoint(Callback):
         if others:
             raise ValueError(
                 f"another training is writing to {str(self.folder)!r}: "
-                f"{self._path(max(others)).name} is not of this one; name another folder"
+                f"this one did not write {self._path(max(others)).name}; name another folder"
             )
         self._known.add(epoch)
         tensors: dict = {}
@@ -178,7 +182,7 @@ class Checkpoint(Callback):
         file.write(self._path(epoch), {"kind": "checkpoint", **document}, tensors)
         self._saved = now
         numbers = self._numbers()
-        # Later checkpoints are left from before this training resumed from an earlier epoch.
+        # Checkpoints of later epochs are outdated: this training resumed from an earlier epoch.
         kept = [number for number in numbers if number <= epoch][-self.keep :]
         for number in set(numbers) - set(kept):
             self._path(number).unlink(missing_ok=True)
@@ -188,22 +192,22 @@ class Checkpoint(Callback):
 
 
 def refuse_shared_folders(callbacks):
-    """Refuse callbacks that share a folder: their files would replace each other."""
+    """Raise ValueError if checkpoints share a folder: they would overwrite each other's files."""
     seen = set()
     for each in callbacks:
         if isinstance(each, Checkpoint):
             folder = os.path.realpath(each.folder)
             if folder in seen:
                 raise ValueError(
-                    f"two checkpoints are for the folder {str(each.folder)!r}, which is for one "
-                    "training only; give each a folder of its own"
+                    f"two checkpoints have the same folder {str(each.folder)!r}, but a folder can "
+                    "hold one training only; give each its own folder"
                 )
             seen.add(folder)
 
 
 @dataclass
 class State:
-    """A training between two epochs.
+    """State of a training between two epochs.
 
     Parameters
     ----------
@@ -227,7 +231,7 @@ class State:
     source: Any
 
     def to_document(self, tensors):
-        """The document of a checkpoint; arrays go into `tensors`."""
+        """Return the document of a checkpoint, and add its arrays to `tensors`."""
         network, training, history = self.network, self.training, self.history
         layout, plateau = network.layout, self.control.plateau
         model = network_.to_document(network, tensors)
@@ -262,13 +266,13 @@ class State:
         return {"model": model, "training": document}
 
     def figures(self):
-        """The history's lists, by tensor name."""
+        """Return the history's lists by tensor name."""
         lists = {name: getattr(self.history, name) for name in LISTS}
         lists |= {f"scores.{name}": figures for name, figures in self.history.scores.items()}
         return {f"history.{name}": figures for name, figures in lists.items()}
 
     def stoppings(self):
-        """The EarlyStopping callbacks."""
+        """Return the EarlyStopping callbacks."""
         return [each for each in self.control.callbacks if isinstance(each, EarlyStopping)]
 
 
@@ -292,10 +296,10 @@ class Saved:
         self.seed = schema.whole("seed", training["seed"])
 
     def restore(self, state):
-        """Bring a training that has not begun into the saved state."""
+        """Set a training that has not begun to the saved state."""
         training, saved, tensors = state.training, self._training, self._tensors
         layout = state.network.layout
-        # All checks come before the network changes.
+        # Check everything first; the network changes last.
         found = network_.get_memory(training.optimizer.slots, layout, tensors)
         network_.fill_memory(training.memory, layout, found)
         training.counters[...] = training.memory.counters
@@ -340,7 +344,7 @@ class Saved:
             raise schema.wrong("factor", plateau.factor, "in [0, 1]")
 
     def restore_callbacks(self, state):
-        """Restore early stopping, after its `begin` was called."""
+        """Restore the state of EarlyStopping callbacks; to be called after their `begin`."""
         for callback, (watch, best) in zip(state.stoppings(), self._watches, strict=True):
             callback._watch, callback._best = watch, best
 
@@ -356,7 +360,7 @@ def _set_watch(watch, saved):
 
 
 def arguments(network, samples, control, rules, total):
-    """Arguments that must match when a training resumes, by name, as JSON."""
+    """Return the arguments that must match when a training resumes, by name, as JSON values."""
     schedule = control.schedule
     stoppings = [each for each in control.callbacks if isinstance(each, EarlyStopping)]
     penalties = rules.rules[1:]
@@ -388,7 +392,7 @@ def arguments(network, samples, control, rules, total):
 
 
 def _checksum(arrays):
-    """A checksum that detects changed data."""
+    """Return a checksum that detects changed data."""
     total = 0
     for array in arrays:
         total = zlib.crc32(repr(array.shape).encode(), total)
@@ -397,7 +401,7 @@ def _checksum(arrays):
 
 
 def read(path, now):
-    """The training in a checkpoint; refused unless `now` equals its `arguments`.
+    """Read the training in a checkpoint; raise ValueError if its arguments differ from `now`.
 
     Parameters
     ----------
@@ -416,9 +420,9 @@ def read(path, now):
 
 
 def checked(document, tensors, now):
-    """The same, from a file's document and tensors."""
+    """Return the training in a file's document and tensors, see `read`."""
     if document.get("kind") != "checkpoint":
-        raise ValueError("the file is not a checkpoint, so that no training can go on from it")
+        raise ValueError("the file is not a checkpoint, so no training can resume from it")
     schema.fields("the document", document, ("kind", "model", "training"))
     training = schema.fields("training", document["training"], FIELDS)
     before = training["arguments"]
@@ -427,8 +431,8 @@ def checked(document, tensors, now):
     for name, value in now.items():
         if before.get(name) != value:
             raise ValueError(
-                f"the checkpoint is of a training with another {name}: "
-                f"{schema.shown(before.get(name))} there, {schema.shown(value)} here. For a new "
-                "training with its weights use Network.load"
+                f"the checkpoint is from a training with another {name}: "
+                f"{schema.shown(before.get(name))} there, {schema.shown(value)} here. To start a "
+                "new training with its weights, use Network.load"
             )
     return Saved(document["model"], training, tensors)

@@ -1,4 +1,4 @@
-"""Types of the options that other functions pass on to `Network.fit`.
+"""Types of the options that `Network.fit_batches` and `fit_many` share with `Network.fit`.
 
 Only type checkers read this file; tests/test_typing.py compares it with the signatures.
 """
@@ -42,7 +42,7 @@ Item = TypeVar("Item", covariant=True)
 
 
 class List(Protocol[Item]):
-    """A list, but no tuple: it has `reverse`. ``list[T]`` would refuse lists of T's subclasses."""
+    """A list but not a tuple, which lacks `reverse`; ``list[T]`` would be invariant in T."""
 
     def __iter__(self) -> Iterator[Item]: ...
     def __len__(self) -> int: ...

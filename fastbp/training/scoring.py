@@ -1,4 +1,4 @@
-"""scikit-learn's scorers on a network. Imported, with scikit-learn, when scores are asked for."""
+"""Applies scikit-learn's scorers to networks; imported late, as scikit-learn imports slowly."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -10,7 +10,7 @@ LABEL_LOSSES = ("log_loss", "cross_entropy")
 
 
 class _Regressor(RegressorMixin, BaseEstimator):
-    """A network as scorers of regression see it."""
+    """A network as a regressor for scikit-learn's scorers."""
 
     def __init__(self, network=None):
         self.network = network
@@ -24,7 +24,7 @@ class _Regressor(RegressorMixin, BaseEstimator):
 
 
 class _Classifier(ClassifierMixin, BaseEstimator):
-    """A network as scorers of classification see it: classes are 0, 1, ..."""
+    """A network as a classifier for scikit-learn's scorers, with classes 0, 1, ..."""
 
     def __init__(self, network=None):
         self.network = network
@@ -56,12 +56,12 @@ class _Classifier(ClassifierMixin, BaseEstimator):
 
 
 class Scores:
-    """The named scores of a network on validation data, as a function of the network.
+    """A function that returns a network's scores on validation data by name.
 
     Parameters
     ----------
     scorers : dict of str to callable
-        ``scorer(estimator, X, y)``, with `sample_weight` too if the data have weights.
+        Each is called as ``scorer(estimator, X, y)``, with ``sample_weight`` if the data have it.
     loss : str
     data : training.Data
     """
@@ -85,7 +85,7 @@ class Scores:
 
 
 def targets(loss, data):
-    """Targets as scorers take them: labels for classes, a vector for one output."""
+    """Return targets in the form for scorers: labels for classes, a vector for one output."""
     if data.labels.size:
         return data.labels
     if loss == "cross_entropy":
@@ -97,20 +97,23 @@ def targets(loss, data):
 
 
 def checked(scoring):
-    """Name -> scorer, from a name, a callable, a list of these, or a dict to them."""
+    """Return a dict of name to scorer, from a name, a callable, or a list or dict of these."""
     if isinstance(scoring, dict):
         named = scoring
     else:
         entries = scoring if isinstance(scoring, (list, tuple)) else [scoring]
         named = {_name(entry): entry for entry in entries}
         if len(named) < len(entries):
-            raise ValueError(f"scoring has several scorers of one name: {scoring!r}")
+            raise ValueError(
+                f"scoring has several scorers with the same name: {scoring!r}; pass a dict of "
+                "distinct names"
+            )
     scorers = {}
     for name, entry in named.items():
         if not isinstance(name, str) or name in ("loss", "validation_loss"):
             raise ValueError(f"scoring: {name!r} cannot be the name of a score")
         if isinstance(entry, str):
-            entry = get_scorer(entry)  # whose ValueError lists the known names
+            entry = get_scorer(entry)  # for an unknown name, its ValueError lists the known ones
         elif not callable(entry):
             raise TypeError(
                 "scoring must be names of scikit-learn's scorers or callables "
@@ -118,7 +121,7 @@ def checked(scoring):
             )
         scorers[name] = entry
     if not scorers:
-        raise ValueError("scoring names no scorer; pass None for none")
+        raise ValueError("scoring is empty; name a scorer, or pass None for no scores")
     return scorers
 
 
@@ -127,7 +130,7 @@ def _name(entry):
 
 
 def accuracy(y, predicted, sample_weight=None):
-    """scikit-learn's accuracy_score of y that needs no checks."""
+    """Return the same as scikit-learn's accuracy_score, faster, for checked y."""
     if not isinstance(y, np.ndarray):  # sparse
         return accuracy_score(y, predicted, sample_weight=sample_weight)
     right = y == predicted
@@ -136,10 +139,10 @@ def accuracy(y, predicted, sample_weight=None):
 
 
 def r2(y, predicted, sample_weight=None):
-    """scikit-learn's r2_score of y that needs no checks, averaged over the outputs."""
+    """Return the same as scikit-learn's r2_score, faster, for checked y; mean over outputs."""
     y, h = y.reshape(len(y), -1), predicted.reshape(len(y), -1)
     spread = np.average((y - np.average(y, 0, sample_weight)) ** 2, 0, sample_weight)
     error = np.average((y - h) ** 2, 0, sample_weight)
     ratio = np.divide(error, spread, out=np.zeros_like(error), where=spread > 0)
-    # Of a constant output: 1 if it is met, 0 if not.
+    # For a constant output, R² is 1 if the predictions are exact, else 0.
     return float(np.where((spread == 0) & (error > 0), 0, 1 - ratio).mean())

@@ -1,4 +1,4 @@
-"""Streams: data that do not fit into memory, read in shuffled blocks.
+"""Streams, which read data that do not fit into memory in shuffled blocks.
 
 A stream yields blocks (X, y) or (X, y, sample_weight) and can be iterated any number of times.
 Pass it to `Network.fit_batches`, or loop over it and call an estimator's ``partial_fit``.
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """Base of the streams; not used by itself.
+    """Base class of the streams.
 
     Each pass reads the blocks in a new order and shuffles the rows of each block. A stream holds
-    at most one block in memory, in addition to the one that the user holds.
+    at most one block in memory, in addition to the block that the user holds.
     """
 
     def __init__(self, shuffle: bool, seed: int | None) -> None:
@@ -34,7 +34,7 @@ class Stream:
         raise NotImplementedError
 
     def _read(self, number):
-        """Block `number` as a list of arrays: X, y and perhaps sample weights."""
+        """Return block `number` as a list of arrays: X, y and, if there are any, weights."""
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[tuple[NDArray[Any], ...]]:
@@ -72,7 +72,7 @@ class ArrayStream(Stream):
 
     Notes
     -----
-    Each block maps its files anew, because the pages that were read count as memory of the
+    The files are mapped again for each block, because pages that were read count as memory of the
     process until the map is closed. Pass paths rather than open maps.
     """
 
@@ -109,7 +109,7 @@ class ArrayStream(Stream):
 
 
 class ParquetStream(Stream):
-    """Row groups of Parquet files. Needs pyarrow.
+    """Row groups of Parquet files; requires pyarrow.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ class ParquetStream(Stream):
             if unknown:
                 raise ValueError(f"{path} has no column {unknown[0]!r}, only {', '.join(known)}")
         if not self.features:
-            raise ValueError("there is no column of features")
+            raise ValueError("features is empty, or the files have no columns besides the target")
         if not self._groups:
             raise ValueError("the files have no rows; at least one sample is needed")
 

@@ -361,12 +361,12 @@ def test_folders_are_refused(tmp_path):
 
 def test_a_folder_that_is_missing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="the folder .*none.* does not exist") as caught:
+    with pytest.raises(FileNotFoundError, match="no folder .*none") as caught:
         save(os.path.join("none", "net"))
     assert caught.value.filename == os.path.join("none", "net")
     if os.name == "posix":
         Path("link").symlink_to("none/net")
-        with pytest.raises(FileNotFoundError, match="the folder .*none.* does not exist"):
+        with pytest.raises(FileNotFoundError, match="no folder .*none"):
             save("link")
     Path("file").write_bytes(b"old")
     with pytest.raises(OSError):

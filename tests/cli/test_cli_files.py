@@ -306,9 +306,9 @@ def test_what_cannot_be_written_is_refused_before_the_work(trained, capsys):
     Path("locked.safetensors").chmod(0o444)
     command = ["train", "table.csv", "--target", "bought", *DRAWN]
     for more, said in (
-        (["--output", "none/x.safetensors"], "none/x.safetensors: there is no such folder"),
-        (["--plot", "none/x.png"], "none/x.png: there is no such folder"),
-        (["--output", "~/none/x.safetensors"], "there is no such folder"),
+        (["--output", "none/x.safetensors"], "none/x.safetensors: there is no folder"),
+        (["--plot", "none/x.png"], "none/x.png: there is no folder"),
+        (["--output", "~/none/x.safetensors"], "there is no folder"),
         (["--output", "folder"], "folder: this is a folder, not a file"),
         (["--output", "table.csv/x"], "Not a directory" if os.name == "posix" else "no such"),
         (["--output", "locked.safetensors"], "locked.safetensors: the file is read-only"),
@@ -317,7 +317,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(trained, capsys):
         assert said in refused(capsys, *command, *more)
     Path("locked.safetensors").chmod(0o644)
     predict = ["predict", "people.safetensors", "table.csv", "--output", "none/x.csv"]
-    assert "none/x.csv: there is no such folder" in refused(capsys, *predict)
+    assert "none/x.csv: there is no folder" in refused(capsys, *predict)
 
 
 def test_a_picture_without_matplotlib_is_refused_before_the_work(trained, capsys, monkeypatch):

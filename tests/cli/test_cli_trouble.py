@@ -53,7 +53,7 @@ GOOD = "x,y\n" + "".join(f"{i * 0.37 % 1:.3f},{i % 2}\n" for i in range(40))
         (GOOD + "0.5,2\n", [], "too few rows to be split into 3 parts: 2 (1); 6 rows each"),
         (GOOD + "inf,1\n", [], "column 'x' has 'inf' in row 41"),
         (GOOD + "1,1,1\n", [], "not a valid CSV file"),
-        (GOOD, ["--output", "none/model.safetensors"], "no such folder"),
+        (GOOD, ["--output", "none/model.safetensors"], "there is no folder"),
         (GOOD, ["--learning-rate", "1e30"], "diverged; try a smaller --learning-rate"),
         ("x,y\n" + "".join(f"1,n{i}\n" for i in range(30)), [], "too many for classes"),
     ],

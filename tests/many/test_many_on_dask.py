@@ -138,9 +138,9 @@ def test_bad_arguments(client, data):
     nets = networks("cython", count=2)
     with pytest.raises(TypeError, match=r"client must be a distributed\.Client"):
         fastbp.fit_many(nets, *data, client="tcp://127.0.0.1:8786")
-    with pytest.raises(ValueError, match="callbacks cannot be called from a cluster"):
+    with pytest.raises(ValueError, match="workers of a cluster cannot call callbacks"):
         fastbp.fit_many(nets, *data, client=client, callbacks=[[], []])
-    with pytest.raises(ValueError, match="a cluster does not read checkpoints"):
+    with pytest.raises(ValueError, match="workers of a cluster do not read checkpoints"):
         fastbp.fit_many(nets, *data, client=client, resume_from=["a", "b"])
     with pytest.raises(ValueError, match="network 1: epochs"):
         fastbp.fit_many(nets, *data, client=client, epochs=[1, 0])

@@ -204,8 +204,8 @@ def test_large_values_that_fit_are_finite(backend, dtype, large):
 
 
 NETWORKS = {
-    "no sizes": ([], {}, ValueError, "at least the numbers of inputs and outputs"),
-    "one size": ([3], {}, ValueError, "at least the numbers of inputs and outputs"),
+    "no sizes": ([], {}, ValueError, "must have at least 2 entries, inputs and outputs"),
+    "one size": ([3], {}, ValueError, "must have at least 2 entries, inputs and outputs"),
     "a number": (3, {}, TypeError, "list of sizes, got 3"),
     "a zero": ([3, 0, 1], {}, ValueError, r"layer_sizes\[1\] must be at least 1, got 0"),
     "negative": ([-3, 1], {}, ValueError, r"layer_sizes\[0\] must be at least 1, got -3"),

@@ -367,9 +367,9 @@ BAD = {
     "clip_norm of 0": ({"clip_norm": 0.0}, ValueError, "clip_norm must be above 0"),
     "clip_norm of NaN": ({"clip_norm": float("nan")}, ValueError, "clip_norm must be in"),
     "average a number": ({"average": 0.9}, TypeError, "average must be fastbp.EMA"),
-    "smoothing": ({"label_smoothing": 0.1}, ValueError, "not for squared_error"),
+    "smoothing": ({"label_smoothing": 0.1}, ValueError, "requires the loss .* got squared_error"),
     "smoothing a name": ({"label_smoothing": "a"}, TypeError, "must be a number"),
-    "all frozen": ({"frozen": range(3)}, ValueError, "at least one must be left"),
+    "all frozen": ({"frozen": range(3)}, ValueError, "at least one layer must not be frozen"),
 }
 
 

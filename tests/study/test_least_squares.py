@@ -149,7 +149,7 @@ def test_bad_input_is_refused(backend):
     X, y = make_data("squared_error", 20, 2, 1)
     before = parameters(net)
     fit = fastbp.levenberg_marquardt
-    with pytest.raises(ValueError, match="needs the loss 'squared_error', not 'huber'"):
+    with pytest.raises(ValueError, match="requires the loss 'squared_error', got 'huber'"):
         fit(make_network([2, 3, 1], "huber", backend), X, y)
     with pytest.raises(TypeError, match="net must be a Network"):
         fit("net", X, y)

@@ -115,7 +115,7 @@ def test_plot(data):
         ({"lowest": 0}, ValueError, "lowest must be in"),
         ({"n_steps": 2}, ValueError, "n_steps must be at least 3"),
         ({"smoothing": 1.0}, ValueError, r"smoothing must be in \[0, 1\)"),
-        ({"optimizer": fastbp.Rprop()}, ValueError, "Rprop has no learning rate"),
+        ({"optimizer": fastbp.Rprop()}, ValueError, "Rprop adapts .* no learning rate to find"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
     ],
 )

@@ -380,8 +380,8 @@ BAD = {
     "nothing to score on": ({"scoring": "accuracy"}, ValueError, "scoring needs validation_data"),
     "unknown scorer": ({"scoring": "accurracy"}, ValueError, "accurracy"),
     "not a scorer": ({"scoring": [3]}, TypeError, r"scorer\(estimator, X, y\), got 3"),
-    "no scorer": ({"scoring": []}, ValueError, "names no scorer"),
-    "twice": ({"scoring": ["r2", "r2"]}, ValueError, "several scorers of one name"),
+    "no scorer": ({"scoring": []}, ValueError, "scoring is empty"),
+    "twice": ({"scoring": ["r2", "r2"]}, ValueError, "several scorers with the same name"),
     "taken name": ({"scoring": {"loss": "r2"}}, ValueError, "'loss' cannot be the name"),
 }
 

@@ -182,7 +182,7 @@ def test_a_folder_of_another_training(tmp_path):
     checkpoint = fastbp.Checkpoint(tmp_path)
     assert checkpoint.newest() is None
     network("numpy").fit(X, Y, epochs=1, callbacks=[checkpoint], resume_from=checkpoint.newest())
-    with pytest.raises(ValueError, match=r"another training: go on from there with resume_from="):
+    with pytest.raises(ValueError, match=r"another training: resume that with resume_from="):
         network("numpy").fit(X, Y, epochs=1, callbacks=[checkpoint])
 
 
@@ -232,9 +232,9 @@ def test_one_folder_for_two(tmp_path):
     """Whoever is later would delete the other's files."""
     nets = [network("numpy", seed=seed) for seed in (1, 2)]
     checkpoints = [fastbp.Checkpoint(tmp_path / name) for name in ("a", "b/../a")]
-    with pytest.raises(ValueError, match="two checkpoints are for the folder"):
+    with pytest.raises(ValueError, match="two checkpoints have the same folder"):
         fastbp.fit_many(nets, X, Y, epochs=2, callbacks=[[each] for each in checkpoints])
-    with pytest.raises(ValueError, match="two checkpoints are for the folder"):
+    with pytest.raises(ValueError, match="two checkpoints have the same folder"):
         nets[0].fit(X, Y, epochs=2, callbacks=checkpoints)
     assert not any(tmp_path.iterdir())
 
@@ -303,9 +303,9 @@ def test_other_networks_and_files(tmp_path):
 
 def test_fits_that_cannot_be_saved(tmp_path):
     checkpoint = fastbp.Checkpoint(tmp_path)
-    with pytest.raises(ValueError, match="Checkpoint is for Network.fit"):
+    with pytest.raises(ValueError, match="can save only trainings by Network.fit"):
         network("numpy").fit_batches([(X, Y)], callbacks=[checkpoint])
-    with pytest.raises(ValueError, match="Checkpoint is for Network.fit"):
+    with pytest.raises(ValueError, match="can save only trainings by Network.fit"):
         fastbp.MLPRegressor(callbacks=[checkpoint], backend="numpy").fit(X, Y)
 
     def loss(h, y):

@@ -265,7 +265,7 @@ def test_one_callback_for_two_trainings_at_once_is_refused():
 
     many(1)[0].fit(*data(50), callbacks=[stopping, Another()])
     assert len(errors) == 1
-    assert "at work in another training" in errors[0]
+    assert "in use by another training" in errors[0]
     many(1)[0].fit(*data(50), epochs=1, callbacks=[stopping])  # free again
 
 

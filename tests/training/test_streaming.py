@@ -245,7 +245,7 @@ def test_bad_parquet(parquet):
         fastbp.ParquetStream(parquet, "z")
     with pytest.raises(ValueError, match="paths is empty"):
         fastbp.ParquetStream([], "y")
-    with pytest.raises(ValueError, match="no column of features"):
+    with pytest.raises(ValueError, match="no columns besides the target"):
         fastbp.ParquetStream(parquet, "y", features=[])
 
 
