@@ -303,7 +303,7 @@ def test_other_networks_and_files(tmp_path):
 
 def test_fits_that_cannot_be_saved(tmp_path):
     checkpoint = fastbp.Checkpoint(tmp_path)
-    with pytest.raises(ValueError, match="can save only trainings by Network.fit"):
+    with pytest.raises(ValueError, match="Checkpoint is for Network.fit"):
         network("numpy").fit_batches([(X, Y)], callbacks=[checkpoint])
     with pytest.raises(ValueError, match="can save only trainings by Network.fit"):
         fastbp.MLPRegressor(callbacks=[checkpoint], backend="numpy").fit(X, Y)
