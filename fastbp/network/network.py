@@ -1,6 +1,6 @@
-"""Network: a feed-forward network, as users see it.
+"""Network, the public class of feed-forward networks.
 
-Its methods check what users pass and hand over to the engine, which computes, or to another room.
+Its methods check their arguments and delegate to the engine, which computes, or to another room.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class Network:
         Without hidden layers this is linear regression (loss "squared_error") or logistic
         regression ("log_loss", "cross_entropy").
     activation : str or sequence of str, default="relu"
-        Function of the hidden layers, one for all or one each: identity, sigmoid, tanh,
+        Activation of the hidden layers, one for all or one for each: identity, sigmoid, tanh,
         relu, leaky_relu (slope 0.01), elu, softplus, silu, gelu (exact form).
     loss : str or callable
-        What to minimise. It brings its own output activation h = h_m of s = s_m; a sample's
-        loss e sums over its outputs, and the loss of several samples is their weighted
-        mean Σ w e / Σ w.
+        The loss to minimise. It determines the output activation, which computes h = h_m from
+        s = s_m. A sample's loss e is the sum over its outputs. The loss of several samples is
+        their weighted mean Σ w e / Σ w.
 
         - "log_loss": sigmoid; e = -y ln h - (1 - y) ln(1 - h), y in [0, 1]. One output is
           binary classification, several are multi-label.
@@ -66,32 +66,32 @@ class Network:
           that sum to 1.
         - "squared_error": identity; e = ½ (h - y)².
         - "absolute_error": identity; e = \|h - y\|.
-        - "huber": identity; e = ½ d² where d = h - y is at most δ in size, δ \|d\| - ½ δ²
-          beyond.
+        - "huber": identity; with d = h - y, e = ½ d² if \|d\| is at most δ, else
+          e = δ \|d\| - ½ δ².
         - "poisson": exp; e = h - y + y ln(y / h), half the Poisson deviance, y ≥ 0.
-        - "quantile": identity; e = (1 - q) d where d = h - y is positive, -q d where not (the
-          pinball loss), whose minimum is the quantile q of y.
+        - "quantile": identity; with d = h - y, e = (1 - q) d if d is positive, else e = -q d
+          (the pinball loss). Its minimum is the quantile q of y.
 
-        A function is called as ``loss(h, y)`` with outputs (identity) and targets of some
-        samples, in arrays of shape (n, n_m), and returns their losses e, of shape (n,), and
-        ∂e/∂h, of shape (n, n_m). Each sample's must depend on its own h and y only. One
-        compiled by ``numba.njit`` stays compiled on every backend.
+        A function is called as ``loss(h, y)`` with outputs (of the identity) and targets of some
+        samples, both of shape (n, n_m). It must return the samples' losses e, of shape (n,), and
+        ∂e/∂h, of shape (n, n_m); each row must depend only on the same sample's h and y. A
+        function compiled by ``numba.njit`` is called without Python on every backend.
     loss_parameter : float, optional
-        huber's δ > 0 (default 1) or quantile's q in (0, 1) (default 0.5, the median).
+        δ > 0 of huber (default 1), or q in (0, 1) of quantile (default 0.5, the median).
     dtype : {"float32", "float64"}, default="float32"
         Precision of weights and computation.
     seed : int or None, default=None
         Seed of the initial weights and of the shuffling in `fit`. The same seed and calls
-        give the same result on the same backend. None draws a seed from the system.
+        give the same result on the same backend. None takes a random seed from the system.
     backend : {"auto", "cython", "numba", "numpy"} or None, default=None
-        What computes. None stands for the environment variable FASTBP_BACKEND, else "auto":
-        Cython if it is built, else Numba.
+        The backend that computes. None reads the environment variable FASTBP_BACKEND; if that is
+        not set, it means "auto": Cython if it is built, else Numba.
 
     Attributes
     ----------
     weights, biases : list of ndarray
-        Layer i's are entry i - 1, of shapes (n_{i-1}, n_i) and (n_i,): views that can be
-        written to. ``net.weights[i] = array`` checks shape and values.
+        Weights and biases of layer i at index i - 1, of shapes (n_{i-1}, n_i) and (n_i,). They
+        are views that can be written to. ``net.weights[i] = array`` checks shape and values.
     loss_parameter : float or None
         The loss's parameter, None if it has none.
     backend : str
@@ -99,9 +99,9 @@ class Network:
 
     Notes
     -----
-    Weights start uniform in ±√(6 / (n_{i-1} + n_i)) (Glorot and Bengio, AISTATS 2010) before
-    identity, sigmoid, tanh and output layers, and in ±√(6 / n_{i-1}) (He et al., ICCV 2015)
-    before relu and its relatives; biases start at zero.
+    Initial weights are uniform in ±√(6 / (n_{i-1} + n_i)) (Glorot and Bengio, AISTATS 2010) in
+    output layers and layers with identity, sigmoid or tanh, and in ±√(6 / n_{i-1}) (He et al.,
+    ICCV 2015) in layers with relu and similar activations. Initial biases are zero.
 
     Examples
     --------
@@ -143,7 +143,7 @@ class Network:
 
     @classmethod
     def _new(cls, *arguments: Any, **settings: Any) -> Self:
-        """A network of this class, without its own `__init__`, which may take anything."""
+        """Create a network of this class without a subclass's `__init__`, whose form is unknown."""
         made = cls.__new__(cls)
         Network.__init__(made, *arguments, **settings)
         return made
@@ -153,16 +153,16 @@ class Network:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._engine = copy.copy(state["_engine"])  # the original's, if this is a copy
+        self._engine = copy.copy(state["_engine"])  # after copy.copy, this is the original's
 
     def _with_engine(self, engine: Engine) -> Self:
-        """A copy of this network with another engine."""
+        """Return a copy of this network with another engine."""
         other = copy.copy(self)
         other._engine = engine
         return other
 
     def _converted(self, dtype: DTypeLike, backend: str | None) -> Self:
-        """A copy of this network in another precision and on another backend."""
+        """Return a copy of this network in another precision and on another backend."""
         return self._with_engine(self._engine.converted(dtype, backend))
 
     def __repr__(self):
@@ -197,7 +197,7 @@ class Network:
         return Parameters("biases", self._engine.biases)
 
     def predict(self, X: ArrayLike) -> Floats:
-        """The network's output: probabilities or values.
+        """Compute the network's output: probabilities or values.
 
         Parameters
         ----------
@@ -206,7 +206,7 @@ class Network:
         Returns
         -------
         ndarray of shape (n_samples, n_m)
-            h_m, of the network's dtype; infinite or NaN where it is too large for that.
+            h_m, of the network's dtype; infinite or NaN if it overflows.
         """
         engine = self._engine
         samples = engine.samples(X)
@@ -216,23 +216,23 @@ class Network:
     def loss_and_gradient(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, Gradient]:
-        """The mean loss and its gradient with respect to weights and biases.
+        """Compute the mean loss and its gradient with respect to weights and biases.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_0)
         y : array-like of shape (n_samples,) or (n_samples, n_m)
-            Targets as the loss takes them, see `Network`.
+            Targets in the loss's form, see `Network`.
         sample_weight : array-like of shape (n_samples,), optional
             Weights w ≥ 0, not all zero.
 
         Returns
         -------
         loss : float
-            Σ w e / Σ w, without penalty.
+            Σ w e / Σ w, without penalties.
         gradient : Gradient
-            ``gradient.weights`` and ``gradient.biases``: lists of arrays shaped like those
-            of the network.
+            ``gradient.weights`` and ``gradient.biases``: lists of arrays of the same shapes as
+            the network's.
         """
         engine = self._engine
         engine.check_finite()
@@ -275,86 +275,87 @@ class Network:
         ----------
         X : array-like of shape (n_samples, n_0)
         y : array-like of shape (n_samples,) or (n_samples, n_m)
-            Targets as the loss takes them, see `Network`.
+            Targets in the loss's form, see `Network`.
         optimizer : Optimizer, default=Adam()
-            How to step, for example ``fastbp.SGD(0.1, momentum=0.9)``. Its state starts anew
-            with each call.
+            The optimiser, for example ``fastbp.SGD(0.1, momentum=0.9)``. Its state is reset at
+            the beginning of each call.
         schedule : Schedule, optional
-            How the optimiser's rate changes in the course of training, for example
+            How the optimiser's learning rate changes during training, for example
             ``fastbp.CosineDecay(warmup=0.1)``.
         epochs : int, default=20
-            How often to go through the data.
+            Number of passes through the data.
         batch_size : int or None, default=32
-            Samples a step; the last batch of an epoch may be smaller. None, or anything not
-            below n_samples, takes all at once.
+            Number of samples per step; the last batch of an epoch may be smaller. None, or
+            n_samples or more, uses all samples in each step.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights w ≥ 0, not all zero; a batch's loss is Σ w e / Σ w over the batch. A row of
-            weight 0 keeps its place in its batch and adds exactly 0, even if its own loss
-            overflows. A batch without any weight has loss 0 and gradient 0: its step is that of
-            the penalties, and of the optimiser's momentum.
+            Weights w ≥ 0, not all zero; a batch's loss is Σ w e / Σ w over the batch. A sample of
+            weight 0 stays in its batch and adds exactly 0, even if its own loss overflows. A
+            batch in which all weights are 0 has loss 0 and gradient 0: only penalties and the
+            optimiser's momentum change the weights in its step.
         class_weight : "balanced" or dict, optional
-            For cross_entropy and log_loss, with labels: what the weights of samples of each
-            class are multiplied by; classes that a dict does not name, by 1. "balanced" is what
-            ``sklearn.utils.class_weight.compute_sample_weight`` says.
+            Factor of the sample weights for each class; 1 for classes that a dict does not name.
+            "balanced" is as in ``sklearn.utils.class_weight.compute_sample_weight``. Only for
+            cross_entropy and log_loss with labels.
         l1, l2 : float or sequence of float, default=0.0
-            Add l1 Σ \|W\| + l2 / 2 Σ W² over all weights, not biases, to the loss of every
-            batch; a number for all layers, or one for each entry of ``weights``.
+            Add l1 Σ \|W\| + l2 / 2 Σ W² over all weights, biases excluded, to the loss of every
+            batch; one number for all layers, or one for each entry of ``weights``.
         dropout : float or sequence of float, default=0.0
-            The rate at which units are left out of a step, each time drawn anew, while the
-            others are scaled up by 1 / (1 - rate): one for all hidden layers, or one each,
-            with another one for the input before them or not.
+            Probability of leaving out a unit, drawn anew for each step; the other units are
+            scaled up by 1 / (1 - rate). One rate for all hidden layers, or one for each,
+            optionally preceded by one for the input.
         clip_norm : float, optional
-            The largest Euclidean norm of a step's gradient, over all weights and biases and
-            penalties included; larger ones are scaled down to it.
+            Maximum Euclidean norm of a step's gradient, over all weights and biases and including
+            penalties; a larger gradient is scaled down to it.
         label_smoothing : float, default=0.0
-            Share of the targets of cross_entropy and log_loss that is spread evenly over the
-            classes, in [0, 1).
+            Share of each target that is spread evenly over all classes, in [0, 1). Only for
+            cross_entropy and log_loss.
         average : EMA or SWA, optional
-            Average the weights over training; the network ends with the average, and the
-            validation loss is that of the average.
+            Average the weights over training. The validation loss is computed with the average,
+            and the network keeps it at the end.
         frozen : sequence of int, default=()
-            Indices of entries of ``weights`` and ``biases`` that are left as they are.
+            Indices of the entries of ``weights`` and ``biases`` that training must not change.
         validation_data : (X, y) or (X, y, sample_weight), optional
             Data on which to compute the loss after each epoch.
         scoring : str, callable, list or dict of these, optional
-            What to score the validation data with after each epoch: names of scikit-learn's
-            scorers, or ``scorer(estimator, X, y)``, which returns a number; a dict has the names
-            for ``history.scores``. NaN is noted, and is never an improvement.
+            Scores to compute on the validation data after each epoch: names of scikit-learn's
+            scorers, or functions ``scorer(estimator, X, y)`` that return a number. The keys of a
+            dict are the names in ``history.scores``. NaN is recorded, but never counts as an
+            improvement.
         patience : int, optional
-            End the training after so many epochs in a row without improvement, and go back to
+            End the training after this many consecutive epochs without improvement, and restore
             the best weights, see `EarlyStopping`.
         min_delta : float, default=0.0
-            By how much an epoch has to be better than the best before, to count as improvement.
+            An epoch improves on the best one if it is better by more than this.
         monitor : str, default="validation_loss"
-            What has to improve: a loss, or the name of a score.
+            The quantity that must improve: a loss, or the name of a score.
         callbacks : list of Callback, default=()
-            What else to call before, between and after the epochs, see `Callback`.
+            Called before, between and after the epochs, see `Callback`.
         shuffle : bool, default=True
             Draw a new order of the samples for each epoch.
         threads : int, optional
-            Threads to train with, at most 1024; the result does not depend on it, to the last
-            bit. By default as many as a step has work for and as are free, often one. The NumPy
-            backend always takes one.
+            Number of threads that train, at most 1024. All numbers give the same result, to the
+            last bit. By default as many as have enough work in a step and are free, often one.
+            The NumPy backend always uses one.
         progress : bool, default=False
             Show a progress bar.
         resume_from : str or path-like, optional
-            A checkpoint to go on from, see `Checkpoint`: the other arguments are those of that
-            training, and `epochs` counts from its beginning.
+            A checkpoint of a training to resume, see `Checkpoint`. The other arguments must be
+            those of that training; ``epochs`` counts from its beginning.
 
         Returns
         -------
         History
-            Losses by epoch. After Ctrl-C: of the epochs finished by then, with
-            ``interrupted`` set and a warning; the network has the weights of the last step, or
-            their average up to then.
+            Losses by epoch. After Ctrl-C, there is a warning, the history has the finished epochs
+            and ``interrupted`` is True; the network has the weights of the last step, or their
+            average so far.
 
         Raises
         ------
         TypeError, ValueError
             For bad arguments; the network is unchanged.
         TrainingDiverged
-            If loss or weights stop being finite; the weights of that moment are kept, or with
-            early stopping the best ones.
+            If the loss or the weights are not finite. The network keeps its weights of that
+            moment; with early stopping, it gets the best weights.
         """
         engine = self._engine
         engine.check_finite()
@@ -398,44 +399,48 @@ class Network:
         threads: int | None = None,
         **options: Unpack[BatchOptions],
     ) -> History:
-        """Train on data that come batch by batch, and need not fit into memory.
+        """Train on data that come in batches, and need not fit into memory.
 
         Parameters
         ----------
         batches : iterable of (X, y) or (X, y, sample_weight)
-            Each a batch, or a block of several; taken in their order. `ArrayStream`
-            and `ParquetStream` read them from files. In some, all samples may have the weight 0
-            (see `fit`); those without rows are passed over.
+            Batches, or blocks of several batches, which are used in order. `ArrayStream` and
+            `ParquetStream` read them from files. In some blocks all weights may be 0 (see `fit`);
+            blocks without rows are skipped.
         epochs : int, default=1
-            How often to go through `batches`, which must start anew each time; an iterator or
-            generator can be gone through once.
+            Number of passes through ``batches``, which must be iterable as often. An iterator or
+            generator allows a single epoch.
         batch_size : int or None, default=None
-            Samples a step, within one of `batches`; the last step may take fewer. None takes
-            each as one step.
+            Number of samples per step. Each block is split into steps of this size; its last step
+            may have fewer samples. None uses each block as one batch.
         steps_per_epoch : int, optional
-            The number of steps in an epoch, which `CosineDecay` and `OneCycle` need; by default
-            ``len(batches)`` where that is the same.
+            Number of steps in an epoch, which `CosineDecay` and `OneCycle` need; by default
+            ``len(batches)`` if each block is one step.
         class_weight : dict, optional
-            As for `fit`; not each of `batches` need have each class.
+            As for `fit`. A block may lack some classes.
         label_smoothing : float, default=0.0
             As for `fit`.
         threads : int, optional
             As for `fit`.
         **options
-            Others of `fit`: the optimizer, schedule, l1, l2, dropout, clip_norm, average,
+            Other options of `fit`: optimizer, schedule, l1, l2, dropout, clip_norm, average,
             frozen, validation_data, scoring, patience, min_delta, monitor, callbacks, progress.
 
         Returns
         -------
         History
-            As of `fit`. The optimiser's state is kept throughout.
+            As from `fit`.
 
         Raises
         ------
         TypeError, ValueError
-            For bad arguments; the network is unchanged, unless a later batch is bad.
+            For bad arguments. The network is unchanged, unless a later batch is bad.
         TrainingDiverged
-            If loss or weights stop being finite, as in `fit`.
+            If the loss or the weights are not finite, as in `fit`.
+
+        Notes
+        -----
+        The optimiser's state is kept from block to block and from epoch to epoch.
         """
         engine = self._engine
         engine.check_finite()
@@ -456,19 +461,19 @@ class Network:
         optimizer: Optimizer | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """One step of training on one batch, for data that arrives bit by bit.
+        """Take one training step on one batch, for data that arrive over time.
 
-        The optimiser's state is kept from call to call, until another optimiser is passed; `fit`
-        does not touch it. A copy of the network (copy, pickle, `to_backend`) begins anew.
+        The optimiser's state is kept between calls, until another optimiser is passed; `fit` does
+        not change it. A copy of the network (copy, pickle, `to_backend`) starts with a new state.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_0)
             The batch, often a single row.
         y : array-like of shape (n_samples,) or (n_samples, n_m)
-            Targets as the loss takes them, see `Network`.
+            Targets in the loss's form, see `Network`.
         optimizer : Optimizer, optional
-            How to step; by default as in the last call, Adam() in the first.
+            The optimiser; by default that of the last call, Adam() in the first call.
         sample_weight : array-like of shape (n_samples,), optional
             Weights w ≥ 0, not all zero.
 
@@ -495,7 +500,7 @@ class Network:
     # Inspection.
 
     def layer_outputs(self, X: ArrayLike) -> list[Floats]:
-        """The output of each layer for X, including the hidden activations.
+        """Compute the output of each layer for X, including the hidden activations.
 
         Parameters
         ----------
@@ -504,7 +509,7 @@ class Network:
         Returns
         -------
         list of ndarray
-            h_1, ..., h_m, of shapes (n_samples, n_i); the last one is what `predict` returns.
+            h_1, ..., h_m, of shapes (n_samples, n_i); the last one is the result of `predict`.
         """
         engine = self._engine
         samples = engine.samples(X)
@@ -512,22 +517,22 @@ class Network:
         return engine.layer_outputs(samples)
 
     def per_sample_gradients(self, X: ArrayLike, y: ArrayLike) -> Gradient:
-        """The gradient of each sample's own loss, in one compiled call.
+        """Compute the gradient of each sample's own loss, in one compiled call.
 
-        Its mean over the samples is the gradient of `loss_and_gradient`, up to rounding.
+        The mean over the samples is the gradient of `loss_and_gradient`, up to rounding.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_0)
         y : array-like of shape (n_samples,) or (n_samples, n_m)
-            Targets as the loss takes them, see `Network`.
+            Targets in the loss's form, see `Network`.
 
         Returns
         -------
         Gradient
             ``weights[i - 1]`` of shape (n_samples, n_{i-1}, n_i) and ``biases[i - 1]`` of shape
-            (n_samples, n_i) for layer i. Mind the memory: as many numbers as the network has
-            parameters, for each sample.
+            (n_samples, n_i) for layer i. This can take much memory: for each sample as many
+            numbers as the network has parameters.
         """
         engine = self._engine
         engine.check_finite()
@@ -535,13 +540,13 @@ class Network:
         return engine.by_layer(found.gradients)
 
     def input_gradient(self, X: ArrayLike, y: ArrayLike) -> Floats:
-        """∂e/∂X: how each sample's own loss changes with its features.
+        """Compute ∂e/∂X, the derivatives of each sample's own loss by its features.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_0)
         y : array-like of shape (n_samples,) or (n_samples, n_m)
-            Targets as the loss takes them, see `Network`.
+            Targets in the loss's form, see `Network`.
 
         Returns
         -------
@@ -552,7 +557,7 @@ class Network:
         return engine.per_sample(engine.data(X, y), errors=True).errors
 
     def jacobian(self, X: ArrayLike) -> Gradient:
-        """How each output changes with each weight and bias: ∂h_m/∂W_i and ∂h_m/∂b_i.
+        """Compute the derivatives of each output by each weight and bias, ∂h_m/∂W_i and ∂h_m/∂b_i.
 
         Parameters
         ----------
@@ -570,18 +575,18 @@ class Network:
         return engine.by_layer(engine.jacobian(samples))
 
     def trace(self, X: ArrayLike, y: ArrayLike) -> Trace:
-        """Every quantity of the derivation for these samples.
+        """Compute every quantity of backpropagation for these samples.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_0)
         y : array-like of shape (n_samples,) or (n_samples, n_m)
-            Targets as the loss takes them, see `Network`.
+            Targets in the loss's form, see `Network`.
 
         Returns
         -------
         Trace
-            s_i, h_i, ∂e/∂h_i, ∂e/∂s_i, ∇W_i and ∇b_i of every layer, and what they are made of.
+            s_i, h_i, ∂e/∂h_i, ∂e/∂s_i, ∇W_i and ∇b_i of every layer, and the terms of each sum.
         """
         from .trace import trace
 
@@ -590,7 +595,7 @@ class Network:
     # Copies and files.
 
     def to_backend(self, backend: str | None) -> Self:
-        """A copy of this network, weights and random state included, on another backend.
+        """Return a copy of this network, including its random state, on another backend.
 
         Parameters
         ----------
@@ -608,13 +613,13 @@ class Network:
     def save(self, path: StrPath) -> None:
         """Write this network to one safetensors file.
 
-        A file that is there is replaced at once: whenever the program is killed, there is the old
-        file or the new one. Links are followed, and permissions stay.
+        An existing file is replaced atomically: if the program is killed, the path holds either
+        the old file or the new one. Links are followed, and the file's permissions are kept.
 
         Parameters
         ----------
         path : str or path-like
-            Where to write.
+            The file to write.
 
         Raises
         ------
@@ -623,7 +628,7 @@ class Network:
 
         See Also
         --------
-        fastbp.save : The same for estimators and pipelines.
+        fastbp.save : Saves estimators and pipelines, too.
         """
         from ..files import file, network
 
@@ -633,28 +638,28 @@ class Network:
 
     @classmethod
     def load(cls, path: StrPath, *, backend: str | None = None) -> Self:
-        """A network from a file that `save` wrote, or a checkpoint.
+        """Read a network from a file that `save` wrote, or from a checkpoint.
 
         Parameters
         ----------
         path : str or path-like
-            The file. It may come from anywhere: nothing in it is executed, and no more memory is
-            taken than docs/saving.md states.
+            The file. It need not be trusted: nothing in it is executed, and memory is limited as
+            docs/saving.md states.
         backend : {"auto", "cython", "numba", "numpy"} or None, default=None
-            As for `Network`. The file does not say.
+            As for `Network`. The backend is not stored in the file.
 
         Returns
         -------
         Network
-            With the weights and the random state of the one that was saved. Of a checkpoint, the
-            weights with which training would go on.
+            The network with its weights and random state. From a checkpoint, it has the weights
+            with which training would continue.
 
         Raises
         ------
         ValueError
-            If the file is broken, from a newer fastbp, or has something else than a network.
+            If the file is broken, was written by a newer fastbp, or holds no network.
         OSError
-            If there is no such file, or it cannot be read.
+            If the file does not exist or cannot be read.
         """
         from ..files import file, network
 
@@ -669,16 +674,17 @@ class Network:
         Parameters
         ----------
         path : str or path-like
-            Where to write; a file that is there is replaced.
+            The file to write; an existing file is replaced.
         opset : int, default=17
-            The version of ONNX's operators, from 9 to 28 (or to what the installed onnx knows).
-            Whatever reads the file must know it: onnxruntime knows 17 since 1.12 (2022).
+            The version of ONNX's operators, from 9 to 28, or to the newest that the installed onnx
+            supports. The program that reads the file must support it, too; onnxruntime supports
+            17 since 1.12 (2022).
 
         Notes
         -----
         The graph has one input ``X`` of shape (n_samples, n_0) and one output ``h``,
-        h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is free. Needs the
-        package onnx: ``pip install 'fastbp[onnx]'``.
+        h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is variable. This
+        requires the package onnx: ``pip install 'fastbp[onnx]'``.
         """
         from ..exchange.onnx_export import to_onnx
 
@@ -694,18 +700,17 @@ class Network:
         loss: Loss | None = None,
         backend: str | None = None,
     ) -> Self:
-        """A network from an ONNX file.
+        """Read a network from an ONNX file.
 
         Parameters
         ----------
         path : str or path-like
-            The file: linear layers (Gemm, or MatMul and Add) with activations between them, in
-            whatever operators they are written.
+            The file. The graph must consist of linear layers (Gemm, or MatMul and Add) with
+            activations between them, which may be written in several operators.
         output : str, optional
-            Which of the graph's outputs is that of the network, if it has several that are not
-            labels.
+            Name of the output to use, if the graph has several outputs that are not labels.
         loss : str or callable, optional
-            What to minimise in further training, as for `from_torch`.
+            The loss for further training, as for `from_torch`.
         backend : {"auto", "cython", "numba", "numpy"} or None, default=None
             As for `Network`.
 
@@ -716,28 +721,29 @@ class Network:
         Raises
         ------
         ValueError
-            If the file is broken, has its weights elsewhere, or is not a multi-layer perceptron
-            with Network's activations; the message names the node.
+            If the file is broken, stores its weights in another file, or is not a multi-layer
+            perceptron with Network's activations; the message names the node.
 
         Notes
         -----
-        The file may come from anywhere: nothing in it is executed, no other file is read, and
-        sizes are checked before memory is taken.
+        The file need not be trusted: nothing in it is executed, no other file is read, and
+        sizes are checked before memory is allocated.
         """
         from ..exchange.onnx_import import from_onnx
 
         return from_onnx(cls, path, output, loss, backend)
 
     def to_torch(self) -> Any:
-        """This network as a `torch.nn.Sequential`, the output activation included.
+        """Convert this network to a `torch.nn.Sequential`, including the output activation.
 
         Returns
         -------
         torch.nn.Sequential
-            Linear layers and activations, of the network's dtype; its output is that of `predict`
-            up to rounding. Without the last entry it gives s_m (logits), where the loss has an
-            output activation. After the loss "poisson" comes a ``fastbp.exchange.pytorch.Exp``.
-            Its ``state_dict()`` has the weights alone, transposed, as PyTorch has them.
+            Linear layers and activations, of the network's dtype. The output equals that of
+            `predict` up to rounding. If the loss has an output activation, it is the last entry;
+            without it the module returns s_m (logits). For the loss "poisson" it is a
+            ``fastbp.exchange.pytorch.Exp``. ``state_dict()`` has the weights and biases; PyTorch
+            stores weights transposed.
         """
         from ..exchange.pytorch import to_torch
 
@@ -753,22 +759,23 @@ class Network:
         loss: Loss | None = None,
         backend: str | None = None,
     ) -> Self:
-        """A network from PyTorch's layers.
+        """Convert PyTorch's layers to a network.
 
         Parameters
         ----------
         module : torch.nn.Sequential or dict
             Linear layers with activations between them: Identity, Sigmoid, Tanh, ReLU,
-            LeakyReLU(0.01), ELU(), Softplus(), SiLU, GELU(); dropout and Flatten() are left out. It
-            may end in Sigmoid or Softmax(dim=1). Or a state_dict with a weight and a bias for each
-            linear layer, whose numbers or widths tell their order.
+            LeakyReLU(0.01), ELU(), Softplus(), SiLU, GELU(). It may end in Sigmoid or
+            Softmax(dim=1). Dropout and Flatten() are ignored. Or a state_dict with a weight and a
+            bias for each linear layer, in an order that follows from their numbers or widths.
         activation : str or sequence of str, optional
-            For a state_dict, which does not tell: as for `Network`.
+            Activations of the hidden layers, as for `Network`; only for a state_dict, which does
+            not have them.
         loss : str or callable, optional
-            What to minimise in further training, as for `Network`. By default log_loss after
-            a sigmoid, cross_entropy after a softmax, squared_error after neither. Where the module
-            ends in a linear layer, another loss adds its output activation: of a module that gives
-            logits, ``loss="cross_entropy"`` makes a network that predicts probabilities.
+            The loss for further training, as for `Network`. By default log_loss after a sigmoid,
+            cross_entropy after a softmax, squared_error otherwise. If the module ends in a linear
+            layer, another loss adds its output activation: with ``loss="cross_entropy"``, a
+            module that returns logits becomes a network that predicts probabilities.
         backend : {"auto", "cython", "numba", "numpy"} or None, default=None
             As for `Network`.
 
@@ -779,21 +786,21 @@ class Network:
         Raises
         ------
         ValueError
-            For layers that a Network does not have, or that may compute something else than their
-            class does (hooks, pruning, parametrizations); it names them. Also for a state_dict that
-            could be read in two ways.
+            If a layer has no equivalent in Network, or may compute something else than its class
+            does (hooks, pruning, parametrizations); the message names it. Also if a state_dict is
+            ambiguous.
 
         Notes
         -----
-        A copy of the module predicts random rows, and the network must give the same outputs. The
-        module itself stays as it is.
+        As a check, a copy of the module predicts random rows, and the network must return the same
+        outputs. The module itself is not changed.
         """
         from ..exchange.pytorch import from_torch
 
         return from_torch(cls, module, activation, loss, backend)
 
     def to_sklearn(self, classes: ArrayLike | None = None) -> Any:
-        """This network as a fitted estimator of `sklearn.neural_network`, to predict with.
+        """Convert this network to a fitted estimator of `sklearn.neural_network` for prediction.
 
         Parameters
         ----------
@@ -804,14 +811,14 @@ class Network:
         Returns
         -------
         sklearn.neural_network.MLPClassifier or sklearn.neural_network.MLPRegressor
-            A classifier for cross_entropy and log_loss. It has what predictions need, and no record
-            of a training; its ``fit`` starts anew.
+            A classifier for cross_entropy and log_loss, else a regressor. It has the attributes
+            that prediction needs, but no state of a training; its ``fit`` starts from scratch.
 
         Raises
         ------
         ValueError
-            If the hidden layers do not all have the same activation out of identity, sigmoid, tanh
-            and relu.
+            Unless all hidden layers have the same activation, and it is identity, sigmoid, tanh or
+            relu.
         """
         self._engine.check_finite()
         scikit_learn = late.load("scikit_learn")
@@ -821,35 +828,34 @@ class Network:
     def from_sklearn(
         cls, estimator: Any, *, loss: Loss | None = None, backend: str | None = None
     ) -> Self:
-        """The network of a fitted perceptron of scikit-learn, or of fastbp's estimators.
+        """Convert a fitted estimator of scikit-learn or fastbp to a network.
 
         Parameters
         ----------
         estimator : MLPClassifier or MLPRegressor
-            Of `sklearn.neural_network` or of fastbp, fitted.
+            A fitted estimator of `sklearn.neural_network` or of fastbp.
         loss : str or callable, optional
-            What to minimise in further training, as for `Network`; by default what the
-            estimator does.
+            The loss for further training, as for `Network`; by default the estimator's.
         backend : {"auto", "cython", "numba", "numpy"} or None, default=None
             As for `Network`.
 
         Returns
         -------
         Network
-            With the dtype of the estimator's coefficients. It predicts probabilities or
-            values: of two classes, that of ``estimator.classes_[1]``.
+            A network with the dtype of the estimator's coefficients. It predicts probabilities or
+            values; with two classes, the probability of ``estimator.classes_[1]``.
         """
         scikit_learn = late.load("scikit_learn")
         return scikit_learn.from_sklearn(cls, estimator, loss, backend)
 
     def to_keras(self) -> list[Floats]:
-        """The weights of this network as a Keras model of Dense layers has them.
+        """Return the weights of this network for a Keras model of Dense layers.
 
         Returns
         -------
         list of ndarray
-            W_1, b_1, W_2, b_2, ...: what ``model.set_weights`` takes. The activations are not in
-            it, and the model has to have them.
+            W_1, b_1, W_2, b_2, ..., for ``model.set_weights``. The model must have the network's
+            activations.
         """
         from ..exchange.keras import to_keras
 
@@ -865,20 +871,21 @@ class Network:
         loss: Loss | None = None,
         backend: str | None = None,
     ) -> Self:
-        """A network from a Keras model, or from a list of its weights.
+        """Convert a Keras model, or a list of its weights, to a network.
 
         Parameters
         ----------
         model : keras.Sequential, functional keras.Model, or list of array-like
-            A chain of Dense, Activation, ReLU(), LeakyReLU(0.01), ELU(), Softmax() and Flatten();
-            dropout and noise are left out, and Normalization before the first Dense becomes part of
-            it. Or the list that ``get_weights()`` gives for Dense layers with biases.
+            A chain of Dense, Activation, ReLU(), LeakyReLU(0.01), ELU(), Softmax() and Flatten().
+            Dropout and noise layers are ignored; Normalization before the first Dense layer is
+            merged into it. Or the result of ``get_weights()`` for Dense layers with biases.
         activation : str or sequence of str, optional
-            For a list, which does not tell: of the hidden layers, as for `Network`. (Keras's
-            ``"linear"`` is identity here, and its ``"leaky_relu"`` has another slope.)
+            Activations of the hidden layers, as for `Network`; only for a list, which does not
+            have them. (Keras's ``"linear"`` is identity here, and its ``"leaky_relu"`` has
+            another slope.)
         loss : str or callable, optional
-            As for `from_torch`. For a list it must be given, with the output activation of the
-            model: cross_entropy for softmax, log_loss for sigmoid, squared_error for linear,
+            As for `from_torch`. It is required for a list, and must have the model's output
+            activation: cross_entropy for softmax, log_loss for sigmoid, squared_error for linear,
             poisson for exponential.
         backend : {"auto", "cython", "numba", "numpy"} or None, default=None
             As for `Network`.
@@ -886,18 +893,19 @@ class Network:
         Returns
         -------
         Network
-            A model that begins with Flatten takes its inputs as rows, flattened.
+            If the model begins with Flatten, the network's inputs are flattened rows.
 
         Raises
         ------
         ValueError
-            For layers that a Network does not have; it names them. For a list that is not a kernel
-            and a bias by turns.
+            If a layer has no equivalent in Network; the message names it. Also if a list does not
+            alternate between kernels and biases.
 
         Notes
         -----
-        The model predicts random rows, and the network must give the same outputs. Of a list, only
-        the shapes can be checked: a Dense layer without a bias looks the same with a PReLU.
+        As a check, the model predicts random rows, and the network must return the same outputs.
+        For a list only the shapes can be checked; a Dense layer without bias followed by a PReLU
+        has the same shapes as a Dense layer with bias.
         """
         from ..exchange.keras import from_keras
 
@@ -913,48 +921,50 @@ class Network:
     ) -> Self:
         """Write this network as C99 source code that needs no library.
 
-        Three files: ``NAME.h`` and ``NAME.c`` with the function
+        There are three files. ``NAME.h`` and ``NAME.c`` have the function
         ``void NAME_predict(const float x[NAME_INPUTS], float h[NAME_OUTPUTS])`` for one sample (in
-        the macros, the name is in capitals), and the program ``NAME_test.c``, which compares it
-        with `predict` bit by bit and returns 0 if all agrees. ``NAME_predict_r`` has a third
-        argument, ``float scratch[NAME_SCRATCH]``, and may be called by several threads at once.
+        macros, the name is in capitals). The program ``NAME_test.c`` compares its results with
+        those of `predict` bit by bit, and returns 0 if all are equal. ``NAME_predict_r`` has a
+        third argument, ``float scratch[NAME_SCRATCH]``; several threads may call it at once.
 
         Parameters
         ----------
         folder : str or path-like
-            Where to write; it is made if it is not there, and files that are there are replaced.
+            The folder to write to. It is created if it does not exist; existing files are
+            replaced.
         name : str, default="network"
-            Name of the files, and what all names in them begin with: a small letter, then small
-            letters, digits and single underscores between them, at most 40 characters. It may
-            not end in "_test", nor be that of a header of C, a compiler or an operating system.
+            Name of the files, and prefix of all names in them: a lower-case letter, followed by
+            lower-case letters, digits and single underscores between them, at most 40 characters.
+            It must not end in "_test", nor be the name of a header of C, a compiler or an
+            operating system.
         weights : {"float32", "int8"}, default="float32"
-            How the weights are kept. "int8" takes a quarter of the memory: each weight is a whole
-            number of steps, at most 127, and the step of a unit is a 127th of its largest
-            weight. So a weight changes by up to half a step. Biases stay as they are.
+            Storage of the weights. "int8" takes a quarter of the memory: each weight is rounded
+            to a whole number of steps, at most 127, where a unit's step is 1/127 of its largest
+            weight. So a weight changes by up to half a step. Biases are not rounded.
         X : array-like of shape (n_samples, n_0), optional
-            Samples for the test program; by default eight, normally distributed.
+            Samples for the test program; by default eight normally distributed ones.
 
         Returns
         -------
         Network
-            The network as it was written: in float32, with the weights as they were rounded. What
-            its `predict` gives on the compiled backends, the C function gives to the last bit.
+            The network as it was written: in float32, with the rounded weights. The C function
+            returns the same bits as its `predict` on the compiled backends.
 
         Raises
         ------
         ValueError
-            For a name that cannot be used, weights too large for float32, or samples for which the
-            outputs are not finite.
+            For an invalid name, weights too large for float32, or samples for which the outputs
+            are not finite.
 
         Notes
         -----
-        The source has no dynamic memory: weights are constants, and the outputs of hidden layers
+        The source uses no dynamic memory: weights are constants, and the outputs of hidden layers
         are static, so only one thread at a time may call ``NAME_predict``. Results do not depend
-        on the compiler or its options; options under which they would are refused. Fused
-        multiply-adds are instructions where the
-        processor has them, else they are computed from float64. They are the same bits as
-        `predict` has on a processor with such instructions (on others, the test program may find
-        differences), unless a hidden layer overflows.
+        on the compiler or its options; the source refuses to compile with options that would
+        change them. Fused multiply-adds are instructions if the processor has them, else they are
+        computed from float64. The bits equal those of `predict` on a processor with such
+        instructions (on others, the test program may find differences), unless a hidden layer
+        overflows.
         """
         from ..exchange.c_source import to_c
 
