@@ -10,11 +10,11 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from helpers import SECONDS
 
 import fastbp
 
 ROOT = Path(fastbp.__file__).resolve().parents[1]
-SECONDS = 300
 # Of the project's folder, what a copy has.
 PARTS = (
     *("setup.py", "pyproject.toml", "README.md", "LICENSE", "CONTRIBUTING.md"),

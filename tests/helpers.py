@@ -1,12 +1,16 @@
 """What several tests share: networks, data for a loss, and comparisons."""
 
+import time
+
 import numpy as np
+import pytest
 
 import fastbp
 from fastbp.basis import spec
 
 ACTIVATIONS = list(spec.ACTIVATIONS)
 DTYPES = ["float32", "float64"]
+SECONDS = 300  # until something counts as hanging
 
 # Loss -> the kinds of targets it takes, see `make_targets`.
 TARGETS = {
@@ -112,3 +116,12 @@ def copy_parameters(source, target):
     for i in range(len(source.weights)):
         target.weights[i] = source.weights[i]
         target.biases[i] = source.biases[i]
+
+
+def wait_until(condition):
+    """Come back once `condition()` is true."""
+    end = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail("it hangs")
+        time.sleep(0.001)

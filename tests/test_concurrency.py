@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import make_data, make_network, parameters
+from helpers import SECONDS, make_data, make_network, parameters
 
 import fastbp
 from fastbp.engine.engine import FLOPS_PER_SECOND, INLINE_SECONDS
@@ -23,7 +23,6 @@ pytestmark = [
 
 THREADS = 8
 TEAMS = [1, 2]  # threads of each fit
-SECONDS = 60  # until something counts as hanging
 
 # Data, and options of a fit that is long enough to run in a thread of its own.
 SIZES, SAMPLES, LOSS = [16, 48, 32, 3], 500, "squared_error"
@@ -133,7 +132,7 @@ def test_joblib(compiled, kind, threads):
 # end before that thread does.
 
 INTERRUPTS = """
-import contextlib, json, os, random, signal, sys, threading, time, warnings
+import contextlib, json, os, random, signal, sys, threading, warnings
 import numpy as np
 import fastbp
 
@@ -157,7 +156,6 @@ def check(when):
     others = set(threading.enumerate()) - {threading.main_thread()}
     alive = [t for t in others if t.ident is not None]  # the rest will never start
     before = [w.copy() for w in net.weights]
-    time.sleep(0.002)
     for thread in alive:
         with contextlib.suppress(RuntimeError):  # stuck while it starts
             thread.join(0.2)

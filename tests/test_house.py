@@ -18,6 +18,7 @@ import types
 
 import pytest
 from floors import FLOORS, PACKAGE, PAGES, PROJECT, ROOT_MODULES, drawn
+from helpers import SECONDS
 
 import fastbp
 from fastbp import backends
@@ -156,7 +157,7 @@ def test_import_is_light(statement):
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": paths},
-        timeout=60,
+        timeout=SECONDS,
     )
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stdout + done.stderr
 

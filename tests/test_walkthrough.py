@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from building import ROOT, build, copy_project, need_a_compiler
+from helpers import SECONDS
 
 pytestmark = pytest.mark.slow
 
-SECONDS = 300
 TITLE = "## Adding an activation\n"
 # What mentions the activation before the new one by name, without being about all of them.
 NOT_OF_ALL = {

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from helpers import SECONDS
 
 import fastbp
 
 pytest.importorskip("numba")
 
 PACKAGE = Path(fastbp.__file__).parent
-SECONDS = 120
 KERNELS = 3  # those that PROGRAM needs: finite, predict, relu
 
 PROGRAM = """

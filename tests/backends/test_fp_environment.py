@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from building import ROOT, build, copy_project, need_a_compiler
+from helpers import SECONDS
 
 from fastbp import backends
-
-SECONDS = 300
 
 PROGRAM = """
 import ctypes, hashlib, json, platform, sys

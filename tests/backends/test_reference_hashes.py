@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import reference_cases
-from helpers import ACTIVATIONS, DTYPES, LOSSES_AND_TARGETS, OPTIMIZERS
+from helpers import ACTIVATIONS, DTYPES, LOSSES_AND_TARGETS, OPTIMIZERS, SECONDS
 from reference_cases import CASES, SHAPES, TABLE
 
 import fastbp
@@ -19,7 +19,6 @@ from fastbp import backends
 
 TOOL = Path(__file__).parents[2] / "tools" / "reference_hashes.py"
 THREADS = [1, 2, 5] if reference_cases.options_of(1) else [None]
-SECONDS = 300
 
 
 def assert_as_written(found):

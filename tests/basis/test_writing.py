@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import SECONDS
 
 import fastbp
 from fastbp.basis import writing
@@ -111,7 +112,7 @@ except OSError as error:
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        timeout=60,
+        timeout=SECONDS,
     )
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
@@ -297,7 +298,7 @@ def test_a_pipe_is_written_into(writer, path, tmp_path):
     reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
     reader.start()
     writer(path)
-    reader.join(60)
+    reader.join(SECONDS)
     assert read == [expected]
     assert stat.S_ISFIFO(path.stat().st_mode)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_cases import QUICK, environment, line, people, same_bits, train_people
+from helpers import SECONDS
 from sklearn import metrics as sklearn_metrics
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression
@@ -188,7 +189,7 @@ def test_ctrl_c_keeps_what_was_learnt(capfd):
         if text == "three epochs\n":
             break
     process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=60)
+    printed, errors = process.communicate(timeout=SECONDS)
     assert (process.returncode, errors) == (0, "")
     assert "epochs, then interrupted by Ctrl-C" in printed
     assert main(["info", "people.safetensors", "--json"]) == 0

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_cases import QUICK, environment, people, same_bits, train_people
+from helpers import SECONDS
 
 import fastbp
 from fastbp.cli import doctor, main
@@ -219,7 +220,7 @@ def run(*arguments, **more):
         capture_output=True,
         text=True,
         env={**environment(), **more},
-        timeout=60,
+        timeout=SECONDS,
     )
 
 

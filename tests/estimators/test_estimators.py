@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import sklearn.neural_network
-from helpers import error
+from helpers import SECONDS, error
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
@@ -116,7 +116,7 @@ def test_import_is_lazy():
         "fastbp.MLPClassifier\n"
         "assert 'sklearn' in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=SECONDS)
     with pytest.raises(AttributeError, match="has no attribute 'MLPClassifer'"):
         fastbp.MLPClassifer  # noqa: B018
 

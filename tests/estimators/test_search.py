@@ -3,11 +3,11 @@
 import os
 import signal
 import threading
-import time
 
 import joblib
 import numpy as np
 import pytest
+from helpers import SECONDS, wait_until
 from scipy.stats import loguniform
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastbp import MLPClassifier, MLPEnsembleClassifier, MLPRegressor, MLPSearchCV
+from fastbp import Callback, MLPClassifier, MLPEnsembleClassifier, MLPRegressor, MLPSearchCV
 from fastbp.basis import teams
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -152,7 +152,7 @@ def test_of_a_pipeline(iris):
 
 def test_fits_are_in_threads_at_once(iris):
     """One more than can wait for each other: a barrier that only two threads can pass."""
-    barrier, names = threading.Barrier(2, timeout=30), set()
+    barrier, names = threading.Barrier(2, timeout=SECONDS), set()
 
     def score(estimator, X, y):
         names.add(threading.current_thread().name)
@@ -264,24 +264,24 @@ def test_callbacks_of_scikit_learn(iris):
 @pytest.mark.skipif(os.name == "nt", reason="signals to oneself")
 @pytest.mark.parametrize("kind", ["search", "ensemble"])
 def test_ctrl_c(kind, iris):
-    """Though a fit would take minutes, nothing goes on."""
+    """Though a fit would take minutes, nothing goes on. It comes in the midst of the fits."""
     X, y = np.tile(iris[0], (40, 1)), np.tile(iris[1], 40)
-    slow = MLPClassifier((64,), max_iter=10**5, tol=0, n_iter_no_change=10**5, random_state=0)
+    pressed = threading.Event()
+
+    class Press(Callback):
+        def epoch(self, network, history):
+            if not pressed.is_set():
+                pressed.set()
+                os.kill(os.getpid(), signal.SIGINT)
+
+    endless = {"max_iter": 10**5, "tol": 0, "n_iter_no_change": 10**5, "callbacks": [Press()]}
+    slow = MLPClassifier((64,), random_state=0, **endless)
     model = MLPSearchCV(slow, GRID, cv=StratifiedKFold(2), n_jobs=2)
     if kind == "ensemble":
         model = MLPEnsembleClassifier(slow, 4, n_jobs=2)
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    start = time.monotonic()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            model.fit(X, y)
-    finally:
-        timer.cancel()
-    while teams._busy and time.monotonic() - start < 20:
-        time.sleep(0.01)
-    assert time.monotonic() - start < 20
-    assert not teams._busy
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    wait_until(lambda: not teams._busy)
 
 
 # Of folds with a single class, and of NaN.

@@ -128,13 +128,13 @@ from fastbp.persistence import models
 import safetensors
 for path in sorted(Path({str(tmp_path)!r}).iterdir()):
     limit_memory({MEGABYTES} + {TIMES} * path.stat().st_size // 2**20)
-    start = time.monotonic()
+    start = time.process_time()
     try:
         print(path.name, repr(fastbp.load(path))[:30])
     except ValueError as error:
         print(path.name, "refused")
         assert len(str(error)) < 1000, error
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 60  # whatever else the machine does
 """
     done = python("-c", code)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,12 +3,11 @@
 import contextlib
 import os
 import signal
-import threading
-import time
 
 import joblib
 import numpy as np
 import pytest
+from helpers import wait_until
 from test_many import alone, assert_same, networks
 
 import fastbp
@@ -112,22 +111,30 @@ def test_a_worker_that_dies(client, data, monkeypatch):
 
 def wait_for_another(client, killed):
     """Until there is a worker in the place of the one that was killed."""
-    for _ in range(300):
+
+    def there():
         with contextlib.suppress(OSError):  # of a worker that the scheduler believes to be there
             known = client.run(os.getpid).values()
-            if len(known) == 2 and killed not in known:
-                return
-        time.sleep(0.1)
-    pytest.fail("no worker came in the place of the one that was killed")
+            return len(known) == 2 and killed not in known
+
+    wait_until(there)
 
 
-def test_ctrl_c(client, data):
+def test_ctrl_c(client, data, monkeypatch):
+    """It comes after the first results, while the workers train the other networks."""
     nets = networks("cython", count=40)
     before = [net._engine.parameters.copy() for net in nets]
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    as_completed = many_on_dask.as_completed
+
+    def interrupting(futures):
+        for n, future in enumerate(as_completed(futures)):
+            if n == 1:
+                signal.raise_signal(signal.SIGINT)
+            yield future
+
+    monkeypatch.setattr(many_on_dask, "as_completed", interrupting)
     with pytest.warns(RuntimeWarning, match="training interrupted; .* of 40 networks"):
-        histories = fastbp.fit_many(nets, *data, client=client, epochs=20000, batch_size=8)
+        histories = fastbp.fit_many(nets, *data, client=client, epochs=10, batch_size=8)
     left = [i for i, history in enumerate(histories) if history.interrupted]
     assert left
     for i in left:

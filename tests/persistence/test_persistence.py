@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import DTYPES, make_data, make_network, outputs_for
+from helpers import DTYPES, SECONDS, make_data, make_network, outputs_for
 from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 from sklearn.base import clone
@@ -351,7 +351,9 @@ def test_saving_and_loading_a_network_needs_no_scikit_learn(path):
         f"net.save({str(path)!r}); fastbp.Network.load({str(path)!r}, backend='numpy');"
         "print(*{'sklearn', 'scipy', 'numba'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS
+    )
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 

@@ -4,11 +4,10 @@ import ctypes
 import os
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
-from helpers import make_data, make_network, parameters
+from helpers import make_data, make_network, parameters, wait_until
 
 import fastbp
 from fastbp.basis import interrupts
@@ -56,9 +55,7 @@ class Loss:
         self.calls += 1
         if self.calls == self.at:
             os.kill(os.getpid(), self.number)
-            deadline = time.monotonic() + 5
-            while interrupts._waiting is None and time.monotonic() < deadline:
-                time.sleep(0.001)
+            wait_until(lambda: interrupts._waiting is not None)
         d = h - y
         return (d * d).sum(axis=1) / 2, d
 
@@ -337,9 +334,7 @@ def test_a_long_gradient_is_broken_off(compiled, monkeypatch):
 
     def loss_and_gradient(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
-        deadline = time.monotonic() + 5
-        while not arguments[-1][0] and time.monotonic() < deadline:
-            time.sleep(0.001)
+        wait_until(lambda: arguments[-1][0])
         losses.append(usual(*arguments))
         return losses[0]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import OPTIMIZERS, error, make_data, make_network, parameters
+from helpers import OPTIMIZERS, SECONDS, error, make_data, make_network, parameters
 
 import fastbp
 
@@ -322,7 +322,7 @@ def test_peak_memory(cython, tmp_path, kind):
         [sys.executable, "-c", PROGRAM, kind, cython, *paths],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=SECONDS,
         env={**os.environ, "PYTHONPATH": searched},
     )
     assert done.returncode == 0, done.stderr
