@@ -44,12 +44,10 @@ cdef Array memory(const char *name, cnp.ndarray array) except *:
     return found
 
 
-cdef Net net_of(
-    object plan, Py_ssize_t loss, double loss_parameter, size_t function, object parameters,
-    Py_ssize_t block, object workspace
-) except *:
+cdef Net net_of(model, Py_ssize_t block, workspace) except *:
     """The Net, the first arrays to register."""
     forget()
+    plan, loss, loss_parameter, function, parameters = model
     cdef Array table = memory("plan", plan)
     return Net(
         <const int64_t *>table.start,
@@ -57,7 +55,7 @@ cdef Net net_of(
         1,
         loss,
         loss_parameter,
-        <LossFunction>function,
+        <LossFunction><size_t>function,
         <real *>memory("parameters", parameters).start,
         block,
         <real *>memory("workspace", workspace).start,
@@ -65,16 +63,15 @@ cdef Net net_of(
     )
 
 
-cdef Data data_of(
-    object X, object labels, object targets, object sample_weight, object order
-) except *:
-    """The Data; arrays without elements become NULL."""
+cdef Data data_of(data) except *:
+    """The Data in natural order; arrays without elements become NULL."""
+    X, labels, targets, sample_weight = data
     return Data(
         <const real *>memory("X", X).start,
         <const int64_t *>memory("labels", labels).start,
         <const real *>memory("targets", targets).start,
         <const real *>memory("sample_weight", sample_weight).start,
-        <const int64_t *>memory("order", order).start,
+        NULL,
     )
 
 
@@ -87,8 +84,8 @@ def finite(array):
     return result
 
 
-def predict(plan, Py_ssize_t loss, parameters, X, Py_ssize_t block, workspace, out):
-    cdef Net net = net_of(plan, loss, 0.0, 0, parameters, block, workspace)
+def predict(model, X, Py_ssize_t block, workspace, out):
+    cdef Net net = net_of(model, block, workspace)
     cdef Array samples = memory("X", X)
     cdef Data data = Data(<const real *>samples.start, NULL, NULL, NULL, NULL)
     cdef real *result = <real *>memory("out", out).start
@@ -97,28 +94,39 @@ def predict(plan, Py_ssize_t loss, parameters, X, Py_ssize_t block, workspace, o
         run_predict(&net, &data, n, result)
 
 
-def loss_and_gradient(
-    plan, Py_ssize_t loss, double loss_parameter, size_t function, parameters, X, labels, targets,
-    sample_weight, Py_ssize_t block, workspace, transposed, gradient, stop
-):
-    cdef Net net = net_of(plan, loss, loss_parameter, function, parameters, block, workspace)
-    cdef Data data = data_of(X, labels, targets, sample_weight, labels[:0])
+def forward(model, X, workspace, out):
+    predict(model, X, X.shape[0], workspace, out)
+
+
+def backward(model, X, deltas, workspace, transposed, gradient, errors):
+    cdef Net net = net_of(model, X.shape[0], workspace)
+    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL)
+    cdef const real *given = <const real *>memory("deltas", deltas).start
+    cdef real *WT = <real *>memory("transposed", transposed).start
+    cdef real *G = <real *>memory("gradient", gradient).start
+    cdef real *of_input = <real *>memory("errors", errors).start
+    with nogil:
+        run_from_deltas(&net, &data, given, WT, G, of_input)
+
+
+def loss_and_gradient(model, data, Py_ssize_t block, workspace, transposed, gradient, stop):
+    cdef Net net = net_of(model, block, workspace)
+    cdef Data samples = data_of(data)
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef real *G = <real *>memory("gradient", gradient).start
     cdef const int64_t *stopped = <const int64_t *>memory("stop", stop).start
-    cdef Py_ssize_t n = X.shape[0]
+    cdef Py_ssize_t n = data.X.shape[0]
     cdef double mean
     with nogil:
-        mean = run_loss_and_gradient(&net, &data, n, WT, G, stopped)
+        mean = run_loss_and_gradient(&net, &samples, n, WT, G, stopped)
     return mean
 
 
 def per_sample(
-    plan, Py_ssize_t loss, double loss_parameter, size_t function, parameters, X, labels, targets,
-    deltas, Py_ssize_t block, workspace, transposed, losses, gradients, errors, units
+    model, data, deltas, Py_ssize_t block, workspace, transposed, losses, gradients, errors, units
 ):
-    cdef Net net = net_of(plan, loss, loss_parameter, function, parameters, block, workspace)
-    cdef Data data = data_of(X, labels, targets, labels[:0], labels[:0])
+    cdef Net net = net_of(model, block, workspace)
+    cdef Data samples = data_of(data)
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef Wanted wanted = Wanted(
         <real *>memory("losses", losses).start,
@@ -127,46 +135,102 @@ def per_sample(
         <real *>memory("units", units).start, units.shape[1],
     )
     cdef const real *given = <const real *>memory("deltas", deltas).start
-    cdef Py_ssize_t n = X.shape[0]
+    cdef Py_ssize_t n = data.X.shape[0]
+    samples.weight = NULL
     with nogil:
-        run_per_sample(&net, &data, n, given, WT, &wanted)
+        run_per_sample(&net, &samples, n, given, WT, &wanted)
 
 
-def train(
-    plan, Py_ssize_t loss, double loss_parameter, size_t function, parameters, X, labels, targets,
-    sample_weight, order, Py_ssize_t epochs, rates, Py_ssize_t batch_size, Py_ssize_t optimizer,
-    hyper, rules, bint divided, double clip_norm, squares, double decay, average, int64_t seed,
-    counters, state, Py_ssize_t block, workspace, transposed, gradient, losses, stop, team,
-    Py_ssize_t rank
+cdef class Job:
+    """A training: the addresses of its arrays, and the arrays themselves to keep them alive."""
+
+    cdef Net net
+    cdef Data data
+    cdef Stepping how
+    cdef Py_ssize_t n, batch_size, threads
+    cdef bint divided
+    cdef int64_t seed
+    cdef real *transposed
+    cdef real *gradient
+    cdef const int64_t *stop
+    cdef object arrays, samples
+
+    def take(self, data):
+        self.data = data_of(data)
+        self.samples, self.n = data, data.X.shape[0]
+
+    cdef register(self):
+        """In the debug build, let kernels know the job's arrays."""
+        if CHECKED:
+            forget()
+            for name, array in self.arrays.items():
+                memory(name, array)
+            data_of(self.samples)
+
+    def run(self, order, Py_ssize_t epochs, rates, losses, Py_ssize_t rank):
+        self.register()
+        # Each thread of a team has its own.
+        cdef Net net = self.net
+        cdef Data data = self.data
+        cdef Stepping how = self.how
+        cdef Array of_steps = memory("rates", rates)
+        cdef double *epoch_losses = <double *>memory("losses", losses).start
+        cdef Py_ssize_t n = self.n, finished
+        net.threads, net.rank = self.threads, rank
+        how.counters += 3 * rank
+        data.order = <const int64_t *>memory("order", order).start
+        if data.order != NULL:
+            n = order.shape[1]
+        with nogil:
+            finished = run_train(
+                &net, &data, n, epochs, self.batch_size, &how, <const double *>of_steps.start,
+                of_steps.bytes > <Py_ssize_t>sizeof(double), self.divided, self.seed,
+                self.transposed, self.gradient, epoch_losses, self.stop,
+            )
+        return finished
+
+    def update(self, double rate, double total=1.0):
+        self.register()
+        cdef Net net = self.net
+        cdef Stepping how = self.how
+        how.factor = penalty_factor(self.divided, total)
+        with nogil:
+            run_update(&net, &how, self.threads, rate, self.transposed, self.gradient)
+
+
+def job(
+    model, data, *, Py_ssize_t batch_size, Py_ssize_t optimizer, hyper, rules, bint divided,
+    double clip_norm, squares, double decay, average, int64_t seed, counters, state,
+    Py_ssize_t block, workspace, transposed, gradient, stop, team
 ):
-    cdef Net net = net_of(plan, loss, loss_parameter, function, parameters, block, workspace)
-    cdef Data data = data_of(X, labels, targets, sample_weight, order)
-    cdef real *WT = <real *>memory("transposed", transposed).start
-    cdef real *G = <real *>memory("gradient", gradient).start
+    cdef Job made = Job.__new__(Job)
+    made.arrays = {
+        b"plan": model.plan, b"parameters": model.parameters, b"hyper": hyper, b"rules": rules,
+        b"squares": squares, b"average": average, b"counters": counters, b"state": state,
+        b"workspace": workspace, b"transposed": transposed, b"gradient": gradient, b"stop": stop,
+        b"team": team,
+    }
+    made.net = net_of(model, block, workspace)
+    made.net.team = <int64_t *>memory("team", team).start
     cdef Array of_threads = memory("counters", counters)
     cdef Array slots = memory("state", state)
-    cdef Py_ssize_t slot = memory("parameters", parameters).bytes
+    cdef Py_ssize_t slot = memory("parameters", model.parameters).bytes
     # An optimiser with fewer slots does not look at the others.
-    cdef real *first_state = <real *>slots.start if slots.start != NULL else net.parameters
+    cdef real *first_state = <real *>slots.start if slots.start != NULL else made.net.parameters
     cdef real *second_state = first_state
     if slots.bytes > slot:
         second_state = <real *>(<char *>slots.start + slot)
-    net.team, net.rank = <int64_t *>memory("team", team).start, rank
-    net.threads = of_threads.bytes // (3 * sizeof(double))
-    cdef Stepping how = Stepping(
+    made.how = Stepping(
         optimizer, <const double *>memory("hyper", hyper).start,
-        <double *>of_threads.start + 3 * rank, Pace(0.0, 0.0, 0.0), first_state, second_state,
+        <double *>of_threads.start, Pace(0.0, 0.0, 0.0), first_state, second_state,
         <const double *>memory("rules", rules).start, 1.0,
         clip_norm, <double *>memory("squares", squares).start,
         decay, <real *>memory("average", average).start, 0.0,
     )
-    cdef const double *of_steps = <const double *>memory("rates", rates).start
-    cdef double *epoch_losses = <double *>memory("losses", losses).start
-    cdef const int64_t *stopped = <const int64_t *>memory("stop", stop).start
-    cdef Py_ssize_t n = X.shape[0] if data.order == NULL else order.shape[1], finished
-    with nogil:
-        finished = run_train(
-            &net, &data, n, epochs, batch_size, &how, of_steps, divided, seed, WT, G,
-            epoch_losses, stopped,
-        )
-    return finished
+    made.batch_size, made.divided, made.seed = batch_size, divided, seed
+    made.threads = of_threads.bytes // (3 * sizeof(double))
+    made.transposed = <real *>memory("transposed", transposed).start
+    made.gradient = <real *>memory("gradient", gradient).start
+    made.stop = <const int64_t *>memory("stop", stop).start
+    made.take(data)
+    return made

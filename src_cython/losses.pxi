@@ -133,6 +133,11 @@ cdef void scale_rows(
             store(h, r * stride + j, load(h, r * stride + j) * f)
 
 
+cdef inline bint has_output_activation(Py_ssize_t loss) noexcept nogil:
+    """Whether the network's output is not simply the last pre-activations."""
+    return loss == LOG_LOSS or loss == POISSON or loss == CROSS_ENTROPY
+
+
 cdef void output_activation(
     Py_ssize_t loss, real *s, real *top, real *total, Py_ssize_t rows, Py_ssize_t n,
     Py_ssize_t stride

@@ -224,7 +224,7 @@ cdef inline real dot(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
     return sum_lanes(total)
 
 
-cdef void forward(Net *net, const real *h, Py_ssize_t stride_in) noexcept nogil:
+cdef void forward_pass(Net *net, const real *h, Py_ssize_t stride_in) noexcept nogil:
     """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m, except for σ_m.
 
     `h` is the block's input, with rows `stride_in` apart.
@@ -255,6 +255,43 @@ cdef void forward(Net *net, const real *h, Py_ssize_t stride_in) noexcept nogil:
             drop_units(net, i, h, of_own(net, i, OUTPUT))
             h = of_own(net, i, OUTPUT)
         n_in, stride_in = here[SIZE], stride
+
+
+cdef void copy_rows(
+    const real *source, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t n, real *target,
+    Py_ssize_t width
+) noexcept nogil:
+    """Copy rows of n numbers, `stride` apart, to where they are `width` apart."""
+    cdef Py_ssize_t r, j
+    check(source, (rows - 1) * stride + n)
+    check(target, (rows - 1) * width + n)
+    for r in range(rows):
+        for j in range(n):
+            target[r * width + j] = source[r * stride + j]
+
+
+cdef real *outputs(Net *net) noexcept nogil:
+    """h_m of own rows, laid out like s_m. It takes the place of ds_m, so s_m stays."""
+    cdef const int64_t *here = net.plan + net.m * COLUMNS
+    cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], j
+    cdef real *s = of_own(net, net.m, S)
+    cdef real *h = of_own(net, net.m, DS)
+    if not has_output_activation(net.loss):  # with identity, h is s
+        return s
+    for j from 0 <= j < net.rows * stride by FBP_LANES:
+        store(h, j, load(s, j))
+    output_activation(net.loss, h, per_row(net, TOPS), per_row(net, TOTALS), net.rows, n, stride)
+    return h
+
+
+cdef void put_deltas(Net *net, const real *deltas) noexcept nogil:
+    """Write given ∂e/∂s_m of own rows, without padding, to ds_m."""
+    cdef const int64_t *here = net.plan + net.m * COLUMNS
+    cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], r
+    if stride > 1:
+        for r in range(net.rows):
+            clear(net, net.m, DS, r)
+    copy_rows(deltas + net.first * n, n, net.rows, n, of_own(net, net.m, DS), stride)
 
 
 cdef void output_deltas(
@@ -398,7 +435,7 @@ cdef void pass_back(
     )
 
 
-cdef void backward(Net *net, const real *transposed) noexcept nogil:
+cdef void backward_pass(Net *net, const real *transposed) noexcept nogil:
     """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) of own rows, down to the lowest learning layer."""
     cdef Py_ssize_t i
     cdef const int64_t *above

@@ -1,6 +1,7 @@
 # The derivatives of each sample's own loss, and everything on the way to them.
 #
-# They come from the passes that train, run without weights or means; here is what is written
+# run_from_deltas sums over the samples, for a function that is given by its derivatives ∂f/∂s_m.
+# All come from the passes that train, run without weights or means; here is what is written
 # out. See fastbp/backends/interface.py for the arguments. The twin of
 # fastbp/backends/numba_/per_sample.py.
 
@@ -14,33 +15,14 @@ cdef struct Wanted:
     Py_ssize_t unit_width
 
 
-cdef void copy_rows(
-    const real *source, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t n, real *target,
-    Py_ssize_t width
-) noexcept nogil:
-    """Copy rows of n numbers, `stride` apart, to where they are `width` apart."""
-    cdef Py_ssize_t r, j
-    check(source, (rows - 1) * stride + n)
-    check(target, (rows - 1) * width + n)
-    for r in range(rows):
-        for j in range(n):
-            target[r * width + j] = source[r * stride + j]
-
-
 cdef void copy_units(Net *net, real *units, Py_ssize_t width) noexcept nogil:
     """Write s_m and h_m of the rows; to be called while s_m is there, destroys ds_m."""
     cdef const int64_t *here = net.plan + net.m * COLUMNS
     cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], at = 0, i
-    cdef real *s = of_own(net, net.m, S)
-    cdef real *h = of_own(net, net.m, DS)
     for i in range(1, net.m):
         at += 4 * net.plan[i * COLUMNS + SIZE]
-    copy_rows(s, stride, net.rows, n, units + at, width)
-    copy_rows(s, stride, net.rows, n, h, stride)
-    output_activation(
-        net.loss, h, per_row(net, TOPS), per_row(net, TOTALS), net.rows, n, stride
-    )
-    copy_rows(h, stride, net.rows, n, units + at + n, width)
+    copy_rows(of_own(net, net.m, S), stride, net.rows, n, units + at, width)
+    copy_rows(outputs(net), stride, net.rows, n, units + at + n, width)
 
 
 cdef void copy_errors(
@@ -90,36 +72,45 @@ cdef void outer_products(
         h, stride_in, n_in = of_own(net, i, H), stride, n
 
 
+cdef void begin(Net *net, real *transposed, bint errors) noexcept nogil:
+    """Write constants and transposed weights, for errors in the input if they are wanted."""
+    set_constants(net)
+    transpose(net, transposed)
+    if errors and not single_output(net, 1):
+        transpose_rows(net, 1, transposed, 0, net.plan[SIZE])
+
+
+cdef void copy_input_errors(Net *net, const real *transposed, real *errors) noexcept nogil:
+    """Write ∂e/∂h_0 of the rows; destroys the gathered input."""
+    cdef Py_ssize_t n_in = net.plan[SIZE]
+    cdef real *dh = of_own(net, 0, H)
+    pass_back(net, 1, transposed, dh)
+    copy_rows(dh, net.plan[STRIDE], net.rows, n_in, errors, n_in)
+
+
 cdef void run_per_sample(
     Net *net, Data *data, Py_ssize_t n_samples, const real *deltas, real *transposed,
     Wanted *wanted
 ) noexcept nogil:
-    cdef Py_ssize_t m = net.m, n_in = net.plan[SIZE], start, stride
-    cdef Py_ssize_t n_out = net.plan[m * COLUMNS + SIZE]
-    cdef Py_ssize_t stride_out = net.plan[m * COLUMNS + STRIDE]
+    cdef Py_ssize_t n_in = net.plan[SIZE], n_out = net.plan[net.m * COLUMNS + SIZE]
+    cdef Py_ssize_t start, stride
     cdef const real *h
     cdef real *row_of_units = NULL
-    cdef real *dh
-    set_constants(net)
-    transpose(net, transposed)
-    if wanted.errors != NULL and not single_output(net, 1):
-        transpose_rows(net, 1, transposed, 0, n_in)
+    begin(net, transposed, wanted.errors != NULL)
     for start from 0 <= start < n_samples by net.block:
         take_rows(net, start, min(net.block, n_samples - start))
         h = gather(net, data, start, &stride)
-        forward(net, h, stride)
+        forward_pass(net, h, stride)
         if wanted.units != NULL:
             row_of_units = wanted.units + start * wanted.unit_width
             copy_units(net, row_of_units, wanted.unit_width)
         if deltas != NULL:
-            copy_rows(
-                deltas + start * n_out, n_out, net.rows, n_out, of_own(net, m, DS), stride_out
-            )
+            put_deltas(net, deltas + start * n_out)
         else:
             output_deltas(net, data, start, 1.0)
             if wanted.losses != NULL:
                 copy_rows(per_row(net, LOSSES), 1, net.rows, 1, wanted.losses + start, 1)
-        backward(net, transposed)
+        backward_pass(net, transposed)
         if wanted.gradients != NULL:
             outer_products(
                 net, h, stride, wanted.gradients + start * wanted.gradient_width,
@@ -128,8 +119,21 @@ cdef void run_per_sample(
         if wanted.units != NULL:
             copy_errors(net, transposed, row_of_units, wanted.unit_width)
         if wanted.errors != NULL:
-            dh = of_own(net, 0, H)
-            pass_back(net, 1, transposed, dh)
-            copy_rows(
-                dh, net.plan[STRIDE], net.rows, n_in, wanted.errors + start * n_in, n_in
-            )
+            copy_input_errors(net, transposed, wanted.errors + start * n_in)
+
+
+cdef void run_from_deltas(
+    Net *net, Data *data, const real *deltas, real *transposed, real *gradient, real *errors
+) noexcept nogil:
+    """Fill `gradient` and `errors`, unless they are NULL, from the workspace that `forward` left."""
+    cdef Py_ssize_t stride
+    cdef const real *h
+    begin(net, transposed, errors != NULL)
+    take_rows(net, 0, net.block)
+    h = gather(net, data, 0, &stride)
+    put_deltas(net, deltas)
+    backward_pass(net, transposed)
+    if gradient != NULL:
+        accumulate(net, h, stride, net.rows, gradient, False)
+    if errors != NULL:
+        copy_input_errors(net, transposed, errors)

@@ -199,22 +199,15 @@ cdef bint has_dropout(Net *net) noexcept nogil:
 cdef void run_predict(
     Net *net, Data *data, Py_ssize_t n_samples, real *out
 ) noexcept nogil:
-    cdef Py_ssize_t start, r, j, stride_in
+    cdef Py_ssize_t start, stride_in
     cdef const int64_t *here = net.plan + net.m * COLUMNS
     cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE]
-    cdef real *s = of_own(net, net.m, S)
     cdef const real *h
-    check(out, n_samples * n)
     for start from 0 <= start < n_samples by net.block:
         take_rows(net, start, min(net.block, n_samples - start))
         h = gather(net, data, start, &stride_in)
-        forward(net, h, stride_in)
-        output_activation(
-            net.loss, s, per_row(net, TOPS), per_row(net, TOTALS), net.rows, n, stride
-        )
-        for r in range(net.rows):
-            for j in range(n):
-                out[(start + r) * n + j] = s[r * stride + j]
+        forward_pass(net, h, stride_in)
+        copy_rows(outputs(net), stride, net.rows, n, out + start * n, n)
 
 
 cdef double run_loss_and_gradient(
@@ -234,19 +227,35 @@ cdef double run_loss_and_gradient(
             return NAN
         take_rows(net, start, min(net.block, n_samples - start))
         h = gather(net, data, start, &stride)
-        forward(net, h, stride)
+        forward_pass(net, h, stride)
         output_deltas(net, data, start, total)
         add_losses(&sums, per_row(net, LOSSES), net.rows)
         if gradient != NULL:
-            backward(net, transposed)
+            backward_pass(net, transposed)
             accumulate(net, h, stride, net.rows, gradient, start > 0)
     return total_of(&sums) / total if total != 0.0 else 0.0
 
 
+cdef void next_step(Stepping *how, double rate) noexcept nogil:
+    """Count a step and set its pace."""
+    how.counters[0] += 1.0
+    how.counters[1] *= how.hyper[1]
+    how.counters[2] *= how.hyper[2]
+    how.pace = pace_of(how.optimizer, how.hyper, rate, how.counters)
+    how.keep = how.decay if how.counters[0] > 1.0 else 0.0
+
+
+cdef inline double penalty_factor(bint divided, double total) noexcept nogil:
+    """What to multiply penalties by, in a batch with Σ w = `total`."""
+    if not divided:
+        return 1.0
+    return 1.0 / total if total != 0.0 else 0.0
+
+
 cdef Py_ssize_t run_train(
     Net *net, Data *data, Py_ssize_t n, Py_ssize_t epochs, Py_ssize_t batch_size,
-    Stepping *how, const double *rates, bint divided, int64_t seed, real *transposed,
-    real *gradient, double *losses, const int64_t *stop
+    Stepping *how, const double *rates, bint many_rates, bint divided, int64_t seed,
+    real *transposed, real *gradient, double *losses, const int64_t *stop
 ) noexcept nogil:
     cdef Py_ssize_t epoch, batch, rows, start, end, stride, steps = 0
     cdef double numerator, denominator, penalty, total, batch_loss
@@ -271,9 +280,7 @@ cdef Py_ssize_t run_train(
                 return epoch
             start, end = batch, min(batch + batch_size, n)
             total = weight_total(data, batch, end - batch)
-            how.factor = 1.0
-            if divided:
-                how.factor = 1.0 / total if total != 0.0 else 0.0
+            how.factor = penalty_factor(divided, total)
             if penalise:
                 penalty += how.factor * penalties(net, how.rules) * (end - batch)
             if dropping:
@@ -283,9 +290,9 @@ cdef Py_ssize_t run_train(
                 rows = min(net.block, end - start)
                 take_rows(net, start - batch, rows)
                 h = gather(net, data, start, &stride)
-                forward(net, h, stride)
+                forward_pass(net, h, stride)
                 output_deltas(net, data, start, total)
-                backward(net, transposed)
+                backward_pass(net, transposed)
                 barrier(net.team, net.threads)
                 add_losses(&sums, per_row(net, LOSSES), rows)
                 if start + rows == end:
@@ -300,15 +307,8 @@ cdef Py_ssize_t run_train(
                 return epoch
             numerator += batch_loss * how.factor * (end - batch) if divided else batch_loss
             denominator += 1.0 * (end - batch) if divided else total
-            how.counters[0] += 1.0
-            how.counters[1] *= how.hyper[1]
-            how.counters[2] *= how.hyper[2]
-            how.pace = pace_of(
-                how.optimizer, how.hyper, rates[steps] if rates != NULL else how.hyper[0],
-                how.counters,
-            )
+            next_step(how, rates[steps if many_rates else 0])
             steps += 1
-            how.keep = how.decay if how.counters[0] > 1.0 else 0.0
             step(net, h, stride, rows, start > batch, transposed, gradient, how)
             if leading:
                 net.team[STOPPED] = read_once(stop)
@@ -316,3 +316,14 @@ cdef Py_ssize_t run_train(
         if leading:
             losses[epoch] = (numerator / denominator if denominator > 0.0 else 0.0) + penalty / n
     return epochs
+
+
+cdef void run_update(
+    Net *net, Stepping *how, Py_ssize_t threads, double rate, real *transposed, real *gradient
+) noexcept nogil:
+    cdef Py_ssize_t i
+    next_step(how, rate)
+    for i in range(3, 3 * threads):
+        how.counters[i] = how.counters[i - 3]
+    # A step that adds no more rows to the gradient.
+    step(net, net.workspace, net.plan[STRIDE], 0, True, transposed, gradient, how)

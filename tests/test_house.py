@@ -6,7 +6,6 @@ The other tests say what the code computes; these hold what keeps it in order.
 import ast
 import dataclasses
 import graphlib
-import importlib
 import inspect
 import io
 import os
@@ -352,11 +351,16 @@ def test_kernels_of_other_sources_are_refused():
     assert not cython_._fits(types.SimpleNamespace(codes=lambda: codes, **functions))
 
 
-INTERFACE = {
-    name: [p for p in inspect.signature(function).parameters if p != "self"]
-    for name, function in vars(interface.Backend).items()
-    if inspect.isfunction(function) and not name.startswith("_")
-}
+def methods(protocol):
+    """The functions of a protocol, with the names of their arguments."""
+    return {
+        name: [p for p in inspect.signature(function).parameters if p != "self"]
+        for name, function in vars(protocol).items()
+        if inspect.isfunction(function) and not name.startswith("_")
+    }
+
+
+INTERFACE, OF_A_JOB = methods(interface.Backend), methods(interface.Job)
 
 
 @pytest.mark.parametrize("function", INTERFACE)
@@ -366,25 +370,29 @@ def test_backends_have_the_functions_of_the_interface(backend, function):
     assert module.name == backend
     expected = INTERFACE[function]
     places = [module]
-    if backend == "numba":
-        room = "per_sample" if function == "per_sample" else "train"
-        places.append(importlib.import_module(f"fastbp.backends.numba_.{room}"))
-    if backend == "cython":
+    if backend == "cython" and function != "describe":
         places += cython_modules()
     for place in places:
-        if place is not module and function == "describe":
-            continue
         named = inspect.signature(getattr(place, function)).parameters.values()
-        rest = [p for p in named if p.kind is p.VAR_POSITIONAL]
-        # Numba's kernels also take the addresses of their pieces.
-        names = [p.name for p in named if p not in rest and p.name != "pieces"]
+        rest = [p for p in named if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        names = [p.name for p in named if p not in rest]
         assert names == (expected[: len(names)] if rest else expected), place
+
+
+@pytest.mark.parametrize("function", OF_A_JOB)
+def test_jobs_have_the_functions_of_the_interface(backend, function):
+    modules = cython_modules() if backend == "cython" else [backends.get(backend)]
+    for module in modules:
+        names = list(inspect.signature(getattr(module.Job, function)).parameters)
+        assert names == ["self", *OF_A_JOB[function]], module
 
 
 def test_functions_of_the_interface():
     assert set(INTERFACE) == {
-        *("describe", "finite", "predict", "loss_and_gradient", "per_sample", "train"),
+        *("describe", "finite", "predict", "forward", "backward", "loss_and_gradient"),
+        *("per_sample", "job"),
     }
+    assert set(OF_A_JOB) == {"take", "run", "update"}
 
 
 def test_available_backends(backend):

@@ -17,7 +17,9 @@ name = "cython"
 teams = True
 BUILDS = ("avx512", "avx2", "baseline")
 CPU_VARIABLE = "FASTBP_CPU"
-KERNEL_FUNCTIONS = ("finite", "predict", "loss_and_gradient", "per_sample", "train")
+KERNEL_FUNCTIONS = (
+    *("finite", "predict", "forward", "backward", "loss_and_gradient", "per_sample", "job"),
+)
 _HOW = (
     "install a C compiler and install fastbp from source again "
     "(pip install --force-reinstall --no-binary fastbp fastbp), or use Numba"
@@ -91,18 +93,26 @@ def finite(array):
     return KERNELS[array.dtype].finite(array)
 
 
-def predict(plan, loss, parameters, X, block, workspace, out):
-    KERNELS[X.dtype].predict(plan, loss, parameters, X, block, workspace, out)
+def predict(model, X, block, workspace, out):
+    KERNELS[X.dtype].predict(model, X, block, workspace, out)
 
 
-def loss_and_gradient(plan, loss, loss_parameter, function, parameters, X, *rest):
-    kernels = KERNELS[X.dtype]
-    return kernels.loss_and_gradient(plan, loss, loss_parameter, function, parameters, X, *rest)
+def forward(model, X, workspace, out):
+    KERNELS[X.dtype].forward(model, X, workspace, out)
 
 
-def per_sample(plan, loss, loss_parameter, function, parameters, X, *rest):
-    KERNELS[X.dtype].per_sample(plan, loss, loss_parameter, function, parameters, X, *rest)
+def backward(model, X, deltas, workspace, transposed, gradient, errors):
+    KERNELS[X.dtype].backward(model, X, deltas, workspace, transposed, gradient, errors)
 
 
-def train(plan, loss, loss_parameter, function, parameters, X, *rest):
-    return KERNELS[X.dtype].train(plan, loss, loss_parameter, function, parameters, X, *rest)
+def loss_and_gradient(model, data, block, workspace, transposed, gradient, stop):
+    kernels = KERNELS[data.X.dtype]
+    return kernels.loss_and_gradient(model, data, block, workspace, transposed, gradient, stop)
+
+
+def per_sample(model, data, *rest):
+    KERNELS[data.X.dtype].per_sample(model, data, *rest)
+
+
+def job(model, data, **how):
+    return KERNELS[data.X.dtype].job(model, data, **how)

@@ -1,40 +1,19 @@
-"""The interface of a backend: a few functions over flat buffers.
+"""The interface of a backend: a few functions over flat buffers, and the job of a training.
 
-``numpy_`` (the reference), ``numba_`` and ``cython_`` implement the protocol `Backend` below. The
-caller has checked and allocated all arguments. A backend draws no random numbers, allocates no
-memory that outlives a call, raises no errors and keeps no state between calls. It takes no locks;
-the compiled backends run without the GIL.
+``numpy_`` (the reference), ``numba_`` and ``cython_`` implement the protocols `Backend` and `Job`
+below. The caller has checked and allocated all arguments. A backend draws no random numbers,
+allocates no memory that outlives a call, raises no errors and keeps no state between calls, except
+for what a job was given. It takes no locks; the compiled backends run without the GIL.
 
 Common arguments ("real" is the network's dtype, float32 or float64; m layers)
 
-plan : int64 array of shape (m + 1, layout.COLUMNS), IN
-    The network's layout, see layout.py.
-loss : int, IN
-    Code of the loss, see spec.py. It implies the output activation.
-loss_parameter : float, IN
-    The loss's parameter: huber's δ, quantile's q. For three losses, a parameter other than 0
-    changes the reported value but not the gradient: log_loss (with targets 0 and 1) becomes -ln
-    of the target's probability, computed as h or 1 - h and clipped to [parameter, 1 - parameter];
-    a sample's cross_entropy becomes at most the parameter; squared_error is multiplied by it. The
-    other losses ignore it.
-function : int, IN
-    For the loss spec.CUSTOM the address of a C function, else 0. It is called as
-    ``function(rows, n, stride, s, y, unwritten)``, with three int64 and three pointers to reals,
-    for a thread's own rows of a block. Row r's outputs s and targets y are n numbers that start
-    at r * stride. The function overwrites s with ∂e/∂s, y with the row's loss e followed by zeros,
-    and the single number `unwritten` with 0. If `unwritten` is still 1 afterwards, the losses
-    count as NaN.
-parameters : real array of shape (layout.n_parameters,), IN; IN-OUT in train
-    Weights and biases, in rows padded with zeros.
-X : real array of shape (n, n_0), C-contiguous, IN, may be read-only
-    Samples.
-labels : int64 array of shape (n,) or (0,), IN, may be read-only
-    Class numbers, or empty if `targets` are given.
-targets : real array of shape (n, n_m) or (0, n_m), C-contiguous, IN, may be read-only
-    Target values, or empty if `labels` are given.
-sample_weight : real array of shape (n,) or (0,), IN, may be read-only
-    Sample weights; empty means 1 for every sample. A row of weight 0 adds exactly 0 to the loss
-    and the gradient, even if its own loss overflows.
+model : Model, IN
+    The network; its parameters are IN-OUT for a job.
+data : Data, IN
+    The samples; see the module `data`. ``X`` is real of shape (n, n_0), ``labels`` int64 of shape
+    (n,) or (0,), ``targets`` real of shape (n, n_m) or (0, n_m), ``sample_weight`` real of shape
+    (n,) or (0,). All are C-contiguous and may be read-only. A row of weight 0 adds exactly 0 to
+    the loss and the gradient, even if its own loss overflows.
 block : int, IN
     How many rows go through the network at a time (layout.block_rows): the whole batch, or a
     multiple of 16. The result does not depend on it.
@@ -42,15 +21,17 @@ workspace : real array of shape (layout.workspace_size(block),), destroyed
 transposed : real array of shape (layout.n_transposed,), OUT
     Space for the transposed weights.
 gradient : real array of shape (layout.n_parameters,), OUT
-    ∂(mean loss)/∂parameters, laid out like `parameters`. Its padding must be zero on entry.
+    ∂(mean loss)/∂parameters, laid out like the parameters. Its padding must be zero on entry.
 
 No two arrays overlap.
 """
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..basis.data import Data
 
 TEAM_SIZE = 24
 
@@ -58,11 +39,44 @@ Real = NDArray[np.floating]
 Integers = NDArray[np.int64]
 
 
+class Model(NamedTuple):
+    """A network as the backends take it.
+
+    Attributes
+    ----------
+    plan : int64 array of shape (m + 1, layout.COLUMNS)
+        The network's layout, see layout.py. Only plans of jobs have rates of dropout.
+    loss : int
+        Code of the loss, see spec.py. It implies the output activation.
+    loss_parameter : float
+        The loss's parameter: huber's δ, quantile's q. For three losses, a parameter other than 0
+        changes the reported value but not the gradient: log_loss (with targets 0 and 1) becomes
+        -ln of the target's probability, computed as h or 1 - h and clipped to [parameter, 1 -
+        parameter]; a sample's cross_entropy becomes at most the parameter; squared_error is
+        multiplied by it. The other losses ignore it.
+    function : int
+        For the loss spec.CUSTOM the address of a C function, else 0. It is called as
+        ``function(rows, n, stride, s, y, unwritten)``, with three int64 and three pointers to
+        reals, for a thread's own rows of a block. Row r's outputs s and targets y are n numbers
+        that start at r * stride. The function overwrites s with ∂e/∂s, y with the row's loss e
+        followed by zeros, and the single number `unwritten` with 0. If `unwritten` is still 1
+        afterwards, the losses count as NaN.
+    parameters : real array of shape (layout.n_parameters,)
+        Weights and biases, in rows padded with zeros.
+    """
+
+    plan: Integers
+    loss: int
+    loss_parameter: float
+    function: int
+    parameters: Real
+
+
 class Backend(Protocol):
     """The functions of a backend; `fastbp.backends.get` returns an object with these."""
 
     name: str
-    teams: bool  # whether several threads may run `train` together
+    teams: bool  # whether several threads may run a job together
 
     def describe(self) -> str:
         """The library, its version and the CPU build that compute."""
@@ -70,18 +84,10 @@ class Backend(Protocol):
     def finite(self, array: Real) -> bool:
         """Whether a C-contiguous array of any shape holds neither NaN nor infinities."""
 
-    def predict(
-        self,
-        plan: Integers,
-        loss: int,
-        parameters: Real,
-        X: Real,
-        block: int,
-        workspace: Real,
-        out: Real,
-    ) -> None:
+    def predict(self, model: Model, X: Real, block: int, workspace: Real, out: Real) -> None:
         """Forward pass: out = σ_m(... σ_1(X W_1 + b_1) ...).
 
+        X : as ``Data.X``.
         out : real array of shape (n, n_m), C-contiguous, OUT
             The values of the loss's output activation, such as probabilities.
 
@@ -89,17 +95,46 @@ class Backend(Protocol):
         ``layout.activation``.
         """
 
+    def forward(self, model: Model, X: Real, workspace: Real, out: Real) -> None:
+        """`predict` with all rows in one block, whose workspace `backward` goes on with.
+
+        workspace : real array of shape (layout.workspace_size(n),), OUT
+            Keeps h_i and, where the plan has a place for it, s_i of the hidden layers; and s_m.
+            See ``layout.activation``.
+        """
+
+    def backward(
+        self,
+        model: Model,
+        X: Real,
+        deltas: Real,
+        workspace: Real,
+        transposed: Real,
+        gradient: Real,
+        errors: Real,
+    ) -> None:
+        """Derivatives of a function f of the outputs' pre-activations, after `forward`.
+
+        It may be called several times, with other deltas; `model` and X are as in `forward`. To
+        train, let `gradient` be that of a job and call the job's `update`. The bits are then those
+        of the job's `run` with the same deltas.
+
+        deltas : real array of shape (n, n_m), C-contiguous, IN, may be read-only
+            ∂f/∂s_m of each row; a mean over rows has its factor 1 / n in here.
+        workspace : real array of shape (layout.workspace_size(n),), IN-OUT
+            As `forward` has left it; s_i and h_i stay.
+        transposed : real array of shape (layout.n_all_transposed,), OUT
+            Without `errors`, layout.n_transposed numbers are enough.
+        gradient : real array of shape (layout.n_parameters,) or (0,), OUT
+            ∂f/∂parameters: sums over the rows.
+        errors : real array of shape (n, n_0) or (0, n_0), OUT
+            ∂f/∂X.
+        """
+
     def loss_and_gradient(
         self,
-        plan: Integers,
-        loss: int,
-        loss_parameter: float,
-        function: int,
-        parameters: Real,
-        X: Real,
-        labels: Integers,
-        targets: Real,
-        sample_weight: Real,
+        model: Model,
+        data: Data,
         block: int,
         workspace: Real,
         transposed: Real,
@@ -118,14 +153,8 @@ class Backend(Protocol):
 
     def per_sample(
         self,
-        plan: Integers,
-        loss: int,
-        loss_parameter: float,
-        function: int,
-        parameters: Real,
-        X: Real,
-        labels: Integers,
-        targets: Real,
+        model: Model,
+        data: Data,
         deltas: Real,
         block: int,
         workspace: Real,
@@ -139,10 +168,10 @@ class Backend(Protocol):
 
         Pass an empty array for each output that is not needed.
 
-        plan : as above, for a layout that keeps s beside h (``Layout.separate``).
+        model : as above, with the plan of a layout that keeps s beside h (``Layout.separate``).
         deltas : real array of shape (n, n_m) or (0, n_m), C-contiguous, IN, may be read-only
             If given, these are ∂f/∂s_m of a function f that is differentiated instead of the
-            loss; `labels`, `targets` and `losses` are then ignored.
+            loss; labels, targets and `losses` are then ignored.
         transposed : real array of shape (layout.n_all_transposed,), OUT
         losses : real array of shape (n,) or (0,), OUT
             e of each row.
@@ -155,20 +184,11 @@ class Backend(Protocol):
             written: no backend needs it to compute ∂e/∂s_m.
         """
 
-    def train(
+    def job(
         self,
-        plan: Integers,
-        loss: int,
-        loss_parameter: float,
-        function: int,
-        parameters: Real,
-        X: Real,
-        labels: Integers,
-        targets: Real,
-        sample_weight: Real,
-        order: Integers,
-        epochs: int,
-        rates: NDArray[np.float64],
+        model: Model,
+        data: Data,
+        *,
         batch_size: int,
         optimizer: int,
         hyper: NDArray[np.float64],
@@ -185,25 +205,20 @@ class Backend(Protocol):
         workspace: Real,
         transposed: Real,
         gradient: Real,
-        losses: NDArray[np.float64],
         stop: NDArray[np.int64],
         team: NDArray[np.int64],
-        rank: int,
-    ) -> int:
-        """Train for a number of epochs; return how many were finished.
+    ) -> "Job":
+        """A training, with all that stays the same from call to call.
 
-        Fewer than requested means that `stop` was set or that a batch's loss was not finite.
-        `parameters` are then as before that batch; in the latter case, ``losses[returned]`` holds
-        the loss.
+        The job keeps the arrays, and sees what is written into them between its calls.
 
-        order : int64 array of shape (epochs, any number) or of size 0, C-contiguous, IN
-            The rows to train on, in order, one line per epoch. A line may omit or repeat rows.
-            Empty means 0, 1, ..., n - 1 in each epoch. A batch is `batch_size` consecutive
-            entries; the last batch of an epoch may be smaller.
-        rates : float64 array of shape (steps of this call,) or (0,), IN
-            The learning rate of each step; if empty, ``hyper[0]`` throughout.
+        batch_size : int, IN
+            The rows of a step; the last step of an epoch may have fewer.
+        optimizer : int, IN
+            Code of the optimiser, see spec.py.
         hyper : float64 array of shape (6,), IN
-            The hyper-parameters from ``Optimizer.hyper``.
+            The hyper-parameters from ``Optimizer.hyper``; the first, the learning rate, is not
+            read: `run` and `update` are given rates.
         rules : float64 array of shape (m + 1, spec.RULES), C-contiguous, IN
             For each layer i > 0 the factors l1 and l2 of the penalties l1 Σ |W| + l2 / 2 Σ W²
             (weights, not biases), which are added to the loss of each batch, and whether the
@@ -225,21 +240,64 @@ class Backend(Protocol):
             after the first step; empty for none.
         seed : int, IN
             From 0 up to 2**63 - 1. The seed and the number of the step determine dropout. The
-            plan has the rates; they are 0 in the plans of the other functions.
+            model's plan has the rates.
         counters : float64 array of shape (threads, 3), C-contiguous, IN-OUT
             For each thread: steps done so far, β1^steps and β2^steps (0, 1, 1 at the start).
         state : real array of shape (slots, layout.n_parameters), C-contiguous, IN-OUT
             The optimiser's arrays, laid out like the parameters. Padding does not change.
+        stop : int64 array of shape (1,), IN
+            Read before each step; `run` ends once it is not zero.
+        team : int64 array of shape (TEAM_SIZE,), destroyed
+            State shared by the threads of a team, zero at first.
+        """
+
+
+class Job(Protocol):
+    """What `Backend.job` returns."""
+
+    def take(self, data: Data) -> None:
+        """Go on with other samples, when no thread is in `run`."""
+
+    def run(
+        self,
+        order: Integers,
+        epochs: int,
+        rates: NDArray[np.float64],
+        losses: NDArray[np.float64],
+        rank: int,
+    ) -> int:
+        """Train for a number of epochs; return how many were finished.
+
+        Fewer than requested means that `stop` was set or that a batch's loss was not finite.
+        The parameters are then as before that batch; in the latter case, ``losses[returned]``
+        holds the loss.
+
+        To train with several threads, as many as there are rows of `counters`, each calls this
+        function at the same time with the same arrays and with its own rank; all calls return the
+        same value. The result does not depend on the number of threads. NumPy's backend supports
+        one thread only.
+
+        order : int64 array of shape (epochs, any number) or of size 0, C-contiguous, IN
+            The rows to train on, in order, one line per epoch. A line may omit or repeat rows.
+            Empty means 0, 1, ..., n - 1 in each epoch. A batch is `batch_size` consecutive
+            entries; the last batch of an epoch may be smaller.
+        rates : float64 array of shape (steps of this call,) or (1,), IN
+            The learning rate of each step, or one for all steps.
         losses : float64 array of shape (epochs,), OUT
             Per epoch, Σ w e / Σ w with each batch's loss before its step, plus the mean of the
             penalties, weighted by rows.
-        stop : int64 array of shape (1,), IN
-            Read before each step; training ends once it is not zero.
-        team : int64 array of shape (TEAM_SIZE,), destroyed
-            State shared by the threads of a team, zero at first. To train with several threads,
-            each thread calls this function at the same time with the same arrays, `team`
-            included, and with its own rank 0, 1, ...; all calls return the same value. The result
-            does not depend on the number of threads. NumPy's backend supports one thread only.
         rank : int, IN
-            The number of this thread in the team.
+            The number of this thread in the team: 0, 1, ...
+        """
+
+    def update(self, rate: float, total: float = 1.0) -> None:
+        """One step with the gradient that is in the job's `gradient`, as `run` takes it.
+
+        That is clipping, penalties, optimiser, frozen layers and average, in one thread. The
+        gradient, without penalties, is destroyed.
+
+        rate : float
+            The learning rate.
+        total : float
+            The Σ w by which penalties are divided if `divided` is 1.
         """

@@ -6,7 +6,18 @@ import numpy as np
 
 
 class Data(NamedTuple):
-    """Checked samples as the backends take them, see backends/interface.py."""
+    """Checked samples as the backends take them, see backends/interface.py.
+
+    Attributes
+    ----------
+    X : real array of shape (n, n_0)
+    labels : int64 array of shape (n,) or (0,)
+        Class numbers, or empty if there are `targets`.
+    targets : real array of shape (n, n_m) or (0, n_m)
+        Target values, or empty if there are `labels`.
+    sample_weight : real array of shape (n,) or (0,)
+        Sample weights; empty means 1 for every sample.
+    """
 
     X: np.ndarray
     labels: np.ndarray

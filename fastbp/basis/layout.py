@@ -255,7 +255,10 @@ def views(plan, buffer):
     return weights, biases
 
 
-def activation(plan, workspace, block, i):
-    """A hidden layer's h_i in the workspace of a block, as a view of shape (block, n_i)."""
-    start, stride = plan[i, H] * block, plan[i, STRIDE]
+def activation(plan, workspace, block, i, column=H):
+    """A hidden layer's h_i in the workspace of a block, as a view of shape (block, n_i).
+
+    With the column S, s_i of any layer, as `forward` of a backend leaves it.
+    """
+    start, stride = plan[i, column] * block, plan[i, STRIDE]
     return workspace[start : start + block * stride].reshape(block, stride)[:, : plan[i, SIZE]]

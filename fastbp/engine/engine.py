@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import backends
+from ..backends.interface import Model
 from ..basis import checks, interrupts, spec, teams
 from ..basis.data import Data
 from ..basis.layout import activation, views
@@ -226,9 +227,9 @@ class Engine:
     # Calls of the backend.
 
     @property
-    def arguments(self):
-        """What all calls of the backend begin with: plan, loss, its parameter, its function."""
-        return (
+    def model(self):
+        """The network as the backends take it."""
+        return Model(
             self.layout.plan,
             self.loss_spec.code,
             self.loss_parameter or self.reporting,
@@ -275,21 +276,13 @@ class Engine:
 
     def outputs(self, X):
         """h_m for checked X."""
-        layout = self.layout
+        layout, model = self.layout, self.model
         out = np.empty((len(X), layout.sizes[-1]), layout.dtype)
         few = len(X) <= FEW_ROWS
         block = FEW_ROWS if few else layout.block_rows(len(X))
         workspace = self.buffers.take(layout.workspace_size(block))
         for rows in [slice(None)] if few else self.slices(len(X)):
-            self.backend.predict(
-                layout.plan,
-                self.loss_spec.code,
-                self.parameters,
-                X[rows],
-                block,
-                workspace,
-                out[rows],
-            )
+            self.backend.predict(model, X[rows], block, workspace, out[rows])
         self.buffers.give(workspace)
         return out
 
@@ -302,9 +295,7 @@ class Engine:
         for start in range(0, len(X), block):
             rows = slice(start, start + block)
             part, out = X[rows], results[-1][rows]
-            self.backend.predict(
-                plan, self.loss_spec.code, self.parameters, part, block, workspace, out
-            )
+            self.backend.predict(self.model, part, block, workspace, out)
             for i, result in enumerate(results[:-1], start=1):
                 result[rows] = activation(plan, workspace, block, i)[: len(part)]
         self.buffers.give(workspace)
@@ -319,7 +310,7 @@ class Engine:
 
         def call(stop):
             return self.backend.loss_and_gradient(
-                *self.arguments, *data, block, workspace, transposed, gradient, stop
+                self.model, data, block, workspace, transposed, gradient, stop
             )
 
         loss = self.run(call, len(data.X))
@@ -367,12 +358,13 @@ class Engine:
             deltas = np.empty((0, sizes[-1]), dtype)
         workspace = self.buffers.take(layout.workspace_size(block))
         transposed = self.buffers.take(layout.n_all_transposed)
-        arguments = layout.plan, *self.arguments[1:]
+        model = self.model._replace(plan=layout.plan)
 
         def call(rows):
             self.backend.per_sample(
-                *arguments,
-                *[array[rows] for array in (data.X, data.labels, data.targets, deltas)],
+                model,
+                Data(*(array[rows] for array in data)),
+                deltas[rows],
                 block,
                 workspace,
                 transposed,

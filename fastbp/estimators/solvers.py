@@ -197,7 +197,8 @@ class Epochs:
         for start in range(0, n, self.rows):
             rows = slice(start, start + self.rows)
             part = self.samples.take(rows if order is None else order[rows])
-            self.training.data = part.data(self.network.layout.dtype)
+            data = part.data(self.network.layout.dtype)
+            self.training.take(data, self.training.batch_size)
             steps = -(-len(part) // self.training.batch_size)
             total += self._part(NATURAL_ORDER, rates[:steps]) * len(part)
             rates = rates[steps:]

@@ -154,7 +154,7 @@ class Validation(Callback):
 
     Parameters
     ----------
-    data : training.Data
+    data : data.Data
     score : callable or None
         Network -> {name: score}.
     """

@@ -48,7 +48,7 @@ class Rows:
 
     Parameters
     ----------
-    data : training.Data
+    data : data.Data
     batch_size : int or None
     shuffle : bool
     rows : ndarray of int64, optional
@@ -130,7 +130,7 @@ class Blocks:
         return self
 
     def _filled(self, blocks):
-        """The blocks that have rows, as training.Data."""
+        """The blocks that have rows, as data.Data."""
         return filter(None, map(self._read, blocks))
 
     def _read(self, block):
@@ -147,7 +147,7 @@ class Blocks:
         return min(self._size or len(block.X), len(block.X))
 
     def _all(self):
-        """The blocks of an epoch as training.Data."""
+        """The blocks of an epoch as data.Data."""
         if self._waiting is None:
             self._waiting = iter(self.blocks)
         waiting, self._waiting = self._waiting, None
@@ -230,7 +230,7 @@ def control(
     progress=False,
     recorded=(),
 ):
-    """The `Control` of what users pass to `Network.fit`; the validation data as training.Data.
+    """The `Control` of what users pass to `Network.fit`; the validation data as data.Data.
 
     `recorded` are names of scores that the caller takes note of.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -143,7 +144,9 @@ class Training:
         self.stop = np.zeros(1, np.int64) if stop is None else stop
         self._one_loss = np.zeros(1)
         self._team = np.zeros(TEAM_SIZE, np.int64)
-        self._make_room(batch_size)
+        self._job: Any = None
+        if data is not None:
+            self._make_room(batch_size)
 
     def _check_owned(self):
         """Refuse what compiled code would crash on: arrays that it writes to and that were there.
@@ -164,37 +167,42 @@ class Training:
                 )
 
     def _make_room(self, batch_size):
-        """A workspace for batches of that size, and the arguments that stay the same."""
+        """A workspace and a job for batches of that size."""
         layout = self._layout
         self.batch_size = batch_size
         block = layout.block_rows(batch_size)
         regularizers, average = self.regularizers, self.regularizers.average
         clipping, by_step = regularizers.clip_norm is not None, isinstance(average, EMA)
-        self._network_arguments = layout.plan, *self.engine.arguments[1:]
-        self._training_arguments = (
-            batch_size,
-            self.optimizer.code,
-            self.hyper,
-            regularizers.rules,
-            regularizers.divided,
-            regularizers.clip_norm or 0.0,
-            np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1 if clipping else 0),
-            average.decay if by_step else 0.0,
-            self.average if by_step else self.average[:0],
-            self.seed,
-            self.counters,
-            self.state,
-            block,
-            layout.zeros(layout.workspace_size(block)),
-            self.transposed,
-            self.gradient,
+        self._job = self.engine.backend.job(
+            self.engine.model._replace(plan=layout.plan),
+            self.data,
+            batch_size=batch_size,
+            optimizer=self.optimizer.code,
+            hyper=self.hyper,
+            rules=regularizers.rules,
+            divided=regularizers.divided,
+            clip_norm=regularizers.clip_norm or 0.0,
+            squares=np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1 if clipping else 0),
+            decay=average.decay if by_step else 0.0,
+            average=self.average if by_step else self.average[:0],
+            seed=self.seed,
+            counters=self.counters,
+            state=self.state,
+            block=block,
+            workspace=layout.zeros(layout.workspace_size(block)),
+            transposed=self.transposed,
+            gradient=self.gradient,
+            stop=self.stop,
+            team=self._team,
         )
 
     def take(self, data, batch_size):
         """Go on with other data."""
-        if batch_size != self.batch_size:
-            self._make_room(batch_size)
         self.data = data
+        if self._job is None or batch_size != self.batch_size:
+            self._make_room(batch_size)
+        else:
+            self._job.take(data)
 
     def step(self, data):
         """One step on a batch of its own; returns its loss."""
@@ -203,7 +211,7 @@ class Training:
         engine = self.engine
 
         def call(stop):
-            return self._train(NATURAL_ORDER, 1, CONSTANT_RATE, losses, self._team, 0)
+            return self._job.run(NATURAL_ORDER, 1, self.hyper[:1], losses, 0)
 
         if not engine.run(call, len(data.X), changing=True):
             engine.raise_error(data)
@@ -221,11 +229,11 @@ class Training:
         """
         engine = self.engine
         losses = np.full(epochs, np.nan)
-        team = np.zeros(TEAM_SIZE, np.int64)
+        rates = rates if rates.size else self.hyper[:1]
 
         def call():
             return teams.run(
-                lambda rank: self._train(order, epochs, rates, losses, team, rank), self.threads
+                lambda rank: self._job.run(order, epochs, rates, losses, rank), self.threads
             )
 
         if teams.abandoned():
@@ -278,18 +286,3 @@ class Training:
         """Give the network the averaged weights, if there are any."""
         if self.averaged:
             self.engine.parameters[...] = self.average
-
-    def _train(self, order, epochs, rates, losses, team, rank):
-        """Call the backend as one thread of a team."""
-        return self.engine.backend.train(
-            *self._network_arguments,
-            *self.data,
-            order,
-            epochs,
-            rates,
-            *self._training_arguments,
-            losses,
-            self.stop,
-            team,
-            rank,
-        )

@@ -63,7 +63,7 @@ class Scores:
     scorers : dict of str to callable
         Each is called as ``scorer(estimator, X, y)``, with ``sample_weight`` if the data have it.
     loss : str
-    data : training.Data
+    data : data.Data
     """
 
     def __init__(self, scorers, loss, data):

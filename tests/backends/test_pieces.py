@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from helpers import OPTIMIZERS
+from test_parts import Parts
 
 import fastbp
 from fastbp.basis import spec
@@ -39,6 +40,9 @@ def use_all(dtype):
         net.loss_and_gradient(X, y)
         net.per_sample_gradients(X, y)
         net.predict(X)
+    parts = Parts(net, X, y, fastbp.SGD())
+    parts.backward(parts.forward())
+    parts.job.update(0.1)
 
 
 def test_nothing_is_compiled_after_doctor_compile(monkeypatch):

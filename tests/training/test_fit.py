@@ -316,25 +316,30 @@ def test_plain_arrays_are_not_copied(backend, data, monkeypatch):
     net = make_network(SIZES, "squared_error", backend)
     w = np.linspace(0.1, 2, N)
     seen = {}
-    for name in ("train", "loss_and_gradient", "predict"):
+    for name in ("job", "loss_and_gradient", "predict"):
         original = getattr(net._engine.backend, name)
 
-        def spy(*args, name=name, original=original):
+        def spy(*args, name=name, original=original, **options):
             seen[name] = args
-            return original(*args)
+            return original(*args, **options)
 
         monkeypatch.setattr(net._engine.backend, name, spy)
     net.fit(*data, sample_weight=w, epochs=1)
     net.loss_and_gradient(*data, w)
     net.predict(data[0])
-    for name in ("train", "loss_and_gradient"):
-        for array, position in ((data[0], 5), (data[1], 7), (w, 8)):
-            assert np.shares_memory(seen[name][position], array), name
-    assert np.shares_memory(seen["predict"][3], data[0])
+    for name in ("job", "loss_and_gradient"):
+        samples = seen[name][1]
+        for array, given in (
+            (data[0], samples.X),
+            (data[1], samples.targets),
+            (w, samples.sample_weight),
+        ):
+            assert np.shares_memory(given, array), name
+    assert np.shares_memory(seen["predict"][1], data[0])
     labels = np.arange(N) % 2
     net = make_network(SIZES, "cross_entropy", backend)
     net.fit(data[0], labels, epochs=1)
-    assert np.shares_memory(seen["train"][6], labels)
+    assert np.shares_memory(seen["job"][1].labels, labels)
 
 
 def test_results_belong_to_the_caller(backend, data):

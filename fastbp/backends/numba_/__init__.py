@@ -2,7 +2,7 @@
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...), tile
 (matrix product), team (threads), dropout, elementwise, losses, optimizers, pieces (those, called by
-address), passes, regularizers, train and per_sample (the entry points).
+address), passes, regularizers, train and per_sample (the kernels that are called), jobs.
 """
 
 name = "numba"
@@ -13,7 +13,8 @@ try:
 
     from . import per_sample as of_samples
     from . import train as kernels
-    from ._jit import entry
+    from ._jit import by_precision, entry, read, written
+    from .jobs import Job
     from .pieces import table
 except ImportError as error:  # pragma: no cover - numba is a dependency
     from .. import BackendUnavailable
@@ -22,9 +23,6 @@ except ImportError as error:  # pragma: no cover - numba is a dependency
         f"the Numba backend cannot be loaded ({error}); install it with: pip install numba"
     ) from error
 
-
-# Where the optimiser's code stands in what `train` takes behind X.
-OPTIMIZER = 7
 
 # Kernels that run as plain Python do not wait for each other.
 teams = not numba.config.DISABLE_JIT
@@ -37,112 +35,78 @@ def describe():
     return f"Numba {numba.__version__} for {binding.get_host_cpu_name()}"
 
 
-def _signatures(make):
-    return {"float32": make(types.float32), "float64": make(types.float64)}
-
-
-def _read(dtype, ndim):
-    """An array that is only read; writable ones fit too."""
-    return types.Array(dtype, ndim, "C", readonly=True)
-
-
-def _written(dtype, ndim):
-    return types.Array(dtype, ndim, "C")
-
-
-def _data(real):
-    """Pieces, plan, loss, its parameter and function, parameters (written by train), samples."""
+def _model(real):
+    """Pieces, plan, loss, its parameter and function, parameters."""
     return (
-        _read(types.int64, 1),
-        _read(types.int64, 2),
+        read(types.int64, 1),
+        read(types.int64, 2),
         types.int64,
         types.float64,
         types.int64,
-        _written(real, 1),
-        _read(real, 2),
-        _read(types.int64, 1),
-        _read(real, 2),
-        _read(real, 1),
+        written(real, 1),
     )
 
 
-_finite = entry(kernels.finite, _signatures(lambda real: types.boolean(_read(real, 1))))
+def _data(real):
+    """Samples, labels, targets, sample weights."""
+    return read(real, 2), read(types.int64, 1), read(real, 2), read(real, 1)
+
+
+_finite = entry(kernels.finite, by_precision(lambda real: types.boolean(read(real, 1))))
 
 _predict = entry(
     kernels.predict,
-    _signatures(
+    by_precision(
         lambda real: types.void(
-            _read(types.int64, 1),
-            _read(types.int64, 2),
-            types.int64,
-            _written(real, 1),
-            _read(real, 2),
-            types.int64,
-            _written(real, 1),
-            _written(real, 2),
+            *_model(real), read(real, 2), types.int64, written(real, 1), written(real, 2)
         )
     ),
 )
 
 _loss_and_gradient = entry(
     kernels.loss_and_gradient,
-    _signatures(
+    by_precision(
         lambda real: types.float64(
+            *_model(real),
             *_data(real),
             types.int64,
-            _written(real, 1),
-            _written(real, 1),
-            _written(real, 1),
-            _read(types.int64, 1),
+            written(real, 1),
+            written(real, 1),
+            written(real, 1),
+            read(types.int64, 1),
         )
     ),
 )
 
 _per_sample = entry(
     of_samples.per_sample,
-    _signatures(
+    by_precision(
         lambda real: types.void(
-            *_data(real)[:-1],
-            _read(real, 2),
+            *_model(real),
+            *_data(real),
+            read(real, 2),
             types.int64,
-            _written(real, 1),
-            _written(real, 1),
-            _written(real, 1),
-            _written(real, 2),
-            _written(real, 2),
-            _written(real, 2),
+            written(real, 1),
+            written(real, 1),
+            written(real, 1),
+            written(real, 2),
+            written(real, 2),
+            written(real, 2),
         )
     ),
 )
 
-_train = entry(
-    kernels.train,
-    _signatures(
-        lambda real: types.int64(
-            *_data(real),
-            _read(types.int64, 2),
-            types.int64,
-            _read(types.float64, 1),
-            types.int64,
-            types.int64,
-            _read(types.float64, 1),
-            _read(types.float64, 2),
-            types.int64,
-            types.float64,
-            _written(types.float64, 1),
-            types.float64,
-            _written(real, 1),
-            types.int64,
-            _written(types.float64, 2),
-            _written(real, 2),
-            types.int64,
-            _written(real, 1),
-            _written(real, 1),
-            _written(real, 1),
-            _written(types.float64, 1),
-            _read(types.int64, 1),
-            _written(types.int64, 1),
-            types.int64,
+_from_deltas = entry(
+    of_samples.from_deltas,
+    by_precision(
+        lambda real: types.void(
+            *_model(real),
+            read(real, 2),
+            read(real, 2),
+            written(real, 1),
+            written(real, 1),
+            written(real, 1),
+            written(real, 2),
         )
     ),
 )
@@ -152,23 +116,35 @@ def finite(array):
     return _finite(array.dtype)(array.reshape(-1))
 
 
-def predict(plan, loss, parameters, X, block, workspace, out):
-    pieces = table(X.dtype, plan.tobytes(), loss, True, False)
-    _predict(X.dtype)(pieces, plan, loss, parameters, X, block, workspace, out)
+def predict(model, X, block, workspace, out):
+    pieces = table(X.dtype, model.plan.tobytes(), model.loss, True, False)
+    _predict(X.dtype)(pieces, *model, X, block, workspace, out)
 
 
-def loss_and_gradient(plan, loss, loss_parameter, function, parameters, X, *rest):
-    pieces = table(X.dtype, plan.tobytes(), loss, False, True)
-    return _loss_and_gradient(X.dtype)(
-        pieces, plan, loss, loss_parameter, function, parameters, X, *rest
+def forward(model, X, workspace, out):
+    predict(model, X, len(X), workspace, out)
+
+
+def backward(model, X, deltas, workspace, transposed, gradient, errors):
+    pieces = table(X.dtype, model.plan.tobytes(), model.loss, False, True)
+    _from_deltas(X.dtype)(pieces, *model, X, deltas, workspace, transposed, gradient, errors)
+
+
+def loss_and_gradient(model, data, block, workspace, transposed, gradient, stop):
+    dtype = data.X.dtype
+    pieces = table(dtype, model.plan.tobytes(), model.loss, False, True)
+    return _loss_and_gradient(dtype)(
+        pieces, *model, *data, block, workspace, transposed, gradient, stop
     )
 
 
-def per_sample(plan, loss, loss_parameter, function, parameters, X, *rest):
-    pieces = table(X.dtype, plan.tobytes(), loss, True, True)
-    _per_sample(X.dtype)(pieces, plan, loss, loss_parameter, function, parameters, X, *rest)
+def per_sample(model, data, deltas, block, workspace, transposed, losses, gradients, errors, units):
+    dtype = data.X.dtype
+    pieces = table(dtype, model.plan.tobytes(), model.loss, True, True)
+    _per_sample(dtype)(
+        *(pieces, *model, *data, deltas, block, workspace, transposed),
+        *(losses, gradients, errors, units),
+    )
 
 
-def train(plan, loss, loss_parameter, function, parameters, X, *rest):
-    pieces = table(X.dtype, plan.tobytes(), loss, False, True, rest[OPTIMIZER])
-    return _train(X.dtype)(pieces, plan, loss, loss_parameter, function, parameters, X, *rest)
+job = Job

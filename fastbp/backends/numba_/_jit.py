@@ -133,6 +133,21 @@ class Cache(FunctionCache):
         return path, repr((key, numba.__version__, source_stamp())).encode()
 
 
+def by_precision(make):
+    """The signatures of an entry point, made from the type of the network's numbers."""
+    return {"float32": make(types.float32), "float64": make(types.float64)}
+
+
+def read(dtype, ndim):
+    """An array that is only read; writable ones fit too."""
+    return types.Array(dtype, ndim, "C", readonly=True)
+
+
+def written(dtype, ndim):
+    """An array that is written to."""
+    return types.Array(dtype, ndim, "C")
+
+
 def entry(function, signatures):
     """A function of a dtype that returns `function` compiled for it, at first use.
 

@@ -23,6 +23,7 @@ from ...basis.layout import (
 )
 from ._jit import inlined, inner
 from .pieces import ACTIVATE, DERIVE, DROP, LOSS, SOFTMAX, call, call_function
+from .pieces import OUTPUT as OUTPUT_ACTIVATION
 from .simd import (
     fma,
     keep_first,
@@ -273,7 +274,7 @@ def dot(a, b, n):
 
 
 @inner
-def forward(net, h, stride_in):
+def forward_pass(net, h, stride_in):
     """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m, except for σ_m.
 
     `h` is the block's input, with rows `stride_in` apart.
@@ -299,6 +300,40 @@ def forward(net, h, stride_in):
             drop_units(net, i, h, of_own(net, i, OUTPUT))
             h = of_own(net, i, OUTPUT)
         n_in, stride_in = here[SIZE], stride
+
+
+@inner
+def copy_rows(source, stride, rows, n, target, width):
+    """Copy rows of n numbers, `stride` apart, to where they are `width` apart."""
+    for r in range(rows):
+        for j in range(n):
+            target[r * width + j] = source[r * stride + j]
+
+
+@inner
+def outputs(net):
+    """h_m of own rows, laid out like s_m. It takes the place of ds_m, so s_m stays."""
+    here = offset(net.plan, net.m * COLUMNS)
+    n, stride, s = here[SIZE], here[STRIDE], of_own(net, net.m, S)
+    if net.pieces[OUTPUT_ACTIVATION] == 0:  # with identity, h is s
+        return s
+    h = of_own(net, net.m, DS)
+    for j in range(0, net.rows * stride, lanes(s)):
+        store(h, j, load(s, j))
+    tops, totals = per_row(net, TOPS), per_row(net, TOTALS)
+    call(net.pieces[OUTPUT_ACTIVATION], (h, tops, totals, net.rows, n, stride))
+    return h
+
+
+@inner
+def put_deltas(net, deltas):
+    """Write given ∂e/∂s_m of own rows, without padding, to ds_m."""
+    here = offset(net.plan, net.m * COLUMNS)
+    n, stride, d = here[SIZE], here[STRIDE], of_own(net, net.m, DS)
+    if stride > 1:
+        for r in range(net.rows):
+            clear(net, net.m, DS, r)
+    copy_rows(offset(deltas, net.first * n), n, net.rows, n, d, stride)
 
 
 @inner
@@ -425,7 +460,7 @@ def pass_back(net, i, transposed, target):
 
 
 @inner
-def backward(net, transposed):
+def backward_pass(net, transposed):
     """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) of own rows, down to the lowest learning layer."""
     for i in range(net.m, net.lowest, -1):
         above = offset(net.plan, (i - 1) * COLUMNS)

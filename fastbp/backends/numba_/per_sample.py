@@ -1,6 +1,7 @@
 """The derivatives of each sample's own loss, and everything on the way to them.
 
-They come from the passes that train, run without weights or means; here is what is written out.
+`from_deltas` sums over the samples, for a function that is given by its derivatives ∂f/∂s_m. All
+come from the passes that train, run without weights or means; here is what is written out.
 See ``backends/interface.py`` for the arguments. The twin of this file is
 ``src_cython/per_sample.pxi``.
 """
@@ -9,33 +10,26 @@ from ...basis.layout import COLUMNS, DS, SIZE, STRIDE, H, S
 from ._jit import inner
 from .passes import (
     LOSSES,
-    TOPS,
-    TOTALS,
     Data,
-    backward,
-    forward,
+    accumulate,
+    backward_pass,
+    copy_rows,
+    forward_pass,
     gather,
     of_own,
     output_deltas,
+    outputs,
     pass_back,
     per_row,
+    put_deltas,
     set_constants,
     single_output,
     take_rows,
     transpose,
     transpose_rows,
 )
-from .pieces import OUTPUT, call
 from .simd import offset, pointer
 from .train import alone
-
-
-@inner
-def copy_rows(source, stride, rows, n, target, width):
-    """Copy rows of n numbers, `stride` apart, to where they are `width` apart."""
-    for r in range(rows):
-        for j in range(n):
-            target[r * width + j] = source[r * stride + j]
 
 
 @inner
@@ -45,13 +39,8 @@ def copy_units(net, units, width):
     n, stride, at = here[SIZE], here[STRIDE], 0
     for i in range(1, net.m):
         at += 4 * net.plan[i * COLUMNS + SIZE]
-    s, h = of_own(net, net.m, S), of_own(net, net.m, DS)
-    copy_rows(s, stride, net.rows, n, offset(units, at), width)
-    copy_rows(s, stride, net.rows, n, h, stride)
-    tops, totals = per_row(net, TOPS), per_row(net, TOTALS)
-    if net.pieces[OUTPUT] != 0:
-        call(net.pieces[OUTPUT], (h, tops, totals, net.rows, n, stride))
-    copy_rows(h, stride, net.rows, n, offset(units, at + n), width)
+    copy_rows(of_own(net, net.m, S), stride, net.rows, n, offset(units, at), width)
+    copy_rows(outputs(net), stride, net.rows, n, offset(units, at + n), width)
 
 
 @inner
@@ -92,6 +81,23 @@ def outer_products(net, h, stride_in, gradients, width):
         h, stride_in, n_in = of_own(net, i, H), stride, n
 
 
+@inner
+def begin(net, transposed, errors):
+    """Write constants and transposed weights, for errors in the input if they are wanted."""
+    set_constants(net)
+    transpose(net, transposed)
+    if errors and not single_output(net, 1):
+        transpose_rows(net, 1, transposed, 0, net.plan[SIZE])
+
+
+@inner
+def copy_input_errors(net, transposed, errors):
+    """Write ∂e/∂h_0 of the rows; destroys the gathered input."""
+    n_in, dh = net.plan[SIZE], of_own(net, 0, H)
+    pass_back(net, 1, transposed, dh)
+    copy_rows(dh, net.plan[STRIDE], net.rows, n_in, errors, n_in)
+
+
 def per_sample(
     pieces,
     plan,
@@ -102,6 +108,7 @@ def per_sample(
     X,
     labels,
     targets,
+    sample_weight,
     deltas,
     block,
     workspace,
@@ -115,35 +122,57 @@ def per_sample(
     samples, numbers = pointer(X), pointer(labels)
     has_labels = labels.size > 0
     data = Data(samples, numbers, pointer(targets), samples, numbers, has_labels, False, False)
-    WT, given = pointer(transposed), pointer(deltas)
-    m, n_in, n_out = net.m, X.shape[1], deltas.shape[1]
-    stride_out = net.plan[m * COLUMNS + STRIDE]
-    set_constants(net)
-    transpose(net, WT)
-    if errors.size > 0 and not single_output(net, 1):
-        transpose_rows(net, 1, WT, 0, n_in)
+    WT = pointer(transposed)
+    begin(net, WT, errors.size > 0)
     for start in range(0, X.shape[0], block):
         net = take_rows(net, 0, start, min(block, X.shape[0] - start))
         h, stride = gather(net, data, start)
-        forward(net, h, stride)
+        forward_pass(net, h, stride)
         row_of_units = offset(pointer(units), start * units.shape[1])
         if units.size > 0:
             copy_units(net, row_of_units, units.shape[1])
         if deltas.size > 0:
-            ds = of_own(net, m, DS)
-            copy_rows(offset(given, start * n_out), n_out, net.rows, n_out, ds, stride_out)
+            put_deltas(net, offset(pointer(deltas), start * deltas.shape[1]))
         else:
             output_deltas(net, data, start, 1.0)
             if losses.size > 0:
                 copy_rows(per_row(net, LOSSES), 1, net.rows, 1, offset(pointer(losses), start), 1)
-        backward(net, WT)
+        backward_pass(net, WT)
         if gradients.size > 0:
             width = gradients.shape[1]
             outer_products(net, h, stride, offset(pointer(gradients), start * width), width)
         if units.size > 0:
             copy_errors(net, WT, row_of_units, units.shape[1])
         if errors.size > 0:
-            dh = of_own(net, 0, H)
-            pass_back(net, 1, WT, dh)
-            target = offset(pointer(errors), start * n_in)
-            copy_rows(dh, net.plan[STRIDE], net.rows, n_in, target, n_in)
+            copy_input_errors(net, WT, offset(pointer(errors), start * X.shape[1]))
+
+
+def from_deltas(
+    pieces,
+    plan,
+    loss,
+    loss_parameter,
+    function,
+    parameters,
+    X,
+    deltas,
+    workspace,
+    transposed,
+    gradient,
+    errors,
+):
+    """`Backend.backward`."""
+    n = X.shape[0]
+    net = alone(pieces, plan, loss, loss_parameter, function, parameters, n, workspace)
+    samples, none = pointer(X), pointer(plan)
+    data = Data(samples, none, samples, samples, none, False, False, False)
+    WT = pointer(transposed)
+    begin(net, WT, errors.size > 0)
+    net = take_rows(net, 0, 0, n)
+    h, stride = gather(net, data, 0)
+    put_deltas(net, pointer(deltas))
+    backward_pass(net, WT)
+    if gradient.size > 0:
+        accumulate(net, h, stride, n, pointer(gradient), False)
+    if errors.size > 0:
+        copy_input_errors(net, WT, pointer(errors))

@@ -32,6 +32,9 @@ if config.DISABLE_JIT:
     def pointer(array):
         return array.reshape(-1)
 
+    def at(addresses, place, like):
+        return addresses[place]
+
     def offset(p, n):
         return p[n:]
 
@@ -193,6 +196,17 @@ else:
             return cgutils.create_struct_proxy(array)(context, builder, value=args[0]).data
 
         return types.CPointer(array.dtype)(array), codegen
+
+    @intrinsic
+    def at(typingctx, addresses, place, like):
+        """The address in an array of int64 as a pointer of the type of `like`."""
+
+        def codegen(context, builder, signature, args):
+            numbers = cgutils.create_struct_proxy(addresses)(context, builder, value=args[0]).data
+            address = builder.load(builder.gep(numbers, [args[1]]), typ=ir.IntType(64))
+            return builder.inttoptr(address, context.get_value_type(like))
+
+        return like(addresses, types.intp, like), codegen
 
     @intrinsic
     def offset(typingctx, p, n):

@@ -15,24 +15,24 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 import math
 from collections import namedtuple
 
-from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS, S
+from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS
 from ...basis.spec import L1, L2, RULES
+from . import fields
 from ._jit import inlined, inner
 from .dropout import step_key
 from .optimizers import pace_of
 from .passes import (
     LOSSES,
-    TOPS,
-    TOTALS,
     Data,
     Net,
     accumulate,
-    backward,
+    backward_pass,
+    copy_rows,
     data_of,
-    forward,
+    forward_pass,
     gather,
-    of_own,
     output_deltas,
+    outputs,
     padded,
     per_row,
     row_of,
@@ -44,7 +44,7 @@ from .passes import (
     weight_gradient,
     weight_rows,
 )
-from .pieces import OUTPUT, UPDATE, call
+from .pieces import UPDATE, call
 from .regularizers import (
     add_penalties,
     blend,
@@ -56,7 +56,7 @@ from .regularizers import (
     penalties,
     scale,
 )
-from .simd import lane, lanes, load, offset, pointer, splat, sum_lanes
+from .simd import at, lane, lanes, load, offset, pointer, splat, sum_lanes
 from .team import STOPPED, barrier
 
 # The number of weight rows whose gradient is computed, applied and transposed at a time; a
@@ -255,23 +255,17 @@ def finite(array):
     return sum_lanes(rest) + last == 0.0
 
 
-def predict(pieces, plan, loss, parameters, X, block, workspace, out):
-    plan_of, m = pointer(plan), plan.shape[0] - 1
-    net = alone(pieces, plan, loss, 0.0, 0, parameters, block, workspace)
+def predict(pieces, plan, loss, loss_parameter, function, parameters, X, block, workspace, out):
+    net = alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace)
     samples, none = pointer(X), pointer(plan)
     data = Data(samples, none, samples, samples, none, False, False, False)
-    result = pointer(out)
-    n, stride = plan_of[m * COLUMNS + SIZE], plan_of[m * COLUMNS + STRIDE]
+    here, result = offset(pointer(plan), net.m * COLUMNS), pointer(out)
+    n, stride = here[SIZE], here[STRIDE]
     for start in range(0, X.shape[0], block):
         net = take_rows(net, 0, start, min(block, X.shape[0] - start))
         h, stride_in = gather(net, data, start)
-        forward(net, h, stride_in)
-        s, tops, totals = of_own(net, m, S), per_row(net, TOPS), per_row(net, TOTALS)
-        if net.pieces[OUTPUT] != 0:
-            call(net.pieces[OUTPUT], (s, tops, totals, net.rows, n, stride))
-        for r in range(net.rows):
-            for j in range(n):
-                result[(start + r) * n + j] = s[r * stride + j]
+        forward_pass(net, h, stride_in)
+        copy_rows(outputs(net), stride, net.rows, n, offset(result, start * n), n)
 
 
 def loss_and_gradient(
@@ -304,65 +298,32 @@ def loss_and_gradient(
             return math.nan
         net = take_rows(net, 0, start, min(block, X.shape[0] - start))
         h, stride = gather(net, data, start)
-        forward(net, h, stride)
+        forward_pass(net, h, stride)
         output_deltas(net, data, start, total)
         sums = add_losses(sums, per_row(net, LOSSES), net.rows)
         if wanted:
-            backward(net, pointer(transposed))
+            backward_pass(net, pointer(transposed))
             accumulate(net, h, stride, net.rows, pointer(gradient), start > 0)
     return total_of(sums) / total if total != 0.0 else 0.0
 
 
-def train(
-    pieces,
-    plan,
-    loss,
-    loss_parameter,
-    function,
-    parameters,
-    X,
-    labels,
-    targets,
-    sample_weight,
-    order,
-    epochs,
-    rates,
-    batch_size,
-    optimizer,
-    hyper,
-    rules,
-    divided,
-    clip_norm,
-    squares,
-    decay,
-    average,
-    seed,
-    counters,
-    state,
-    block,
-    workspace,
-    transposed,
-    gradient,
-    losses,
-    stop,
-    team,
-    rank,
-):
-    m, threads = plan.shape[0] - 1, counters.shape[0]
-    shared, leading = pointer(team), rank == 0
-    of_layers = pointer(rules)
-    net = Net(
-        pointer(plan),
-        m,
-        pointer(pieces),
-        lowest_learning(of_layers, m),
-        loss,
-        loss_parameter,
-        function,
-        pointer(parameters),
-        block,
-        pointer(workspace),
-        shared,
+@inner
+def net_of(job, reals, like, threads, rank):
+    """The Net of a job; `like` is a pointer to numbers of the network's precision."""
+    rules = at(job, fields.RULES, pointer(reals))
+    whole = pointer(job)
+    return Net(
+        at(job, fields.PLAN, whole),
+        job[fields.LAYERS],
+        at(job, fields.PIECES, whole),
+        lowest_learning(rules, job[fields.LAYERS]),
+        job[fields.LOSS],
+        reals[fields.LOSS_PARAMETER],
+        job[fields.FUNCTION],
+        at(job, fields.PARAMETERS, like),
+        job[fields.BLOCK],
+        at(job, fields.WORKSPACE, like),
+        at(job, fields.TEAM, whole),
         threads,
         rank,
         0,
@@ -370,12 +331,51 @@ def train(
         0,
         0,
     )
-    first = pointer(state)
-    second = offset(first, state.shape[1] if state.shape[0] > 1 else 0)
-    counts, penalise = pointer(counters[rank]), leading and penalised(of_layers, m)
+
+
+@inner
+def next_step(job, reals, like, counts, rate, factor):
+    """Count a step in `counts`; return its Stepping. `factor` is that of the penalties."""
+    hyper = at(job, fields.HYPER, pointer(reals))
+    counts[0] += 1.0
+    counts[1] *= hyper[1]
+    counts[2] *= hyper[2]
+    return Stepping(
+        hyper,
+        pace_of(job[fields.OPTIMIZER], hyper, rate, counts),
+        at(job, fields.FIRST, like),
+        at(job, fields.SECOND, like),
+        at(job, fields.RULES, pointer(reals)),
+        factor,
+        job[fields.CLIPPING] != 0,
+        reals[fields.CLIP_NORM],
+        at(job, fields.SQUARES, pointer(reals)),
+        job[fields.AVERAGING] != 0,
+        at(job, fields.AVERAGE, like),
+        reals[fields.DECAY] if counts[0] > 1.0 else 0.0,
+    )
+
+
+@inner
+def penalty_factor(job, total):
+    """What to multiply penalties by, in a batch with Σ w = `total`."""
+    if job[fields.DIVIDED] == 0:
+        return 1.0
+    return 1.0 / total if total != 0.0 else 0.0
+
+
+def train(job, reals, X, labels, targets, sample_weight, order, epochs, rates, losses, rank):
+    """`Job.run`."""
+    threads, batch_size, block = job[fields.THREADS], job[fields.BATCH_SIZE], job[fields.BLOCK]
+    leading, divided, like = rank == 0, job[fields.DIVIDED] != 0, pointer(X)
+    net = net_of(job, reals, like, threads, rank)
+    of_layers, stop = at(job, fields.RULES, pointer(reals)), at(job, fields.STOP, pointer(job))
+    shared = net.team
+    counts = offset(at(job, fields.COUNTERS, pointer(reals)), 3 * rank)
+    penalise = leading and penalised(of_layers, net.m)
     steps = key = 0
     dropping = has_dropout(net)
-    WT, G = pointer(transposed), pointer(gradient)
+    WT, G = at(job, fields.TRANSPOSED, like), at(job, fields.GRADIENT, like)
     n = order.shape[1] if order.size > 0 else X.shape[0]
     if leading:
         set_constants(net)
@@ -391,21 +391,19 @@ def train(
                 return epoch
             start, end = batch, min(batch + batch_size, n)
             total = weight_total(data, batch, end - batch)
-            factor = 1.0
-            if divided != 0:
-                factor = 1.0 / total if total != 0.0 else 0.0
+            factor = penalty_factor(job, total)
             if penalise:
                 penalty += factor * penalties(net, of_layers) * (end - batch)
             if dropping:
-                key = step_key(seed, int(counts[0]))
+                key = step_key(job[fields.SEED], int(counts[0]))
             sums = NO_LOSSES
             while True:
                 rows = min(block, end - start)
                 net = take_rows(net, key, start - batch, rows)
                 h, stride = gather(net, data, start)
-                forward(net, h, stride)
+                forward_pass(net, h, stride)
                 output_deltas(net, data, start, total)
-                backward(net, WT)
+                backward_pass(net, WT)
                 barrier(shared, threads)
                 sums = add_losses(sums, per_row(net, LOSSES), rows)
                 if start + rows == end:
@@ -418,27 +416,11 @@ def train(
                 if leading:
                     losses[epoch] = batch_loss
                 return epoch
-            numerator += batch_loss * factor * (end - batch) if divided != 0 else batch_loss
-            denominator += 1.0 * (end - batch) if divided != 0 else total
-            counts[0] += 1.0
-            counts[1] *= hyper[1]
-            counts[2] *= hyper[2]
-            rate = rates[steps] if rates.size > 0 else hyper[0]
+            numerator += batch_loss * factor * (end - batch) if divided else batch_loss
+            denominator += 1.0 * (end - batch) if divided else total
+            rate = rates[steps if rates.size > 1 else 0]
             steps += 1
-            how = Stepping(
-                pointer(hyper),
-                pace_of(optimizer, hyper, rate, counts),
-                first,
-                second,
-                of_layers,
-                factor,
-                squares.size > 0,
-                clip_norm,
-                pointer(squares),
-                average.size > 0,
-                pointer(average),
-                decay if counts[0] > 1.0 else 0.0,
-            )
+            how = next_step(job, reals, like, counts, rate, factor)
             step(net, h, stride, rows, start > batch, WT, G, how)
             if leading:
                 shared[STOPPED] = stop[0]
@@ -446,3 +428,16 @@ def train(
         if leading:
             losses[epoch] = (numerator / denominator if denominator > 0.0 else 0.0) + penalty / n
     return epochs
+
+
+def apply_gradient(job, reals, parameters, rate, total):
+    """`Job.update`."""
+    like = pointer(parameters)
+    net = net_of(job, reals, like, 1, 0)
+    counters = at(job, fields.COUNTERS, pointer(reals))
+    how = next_step(job, reals, like, counters, rate, penalty_factor(job, total))
+    for i in range(3, 3 * job[fields.THREADS]):
+        counters[i] = counters[i - 3]
+    # A step that adds no more rows to the gradient.
+    WT, G = at(job, fields.TRANSPOSED, like), at(job, fields.GRADIENT, like)
+    step(net, net.workspace, net.plan[STRIDE], 0, True, WT, G, how)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...basis import spec
-from ...basis.layout import ACTIVATION, DROPOUT, SIZE, activation, views
+from ...basis.layout import ACTIVATION, DROPOUT, SIZE, H, S, activation, views
 from .elementwise import ACTIVATIONS, identity, sigmoid
 
 # Added to a norm before dividing by it, as in PyTorch.
@@ -107,9 +107,11 @@ def custom(function, s, y):
     return np.full(len(y), np.nan) if unwritten[0] else y[:, 0], s
 
 
-def _losses(loss, loss_parameter, function, s, y):
+def _losses(model, s, y):
     """e and ∂e/∂s of the samples."""
-    return custom(function, s, y) if loss == spec.CUSTOM else LOSSES[loss][0](s, y, loss_parameter)
+    if model.loss == spec.CUSTOM:
+        return custom(model.function, s, y)
+    return LOSSES[model.loss][0](s, y, model.loss_parameter)
 
 
 def _output(loss, s):
@@ -208,12 +210,13 @@ def dropout_factors(plan, seed, step, n, dtype):
     return factors
 
 
-def forward(plan, parameters, X, factors):
+def _forward(model, X, factors):
     """Pre-activations, activations, and activations as the next layer gets them.
 
     Three lists by layer; index 0 is the input. `factors` are the dropout factors, 1 for none.
     """
-    weights, biases = views(plan, parameters)
+    plan = model.plan
+    weights, biases = views(plan, model.parameters)
     s, h, out = [None], [X], [X * factors[0]]
     for i in range(1, len(plan)):
         s.append(out[-1] @ weights[i - 1] + biases[i - 1])
@@ -222,26 +225,51 @@ def forward(plan, parameters, X, factors):
     return s, h, out
 
 
-def backward(plan, parameters, s, h, out, factors, ds, gradient):
-    """Compute the gradient of all weights from the output's ∂e/∂s; overwrite `gradient`."""
-    weights, _ = views(plan, parameters)
-    dW, db = views(plan, gradient)
+def _backward(model, s, h, out, factors, ds, gradient):
+    """From the output's ∂e/∂s to ∂e/∂s_1, which is returned.
+
+    Overwrites `gradient`, unless that is empty, with the gradient of all weights.
+    """
+    plan = model.plan
+    weights, _ = views(plan, model.parameters)
     for i in range(len(weights), 0, -1):
-        dW[i - 1][...] = out[i - 1].T @ ds
-        db[i - 1][...] = ds.sum(axis=0)
+        if gradient.size:
+            dW, db = views(plan, gradient)
+            dW[i - 1][...] = out[i - 1].T @ ds
+            db[i - 1][...] = ds.sum(axis=0)
         if i > 1:
             dh = (ds @ weights[i - 1].T) * factors[i - 1]
             derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]][1]
             ds = dh * derivative(s[i - 1], h[i - 1]).astype(dh.dtype, copy=False)
+    return ds
 
 
-def predict(plan, loss, parameters, X, block, workspace, out):
+def predict(model, X, block, workspace, out):
+    plan = model.plan
     with np.errstate(all="ignore"):
-        s, h, _ = forward(plan, parameters, X, [1] * len(plan))
-        out[...] = _output(loss, s[-1])
+        s, h, _ = _forward(model, X, [1] * len(plan))
+        out[...] = _output(model.loss, s[-1])
     if len(X) <= block:
-        for i in range(1, len(plan) - 1):
-            activation(plan, workspace, block, i)[: len(X)] = h[i]
+        for i in range(1, len(plan)):  # h_i may take the place of s_i, and h_m is not kept
+            activation(plan, workspace, block, i, S)[: len(X)] = s[i]
+            if i < len(plan) - 1:
+                activation(plan, workspace, block, i)[: len(X)] = h[i]
+
+
+def forward(model, X, workspace, out):
+    predict(model, X, len(X), workspace, out)
+
+
+def backward(model, X, deltas, workspace, transposed, gradient, errors):
+    plan, n = model.plan, len(X)
+    s, h = (
+        [X, *(activation(plan, workspace, n, i, column).copy() for i in range(1, len(plan)))]
+        for column in (S, H)
+    )
+    with np.errstate(all="ignore"):
+        ds = _backward(model, s, h, h, [1] * len(plan), deltas, gradient)
+        if errors.size:
+            errors[...] = ds @ views(plan, model.parameters)[0][0].T
 
 
 def _dense(labels, targets, width, dtype):
@@ -254,12 +282,12 @@ def _weights(n, sample_weight):
     return sample_weight.astype(np.float64) if sample_weight.size else np.ones(n)
 
 
-def _gradient(plan, loss, loss_parameter, function, parameters, X, y, w, gradient, factors=None):
+def _gradient(model, X, y, w, gradient, factors=None):
     """Σ w e over the rows, and the gradient of Σ w e / Σ w."""
     total = w.sum()
-    factors = factors or [1] * len(plan)
-    s, h, out = forward(plan, parameters, X, factors)
-    e, ds = _losses(loss, loss_parameter, function, s[-1], y)
+    factors = factors or [1] * len(model.plan)
+    s, h, out = _forward(model, X, factors)
+    e, ds = _losses(model, s[-1], y)
     share = w / total if total != 0 else np.zeros_like(w)
     ds = (ds * share[:, None]).astype(X.dtype, copy=False)
     e = w * e
@@ -268,63 +296,33 @@ def _gradient(plan, loss, loss_parameter, function, parameters, X, y, w, gradien
         for array in (e, ds, *s[1:], *h[1:], *out):
             array[left_out] = 0
     if gradient.size:
-        backward(plan, parameters, s, h, out, factors, ds, gradient)
+        _backward(model, s, h, out, factors, ds, gradient)
     return float(e.sum())
 
 
-def loss_and_gradient(
-    plan,
-    loss,
-    loss_parameter,
-    function,
-    parameters,
-    X,
-    labels,
-    targets,
-    sample_weight,
-    block,
-    workspace,
-    transposed,
-    gradient,
-    stop,
-):
-    y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
-    w = _weights(len(X), sample_weight)
+def loss_and_gradient(model, data, block, workspace, transposed, gradient, stop):
+    X = data.X
+    y = _dense(data.labels, data.targets, model.plan[-1, SIZE], X.dtype)
+    w = _weights(len(X), data.sample_weight)
     total = w.sum()
     with np.errstate(all="ignore"):
-        numerator = _gradient(plan, loss, loss_parameter, function, parameters, X, y, w, gradient)
+        numerator = _gradient(model, X, y, w, gradient)
     return numerator / total if total != 0 else 0.0
 
 
-def per_sample(
-    plan,
-    loss,
-    loss_parameter,
-    function,
-    parameters,
-    X,
-    labels,
-    targets,
-    deltas,
-    block,
-    workspace,
-    transposed,
-    losses,
-    gradients,
-    errors,
-    units,
-):
-    weights, _ = views(plan, parameters)
+def per_sample(model, data, deltas, block, workspace, transposed, losses, gradients, errors, units):
+    plan, X = model.plan, data.X
+    weights, _ = views(plan, model.parameters)
     n, m = len(X), len(weights)
     with np.errstate(all="ignore"):
-        s, h, _ = forward(plan, parameters, X, [1] * len(plan))
+        s, h, _ = _forward(model, X, [1] * len(plan))
         ds, dh = [None] * m + [deltas], [None] * (m + 1)
         if not deltas.size:
-            y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
-            e, ds[m] = _losses(loss, loss_parameter, function, s[m], y)
+            y = _dense(data.labels, data.targets, plan[-1, SIZE], X.dtype)
+            e, ds[m] = _losses(model, s[m], y)
             if losses.size:
                 losses[...] = e
-        h[m] = _output(loss, s[m])
+        h[m] = _output(model.loss, s[m])
         for i in range(m, 0, -1):
             dh[i - 1] = ds[i] @ weights[i - 1].T
             if i > 1:
@@ -364,87 +362,109 @@ def _clip(gradients, norm):
             g *= norm / (total + NORM_OFFSET)
 
 
-def train(
-    plan,
-    loss,
-    loss_parameter,
-    function,
-    parameters,
-    X,
-    labels,
-    targets,
-    sample_weight,
-    order,
-    epochs,
-    rates,
-    batch_size,
-    optimizer,
-    hyper,
-    rules,
-    divided,
-    clip_norm,
-    squares,
-    decay,
-    average,
-    seed,
-    counters,
-    state,
-    block,
-    workspace,
-    transposed,
-    gradient,
-    losses,
-    stop,
-    team,
-    rank,
-):
-    (counters,) = counters  # this backend has no teams
-    n = order.shape[1] if order.size else len(X)
-    y = _dense(labels, targets, plan[-1, SIZE], X.dtype)
-    w = _weights(len(X), sample_weight)
-    weights, biases = views(plan, parameters)
-    dW, db = views(plan, gradient)
-    layers, slots = (weights, biases, dW, db), [views(plan, slot) for slot in state]
-    averages = views(plan, average) if average.size else ()
-    steps = 0
-    with np.errstate(all="ignore"):
+class Job:
+    """A training; see `interface.Job`."""
+
+    def __init__(
+        self,
+        model,
+        data,
+        *,
+        batch_size,
+        optimizer,
+        hyper,
+        rules,
+        divided,
+        clip_norm,
+        squares,
+        decay,
+        average,
+        seed,
+        counters,
+        state,
+        block,
+        workspace,
+        transposed,
+        gradient,
+        stop,
+        team,
+    ):
+        self.model, self.batch_size, self.gradient = model, batch_size, gradient
+        self.optimizer, self.hyper, self.rules, self.divided = optimizer, hyper, rules, divided
+        self.clipping, self.clip_norm, self.decay = squares.size > 0, clip_norm, decay
+        self.seed, self.stop = seed, stop
+        (self.counters,) = counters  # this backend has no teams
+        # The reference takes whole batches, and needs neither the workspace nor transposed copies.
+        self.parameters, self.gradients = (
+            views(model.plan, array) for array in (model.parameters, gradient)
+        )
+        self.slots = [views(model.plan, slot) for slot in state]
+        self.averages = views(model.plan, average) if average.size else ()
+        self.take(data)
+
+    def take(self, data):
+        self.data = data
+
+    @np.errstate(all="ignore")
+    def run(self, order, epochs, rates, losses, rank):
+        plan, X = self.model.plan, self.data.X
+        n = order.shape[1] if order.size else len(X)
+        y = _dense(self.data.labels, self.data.targets, plan[-1, SIZE], X.dtype)
+        w = _weights(len(X), self.data.sample_weight)
+        steps = 0
         for epoch in range(epochs):
             numerator = denominator = penalty = 0.0
-            for start in range(0, n, batch_size):
-                if stop[0]:
+            for start in range(0, n, self.batch_size):
+                if self.stop[0]:
                     return epoch
-                rows = slice(start, start + batch_size)
+                rows = slice(start, start + self.batch_size)
                 if order.size:
                     rows = order[epoch, rows]
                 count, total = len(w[rows]), float(w[rows].sum())
-                data = X[rows], y[rows], w[rows]
                 factors = None
                 if plan[:, DROPOUT].any():
-                    factors = dropout_factors(plan, seed, int(counters[0]), count, X.dtype)
-                batch = _gradient(
-                    plan, loss, loss_parameter, function, parameters, *data, gradient, factors
-                )
+                    factors = dropout_factors(
+                        plan, self.seed, int(self.counters[0]), count, X.dtype
+                    )
+                batch = _gradient(self.model, X[rows], y[rows], w[rows], self.gradient, factors)
                 if not math.isfinite(batch):
                     losses[epoch] = batch
                     return epoch
-                factor = 1.0
-                if divided:
-                    factor = 1 / total if total != 0 else 0.0
-                penalty += factor * count * _penalty(rules, weights)
-                numerator += batch * factor * count if divided else batch
-                denominator += count if divided else total
-                rate = float(rates[steps] if rates.size else hyper[0])
+                factor = self._factor(total)
+                penalty += factor * count * _penalty(self.rules, self.parameters[0])
+                numerator += batch * factor * count if self.divided else batch
+                denominator += count if self.divided else total
+                self._step(float(rates[steps if rates.size > 1 else 0]), factor)
                 steps += 1
-                learning = [i for i in range(len(weights)) if not rules[i + 1, spec.FROZEN]]
-                for i in learning:
-                    l1, l2 = factor * rules[i + 1, spec.L1], factor * rules[i + 1, spec.L2]
-                    dW[i][...] += float(l2) * weights[i] + float(l1) * np.sign(weights[i])
-                if squares.size:
-                    _clip([array[i] for i in learning for array in (dW, db)], clip_norm)
-                step(optimizer, hyper, rate, counters, layers, slots, learning)
-                keep = decay if counters[0] > 1 else 0.0
-                for averaged, arrays in zip(averages, (weights, biases), strict=False):
-                    for i in learning:
-                        averaged[i][...] = keep * averaged[i] + (1 - keep) * arrays[i]
             losses[epoch] = (numerator / denominator if denominator > 0 else 0.0) + penalty / n
-    return epochs
+        return epochs
+
+    @np.errstate(all="ignore")
+    def update(self, rate, total=1.0):
+        self._step(rate, self._factor(total))
+
+    def _factor(self, total):
+        """What to multiply penalties by, in a batch with Σ w = `total`."""
+        if not self.divided:
+            return 1.0
+        return 1 / total if total != 0 else 0.0
+
+    def _step(self, rate, factor):
+        """Take one step with the gradient."""
+        (weights, biases), (dW, db) = self.parameters, self.gradients
+        learning = [i for i, rule in enumerate(self.rules[1:]) if not rule[spec.FROZEN]]
+        for i in learning:
+            l1, l2 = (float(factor * self.rules[i + 1, rule]) for rule in (spec.L1, spec.L2))
+            dW[i][...] += l2 * weights[i] + l1 * np.sign(weights[i])
+        if self.clipping:
+            _clip([array[i] for i in learning for array in (dW, db)], self.clip_norm)
+        layers = weights, biases, dW, db
+        how = self.optimizer, self.hyper, rate, self.counters
+        step(*how, layers, self.slots, learning)
+        keep = self.decay if self.counters[0] > 1 else 0.0
+        for averaged, arrays in zip(self.averages, self.parameters, strict=False):
+            for i in learning:
+                averaged[i][...] = keep * averaged[i] + (1 - keep) * arrays[i]
+
+
+job = Job
