@@ -1,6 +1,8 @@
 """What several tests share: networks, data for a loss, and comparisons."""
 
+import functools
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -125,3 +127,15 @@ def wait_until(condition):
         if time.monotonic() > end:
             pytest.fail("it hangs")
         time.sleep(0.001)
+
+
+def watch_runs(monkeypatch, backend, watch):
+    """Let ``watch(run, *arguments)`` take the place of ``run(*arguments)`` of a backend's jobs."""
+    make = backend.job
+
+    def job(*arguments, **options):
+        made = make(*arguments, **options)
+        run = functools.partial(watch, made.run)
+        return SimpleNamespace(take=made.take, run=run, update=made.update)
+
+    monkeypatch.setattr(backend, "job", job)

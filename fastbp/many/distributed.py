@@ -342,7 +342,7 @@ class Held(NamedTuple):
     """A partition that the workers hold."""
 
     number: int
-    data: object  # a future of training.Data
+    data: object  # a future of basis.data.Data
     length: int
 
 

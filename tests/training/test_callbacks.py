@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import make_data, make_network, parameters
+from helpers import make_data, make_network, parameters, watch_runs
 
 import fastbp
 
@@ -70,13 +70,13 @@ def test_callbacks_change_nothing(backend, data):
 
 def test_without_callbacks_one_call(compiled, data, monkeypatch):
     net = network(compiled)
-    train, calls = net._engine.backend.train, []
+    calls = []
 
-    def counting(*args):
+    def counting(run, *args):
         calls.append(1)
-        return train(*args)
+        return run(*args)
 
-    monkeypatch.setattr(net._engine.backend, "train", counting)
+    watch_runs(monkeypatch, net._engine.backend, counting)
     net.fit(*data, epochs=50)
     assert len(calls) == 1
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import SECONDS, make_data, make_network
+from helpers import SECONDS, make_data, make_network, watch_runs
 
 import fastbp
 
@@ -86,13 +86,12 @@ def test_epochs_of_an_inline_call_are_kept(backend, monkeypatch):
     """A short call runs on the main thread; Ctrl-C is heard once it has come back."""
     net = make_network([2, 1], "log_loss", backend)
     X, y = make_data("log_loss", 8, 2, 1)
-    train = net._engine.backend.train
 
-    def interrupted(*args):
-        train(*args)
+    def interrupted(run, *args):
+        run(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(net._engine.backend, "train", interrupted)
+    watch_runs(monkeypatch, net._engine.backend, interrupted)
     with pytest.warns(RuntimeWarning, match="interrupted after 3 of 3 epochs"):
         history = net.fit(X, y, epochs=3)
     assert history.interrupted

@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import make_data, make_network, parameters, wait_until
+from helpers import make_data, make_network, parameters, wait_until, watch_runs
 
 import fastbp
 from fastbp.basis import interrupts
@@ -312,8 +312,8 @@ def test_ctrl_c_comes_between_slices(backend, monkeypatch):
     net = network(backend, "squared_error")
     usual, rows = net._engine.backend.predict, []
 
-    def predict(plan, loss, function, X, *rest):
-        usual(plan, loss, function, X, *rest)
+    def predict(model, X, *rest):
+        usual(model, X, *rest)
         rows.append(len(X))
         if len(rows) == 3:
             signal.raise_signal(signal.SIGINT)
@@ -398,10 +398,10 @@ def test_a_handler_that_a_callback_has_set(backend, before, monkeypatch):
     """It is guarded like those that were there, and the earlier one comes back."""
     X, y = data(50)
     net, ref = (network(backend, "squared_error") for _ in range(2))
-    setting, usual, calls = Setting(), net._engine.backend.train, []
+    setting, calls = Setting(), []
 
-    def train(*arguments):
-        calls.append(usual(*arguments))
+    def watch(run, *arguments):
+        calls.append(run(*arguments))
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGALRM)
         return calls[-1]
@@ -410,7 +410,7 @@ def test_a_handler_that_a_callback_has_set(backend, before, monkeypatch):
     ref.fit(X, y, **options, epochs=3)
     own = signal.signal(signal.SIGALRM, before)
     try:
-        monkeypatch.setattr(net._engine.backend, "train", train)
+        watch_runs(monkeypatch, net._engine.backend, watch)
         with pytest.raises(Alarmed):
             net.fit(X, y, **options, epochs=9, callbacks=[setting])
         assert signal.getsignal(signal.SIGALRM) is before
