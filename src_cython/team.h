@@ -16,15 +16,15 @@
 #define FBP_YIELD() sched_yield()
 #endif
 
-/* Where things lie in the array that a team shares, each on a cache line of its own: how many
- * have arrived at the barrier, how many barriers there have been, whether to stop. */
+/* Indices in the array that a team shares, each on its own cache line: the number of threads at the
+ * barrier, the number of barriers passed, and whether to stop. */
 enum { FBP_ARRIVED = 0, FBP_PASSED = 8, FBP_STOPPED = 16 };
 
-/* How often to look before letting others have the core: some microseconds. (A pause
- * instruction in the loop is slow on virtual machines.) */
+/* Number of checks before a waiting thread yields the core, some microseconds. (A pause instruction
+ * in the loop would be slow on virtual machines.) */
 enum { FBP_SPINS = 10000 };
 
-/* Return when all `threads` have come here; what they wrote before is seen by all. */
+/* Return when all `threads` have called this; all see what the others wrote before. */
 static inline void fbp_barrier(int64_t *team, ptrdiff_t threads)
 {
     if (threads == 1) return;

@@ -133,7 +133,7 @@ cdef inline vec exp(vec x) noexcept nogil:
 
 
 cdef inline vec gaussian(vec x) noexcept nogil:
-    """exp(-x**2 / 2), with what the rounding of x**2 loses put back into r. Error below 1.5 ulp."""
+    """exp(-x**2 / 2), with the rounding error of x**2 added back to r. Error below 1.5 ulp."""
     cdef vec a, h, lost, n
     # 39**2 / 2 and 15**2 / 2 are beyond the range of exp too, and their squares do not overflow.
     if FBP_SINGLE:
@@ -159,7 +159,7 @@ cdef inline vec expm1_nonpositive(vec x) noexcept nogil:
         x = at_least(x, -38.0)
     t = multiply_add(x, LOG2_E, shifter())
     n = t - shifter()
-    # As in less_ln2, but `lost` keeps what the second step rounds away: it shows below ln 2 / 2.
+    # As in less_ln2, but `lost` keeps the second step's rounding error: it matters below ln 2 / 2.
     if FBP_SINGLE:
         near = multiply_add(n, -LN2_HIGH_F4, x)
         r = multiply_add(n, -LN2_LOW_F4, near)
@@ -194,7 +194,7 @@ cdef inline vec log_sum(vec n, vec f) noexcept nogil:
         p = horner(p, z, 0.28571428567339191)
         p = horner(p, z, 0.40000000000007802)
         p = horner(p, z, 0.66666666666666663)
-    # n * LN2_HIGH is exact; `low` has what its sum with f loses.
+    # n * LN2_HIGH is exact; `low` has the rounding error of its sum with f.
     if FBP_SINGLE:
         high = <real>LN2_HIGH_F4 * n
         sum = high + f

@@ -1,1 +1,1 @@
-"""What all rooms build on: vocabulary, memory layout, checks, threads, signals, files written."""
+"""The basis of all rooms: vocabulary, memory layout, checks, threads, signals, writing of files."""

@@ -1,7 +1,7 @@
-"""What lower floors load from higher ones, once a user asks for it.
+"""Imports from higher floors, done when a user calls a method that needs them.
 
-All other imports point down. These are methods of a network or a result that belong to a higher
-floor, such as `Network.to_sklearn`.
+All other imports point down. These serve methods whose implementation belongs to a higher floor,
+such as `Network.to_sklearn`.
 """
 
 from importlib import import_module
@@ -14,5 +14,5 @@ ROOMS_ABOVE = {
 
 
 def load(name):
-    """The module of that name in `ROOMS_ABOVE`."""
+    """Import and return the module with a name in `ROOMS_ABOVE`."""
     return import_module(ROOMS_ABOVE[name])

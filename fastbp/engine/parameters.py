@@ -23,8 +23,8 @@ class Gradient(NamedTuple):
 class Parameters(MutableSequence["Floats"]):
     """The weights (or biases) of all layers: a list of views of fixed length.
 
-    Reading an entry gives a writable view of the network's own numbers; assigning to one
-    checks shape and values and copies them in.
+    Reading an entry returns a writable view of the network's numbers. Assigning to an entry checks
+    shape and values, and copies them.
     """
 
     def __init__(self, name: str, arrays: list[Floats]) -> None:
@@ -50,7 +50,7 @@ class Parameters(MutableSequence["Floats"]):
         raise TypeError(f"{self._name} of a network cannot be deleted")
 
     def insert(self, i: int, value: object) -> NoReturn:
-        raise TypeError(f"{self._name} of a network cannot be added to")
+        raise TypeError(f"entries cannot be inserted into {self._name} of a network")
 
     def __repr__(self) -> str:
         return repr(self._arrays)

@@ -1,4 +1,4 @@
-"""What the two estimators have in common: scikit-learn's multi-layer perceptron over Network.
+"""The base class of both estimators: scikit-learn's multi-layer perceptron, built on Network.
 
 The order of checks, draws of random numbers and attributes is scikit-learn's, so that the same
 parameters give the same numbers; docs/estimators.md lists the differences.
@@ -36,11 +36,11 @@ else:
 
 
 class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTraining, ABC):
-    """Base of the estimators; not used by itself.
+    """Base class of the estimators.
 
-    A subclass sets its parameters and says how targets become `Samples` and back
-    (`_validate_targets`, `_truth`), which output and loss they ask for (`_output_activation`,
-    `_loss`) and what predictions score (`_score`).
+    A subclass sets its parameters, converts targets to `Samples` and back (`_validate_targets`,
+    `_truth`), chooses output activation and loss (`_output_activation`, `_loss`), and computes the
+    score (`_score`).
     """
 
     _parameter_constraints: dict = CONSTRAINTS
@@ -67,29 +67,30 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
 
     @abstractmethod
     def _output_activation(self):
-        """scikit-learn's name of the output activation."""
+        """Return scikit-learn's name of the output activation."""
 
     @abstractmethod
     def _truth(self, samples):
-        """The y of samples, as `_score` takes it."""
+        """Return the y of samples in the form for `_score`."""
 
     @abstractmethod
     def _strata(self, samples):
-        """What to stratify the split for early stopping by, or None."""
+        """Return the classes that stratify the split for early stopping, or None."""
 
     @abstractmethod
     def _score(self, X, y, sample_weight=None):
-        """The score that early stopping looks at, of checked samples."""
+        """Return the score for early stopping, of checked samples."""
 
     def _initialize(self, y, layer_units, dtype):
-        """Draw the first coefficients, layer by layer, and forget what was there before."""
+        """Draw initial coefficients, layer by layer, and discard the old ones and their records."""
         self.n_iter_ = 0
         self.t_ = 0
         self.n_layers_ = len(layer_units)
         self.out_activation_ = self._output_activation()
         self.coefs_, self.intercepts_ = [], []
         names = hidden_activations(self.activation, len(layer_units) - 2)
-        names = [*names, names[-1] if names else self.activation]  # as if the output had it, too
+        # scikit-learn draws the output layer's as if it had the hidden layers' activation.
+        names = [*names, names[-1] if names else self.activation]
         for fan_in, fan_out, name in zip(layer_units, layer_units[1:], names, strict=False):
             own = () if isinstance(self.activation, str) else (name,)
             coef, intercept = self._init_coef(fan_in, fan_out, dtype, *own)
@@ -99,7 +100,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
             self._begin_records()
 
     def _init_coef(self, fan_in, fan_out, dtype, activation=None):
-        """A layer's first coefficients; its activation is given if there is one for each."""
+        """Draw a layer's initial coefficients; `activation` is given if layers have their own."""
         # Glorot and Bengio, AISTATS 2010; scikit-learn's factor for the logistic function.
         factor = 2 if (activation or self.activation) in ("logistic", "sigmoid") else 6
         bound = np.sqrt(factor / (fan_in + fan_out))
@@ -108,7 +109,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         return coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False)
 
     def _stepping(self, network):
-        """The optimiser of the parameters, at its start."""
+        """Return a new optimiser with the estimator's parameters."""
         rate = self.learning_rate_init
         if self.solver == "adam":
             return AdamStepping(network.layout, rate, self.beta_1, self.beta_2, self.epsilon)
@@ -140,9 +141,9 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
         X_val, y_val : like X and y, default=None
-            Samples for early stopping to look at, instead of some of X.
+            Validation samples for early stopping, instead of samples held out from X.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights.
+            Weights of the validation samples.
 
         Returns
         -------
@@ -155,22 +156,22 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
 
     @_fit_context(prefer_skip_nested_validation=True)
     def initialize(self, X: Matrix, y: ArrayLike) -> Self:
-        """Draw the first coefficients for data like these, without fitting.
+        """Draw initial coefficients for the shape and dtype of the given data, without fitting.
 
-        They can be looked at, or set. `partial_fit`, or `fit` with ``warm_start=True``, goes on
-        from them.
+        You can read or set the coefficients. `partial_fit`, and `fit` with ``warm_start=True``,
+        continue from them.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The samples.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            As for `fit`; of all classes at least one sample.
+            As for `fit`, with at least one sample of each class.
 
         Returns
         -------
         self : object
-            The estimator, which predicts as these coefficients say.
+            The estimator, which predicts with the initial coefficients.
         """
         for name in ("coefs_", "intercepts_", "_optimizer"):
             self.__dict__.pop(name, None)
@@ -207,7 +208,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         solvers.report_as_scikit_learn(network, exactly=self._smoothing() > 0)
         if stochastic:
             self._train_by_epochs(network, samples, held_out, incremental, tasks)
-            network = self._network(adopt=True)  # early stopping may have brought back the best
+            network = self._network(adopt=True)  # early stopping may have restored the best weights
         else:
             self._train_by_lbfgs(network, samples)
         engine = network._engine
@@ -219,7 +220,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         return self
 
     def _build(self, X, y, sample_weight=None, incremental=False):
-        """The network to train, with its first coefficients if need be, and checked samples."""
+        """Return the network to train, with initial coefficients if needed, and checked samples."""
         hidden = self.hidden_layer_sizes
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
         if np.any(np.array(hidden) <= 0):
@@ -242,36 +243,38 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
             self._initialize(samples.encoded(self.n_outputs_), layer_units, X.dtype)
         self._check_sizes(layer_units)
         if first_pass or self.solver == "lbfgs":
-            self._held = None  # somebody may keep the arrays of the fit before
+            self._held = None  # the user may have references to the previous fit's arrays
         network = self._network(adopt=True)
         check_width(network, X)
         if self.n_outputs_ != network.layout.sizes[-1]:
             raise ValueError(
-                f"y has {self.n_outputs_} outputs, but the coefficients that are there already "
-                f"give {network.layout.sizes[-1]}"
+                f"y has {self.n_outputs_} outputs, but the existing coefficients have "
+                f"{network.layout.sizes[-1]}; set warm_start=False and call fit to start from "
+                "scratch"
             )
         return network, samples
 
     def _check_sizes(self, layer_units):
-        """Refuse to go on from coefficients where scikit-learn could not, or computes nonsense."""
+        """Raise ValueError if training cannot continue from the existing coefficients."""
         sizes = [len(self.coefs_[0]), *(len(b) for b in self.intercepts_)]
         if len(sizes) != len(layer_units) or (
             self.solver == "lbfgs" and sizes[1:-1] != layer_units[1:-1]
         ):
             raise ValueError(
-                f"hidden_layer_sizes is {layer_units[1:-1]}, but the coefficients that are there "
-                f"already are of hidden layers of sizes {sizes[1:-1]}; set warm_start=False and "
-                "call fit to begin anew"
+                f"hidden_layer_sizes is {layer_units[1:-1]}, but the existing coefficients are for "
+                f"hidden layers of sizes {sizes[1:-1]}; set warm_start=False and call fit to start "
+                "from scratch"
             )
         if self.out_activation_ != self._output_activation():
             raise ValueError(
                 f"training needs out_activation_ {self._output_activation()!r}, but it is "
-                f"{self.out_activation_!r}: of another loss, or set since fit. Other ones are for "
-                "predictions only; set it back, or call fit with warm_start=False"
+                f"{self.out_activation_!r}: it belongs to another loss, or was set after fit. "
+                "Other activations are for predictions only; set it back, or call fit with "
+                "warm_start=False"
             )
 
     def _of_encoded(self, y):
-        """(labels, targets, number of outputs) of y as scikit-learn's `_validate_input` has it."""
+        """Return (labels, targets, number of outputs) of y encoded by `_validate_input`."""
         targets = y.reshape(len(y), -1)
         return NO_LABELS, targets, targets.shape[1]
 
@@ -289,7 +292,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         return by_rows(X), y
 
     def _validation(self, X_val=None, y_val=None, sample_weight_val=None):
-        """The user's own samples for early stopping, or None."""
+        """Return the user's validation samples for early stopping, checked, or None."""
         X, y, sample_weight = X_val, y_val, sample_weight_val
         if X is None and y is None:
             if sample_weight is not None:
@@ -312,7 +315,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         return solvers.Samples(X, labels, targets, self._weigh(y, sample_weight, False))
 
     def _weigh(self, y, sample_weight, incremental):
-        """The sample weights, times those of the classes if there are any."""
+        """Return the sample weights, multiplied by class weights if there are any."""
         return sample_weight
 
     def _regularizers(self, network):

@@ -25,7 +25,7 @@ LOSSES = {
 
 
 class Held(NamedTuple):
-    """A network made for an estimator, views of its parameters, and what it was made for."""
+    """An estimator's network, views of its parameters, and the settings it was made with."""
 
     network: Network
     coefs: list
@@ -34,14 +34,14 @@ class Held(NamedTuple):
     shown: bool  # whether those views are coefs_ and intercepts_, or have been
 
     def is_for(self, wanted):
-        """Whether it was made for that; a loss of the user's own may compare as it likes."""
+        """Return whether the settings are these; functions are compared by identity."""
         return all(
             ours is theirs or not (callable(ours) or callable(theirs)) and ours == theirs
             for ours, theirs in zip(self.made_for, wanted, strict=True)
         )
 
     def has(self, coefs, intercepts):
-        """Whether these arrays are its own parameters."""
+        """Return whether these arrays are the network's own parameters."""
         return _same(self.coefs, coefs) and _same(self.intercepts, intercepts)
 
 
@@ -60,15 +60,15 @@ class EstimatorNetwork(BaseEstimator):
     _held: Held | None
 
     def _loss(self):
-        """Network's loss for that, and its parameter."""
+        """Return Network's loss for the output activation, and the loss's parameter."""
         return LOSSES.get(self.out_activation_, "squared_error"), None
 
     def _network(self, adopt=False):
-        """The network with `coefs_` and `intercepts_` as they are now.
+        """Return the network with the current values of `coefs_` and `intercepts_`.
 
-        Those are views of the network's own parameters, unless they have been set by hand: then
-        they are copied in, now and whenever they are needed, since they may change unseen.
-        To `adopt` is to replace them by views.
+        Usually these are views of the network's parameters. If the user has set them, they are
+        copied into the network in each call, since their values may have changed. With `adopt`,
+        they are replaced by views.
         """
         if self.__dict__.get("n_layers_", len(self.coefs_) + 1) != len(self.coefs_) + 1:
             raise ValueError(
@@ -84,7 +84,7 @@ class EstimatorNetwork(BaseEstimator):
         if held is not None and held.has(self.coefs_, self.intercepts_):
             return held.network
         if held is not None and held.shown:
-            held = None  # the arrays may be among those set by hand, or kept elsewhere
+            held = None  # the user may still use the views, so the network must not overwrite them
         coefs = [np.asarray(coef) for coef in self.coefs_]
         intercepts = [np.asarray(intercept) for intercept in self.intercepts_]
         network = self._network_for(coefs, held)
@@ -97,16 +97,16 @@ class EstimatorNetwork(BaseEstimator):
                 f"coefs_ of shapes {[coef.shape for coef in coefs]} need intercepts_ of shapes "
                 f"{[view.shape for view in biases]}, got {[b.shape for b in intercepts]}"
             ) from None
-        # Nobody else knows the arrays of an estimator that was just unpickled.
+        # After unpickling, no one else has references to the arrays.
         adopt = adopt or self.__dict__.get("_held", self) is None
-        if adopt:  # in the same lists, which a copy.copy may share
+        if adopt:  # keep the list objects, since a copy.copy may share them
             self.coefs_ = _refilled(self.coefs_, weights)
             self.intercepts_ = _refilled(self.intercepts_, biases)
         self._held = Held(network, weights, biases, made_for, shown=adopt)
         return network
 
     def _network_for(self, coefs, held):
-        """A network of the sizes of these coefficients: the one there is, if it fits."""
+        """Return a network with the sizes of the coefficients, the held one if it fits."""
         shapes = [coef.shape for coef in coefs]
         if any(len(shape) != 2 for shape in shapes):
             raise ValueError(f"coefs_ must be matrices, got shapes {shapes}")
@@ -132,23 +132,23 @@ class EstimatorNetwork(BaseEstimator):
         )
 
     def __getstate__(self):
-        """All but the network, which is made again where the backend of the parameters is."""
+        """Return the state without the network, which is built again after unpickling."""
         state = dict(super().__getstate__())
         if "_held" in state:
             state["_held"] = None
         return state
 
     def __copy__(self):
-        """Another estimator with the same coefficients and optimiser, as of scikit-learn's.
+        """Return an estimator that shares coefficients and optimiser, as scikit-learn's does.
 
-        Training one in place trains both, until `fit` makes coefficients of its own.
+        Training one in place trains both, until `fit` creates new coefficients.
         """
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         return other
 
     def layer_outputs(self, X: Matrix) -> list[Floats]:
-        """The activations of every layer for X.
+        """Compute the activations of every layer for X.
 
         Parameters
         ----------
@@ -158,16 +158,16 @@ class EstimatorNetwork(BaseEstimator):
         Returns
         -------
         list of ndarray of shape (n_samples, n_units)
-            Those of the hidden layers in order, then the outputs.
+            The activations of the hidden layers in order, then the outputs.
         """
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         return self._forward_pass([self._checked_for_outputs(X)])[1:]
 
     def _forward_pass_fast(self, X, check_input=True):
-        """The output for X, by way of which all predictions are made."""
+        """Return the outputs for X; all predictions call this."""
         if not hasattr(self, "coefs_"):
-            check_is_fitted(self)  # raises; to find nothing amiss takes it long
+            check_is_fitted(self)  # raises an error; it is slow, so it is not called if fitted
         network = self._network()
         if check_input:
             X = self._checked_for_outputs(X)
@@ -187,7 +187,7 @@ class EstimatorNetwork(BaseEstimator):
         )
 
     def _activated(self, h):
-        """The output, if out_activation_ has been set to one that no loss brings along."""
+        """Apply out_activation_ to the outputs if the user has set one that belongs to no loss."""
         if self.out_activation_ not in LOSSES:
             if self.out_activation_ not in ("tanh", "relu"):
                 raise ValueError(
@@ -199,12 +199,12 @@ class EstimatorNetwork(BaseEstimator):
 
 
 def by_rows(X):
-    """X, of which rows can be taken."""
+    """Return X in a form with fast access to rows."""
     return X if isinstance(X, np.ndarray) else X.tocsr()
 
 
 def _refilled(given, views):
-    """The same list with other entries; a new one if it is no list."""
+    """Replace the entries of a list and return it; return a new list if it is not a list."""
     if not isinstance(given, list):
         return list(views)
     given[:] = views
@@ -212,7 +212,7 @@ def _refilled(given, views):
 
 
 def check_width(network, X):
-    """Refuse X of another number of features than the network takes."""
+    """Raise ValueError if X has another number of features than the network."""
     if X.shape[1] != network.layout.sizes[0]:
         raise ValueError(
             f"X has {X.shape[1]} features, but coefs_ are for {network.layout.sizes[0]}"

@@ -1,4 +1,4 @@
-"""Networks to and from the fitted estimators of sklearn.neural_network."""
+"""Converts networks to and from fitted estimators of sklearn.neural_network."""
 
 import inspect
 
@@ -69,7 +69,7 @@ def to_sklearn(net, output, classes):
 
 
 def _activation(names):
-    """scikit-learn's name of the one activation of all hidden layers."""
+    """Return scikit-learn's name of the activation that all hidden layers must share."""
     theirs = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
     if len(set(names)) > 1 or not set(names) <= set(theirs):
         raise ValueError(
@@ -80,7 +80,7 @@ def _activation(names):
 
 
 def _binarizer(output, n_outputs, classes):
-    """What scikit-learn's classifier turns outputs into classes with."""
+    """Return the LabelBinarizer by which scikit-learn's classifier converts outputs to classes."""
     if output == "sigmoid" and n_outputs > 1:  # multi-label: each output is a class by itself
         if classes is not None:
             raise ValueError(

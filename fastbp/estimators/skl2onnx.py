@@ -1,4 +1,4 @@
-"""Converters by which skl2onnx writes fastbp's estimators, alone or in scikit-learn's pipelines."""
+"""Converters for skl2onnx, which write fastbp's estimators, alone or in pipelines."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from ..exchange.onnx_export import OPSETS, Graph, numpy_helper, onnx, write_laye
 from .ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor
 from .mlp import MLPClassifier, MLPRegressor
 
-# What skl2onnx offers for its own classifiers.
+# The options that skl2onnx has for its own classifiers.
 OPTIONS = {
     "zipmap": [True, False, "columns"],
     "output_class_labels": [False, True],
@@ -31,7 +31,7 @@ def register():
 
 
 class SharedGraph(Graph):
-    """A Graph whose nodes go into a file of skl2onnx, which gives out the names."""
+    """A Graph that adds its nodes to skl2onnx's file, with names from skl2onnx."""
 
     def __init__(self, scope, operator, container):
         from skl2onnx.common.data_types import DoubleTensorType
@@ -66,7 +66,7 @@ class SharedGraph(Graph):
 
 
 def members_of(estimator):
-    """The networks that an estimator averages; one, if it is no ensemble."""
+    """Return the networks that an ensemble averages; for another estimator, a list of one."""
     members = getattr(estimator, "estimators_", [estimator])
     for member in members:
         if type(member) not in (MLPClassifier, MLPRegressor):
@@ -79,14 +79,14 @@ def members_of(estimator):
 
 
 def write_outputs(graph, member):
-    """The nodes of one network; returns the name of its output."""
+    """Add the nodes of one network; return the name of its output."""
     net = member._network()
     net._engine.check_finite()
     return write_layers(graph, graph.X, net, net._engine.loss_spec.output_activation)
 
 
 def mean(graph, names, output):
-    """The mean of the members' outputs, named `output`."""
+    """Add the mean of the members' outputs, named `output`."""
     total = names[0]
     for name in names[1:]:
         total = graph.add("Add", total, name)
@@ -101,7 +101,7 @@ def is_multilabel(estimator):
 
 
 def write_probabilities(graph, member, classes):
-    """A column for each of the classes, as predict_proba has them."""
+    """Add a column for each class, as in predict_proba."""
     h = write_outputs(graph, member)
     if is_multilabel(member):
         return h
@@ -117,7 +117,7 @@ def write_probabilities(graph, member, classes):
 
 
 def write_classifier(scope, operator, container):
-    """skl2onnx's converter: labels and probabilities."""
+    """Write labels and probabilities; a converter for skl2onnx."""
     from skl2onnx.common.utils_classifier import get_label_classes
 
     estimator, graph = operator.raw_operator, SharedGraph(scope, operator, container)
@@ -138,7 +138,7 @@ def write_classifier(scope, operator, container):
 
 
 def labels_of(classes):
-    """Classes as ONNX can have them: whole numbers or text."""
+    """Return the classes in a form for ONNX: whole numbers or text."""
     classes = np.asarray(classes)
     if classes.dtype.kind in "biuf":
         whole = classes.astype(np.int64)
@@ -149,7 +149,7 @@ def labels_of(classes):
 
 
 def write_regressor(scope, operator, container):
-    """skl2onnx's converter: the values."""
+    """Write the values; a converter for skl2onnx."""
     graph = SharedGraph(scope, operator, container)
     names = [write_outputs(graph, member) for member in members_of(operator.raw_operator)]
     mean(graph, names, operator.outputs[0].full_name)

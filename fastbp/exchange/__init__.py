@@ -1,7 +1,7 @@
 """Exchange of networks with other tools: ONNX, PyTorch, scikit-learn, Keras, and C.
 
-Users call it as methods of `Network`; `register_skl2onnx` is for estimators. Each tool has its own
-file, imported when it is asked for.
+Users call methods of `Network`, or `register_skl2onnx` for estimators. Each tool has its own
+module, which is imported only when needed.
 """
 
 from ..basis import late
@@ -10,10 +10,10 @@ from ..basis import late
 def register_skl2onnx() -> None:
     """Let skl2onnx convert fastbp's estimators.
 
-    After one call, ``skl2onnx.to_onnx`` and ``convert_sklearn`` take `MLPClassifier`,
-    `MLPRegressor`, and `MLPEnsembleClassifier` and `MLPEnsembleRegressor` of these, by
-    themselves and in scikit-learn's pipelines, with the options that skl2onnx has for its own
-    classifiers ("zipmap", "nocl", "output_class_labels").
+    After one call, ``skl2onnx.to_onnx`` and ``convert_sklearn`` convert `MLPClassifier`,
+    `MLPRegressor`, and `MLPEnsembleClassifier` and `MLPEnsembleRegressor` of these, alone or in
+    scikit-learn's pipelines. skl2onnx's options for classifiers work, too: "zipmap", "nocl" and
+    "output_class_labels".
 
     Raises
     ------
@@ -22,8 +22,8 @@ def register_skl2onnx() -> None:
 
     Notes
     -----
-    An input of DoubleTensorType makes a graph in float64, any other one in float32. (onnxruntime
-    has no ZipMap in float64: pass ``options={"zipmap": False}``.) Subclasses are not converted,
-    since what they change is not known. Calling it again does no harm.
+    The graph is in float64 if the input is a DoubleTensorType, else in float32. (onnxruntime has
+    no ZipMap in float64: pass ``options={"zipmap": False}``.) Subclasses are not converted, since
+    they may compute something else. Further calls have no effect.
     """
     late.load("skl2onnx").register()

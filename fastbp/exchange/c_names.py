@@ -1,13 +1,13 @@
-"""Which names exported C sources may have."""
+"""Checks the names of exported C sources."""
 
 import re
 
-# With the longest one that a source puts behind it (test_exchange_c.py counts), it has the 63
-# characters by which compilers have to tell names.
+# With the longest suffix in a source (a test counts), a name has at most 63 characters; compilers
+# may ignore further ones.
 LONGEST = 40
 
-# The headers of compilers (GCC, Clang), of C libraries (glibc, musl, newlib, those of the BSDs and
-# of macOS), and of Windows. They #include each other, and would find the network's header instead.
+# Headers of compilers (GCC, Clang), of C libraries (glibc, musl, newlib, those of the BSDs and
+# macOS), and of Windows. They #include each other, and would find the network's header instead.
 HEADERS = frozenset(
     """
 acc_prof aio aliases alloca altivec amo andes_vector apiset apisetcconv ar argp argz arm64intr
@@ -54,29 +54,30 @@ winuser winver wnnc wordexp wow64apiset ws2def ws2ipdef ws2tcpip wsipv6ok wspiap
 wtypesbase xlocale yvals_core zconf zlib
 """.split()  # noqa: SIM905 - a list of strings would take a line for each
 )
-# What Windows takes for a device, whatever the ending.
+# Names that Windows treats as devices, with any extension.
 DEVICES = re.compile("con|prn|aux|nul|(com|lpt)[0-9]")
 
 
 def check_name(name):
-    """Refuse a name whose files or names in C would be those of something else."""
+    """Raise an error if a name is invalid, or its files or C names would collide with others."""
     if not isinstance(name, str):
         raise TypeError(f"name must be a str, got {type(name).__name__}: {name!r}")
     small = name.lower()
     if not re.fullmatch("[A-Za-z](_?[A-Za-z0-9])*", name):
         raise ValueError(
-            f"name {name!r} is no name for C: it must begin with a letter and have letters, digits "
-            "and single underscores between them"
+            f"name {name!r} is no name for C: it must begin with a letter, and consist of letters, "
+            "digits and single underscores between them"
         )
     if name != small:
         raise ValueError(
-            f"name {name!r} has capitals: macros are always in capitals, and not every file system "
-            f"tells them from small letters, so two networks could be mixed up; use {small!r}"
+            f"name {name!r} has capitals: macros are always in capitals, and some file systems "
+            "ignore the difference from small letters, so two networks could be mixed up; use "
+            f"{small!r}"
         )
     if len(name) > LONGEST:
         raise ValueError(
-            f"name {name!r} has {len(name)} characters, and may have {LONGEST}: with what is put "
-            "behind it, C need not tell longer ones apart"
+            f"name {name!r} has {len(name)} characters, and may have {LONGEST}: C compilers may "
+            "ignore the end of longer names; use a shorter one"
         )
     if name.endswith("_test"):
         raise ValueError(

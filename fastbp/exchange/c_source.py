@@ -1,4 +1,4 @@
-"""Networks as C99: a header, a source and a test program that need no library."""
+"""Writes networks as C99: a header, a source and a test program that need no library."""
 
 import re
 from pathlib import Path
@@ -9,10 +9,10 @@ from ..basis import checks, writing
 from .c_names import check_name
 
 WEIGHTS = ("float32", "int8")
-# Activations that are not called as in spec.py: two names are the C library's, and the relu of a
-# network "net_leaky" would be the leaky_relu of a network "net".
+# Activation -> function in C, where the names differ: two names are used by the C library, and
+# "net_leaky_relu" could be relu of a network "net_leaky" or leaky_relu of a network "net".
 FUNCTIONS = {"tanh": "hyperbolic_tangent", "exp": "exponential", "leaky_relu": "leaky"}
-# The largest whole number of int8 that has a negative.
+# The largest int8 whose negative is an int8, too.
 STEPS = 127
 N_SAMPLES = 8
 
@@ -41,28 +41,28 @@ def to_c(net, folder, name, weights, X):
 
 
 def _steps(W):
-    """For each unit, what the largest of its weights is 127 times of."""
+    """Return each unit's step, 1/127 of its largest weight."""
     largest = np.abs(W).max(axis=0).astype(np.float64)
-    # Multiples of subnormal numbers would be rounded once more.
+    # A multiple of a subnormal step would be rounded again.
     return np.maximum(largest / STEPS, np.finfo(np.float32).tiny).astype(np.float32)
 
 
 def _whole(W, step):
-    """The weights as multiples of their units' steps."""
+    """Return the weights as whole multiples of their units' steps."""
     return np.rint(W.astype(np.float64) / step).clip(-STEPS, STEPS).astype(np.int8)
 
 
 def _samples(net, X):
-    """Samples for the test program, and the outputs that it should find."""
+    """Return samples for the test program, and the outputs that it should compute."""
     n_in = net.layout.sizes[0]
     if X is None:
         X = np.random.default_rng(0).standard_normal((N_SAMPLES, n_in))
     X = checks.samples(X, n_in, net.layout.dtype)
-    h = net.to_backend("auto").predict(X)  # not the reference, which has other last bits
+    h = net.to_backend("auto").predict(X)  # the NumPy reference differs in the last bits
     if not np.isfinite(h).all():
         raise ValueError(
             "the network's outputs for the samples of the test program are not finite; "
-            "pass X=, samples for which they are"
+            "pass other samples as X="
         )
     return X, h
 
@@ -72,9 +72,9 @@ def _activations(net):
 
 
 def _memory(net):
-    """The places of the hidden layers' outputs, by name: odd layers share one, even ones another.
+    """Return the sizes of the buffers for hidden layers' outputs, by name.
 
-    (A layer is computed from the one before it.)
+    Odd layers share one buffer and even layers another, since each layer needs only the previous.
     """
     hidden = net.layout.sizes[1:-1]
     return {name: max(hidden[k::2]) for k, name in enumerate(("a", "b")) if hidden[k::2]}
@@ -87,7 +87,7 @@ def _header(net, name, weights):
     )
     n_weights, n_biases = sum(W.size for W in net.weights), sum(sizes[1:])
     constants = 4 * (n_weights + n_biases) if weights == "float32" else n_weights + 8 * n_biases
-    scratch = max(1, sum(_memory(net).values()))  # C has no arrays of no elements
+    scratch = max(1, sum(_memory(net).values()))  # C has no empty arrays
     rounding = ""
     if weights == "int8":
         rounding = f"""
@@ -189,12 +189,12 @@ void {name}_predict(const float x[{prefix}_INPUTS], float h[{prefix}_OUTPUTS])
 
 
 def _prefixed(text, name):
-    """The text with the network's name before all that it defines for itself.
+    """Return the text with the network's name as a prefix of all names that it defines.
 
-    So sources of several networks may be in one translation unit.
+    So sources of several networks can be in one translation unit.
     """
     defined = re.findall(r"^(?:static (?:const )?\w+|#define|union) (\w+)", text, re.M)
-    # Comments, strings and headers stay as they are.
+    # Matches comments, strings and headers, too, so that names in them are kept.
     pattern = rf"""/\*.*?\*/|"[^"]*"|<[\w.]+>|\b(?:{"|".join(defined)})\b"""
 
     def renamed(match):
@@ -207,7 +207,7 @@ def _prefixed(text, name):
 
 
 def _arithmetic(wanted):
-    """The blocks of arithmetic.c that have these functions, and what they call."""
+    """Return the blocks of arithmetic.c that define these functions and those they call."""
     text = Path(__file__).with_name("arithmetic.c").read_text(encoding="ascii")
     blocks = text.strip().split("\n\n")[1:]
     defined = {}
@@ -220,7 +220,7 @@ def _arithmetic(wanted):
         needed.add(function)
         called = set(re.findall(r"\w+(?=\()", defined[function])) & set(defined)
         pending += called - needed
-    # What defines no function is for all of them.
+    # Blocks that define no function (macros, types) are always needed.
     for_all = set(blocks) - set(defined.values())
     kept = for_all | {defined[function] for function in needed}
     return [block for block in blocks if block in kept]
@@ -262,7 +262,7 @@ int main(void)
 
 
 def _array(kind, name, array, brackets=None):
-    """A constant of C: numbers in a row, or with brackets for two indices, rows in braces."""
+    """Return a C array: one-dimensional, or with brackets for two indices two-dimensional."""
     literal, per_line = (_hexadecimal, 6) if kind == "float" else (str, 20)
     groups = array if brackets else [np.ravel(array)]
     texts = []
@@ -277,6 +277,6 @@ def _array(kind, name, array, brackets=None):
 
 
 def _hexadecimal(x):
-    """A float32 in C, exactly."""
+    """Return a float32 as an exact C literal."""
     mantissa, exponent = x.hex().split("p")
     return f"{mantissa.rstrip('0').rstrip('.')}p{exponent}f"

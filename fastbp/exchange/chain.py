@@ -1,4 +1,4 @@
-"""What every exchange comes down to: a chain of layers, and how it becomes a Network."""
+"""A chain of layers, which every importer produces, and its conversion to a Network."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,11 +14,11 @@ LOSSES = {
     "softmax": "cross_entropy",
     "exp": "poisson",
 }
-ROWS = 32  # on which a model's own outputs are compared with its network's
+ROWS = 32  # number of random rows for comparing a model's outputs with its network's
 
 
 class Chain(NamedTuple):
-    """Layers as another tool has them: h_i = σ_i(h_{i-1} W_i + b_i)."""
+    """The layers of another tool's model: h_i = σ_i(h_{i-1} W_i + b_i)."""
 
     weights: Sequence[np.ndarray]  # of shapes (n_{i-1}, n_i)
     biases: Sequence[np.ndarray]  # of shapes (n_i,)
@@ -34,13 +34,13 @@ class Linear(NamedTuple):
 
 
 def chain_of(layers):
-    """The chain of a model's layers, each with its place in the model, for messages.
+    """Return the chain of a model's layers, given as pairs of place (for messages) and layer.
 
-    A layer is a Linear or the name of an activation; "identity" may stand anywhere.
+    A layer is a Linear or the name of an activation; "identity" may be anywhere.
     """
     weights: list[np.ndarray] = []
     biases: list[np.ndarray] = []
-    names: list[str] = []  # of the activations behind the linear layers
+    names: list[str] = []  # the activation after each linear layer
     for place, layer in layers:
         if isinstance(layer, Linear):
             W, b = layer
@@ -56,7 +56,7 @@ def chain_of(layers):
             if not weights:
                 raise ValueError(f"{place} comes before the first linear layer")
             if names[-1] != "identity":
-                raise ValueError(f"{place} follows on an activation, not on a linear layer")
+                raise ValueError(f"{place} follows an activation, but must follow a linear layer")
             names[-1] = layer
     if not weights:
         raise ValueError("the model has no linear layer")
@@ -69,13 +69,13 @@ def chain_of(layers):
 
 
 def in_float64(chain):
-    """The same chain, for a Network that computes in float64."""
+    """Return the same chain with weights in float64."""
     weights, biases = ([a.astype(np.float64) for a in arrays] for arrays in chain[:2])
     return chain._replace(weights=weights, biases=biases)
 
 
 def check_outputs(outputs, expected, tolerance, why):
-    """Refuse a model whose own outputs are not those of the network that was read from it."""
+    """Raise ValueError if a model's outputs differ from those of the network read from it."""
     size = np.abs(expected[np.isfinite(expected)]).max(initial=1)
     if outputs.shape != expected.shape:
         what = f"their shape is {outputs.shape}, not {expected.shape}"
@@ -92,13 +92,16 @@ def check_outputs(outputs, expected, tolerance, why):
 
 
 def network_of(cls, chain, loss, backend):
-    """A Network (the class `cls`) that computes what the chain does."""
+    """Return a network of the class `cls` that computes the same as the chain."""
     shapes = [np.shape(W) for W in chain.weights]
     if any(len(shape) != 2 for shape in shapes):
         raise ValueError(f"weights of layers must be matrices, got shapes {shapes}")
     sizes = [shapes[0][0], *(shape[1] for shape in shapes)]
     if [shape[0] for shape in shapes[1:]] != sizes[1:-1]:
-        raise ValueError(f"weights of shapes {shapes} do not follow on each other")
+        raise ValueError(
+            f"weights of shapes {shapes} do not form a chain: each must have as many rows as the "
+            "one before has columns"
+        )
     dtypes = sorted({np.asarray(array).dtype.name for array in [*chain.weights, *chain.biases]})
     if dtypes not in (["float32"], ["float64"]):
         raise ValueError(f"weights must be float32 or float64 throughout, got {', '.join(dtypes)}")
@@ -115,7 +118,7 @@ def network_of(cls, chain, loss, backend):
 
 
 def _loss(output, loss):
-    """The loss asked for, if its output activation is the chain's or can be put behind it."""
+    """Return the loss, checked: its output activation is the chain's or can be added to it."""
     if loss is None:
         return LOSSES[output]
     known = spec.loss_of(loss)
@@ -123,6 +126,6 @@ def _loss(output, loss):
         fitting = [name for name, row in spec.LOSSES.items() if row.output_activation == output]
         raise ValueError(
             f"loss {loss!r} has the output activation {known.output_activation}, but the model "
-            f"ends in {output}; losses for that: {', '.join(fitting)}"
+            f"ends in {output}; losses with {output}: {', '.join(fitting)}"
         )
     return loss

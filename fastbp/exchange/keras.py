@@ -1,4 +1,4 @@
-"""Networks from Keras's models, and weights as Keras has them. Keras is imported by its users."""
+"""Converts Keras models to networks, and weights to Keras's form; does not import Keras itself."""
 
 import sys
 from typing import Any
@@ -7,8 +7,8 @@ import numpy as np
 
 from .chain import ROWS, Chain, Linear, chain_of, check_outputs, in_float64, network_of
 
-# Class in keras.layers -> name of an activation, and the arguments for which the class is that.
-# What only training knows, and what changes nothing in rows, is the identity.
+# Class in keras.layers -> activation, and the arguments for which the class computes it. Layers
+# that act only in training, or do not change rows, are the identity.
 LAYERS: dict[str, tuple[str, dict]] = {
     "ActivityRegularization": ("identity", {}),
     "AlphaDropout": ("identity", {}),
@@ -35,7 +35,7 @@ FUNCTIONS = {
     "softmax": "softmax",
     "exponential": "exp",
 }
-# How far a model's outputs may be from its network's: Keras computes a part of float64 in float32.
+# Tolerance for differences of outputs: Keras computes parts of float64 models in float32.
 TOLERANCE = 1e-5
 
 
@@ -54,14 +54,17 @@ def from_keras(cls, model, activation, loss, backend):
                 "the model itself"
             )
         return network_of(cls, _of_list(model, activation), loss, backend)
-    keras = sys.modules.get("keras")  # whoever has a model has imported it
+    keras = sys.modules.get("keras")  # a user with a model has imported it
     if keras is None or keras.__version__ < "3" or not isinstance(model, keras.Model):
         raise TypeError(
             "expected a model of Keras 3, or the list of arrays that its get_weights() gives, "
             f"got {type(model).__name__} of {type(model).__module__}"
         )
     if activation is not None:
-        raise ValueError("activation is for a list of weights; a model brings its own")
+        raise ValueError(
+            "activation is only for a list of weights, since a model has its own activations; "
+            "leave it out"
+        )
     reader = Reader(keras, model)
     chain = chain_of(reader.layers())
     net = network_of(cls, chain, loss, backend)
@@ -70,39 +73,38 @@ def from_keras(cls, model, activation, loss, backend):
 
 
 def _of_list(arrays, activation):
-    """The chain of kernels and biases by turns, whose last layer gives the output as it is."""
+    """Return the chain of a list of alternating kernels and biases, with a linear output."""
     arrays = [np.asarray(array) for array in arrays]
     for i, array in enumerate(arrays):
         if array.ndim != 2 - i % 2 or (i % 2 and array.shape != arrays[i - 1].shape[1:]):
             what = "bias of the kernel before it" if i % 2 else "kernel of a Dense layer"
             raise ValueError(
-                f"entry {i}, of shape {array.shape}, is not the {what}; a list must have a kernel "
-                "and a bias by turns, as everything else could be of other layers: pass the model "
-                "itself"
+                f"entry {i}, of shape {array.shape}, is not the {what}; a list must alternate "
+                "between kernels and biases of Dense layers; for other layers pass the model itself"
             )
     if not arrays or len(arrays) % 2:
         raise ValueError(
             "the list has no weights"
             if not arrays
             else f"the bias of the kernel in entry {len(arrays) - 1} is missing: pass the model "
-            "itself, or zeros for a bias that is not there"
+            "itself, or zeros as the bias"
         )
     hidden = [activation] * (len(arrays) // 2 - 1) if isinstance(activation, str) else activation
     return Chain(arrays[::2], arrays[1::2], hidden, "identity")
 
 
 class Reader:
-    """Follows a model from its input on."""
+    """Reads the layers of a model from its input to its output."""
 
     def __init__(self, keras, model):
         self.keras, self.model = keras, model
-        # Normalisation before the first Dense layer makes scale x + shift of the input x.
+        # Normalisation before the first Dense layer computes scale x + shift from the input x.
         self.scale: Any = None
         self.shift: Any = None
-        self.dtype = None  # of the input, and all layers have to have it
+        self.dtype = None  # dtype of the input; all layers must have it, too
 
     def layers(self):
-        """(place, layer) for all layers, as `chain_of` takes them."""
+        """Yield (place, layer) for all layers, in the form for `chain_of`."""
         first = True
         for layer, shape in self._path(self.model):
             place = f"layer {layer.name!r} ({type(layer).__name__})"
@@ -134,7 +136,7 @@ class Reader:
         expected = network_of(cls, chain, None, "numpy").predict(X)
         tolerance, why = TOLERANCE, "something else changes them, or rounding does"
         if self.scale is None:
-            # Large weights amplify rounding, the model's as much as ours.
+            # Large weights amplify rounding errors, the model's as much as ours.
             exact = network_of(cls, in_float64(chain), None, "numpy").predict(X)
             with np.errstate(invalid="ignore"):  # infinities
                 rounding = np.abs(expected - exact).max() / max(1, np.abs(exact).max())
@@ -142,20 +144,21 @@ class Reader:
                 tolerance += 16 * rounding
         else:
             why += (
-                "; as part of the weights, a normalisation whose means are large beside its "
-                "standard deviations loses digits: leave it out of the model and normalise X"
+                "; a normalisation loses digits when it is merged into the weights if its means "
+                "are much larger than its standard deviations: leave it out of the model and "
+                "normalise X"
             )
         check_outputs(self._outputs(X), expected, tolerance, why)
 
     def _path(self, model):
-        """(layer, shape of its input) from the model's input to its output."""
+        """Yield (layer, shape of its input) from the model's input to its output."""
         from keras.src.models.functional import Functional  # has no public name
 
         keras, place = self.keras, f"model {model.name!r} ({type(model).__name__})"
         if type(model) not in (keras.Sequential, Functional) or "call" in vars(model):
             raise ValueError(
-                f"{place} is neither a keras.Sequential nor a functional keras.Model, but a class "
-                "or a function of its own, and nothing is known of what it computes"
+                f"{place} is neither a keras.Sequential nor a functional keras.Model, but has "
+                "code of its own, so it is not known what it computes"
             )
         if not getattr(model, "outputs", None):
             raise ValueError(f"{place} is not built: begin it with keras.Input((n_features,))")
@@ -166,10 +169,10 @@ class Reader:
             )
         (first,), (tensor,) = model.inputs, model.outputs
         self._check_dtype(first.dtype, f"the input of {place}")
-        if type(model) is keras.Sequential:  # which converts its input, as a layer does
+        if type(model) is keras.Sequential:  # a Sequential casts its input, as a layer does
             self._check_dtype(model.compute_dtype, place)
         path = []
-        # From the end, as a tensor knows where it comes from; a layer may be there twice.
+        # Go backwards, since a tensor knows the layer that made it. A layer may be used twice.
         while tensor is not first:
             layer, node, _ = tensor._keras_history
             given = layer._inbound_nodes[node].arguments
@@ -200,15 +203,16 @@ class Reader:
             )
 
     def _check_plain(self, layer, place):
-        """Refuse a layer of an unknown class, or one that may compute something else."""
+        """Raise ValueError if a layer's class is unknown, or it may compute something else."""
         name = type(layer).__name__
         known = ["Dense", "Normalization", "Activation", *LAYERS]
         if name not in known or type(layer) is not getattr(self.keras.layers, name):
             raise ValueError(
-                f"{place} is none of those that a Network takes, {', '.join(known)} of keras.layers"
+                f"{place} has no equivalent in a Network; supported are {', '.join(known)} of "
+                "keras.layers"
             )
         if "call" in vars(layer):
-            raise ValueError(f"{place} has a call of its own, of which nothing is known")
+            raise ValueError(f"{place} has a call of its own, so it is not known what it computes")
         if getattr(layer, "quantization_mode", None) is not None:
             raise ValueError(f"{place} is quantised to {layer.quantization_mode}")
         for dtype in (layer.compute_dtype, layer.variable_dtype):
@@ -224,7 +228,7 @@ class Reader:
         return self.keras.ops.convert_to_numpy(tensor)
 
     def _normalize(self, layer, shape):
-        """Take in that a layer makes (x - mean) / std of x, or x std + mean if it is inverse."""
+        """Merge a layer that computes (x - mean) / std, or x std + mean if it is inverted."""
         mean, variance = (
             np.broadcast_to(self._array(x).astype(np.float64), (1, *shape[1:])).ravel()
             for x in (layer.mean, layer.variance)
@@ -237,7 +241,7 @@ class Reader:
             self.scale, self.shift = scale * self.scale, scale * self.shift + shift
 
     def _folded(self, linear):
-        """The first linear layer, of the input before its normalisation."""
+        """Return the first linear layer with the normalisation of its input merged into it."""
         if self.scale is None:
             return linear
         W, b = linear
@@ -245,7 +249,7 @@ class Reader:
         return Linear((self.scale[:, None] * W).astype(W.dtype), shift.astype(W.dtype))
 
     def _function(self, function, place):
-        """Network's name of what a layer has as its activation."""
+        """Return Network's name of a layer's activation."""
         if isinstance(function, self.keras.layers.Layer):
             self._check_plain(function, f"the activation of {place}")
             return self._activation(function, f"the activation of {place}")
@@ -258,7 +262,7 @@ class Reader:
         )
 
     def _activation(self, layer, place):
-        """Network's name of a layer without weights."""
+        """Return Network's name of a layer without weights."""
         if type(layer).__name__ == "Activation":
             return self._function(layer.activation, place)
         if type(layer).__name__ not in LAYERS:
@@ -274,7 +278,7 @@ class Reader:
         return name
 
     def _outputs(self, X):
-        """What the model itself predicts for the rows of X."""
+        """Return the model's own predictions for X."""
         tree = self.keras.tree
         shape = self.model.inputs[0].shape[1:]
         given = self.keras.ops.convert_to_tensor(X.reshape(-1, *shape), self.dtype)

@@ -1,7 +1,7 @@
-"""Networks as ONNX graphs.
+"""Writes networks as ONNX graphs.
 
-Activations are written in operators that onnxruntime has for both precisions: for float64 it lacks
-Elu, Softplus and Erf, and an attribute such as LeakyRelu's slope is float32 anyway.
+Activations are written with operators that onnxruntime supports for both precisions: for float64
+it lacks Elu, Softplus and Erf, and attributes such as LeakyRelu's slope are always float32.
 """
 
 import numpy as np
@@ -14,9 +14,9 @@ try:
 except ImportError as error:
     raise ImportError("exchange with ONNX needs onnx: pip install 'fastbp[onnx]'") from error
 
-# Erf came with the oldest; the newest is what the tests have seen onnxruntime run.
+# The oldest opset added Erf; the newest is the last one tested with onnxruntime.
 OPSETS = range(9, 29)
-# A Protocol Buffers message can be no larger.
+# Maximum size of a Protocol Buffers message.
 MOST_BYTES = 2**31 - 1
 
 
@@ -53,7 +53,7 @@ def to_onnx(net, path, output, opset):
 
 
 def write_layers(graph, h, net, output):
-    """The nodes of all layers, the output activation included; returns the last one's name."""
+    """Add the nodes of all layers and the output activation; return the name of the output."""
     names = [*net.layout.activations, output]
     for i, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True), start=1):
         s = graph.add("Gemm", h, graph.constant(W, f"W{i}"), graph.constant(b, f"b{i}"))
@@ -62,7 +62,7 @@ def write_layers(graph, h, net, output):
 
 
 class Graph:
-    """Nodes and constants, each with a name of its own."""
+    """Nodes and constants of a graph, with unique names."""
 
     def __init__(self, dtype):
         self.dtype = dtype
@@ -71,7 +71,7 @@ class Graph:
         self.numbers = {}
 
     def add(self, operator, *inputs, output=None, **attributes):
-        """A node; returns the name of its output. Inputs are names, or numbers."""
+        """Add a node and return the name of its output. Inputs are names or numbers."""
         names = [x if isinstance(x, str) else self.number(x) for x in inputs]
         output = output or f"{operator}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, names, [output], output, **attributes))
@@ -108,7 +108,7 @@ def softplus(graph, s):
 
 def silu(graph, s):
     if graph.dtype == np.float64:
-        # Of s Sigmoid(s) many versions of onnxruntime make an operator that they lack for float64.
+        # Many versions of onnxruntime fuse s Sigmoid(s) to an operator that they lack for float64.
         return graph.add("Div", s, graph.add("Add", graph.add("Exp", graph.add("Neg", s)), 1.0))
     return graph.add("Mul", s, graph.add("Sigmoid", s))
 
@@ -139,7 +139,7 @@ def relu_less_tail(graph, s):
 
 
 def tail_polynomial(degree=24):
-    """P's coefficients, the highest power first: a Chebyshev interpolant, exact to rounding."""
+    """Return P's coefficients, highest power first, from a Chebyshev interpolation."""
     from scipy.special import erfcx
 
     def P(w):

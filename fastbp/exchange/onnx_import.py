@@ -1,9 +1,9 @@
-"""Networks from ONNX graphs: multi-layer perceptrons, whoever wrote them.
+"""Reads multi-layer perceptrons from ONNX graphs of any origin.
 
-Nothing of the file is run. Linear layers are read from Gemm, MatMul and Add. What stands between
-them is a function of one number, which different writers spell differently (GELU is one operator
-or five): it is computed at some points and compared with the activations that a Network has. What
-writers put around the layers (casts, reshapes, maps of labels) must leave rows and values alone.
+Nothing in the file is executed. Linear layers are read from Gemm, MatMul and Add. The operators
+between them form a function of one number, which exporters write in different ways (GELU is one
+operator or five). It is evaluated at some points and compared with Network's activations. All
+other operators (casts, reshapes, maps of labels) must not change rows and values.
 """
 
 import math
@@ -19,15 +19,15 @@ from .chain import LOSSES, Chain, network_of
 from .onnx_export import MOST_BYTES, onnx
 from .onnx_tensors import BOOLEANS, FLOATS, INTEGERS, array_of, name_of, type_of
 
-# Where functions are compared: dense near 0, wide, and not at special places only. Far out lie the
-# bounds that some functions have, such as min(relu(s), 1000).
+# Points at which functions are compared: dense near 0, spread widely, and partly random. Distant
+# points reveal bounds, such as in min(relu(s), 1000).
 FAR = np.geomspace(100, 1e300, 150)
 POINTS = np.concatenate(
     [np.linspace(-12, 12, 97), np.random.default_rng(0).normal(0, 30, 96), -FAR, FAR]
 )
 POINTS.flags.writeable = False
-TOLERANCE = 1e-6  # constants of float32 files are only as good as that
-# Before this one, Add and others had rules of their own for shapes.
+TOLERANCE = 1e-6  # the precision of constants in float32 files
+# In older opsets, Add and others had different rules for shapes.
 OLDEST_OPSET = 7
 SOFTMAX = "softmax"
 
@@ -35,13 +35,13 @@ SOFTMAX = "softmax"
 class Signal(NamedTuple):
     """A function of the output s of the last linear layer (of the input, before the first one).
 
-    ``stage`` counts Gemm, MatMul and the Adds of biases up to it. What comes from an earlier stage
-    than the reader has reached branched off, and a Network's layers are a chain.
+    ``stage`` counts Gemm, MatMul and the Adds of biases up to it. A signal from an earlier stage
+    than the reader's is a branch, but a Network's layers form a chain.
     """
 
     stage: int
     values: np.ndarray | str  # at POINTS; or SOFTMAX, the function that is not elementwise
-    # Rows first, and nothing else behind a Squeeze; None for what is free or not stated.
+    # The number of rows first, and after a Squeeze only that; None for sizes not stated.
     shape: tuple[int | None, ...] | None
 
 
@@ -52,12 +52,12 @@ def _erf(x):
 
 
 def _gelu(x, approximate=b"none"):
-    # Any other form than the exact one is none of Network's activations.
+    # Network has only the exact form; NaN matches no activation.
     return elementwise.gelu(x) if approximate == b"none" else np.full_like(x, np.nan)
 
 
-# Operator -> its function; attributes are keyword arguments. (None is a ufunc, for which further
-# inputs and attributes have meanings of their own.)
+# Operator -> its function; attributes are keyword arguments. (No function is a ufunc, since a ufunc
+# gives further arguments another meaning.)
 ELEMENTWISE: dict[str, Callable] = {
     "Abs": lambda x: np.abs(x),
     "Add": lambda x, y: x + y,
@@ -81,7 +81,7 @@ ELEMENTWISE: dict[str, Callable] = {
 }
 KNOWN = {function.__name__: function for function, _ in elementwise.ACTIVATIONS.values()}
 KNOWN["exp"] = np.exp
-# Operators that must change nothing, where they are not of constants.
+# Operators that must not change a signal's rows and values.
 PASSED_OVER = ("Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "ZipMap")
 OPERATORS = (
     *("Gemm", "MatMul", "Softmax", "Constant", "Transpose", "Concat", *PASSED_OVER, *ELEMENTWISE),
@@ -103,7 +103,7 @@ def from_onnx(cls, path, output, loss, backend):
 
 
 def read(path):
-    """The model in a file, of which nothing has been looked at yet."""
+    """Return the model in a file; nothing in it is checked yet."""
     size = Path(path).stat().st_size
     if size > MOST_BYTES:
         raise ValueError(f"{path} has {size:,} bytes, but an ONNX file has at most {MOST_BYTES:,}")
@@ -118,7 +118,7 @@ def read(path):
 
 
 def _check_opset(model):
-    """What operators mean depends on the version of their set."""
+    """Check the version of the operator set, which determines what operators mean."""
     versions = {o.version for o in model.opset_import if o.domain in ("", "ai.onnx")}
     newest = onnx.defs.onnx_opset_version()
     if len(versions) != 1 or not OLDEST_OPSET <= min(versions) <= newest:
@@ -130,7 +130,7 @@ def _check_opset(model):
 
 def _choose_output(graph, wanted):
     names = [value.name for value in graph.output]
-    # Classifiers have labels besides, and those are no numbers of a network.
+    # Classifiers have an output of labels, too, which is not the network's.
     numbers = [value.name for value in graph.output if not _holds_labels(value.type)]
     if wanted is None and len(numbers) == 1:
         return numbers[0]
@@ -145,7 +145,7 @@ def _holds_labels(kind):
 
 
 def _needed(graph, output):
-    """The nodes that an output depends on, in the file's order, which has inputs first."""
+    """Return the nodes that an output depends on, in the file's order: inputs come first."""
     needed, nodes = {output}, []
     for node in reversed(graph.node):
         if needed.intersection(node.output):
@@ -155,7 +155,7 @@ def _needed(graph, output):
 
 
 class Reader:
-    """Follows the graph from its input on."""
+    """Reads the layers of a graph, node by node from its input."""
 
     def __init__(self, graph):
         self.constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -180,10 +180,10 @@ class Reader:
         self.biases: list[np.ndarray] = []
         self.activations: list[str] = []
         self.stage = 0
-        self.rows: int | None = None  # how many, if the file says so
+        self.rows: int | None = None  # the number of rows, if the file states it
 
     def visit(self, node):
-        """Take in a node, or say why it has no place in a Network."""
+        """Read a node; raise ValueError with the reason if a Network cannot contain it."""
         place, name = f"node {node.name or node.output[0]!r} ({node.op_type})", node.output[0]
         try:
             domains = ("ai.onnx.ml",) if node.op_type == "ZipMap" else ("", "ai.onnx")
@@ -210,7 +210,7 @@ class Reader:
             raise ValueError(f"{place}: {error}") from None
 
     def chain(self, output):
-        """The layers up to the graph's output."""
+        """Return the chain of layers up to the graph's output."""
         signal = self.signals.get(output)
         if signal is None or not self.weights:
             raise ValueError(f"no linear layer, Gemm or MatMul, leads to the output {output!r}")
@@ -237,8 +237,8 @@ class Reader:
             raise ValueError(f"its constant {name!r} {error}") from None
 
     def _result(self, operator, names, attributes):
-        """What an operator makes of its inputs: a Signal, or an array if they are constants."""
-        # Further inputs of those passed over are no numbers that the first is combined with.
+        """Return the result of an operator: a Signal, or an array if the inputs are constants."""
+        # Further inputs of operators in PASSED_OVER are parameters, not operands.
         inputs = [self._input(name) for name in (names[:1] if operator in PASSED_OVER else names)]
         signals = [x for x in inputs if isinstance(x, Signal)]
         if operator == "Transpose":
@@ -251,7 +251,7 @@ class Reader:
         self._check_chain(signals)
         squeezed = any(x.shape and len(x.shape) == 1 for x in signals)
         if squeezed and (len(names) > 1 or operator not in ("Identity", *ELEMENTWISE)):
-            raise ValueError("follows on a Squeeze, behind which only activations may come")
+            raise ValueError("follows a Squeeze, after which only activations may come")
         if operator in PASSED_OVER:
             return self._passed_over(operator, signals[0], names[1:], attributes)
         if operator == "Concat":
@@ -261,7 +261,7 @@ class Reader:
         if operator == "MatMul":
             return self._linear(*inputs)
         if any(isinstance(x.values, str) for x in signals):
-            raise ValueError("follows on a softmax, which must come last")
+            raise ValueError("follows a softmax, which must come last")
         if operator == "Softmax":
             return self._softmax(*inputs, **attributes)
         if operator == "Add" and self.weights and signals[0].values is POINTS:
@@ -274,7 +274,7 @@ class Reader:
         return signals[0]._replace(values=values)
 
     def _check_cast(self, x, to, saturate=1, round_mode=b"up"):
-        """Any other cast rounds, or makes numbers that the graph's input cannot hold."""
+        """Raise ValueError if a cast changes the type, since it would round."""
         there = self.type if isinstance(x, Signal) else type_of(x)
         if to != there:
             raise ValueError(
@@ -283,7 +283,7 @@ class Reader:
             )
 
     def _passed_over(self, operator, x, others, attributes):
-        """The same signal, if the operator leaves its rows and values alone."""
+        """Return the same signal; raise ValueError if the operator may change rows or values."""
         if operator == "Reshape":
             return self._reshaped(x, *others, **attributes)
         if operator == "Flatten":
@@ -301,7 +301,7 @@ class Reader:
         return x
 
     def _flattened(self, x, axis=1):
-        """Rows stay what they are if it is the axes behind the first that are joined."""
+        """Return the flattened signal; rows are kept if only axes after the first are joined."""
         if axis != 1 and (not x.shape or axis != 1 - len(x.shape)):
             raise ValueError(f"joins rows: its axis is {axis}, and only 1 keeps them apart")
         return x._replace(shape=(x.shape[0], _product(x.shape[1:])) if x.shape else (None, None))
@@ -312,7 +312,7 @@ class Reader:
             raise ValueError("has no constant shape")
         shape = x.shape or (None, None)
         rows, width = shape[0], _product(shape[1:])
-        zero = set() if allowzero else {0}  # it copies what was there
+        zero = set() if allowzero else {0}  # 0 keeps the old size, unless allowzero is set
         same_rows = zero | {rows}
         same_width = {width} | (zero if len(shape) == 2 else set())
         if len(target) == 2:
@@ -325,7 +325,7 @@ class Reader:
         )
 
     def _squeezed(self, x, name=None, axes=None):
-        """A single output without its axis; a Network's is a column of the same numbers."""
+        """Return a single output without its second axis; Network keeps it as a column."""
         given = axes if name is None else self._input(name, INTEGERS)
         axis = None if given is None or isinstance(given, Signal) else list(given)
         single = self.weights and x.shape and len(x.shape) == 2 and x.shape[1] == 1
@@ -334,8 +334,7 @@ class Reader:
         return x._replace(shape=(x.shape[0],))
 
     def _both_classes(self, *parts, axis):
-        """Columns 1 - sigmoid(s) and sigmoid(s), as classifiers of two classes end: a softmax of
-        0 and s."""
+        """Read columns 1 - sigmoid(s) and sigmoid(s) of two classes, as a softmax of 0 and s."""
         sigmoid = elementwise.sigmoid(POINTS)
         if not (
             axis in (1, -1)
@@ -359,12 +358,12 @@ class Reader:
             raise ValueError("not a chain: takes what comes from before the last layer or bias")
 
     def _next_stage(self):
-        """The output of the last linear layer as it is now."""
+        """Begin a new stage; return the signal of the last linear layer's output."""
         self.stage += 1
         return Signal(self.stage, POINTS, (self.rows, len(self.biases[-1])))
 
     def _linear(self, h, W, b=None, alpha=1.0, beta=1.0, transA=0, transB=0):
-        """s = alpha h W + beta b: one more layer."""
+        """Add a linear layer, s = alpha h W + beta b."""
         if not isinstance(h, Signal) or isinstance(W, Signal) or W.ndim != 2:
             raise ValueError("must multiply rows by a matrix of constants")
         if transA:
@@ -388,18 +387,18 @@ class Reader:
     def _add_bias(self, b, beta=1.0):
         n = len(self.biases[-1])
         if isinstance(b, Signal) or b.shape not in ((), (1,), (1, 1), (n,), (1, n)):
-            raise ValueError(f"adds what is not a constant bias of shape ({n},)")
-        with np.errstate(over="ignore", invalid="ignore"):  # the Network looks at it
+            raise ValueError(f"adds something else than a constant bias of shape ({n},)")
+        with np.errstate(over="ignore", invalid="ignore"):  # Network checks for finite values
             self.biases[-1] = self.biases[-1] + _scaled(b, beta).ravel()
         return self._next_stage()
 
     def _softmax(self, s, axis=-1):
         if axis not in (1, -1) or s.values is not POINTS or not self.weights:
-            raise ValueError("must be along axis 1, and right behind a linear layer")
+            raise ValueError("must be along axis 1, and directly after a linear layer")
         return s._replace(values=SOFTMAX)
 
     def _function(self, signal):
-        """Network's name of the function behind a linear layer."""
+        """Return Network's name of the function after a linear layer."""
         if isinstance(signal.values, str):
             return signal.values
         for name, function in KNOWN.items():
@@ -408,19 +407,19 @@ class Reader:
             if _same(signal.values, wanted):
                 return name
         raise ValueError(
-            f"the function behind linear layer {len(self.weights)} is none of a Network's: "
+            f"the function after linear layer {len(self.weights)} is not one of Network's: "
             f"{', '.join(KNOWN)} (with the parameters that docs/networks.md states)"
         )
 
 
 def _same(values, wanted):
-    """Whether a function is a known one, by its values at POINTS."""
+    """Return whether two functions are the same, by their values at POINTS."""
     if isinstance(values, str):
         return False
     with np.errstate(all="ignore"):
         near = np.abs(values - wanted) <= TOLERANCE * (1 + np.abs(wanted))
-    # Not all functions are defined everywhere: exp is infinite, the same in both. Some ways of
-    # writing one, such as log(1 + exp(s)), overflow where the function itself does not.
+    # Some values are infinite in both, such as exp's. Some ways of writing a function, such as
+    # log(1 + exp(s)), overflow although the function itself does not.
     overflow = (np.abs(POINTS) >= FAR[0]) & ~np.isfinite(values)
     return bool(np.all(near | (values == wanted) | overflow))
 
@@ -434,7 +433,7 @@ def _shown(shape):
 
 
 def _constant(value=None, value_float=None, value_floats=None, value_int=None, value_ints=None):
-    """What a Constant gives, a tensor or an array."""
+    """Return the value of a Constant node, a tensor or an array."""
     if isinstance(value, onnx.TensorProto):
         return value
     for numbers, dtype in (
@@ -448,12 +447,12 @@ def _constant(value=None, value_float=None, value_floats=None, value_int=None, v
 
 def _transposed(x, perm=(1, 0)):
     if isinstance(x, Signal) or x.ndim != 2 or tuple(perm) != (1, 0):
-        raise ValueError("transposes what is not a matrix of constants")
+        raise ValueError("transposes something else than a constant matrix")
     return x.T
 
 
 def _scaled(array, factor):
-    with np.errstate(over="ignore", invalid="ignore"):  # the Network looks at it
+    with np.errstate(over="ignore", invalid="ignore"):  # Network checks for finite values
         return array if factor == 1 else array * array.dtype.type(factor)
 
 

@@ -1,4 +1,4 @@
-"""Reading the tensors of ONNX files, whoever wrote them."""
+"""Reads tensors of ONNX files, which need not be trusted."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from .onnx_export import onnx
 
-# Types of tensors that are read -> NumPy's, and where a tensor has its numbers if not in bytes.
+# Type of a tensor -> NumPy's dtype, and the field of the numbers if they are not raw bytes.
 FLOATS = {
     onnx.TensorProto.FLOAT: ("<f4", "float_data"),
     onnx.TensorProto.DOUBLE: ("<f8", "double_data"),
@@ -16,19 +16,19 @@ BOOLEANS = {onnx.TensorProto.BOOL: ("|b1", "int32_data")}
 
 
 def name_of(kind):
-    """The name of a type of tensors, as NumPy has it where it has one."""
+    """Return the name of a tensor type, NumPy's name if there is one."""
     known = onnx.TensorProto.DataType.values()
     name = onnx.TensorProto.DataType.Name(kind).lower() if kind in known else str(kind)
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 def type_of(array):
-    """ONNX's type of an array."""
+    """Return ONNX's tensor type of an array."""
     return onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
 
 
 def array_of(constant, types=FLOATS):
-    """The numbers of a tensor in the file, whose every size is checked; or of an array."""
+    """Return a tensor of the file as an array, with all sizes checked, or an array unchanged."""
     names = [np.dtype(name).name for name, _ in types.values()]
     wrong = f"is {'neither' if len(types) > 1 else 'not'} {' nor '.join(names)}"
     if isinstance(constant, np.ndarray):
@@ -38,7 +38,7 @@ def array_of(constant, types=FLOATS):
     tensor = constant
     if tensor.data_location != onnx.TensorProto.DEFAULT or tensor.external_data:
         raise ValueError(
-            "lies in another file, which is not read; store it in this one, by "
+            "lies in another file, which is not read; store it in this one, with "
             "torch.onnx.export(..., external_data=False) or onnx.save(onnx.load(old), new)"
         )
     if tensor.data_type not in types:

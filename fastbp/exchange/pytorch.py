@@ -1,4 +1,4 @@
-"""Networks to and from torch.nn.Sequential. Imported only where PyTorch is asked for."""
+"""Converts networks to and from torch.nn.Sequential; imported only when PyTorch is needed."""
 
 import copy
 import functools
@@ -26,8 +26,8 @@ class Exp(nn.Module):
         return torch.exp(s)
 
 
-# torch's Softplus is the identity above its threshold, 20 by default, where float64 still sees the
-# difference.
+# torch's Softplus is the identity above its threshold. At the default of 20, the difference is
+# still visible in float64.
 HIDDEN: dict[str, Callable] = {
     "identity": nn.Identity,
     "sigmoid": nn.Sigmoid,
@@ -45,8 +45,8 @@ OUTPUT: dict[str, Callable | None] = {
     "softmax": lambda: nn.Softmax(dim=1),
     "exp": Exp,
 }
-# Class -> name, and the arguments for which the class is that activation. What only training
-# knows, and what changes nothing in rows, is the identity.
+# Class -> activation, and the arguments for which the class computes it. Modules that act only in
+# training, or do not change rows, are the identity.
 KNOWN: dict[type, tuple[str, dict]] = {
     nn.Dropout: ("identity", {}),
     nn.AlphaDropout: ("identity", {}),
@@ -57,7 +57,7 @@ KNOWN: dict[type, tuple[str, dict]] = {
     nn.ReLU: ("relu", {}),
     nn.LeakyReLU: ("leaky_relu", {"negative_slope": [0.01]}),
     nn.ELU: ("elu", {"alpha": [1]}),
-    # A smaller threshold shows; with a much larger one, torch's exp overflows.
+    # With a smaller threshold results differ; with a much larger one, torch's exp overflows.
     nn.Softplus: ("softplus", {"beta": [1], "threshold": [20, 40]}),
     nn.SiLU: ("silu", {}),
     nn.GELU: ("gelu", {"approximate": ["none"]}),
@@ -88,7 +88,10 @@ def from_torch(cls, module, activation, loss, backend):
             raise ValueError('a state_dict does not tell the activations: pass activation="relu"')
         return network_of(cls, chain_of_state(module, activation), loss, backend)
     if activation is not None:
-        raise ValueError("activation is for a state_dict; a module brings its own")
+        raise ValueError(
+            "activation is only for a state_dict, since a module has its own activations; leave "
+            "it out"
+        )
     if everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks:
         raise ValueError(
             "forward hooks for all modules are registered (register_module_forward_hook), and they "
@@ -104,12 +107,12 @@ def from_torch(cls, module, activation, loss, backend):
 
 
 def _layers(module, place, outer):
-    """(place, layer) for all layers in a module of Sequentials, in the order of its forward."""
+    """Yield (place, layer) for all layers in nested Sequentials, in the order of computation."""
     _check_plain(module, place)
     if type(module) is nn.Sequential:
         if module in outer:
             raise ValueError(f"{place} is a module that contains itself")
-        # Not named_children(), which leaves out what has come before.
+        # named_children() would leave out a module that occurs a second time.
         for name, child in module._modules.items():
             yield from _layers(child, f"{place}[{name}]", (*outer, module))
     elif type(module) is nn.Linear:
@@ -126,7 +129,7 @@ def _layers(module, place, outer):
 
 
 def _check_plain(module, place):
-    """Refuse a module that may compute something that is not known from its class."""
+    """Raise ValueError if a module may compute something else than its class does."""
     if type(module) not in (nn.Sequential, nn.Linear, *KNOWN):
         known = ", ".join(f"nn.{kind.__name__}" for kind in KNOWN if kind is not Exp)
         raise ValueError(
@@ -139,17 +142,17 @@ def _check_plain(module, place):
             "weights with torch.nn.utils.prune.remove; of weight_norm and spectral_norm with "
             "torch.nn.utils.remove_weight_norm and remove_spectral_norm)"
         )
-    # module.compile() leaves the function as it is.
+    # module.compile() does not change the function.
     own = vars(module).keys() & set(dir(type(module))) - {"_compiled_call_impl"}
     if own:
         raise ValueError(
-            f"{place} has its own {', '.join(sorted(own))} in place of that of "
-            f"{type(module).__name__}, so nothing is known of what it computes"
+            f"{place} has its own {', '.join(sorted(own))} instead of that of "
+            f"{type(module).__name__}, so it is not known what it computes"
         )
 
 
 def _name(place, layer):
-    """Network's name of an activation."""
+    """Return Network's name of an activation."""
     name, wanted = KNOWN[type(layer)]
     for argument, values in wanted.items():
         if getattr(layer, argument) not in values:
@@ -160,7 +163,7 @@ def _name(place, layer):
 
 
 def _why_not(layer):
-    """Why a Network does not take a layer of this type, and what to do."""
+    """Return a text on why Network cannot use a layer of this type, and what to do."""
     for name in ("module", "_orig_mod"):  # of DataParallel and of torch.compile
         if isinstance(getattr(layer, name, None), nn.Module):
             return f"which wraps another module: pass its .{name}"
@@ -183,7 +186,7 @@ def _why_not(layer):
 
 
 def _outputs(module, X):
-    """What the module itself predicts for X, in float64; a copy does so, and nothing is changed."""
+    """Return the module's own predictions for X, computed by a copy in float64."""
     try:
         copied = copy.deepcopy(module).cpu().double().eval()
         with torch.no_grad():
@@ -196,7 +199,7 @@ def _outputs(module, X):
 
 
 def chain_of_state(state, activation):
-    """The chain of a state_dict, whose last layer gives the output as it is."""
+    """Return the chain of a state_dict, with a linear output."""
     layers = _in_order(_linear_layers(state))
     chain = chain_of(layers)
     if isinstance(activation, str):
@@ -205,7 +208,7 @@ def chain_of_state(state, activation):
 
 
 def _linear_layers(state):
-    """Name -> Linear for the entries of a state_dict."""
+    """Return a dict of name to Linear for the entries of a state_dict."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for key, value in state.items():
         if not isinstance(key, str):
@@ -224,19 +227,19 @@ def _linear_layers(state):
         if len(arrays) < 2 or arrays["bias"].shape != arrays["weight"].shape[:1]:
             shapes = ", ".join(f"{kind} {array.shape}" for kind, array in arrays.items())
             raise ValueError(
-                f"the state_dict's {name!r} has {shapes}; the layers must have a weight and a bias "
-                "each, as others may be embeddings or anything else: pass the module itself, or "
-                "put zeros in for a bias that is not there"
+                f"the state_dict's {name!r} has {shapes}; each layer must have a weight and a "
+                "bias, since without a bias it could be an embedding: pass the module itself, or "
+                "add zeros as the bias"
             )
     return {name: Linear(arrays["weight"].T, arrays["bias"]) for name, arrays in found.items()}
 
 
 def _in_order(layers):
-    """[(place, Linear)] as the layers follow on each other.
+    """Return a list of (place, Linear) in the order of computation.
 
-    A dict may have been sorted ('0', '10', '2'), so its order counts for nothing. Names that differ
-    in numbers alone have the order of the numbers. Where names differ in more, the widths must
-    leave one order only.
+    The dict may have been sorted ('0', '10', '2'), so its order does not count. Names that differ
+    only in numbers are ordered by these. If names differ in more, the widths must allow only one
+    order.
     """
     groups: dict[tuple, dict[tuple, str]] = {}
     for name in layers:
@@ -250,20 +253,21 @@ def _in_order(layers):
     if len(orders) > 1:
         first, second = (", ".join(map(repr, order)) for order in orders)
         raise ValueError(
-            f"the state_dict does not tell the order of its layers, for which {first} and {second} "
-            "fit: pass the module itself, or number the layers: '0.weight', '0.bias', '1.weight'"
+            f"the order of the state_dict's layers is ambiguous, {first} and {second} are "
+            "possible: pass the module itself, or number the layers: '0.weight', '0.bias', "
+            "'1.weight'"
         )
     if not orders:
         shapes = {name: layer.W.T.shape for name, layer in layers.items()}
-        raise ValueError(f"in no order do weights of shapes {shapes} follow on each other")
+        raise ValueError(f"weights of shapes {shapes} do not form a chain in any order")
     return [(f"the state_dict's {name!r}", layers[name]) for name in orders[0]]
 
 
 def _orders(layers, queues):
-    """At most two ways to merge queues of names so that the widths of the layers fit."""
+    """Return at most two ways to merge queues of names so that the widths of the layers fit."""
     if math.prod(len(queue) + 1 for queue in queues) > 10_000:
         raise ValueError(
-            f"the names of {len(layers)} layers differ in too much to tell their order: pass the "
+            f"the names of {len(layers)} layers are too different to find their order: pass the "
             "module itself, or number the layers: '0.weight', '0.bias', '1.weight'"
         )
     full = tuple(map(len, queues))

@@ -1,1 +1,1 @@
-"""The file format: safetensors with one JSON document, read with distrust."""
+"""The file format: safetensors with a JSON document, which need not be trusted."""

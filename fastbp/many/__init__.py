@@ -1,1 +1,1 @@
-"""Many networks or many machines: `fit_many`, and training on a Dask cluster."""
+"""Training of many networks or on many machines: `fit_many`, and Dask clusters."""

@@ -1,1 +1,1 @@
-"""`Network`, and what it shows of itself."""
+"""`Network`, the public class, and traces and equations of its computations."""

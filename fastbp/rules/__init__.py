@@ -1,1 +1,1 @@
-"""What a training follows: optimisers, schedules, regularisers, and when a figure has improved."""
+"""The rules of a training: optimisers, schedules, regularisers, and monitoring of losses."""

@@ -1,1 +1,1 @@
-"""Experiments with a network: gradients checked, learning rates found, backends compared."""
+"""Experiments with networks: gradient checks, learning-rate search, comparison of backends."""

@@ -216,10 +216,10 @@ def of_graph(function):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (between(lambda L: L.PReLU()), r"\(PReLU\) is none of those"),
-        (between(lambda L: L.BatchNormalization()), r"\(BatchNormalization\) is none of those"),
-        (between(lambda L: L.LayerNormalization()), r"\(LayerNormalization\) is none of those"),
-        (between(lambda L: L.Rescaling(0.5)), r"\(Rescaling\) is none of those"),
+        (between(lambda L: L.PReLU()), r"\(PReLU\) has no equivalent"),
+        (between(lambda L: L.BatchNormalization()), r"\(BatchNormalization\) has no equivalent"),
+        (between(lambda L: L.LayerNormalization()), r"\(LayerNormalization\) has no equivalent"),
+        (between(lambda L: L.Rescaling(0.5)), r"\(Rescaling\) has no equivalent"),
         (
             between(lambda L: L.Normalization(mean=[1.0] * 4, variance=[2.0] * 4)),
             "before the first Dense",
@@ -231,13 +231,19 @@ def of_graph(function):
         (between(lambda L: L.ELU(alpha=0.5)), "alpha=1 only"),
         (between(lambda L: L.Dense(4, "leaky_relu")), "the activation 'leaky_relu'"),
         (between(lambda L: L.Dense(4, "relu6")), "the activation 'relu6'"),
-        (between(lambda L: L.Dense(4, activation=L.PReLU())), "activation of layer .* is none of"),
+        (
+            between(lambda L: L.Dense(4, activation=L.PReLU())),
+            "activation of layer .* has no equivalent",
+        ),
         (between(lambda L: L.Activation(lambda x: 2 * x)), "the activation '<lambda>'"),
         (between(lambda L: L.Softmax()), "unknown activation 'softmax'"),
         (of(lambda L: L.Dense(3), lambda L: L.Softmax(axis=0)), "axis=-1 only"),
         (of(lambda L: L.Dense(3, "relu")), "ends in relu"),
         (of(lambda L: L.ReLU(), lambda L: L.Dense(3)), "before the first linear layer"),
-        (of(lambda L: L.Dense(3, "tanh"), lambda L: L.ReLU(), lambda L: L.Dense(1)), "follows on"),
+        (
+            of(lambda L: L.Dense(3, "tanh"), lambda L: L.ReLU(), lambda L: L.Dense(1)),
+            "follows an activation",
+        ),
         (of(lambda L: L.Dropout(0.5)), "no linear layer"),
         (
             lambda keras: sequential(
@@ -255,7 +261,7 @@ def of_graph(function):
             lambda keras: sequential(
                 keras, keras.layers.SimpleRNN(4), keras.layers.Dense(2), shape=(3, 4)
             ),
-            r"\(SimpleRNN\) is none of those",
+            r"\(SimpleRNN\) has no equivalent",
         ),
         (
             lambda keras: keras.Sequential(
@@ -266,7 +272,10 @@ def of_graph(function):
         (lambda keras: keras.Sequential([keras.layers.Dense(3)]), "is not built"),
         (mixed, "is float16, but input and layers|Cast"),
         (with_a_call, "has a call of its own"),
-        (lambda keras: sequential(keras, subclass(keras, keras.layers.Dense)(3)), "none of those"),
+        (
+            lambda keras: sequential(keras, subclass(keras, keras.layers.Dense)(3)),
+            "has no equivalent",
+        ),
         (lambda keras: subclass(keras, keras.Sequential)([keras.Input((3,))]), "neither a keras.S"),
         (of_graph(lambda L, x: L.Add()([x, L.Dense(4)(x)])), "takes 2 inputs"),
         (of_graph(lambda L, x: L.Dense(4)(x) + 1), "takes 2 inputs|more than its input"),
@@ -283,7 +292,7 @@ def of_graph(function):
                 keras.layers.Dense(2),
                 shape=(1,),
             ),
-            "a normalisation whose means are large",
+            "if its means are much larger",
         ),
     ],
 )
@@ -386,7 +395,7 @@ W, B = np.ones((2, 3)), np.ones(3)
         ([W, B, B], r"entry 2, of shape \(3,\), is not the kernel"),
         ([W, np.ones(2)], r"entry 1, of shape \(2,\), is not the bias"),
         ([W, np.ones((3, 3, 1))], r"entry 1, of shape \(3, 3, 1\)"),
-        ([W, B, W, B], "do not follow on each other"),
+        ([W, B, W, B], "do not form a chain"),
         ([W], "bias of the kernel in entry 0 is missing"),
         ([W, B, W.T], "bias of the kernel in entry 2 is missing"),
         # An Embedding or a Dense layer without a bias, then a Dense one; an RNN; normalisation.
@@ -413,9 +422,9 @@ def test_a_list_needs_more(given):
 
 def test_refused_arguments(keras):
     model = sequential(keras, keras.layers.Dense(3, "softmax"))
-    with pytest.raises(ValueError, match="a model brings its own"):
+    with pytest.raises(ValueError, match="a model has its own activations"):
         fastbp.Network.from_keras(model, activation="relu")
-    with pytest.raises(ValueError, match="ends in softmax; losses for that: cross_entropy"):
+    with pytest.raises(ValueError, match="ends in softmax; losses with softmax: cross_entropy"):
         fastbp.Network.from_keras(model, loss="log_loss")
     for nothing in (None, 3, W, {"a": W}):
         with pytest.raises(TypeError, match="expected a model of Keras 3, or the list of arrays"):

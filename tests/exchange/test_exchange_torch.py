@@ -91,8 +91,8 @@ def test_nested_with_dropout(rng):
         ([nn.Linear(2, 3), nn.Softmax(dim=1), nn.Linear(3, 1)], "unknown activation 'softmax'"),
         ([nn.Linear(2, 3), nn.ReLU()], "ends in relu"),
         ([nn.ReLU(), nn.Linear(2, 3)], "before the first linear layer"),
-        ([nn.Linear(2, 3), nn.ReLU(), nn.Tanh(), nn.Linear(3, 1)], "follows on an activation"),
-        ([nn.Linear(2, 3), nn.Linear(2, 3)], "do not follow on each other"),
+        ([nn.Linear(2, 3), nn.ReLU(), nn.Tanh(), nn.Linear(3, 1)], "follows an activation"),
+        ([nn.Linear(2, 3), nn.Linear(2, 3)], "do not form a chain"),
         ([nn.Linear(2, 3).half()], "float32 or float64"),
         ([nn.Linear(2, 3, device="meta")], "device meta"),
         ([nn.LazyLinear(3)], "LazyLinear"),
@@ -350,15 +350,18 @@ ODD = {
 @pytest.mark.parametrize(
     "state, message",
     [
-        (state_of({"out": (4, 4), "hidden": (4, 4)}), "does not tell the order"),
+        (
+            state_of({"out": (4, 4), "hidden": (4, 4)}),
+            "order of the state_dict's layers is ambiguous",
+        ),
         (
             state_of({"encoder.0": (4, 2), "encoder.2": (2, 3), "decoder.0": (3, 4)}),
-            "for which 'encoder.0', 'encoder.2', 'decoder.0' and 'decoder.0', 'encoder.0', 'enc",
+            "ambiguous, 'encoder.0', 'encoder.2', 'decoder.0' and 'decoder.0', 'encoder.0', 'enc",
         ),
-        (state_of({"0": (4, 3), "2": (2, 4)}), "do not follow on each other"),
-        (state_of({"a": (4, 3), "b": (2, 5)}), "in no order"),
+        (state_of({"0": (4, 3), "2": (2, 4)}), "do not form a chain"),
+        (state_of({"a": (4, 3), "b": (2, 5)}), "do not form a chain in any order"),
         (state_of({"fc1": (4, 4), "fc01": (4, 4)}), "'fc1' and 'fc01' have the same number"),
-        (state_of({chr(97 + i): (4, 4) for i in range(26)}), "differ in too much"),
+        (state_of({chr(97 + i): (4, 4) for i in range(26)}), "are too different"),
         (ODD | {"1.running_mean": torch.ones(3)}, "'1.running_mean' of shape"),
         (ODD | {"1.weight": torch.ones(1)}, "'1.weight' of shape"),
         (ODD | {"0.weight_orig": torch.ones(3, 2)}, "'0.weight_orig' of shape"),
@@ -375,11 +378,11 @@ def test_refused_state_dicts(state, message):
 
 def test_refused_arguments():
     module = nn.Sequential(nn.Linear(2, 3), nn.Softmax(dim=1))
-    with pytest.raises(ValueError, match="ends in softmax; losses for that: cross_entropy"):
+    with pytest.raises(ValueError, match="ends in softmax; losses with softmax: cross_entropy"):
         fastbp.Network.from_torch(module, loss="log_loss")
     with pytest.raises(ValueError, match="unknown loss 'hinge'"):
         fastbp.Network.from_torch(module, loss="hinge")
-    with pytest.raises(ValueError, match="activation is for a state_dict"):
+    with pytest.raises(ValueError, match="activation is only for a state_dict"):
         fastbp.Network.from_torch(module, activation="relu")
     with pytest.raises(ValueError, match='pass activation="relu"'):
         fastbp.Network.from_torch(module.state_dict())

@@ -360,7 +360,7 @@ def test_list_of_weights_keeps_its_length():
     for call, message in (
         (assign_slice, "layer by layer"),
         (delete, "cannot be deleted"),
-        (lambda: net.weights.append(np.ones((2, 2))), "cannot be added to"),
+        (lambda: net.weights.append(np.ones((2, 2))), "entries cannot be inserted into"),
     ):
         with pytest.raises(TypeError, match=message):
             unchanged(net, call)

@@ -1,12 +1,11 @@
-"""How kernels are compiled: the policy, stated once.
+"""Compiles the kernels with Numba, all by the same rules.
 
-- ``nogil``: kernels touch no Python object, so other threads may run.
+- ``nogil``: kernels use no Python objects, so other threads may run.
 - ``error_model="numpy"``: a division by zero gives an infinity; kernels cannot raise.
 - No ``fastmath``: it would delete the checks for NaN and reorder sums, and with them the
   promise that results repeat to the bit. Fused multiply-adds are written out instead.
-- The entry points have explicit signatures, one per precision, in which arrays that are
-  only read may be read-only. They are compiled when first called and cached on disk, see
-  `Cache`.
+- Entry points have explicit signatures, one per precision. Arrays that a kernel only reads may be
+  read-only. Entry points are compiled when first called, and cached on disk, see `Cache`.
 """
 
 import collections
@@ -25,18 +24,18 @@ from numba import config, njit, types
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 
-REALS = object()  # in the arguments of a `Piece`: a pointer to numbers of the network's precision
+REALS = object()  # type of a `Piece`'s argument: a pointer to numbers in the network's precision
 
-KERNELS: list = []  # all that is compiled on its own, as functions of a dtype
+KERNELS: list = []  # functions of a dtype, each of which compiles one kernel
 
-_defined = collections.Counter()  # how many functions there are of each name
+_defined = collections.Counter()  # number of functions with each name
 
 
 def _give_name_of_its_own(function):
     """Make the function's name unique.
 
-    Numba tells functions of one name apart by a number that counts what a process has compiled,
-    so in cached kernels of two processes the same symbol could stand for different functions,
+    Numba distinguishes functions with the same name by a counter of compilations in the process.
+    So the same symbol could mean different functions in kernels that two processes have cached,
     and a process that loads both would mix them up.
     """
     name = f"{function.__module__}.{function.__qualname__}"
@@ -46,11 +45,11 @@ def _give_name_of_its_own(function):
 
 
 def inner(function, forceinline=False):
-    """`function` compiled for use in other kernels, as a part of them.
+    """Return `function` compiled as a part of other kernels.
 
-    Only kernels call it, so it gets no wrappers for Python and C. Numba would compile it once
-    more for each literal number that a caller passes; here, a number is a number. Together that
-    saves much of the time that compiling takes.
+    Only kernels call it, so it needs no wrappers for Python and C. By default, Numba also compiles
+    a function again for each literal number that a caller passes; here, literals are ordinary
+    numbers. Both save much compile time.
     """
     _give_name_of_its_own(function)
     compiled = njit(
@@ -70,17 +69,17 @@ def inner(function, forceinline=False):
 
 
 def inlined(function):
-    """`inner` for small functions: LLVM copies the code into each caller.
+    """Return a small function compiled as by `inner`, which LLVM copies into each caller.
 
-    Then numbers that a caller passes are constants there again. That makes steps of tiny networks
-    5 to 10 % faster; for long functions it would cost seconds of compiling.
+    Then LLVM can use the constants that a caller passes. This makes steps of tiny networks 5 to
+    10 % faster; for long functions it would cost seconds of compile time.
     """
     return inner(function, forceinline=True)
 
 
 @functools.cache
 def source_stamp():
-    """A digest of all files that compiled kernels are made of."""
+    """Return a digest of all source files of the compiled kernels."""
     here = Path(__file__).parent
     shared = [here.parents[1] / "basis" / name for name in ("spec.py", "layout.py")]
     files = [*sorted(here.glob("*.py")), *shared]
@@ -91,11 +90,11 @@ def source_stamp():
 
 
 class Cache(FunctionCache):
-    """Numba's cache with one file per kernel: a digest and, behind it, the compiled code.
+    """A cache with one file per kernel: a digest, followed by the compiled code.
 
-    The digest is of the code and of all that it was made from. Numba's own cache looks at the
-    file of the entry point only, stops at damaged files, and keeps an index apart from the
-    code, so that processes which write together, or die in between, may leave an index that
+    The digest covers the code and all its sources. Numba's own cache checks only the source file
+    of the entry point, and fails on damaged files. It also keeps its index in a separate file, so
+    processes that write at the same time, or are killed while writing, can leave an index that
     names the wrong code.
     """
 
@@ -118,7 +117,7 @@ class Cache(FunctionCache):
         path, made_from = self._place(sig, data.codegen)
         code = dumps(self._impl.reduce(data))
         temporary = path.with_suffix(f".{uuid.uuid4().hex}")
-        with contextlib.suppress(OSError):  # a full disk, say: the next process compiles anew
+        with contextlib.suppress(OSError):  # for example a full disk: the next process recompiles
             try:
                 temporary.write_bytes(hashlib.sha256(made_from + code).digest() + code)
                 temporary.replace(path)
@@ -126,7 +125,7 @@ class Cache(FunctionCache):
                 temporary.unlink(missing_ok=True)
 
     def _place(self, sig, codegen):
-        """The file for a signature on this processor, and what its content depends on."""
+        """Return the file for a signature on this processor, and a text of its dependencies."""
         key = (sig, codegen.magic_tuple())
         name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
         path = Path(self.cache_path, f"{self._impl.filename_base}.{name}.nbc")
@@ -149,14 +148,14 @@ def written(dtype, ndim):
 
 
 def entry(function, signatures):
-    """A function of a dtype that returns `function` compiled for it, at first use.
+    """Return a function of a dtype that returns the compiled `function`, compiling at first use.
 
-    `signatures` maps "float32" and "float64" to Numba signatures. Each gets a dispatcher of
-    its own, since one with a fixed signature accepts writable arrays for read-only ones
-    while a lazy one compiles the whole kernel again for every combination.
+    `signatures` maps "float32" and "float64" to Numba signatures. Each has its own dispatcher: a
+    dispatcher with a fixed signature accepts writable arrays as read-only ones, while a lazy one
+    would compile the whole kernel again for every combination.
     """
     if config.DISABLE_JIT:
-        # Compiled code does not warn of overflow either (padding may hold any number).
+        # Compiled code does not warn of overflow either (padding may hold any numbers).
         quiet = np.errstate(all="ignore")(function)
         return lambda dtype: quiet
 
@@ -164,7 +163,7 @@ def entry(function, signatures):
     def compiled(dtype):
         with _notice(f"fastbp: compiling Numba kernels for {dtype.name}; the result is cached"):
             dispatcher = _compile(function, signatures[dtype.name])
-        # Not the dispatcher, which would look at the type of each argument at each call.
+        # The dispatcher itself would check the types of all arguments at each call.
         return dispatcher.get_overload(signatures[dtype.name])
 
     KERNELS.append(compiled)
@@ -172,43 +171,44 @@ def entry(function, signatures):
 
 
 class Piece:
-    """A kernel that others call by its address, compiled when the address is first asked for.
+    """A kernel that other kernels call by address, compiled when the address is first requested.
 
-    So a training compiles the one loss, the one optimiser and the few activations that it uses,
-    and not all there are. See pieces.py.
+    So a training compiles only the loss, the optimiser and the activations that it uses, see
+    pieces.py.
 
     Parameters
     ----------
     function : callable
-        Returns nothing.
+        A function that returns nothing.
     *arguments : numba type or REALS
-        The types of its arguments.
+        The types of the function's arguments.
     """
 
     def __init__(self, function, *arguments):
         _give_name_of_its_own(function)
         self.function, self.arguments = function, arguments
         KERNELS.append(self.address)
-        self._compiled: dict = {}  # an address is good for as long as its dispatcher lives
+        # Dispatchers are kept, since an address is valid only while its dispatcher exists.
+        self._compiled: dict = {}
 
     def address(self, dtype):
-        """The address of the function compiled for a precision; without a JIT the function."""
+        """Return the address of the function compiled for a dtype; without a JIT the function."""
         if config.DISABLE_JIT:
             return self.function
         if dtype not in self._compiled:
             reals = types.CPointer(getattr(types, dtype.name))
             signature = types.void(*(reals if kind is REALS else kind for kind in self.arguments))
             dispatcher = _compile(self.function, signature, no_cpython_wrapper=True)
-            # Another thread may have been faster. There must be one for all.
+            # If another thread was faster, use its result: all threads need the same address.
             self._compiled.setdefault(dtype, (dispatcher, dispatcher.overloads[signature.args]))
         code = self._compiled[dtype][1]
         return code.library.get_pointer_to_function(code.fndesc.llvm_cfunc_wrapper_name)
 
 
 def _compile(function, signature, **options):
-    """The dispatcher of `function` with one signature, compiled or from the cache."""
+    """Return a dispatcher of `function` with one signature, compiled or from the cache."""
     dispatcher = njit(nogil=True, error_model="numpy", **options)(function)
-    # Without a place to write (no home folder, say), every process compiles anew.
+    # Without a writable folder (for example no home folder), every process compiles again.
     with contextlib.suppress(RuntimeError):
         dispatcher._cache = Cache(function)
     dispatcher.compile(signature)
@@ -217,7 +217,7 @@ def _compile(function, signature, **options):
 
 @contextlib.contextmanager
 def _notice(text):
-    """Say what is going on, on standard error, if it takes more than two seconds."""
+    """Print a text to standard error if the block takes more than two seconds."""
     timer = threading.Timer(2.0, lambda: print(text, file=sys.stderr, flush=True))
     timer.start()
     try:

@@ -1,8 +1,8 @@
 """Pieces: kernels that are compiled one by one, when a network first needs them.
 
-A network has one loss and a few activations, a training one optimiser, of all there are. Each is a
-`Piece`, which the passes call by its address. They find the addresses in a table, in the places
-named here. To a kernel that is one more way to call a function: bits do not depend on it.
+A network uses one loss and a few activations, and a training one optimiser. Each is a `Piece`,
+which the passes call by its address. They read the addresses from a table, at the indices defined
+here. Results are the same bits as with direct calls.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ from .elementwise import ACTIVATIONS
 from .losses import BEGIN_SOFTMAX, CROSS_ENTROPY, OUTPUTS, POINTWISE
 from .optimizers import UPDATES
 
-# Places in the table. σ and σ' of an activation are at ACTIVATE and DERIVE plus its code.
+# Indices in the table. σ and σ' of an activation are at ACTIVATE and DERIVE plus its code.
 DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, ACTIVATE = range(6)
 DERIVE = ACTIVATE + len(spec.ACTIVATIONS)
 PLACES = DERIVE + len(spec.ACTIVATIONS)
@@ -30,7 +30,7 @@ PLACES = DERIVE + len(spec.ACTIVATIONS)
 if config.DISABLE_JIT:
 
     def call(function, arguments):
-        if isinstance(function, int):  # the address of a loss of the user's own
+        if isinstance(function, int):  # the address of a custom loss
             kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 3)
             function = kind(function)
             arguments = (*arguments[:3], *(array.ctypes.data for array in arguments[3:]))
@@ -40,7 +40,7 @@ else:
 
     @intrinsic
     def call(typingctx, address, arguments):
-        """Call a piece with a tuple of pointers, whole numbers and float64 numbers."""
+        """Call the function at an address with a tuple of pointers, integers and float64s."""
         kinds = [types.unliteral(kind) for kind in arguments]
         kinds = [types.intp if isinstance(kind, types.Integer) else kind for kind in kinds]
 
@@ -59,7 +59,7 @@ else:
 
 @inner
 def call_function(function, rows, n, stride, s, y, unwritten):
-    """Call a loss of the user's own; its losses are NaN if it has not written them."""
+    """Call a custom loss; set its losses to NaN if it has not written them."""
     unwritten[0] = 1.0
     call(function, (rows, n, stride, s, y, unwritten))
     if unwritten[0] != 0.0:
@@ -69,21 +69,21 @@ def call_function(function, rows, n, stride, s, y, unwritten):
 
 @functools.lru_cache(maxsize=1024)
 def table(dtype, plan, loss, output, deltas, optimizer=None):
-    """The addresses that kernels need for a network.
+    """Return the addresses that kernels need for a network.
 
     Parameters
     ----------
     dtype : numpy.dtype
     plan : bytes
-        The network's plan, as what it holds can be looked up fast.
+        The network's plan; bytes are hashable, so the results can be cached.
     loss : int
         The loss's code.
     output : bool
-        Whether the network's output is wanted.
+        Whether the network's output is computed.
     deltas : bool
-        Whether deltas are wanted, on which everything behind the forward pass depends.
+        Whether deltas are computed, which the backward pass begins with.
     optimizer : int or None
-        The code of the optimiser, if there will be steps.
+        The optimiser's code, None if no steps are taken.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What shapes the steps besides loss and optimiser: penalties, frozen layers, clipping, averaging.
+"""Penalties, frozen layers, clipping of gradients and averaging of weights.
 
 The twin of this file is ``src_cython/regularizers.pxi``; the reference is ``numpy_``.
 """
@@ -12,19 +12,19 @@ from .optimizers import sign
 from .passes import padded, single_output
 from .simd import absolute, fma, lanes, load, offset, splat, store, sum_lanes
 
-# What is added to a norm before dividing by it, as PyTorch does.
+# Added to a norm before dividing by it, as in PyTorch.
 NORM_OFFSET = 1e-6
 
 
 @inlined
 def is_frozen(rules, i):
-    """Whether layer i keeps its parameters."""
+    """Return whether layer i is frozen."""
     return rules[i * RULES + FROZEN] != 0.0
 
 
 @inner
 def lowest_learning(rules, m):
-    """The first layer that is not frozen."""
+    """Return the first layer that is not frozen."""
     for i in range(1, m):
         if not is_frozen(rules, i):
             return i
@@ -33,7 +33,7 @@ def lowest_learning(rules, m):
 
 @inner
 def penalised(rules, m):
-    """Whether there is a penalty."""
+    """Return whether any layer has a penalty."""
     largest = 0.0
     for i in range(1, m + 1):
         largest = max(largest, rules[i * RULES + L1], rules[i * RULES + L2])
@@ -42,7 +42,7 @@ def penalised(rules, m):
 
 @inner
 def penalties(net, rules):
-    """Σ l1 |W| + l2 / 2 W² over all weights, biases left out."""
+    """Return Σ l1 |W| + l2 / 2 W² over all weights, biases excluded."""
     total = 0.0
     for i in range(1, net.m + 1):
         l1, half_l2 = rules[i * RULES + L1], 0.5 * rules[i * RULES + L2]
@@ -75,7 +75,7 @@ def add_penalties(w, g, n, l1, l2):
 
 @inner
 def note_squares(net, i, gradient, first, last, squares):
-    """Σ g² of layer i's rows first..last - 1, weights and biases, to its part of `squares`."""
+    """Write Σ g² of layer i's rows first..last - 1, biases included, to its part of `squares`."""
     here = offset(net.plan, i * COLUMNS)
     n, stride, G = padded(gradient, here[SIZE]), here[STRIDE], offset(gradient, here[WEIGHTS])
     for k in range(1, i):
@@ -93,7 +93,7 @@ def note_squares(net, i, gradient, first, last, squares):
 
 @inner
 def clip_factor(net, squares, norm):
-    """What to multiply the gradient by, so that its norm is at most `norm`."""
+    """Return the factor that scales the gradient's norm down to at most `norm`."""
     rows, total = 0, 0.0
     for i in range(net.m):
         rows += net.plan[i * COLUMNS + SIZE] + 1

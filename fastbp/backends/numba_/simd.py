@@ -1,4 +1,4 @@
-"""Pointers and 64-byte vectors for Numba: the few instructions that the kernels are written in.
+"""Pointers and 64-byte vectors for Numba: the few instructions that the kernels use.
 
 A `Vector` holds 64 bytes of one precision: 16 float32 or 8 float64 lanes, whatever the
 processor's own register width. LLVM maps it on one AVX-512 register, two AVX2 or four NEON
@@ -23,7 +23,8 @@ from numba.core.typing import signature
 from numba.extending import intrinsic, lower_builtin, register_model, type_callable
 
 VECTOR_BYTES = 64
-# What bit patterns are subtracted from to estimate 1 / v, by the size of a number.
+# Constants for estimating 1 / v, by the size of a number: the estimate's bit pattern is the
+# constant minus the bit pattern of v.
 RECIPROCAL_BITS = {4: 0x7EF311C7, 8: 0x7FDE623822FC16E6}
 
 if config.DISABLE_JIT:
@@ -134,7 +135,7 @@ else:
             super().__init__(dmm, fe_type, ir.VectorType(element, fe_type.count))
 
     def _vector_type(like):
-        """The Vector type that belongs to a Vector or to a pointer to its lanes."""
+        """Return the Vector type of a Vector or of a pointer to its lanes."""
         return like if isinstance(like, Vector) else Vector(like.dtype)
 
     class _Ir:
@@ -423,8 +424,10 @@ else:
 
     @intrinsic
     def reciprocal_estimate(typingctx, v):
-        """An estimate of 1 / v for normal v > 0, within 6 %: the exponent is negated, and so,
-        roughly, is the mantissa."""
+        """An estimate of 1 / v for normal v > 0, within 6 %.
+
+        The subtraction of bit patterns negates the exponent, and roughly inverts the mantissa.
+        """
 
         def codegen(context, builder, signature, args):
             tool = _Ir(builder, v)
@@ -437,7 +440,7 @@ else:
 
     @intrinsic
     def prefetch(typingctx, p, i):
-        """Ask for the cache line at p + i, which will be read before long."""
+        """Prefetch the cache line at p + i, which will be read soon."""
 
         def codegen(context, builder, signature, args):
             byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -450,7 +453,7 @@ else:
         return types.void(p, types.intp), codegen
 
     def _define_operator(symbol, instruction):
-        """Let an operator on vectors, and scalars beside them, be one instruction."""
+        """Define an operator on two vectors, or a vector and a scalar, as one instruction."""
 
         @type_callable(symbol)
         def type_of(context):

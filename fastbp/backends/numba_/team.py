@@ -11,16 +11,16 @@ from numba.extending import intrinsic
 
 from ._jit import inlined
 
-# Where things lie in the array that a team shares, each on a cache line of its own: how many
-# have arrived at the barrier, how many barriers there have been, whether to stop.
+# Indices in the array that a team shares, each on its own cache line: the number of threads at the
+# barrier, the number of barriers passed, and whether to stop.
 ARRIVED, PASSED, STOPPED = 0, 8, 16
 
-# How often to look before letting others have the core: some microseconds. (A pause
-# instruction in the loop is slow on virtual machines.)
+# Number of checks before a waiting thread yields the core, some microseconds. (A pause instruction
+# in the loop would be slow on virtual machines.)
 SPINS = 10000
 
 if config.DISABLE_JIT:
-    # Without compiled code, a team has one member, who never waits.
+    # Without compiled code, a team has one member, which never waits.
     def barrier(team, threads):
         pass
 
@@ -31,7 +31,7 @@ else:
 
     @intrinsic
     def atomic_add(typingctx, p, i, x):
-        """Add x to p[i]; returns what was there before."""
+        """Add x to p[i]; return the old value."""
 
         def codegen(context, builder, signature, args):
             return builder.atomic_rmw("add", builder.gep(args[0], [args[1]]), args[2], "acq_rel")
@@ -40,7 +40,7 @@ else:
 
     @intrinsic
     def atomic_load(typingctx, p, i):
-        """p[i] as it is now."""
+        """Return the current value of p[i]."""
 
         def codegen(context, builder, signature, args):
             address = builder.gep(args[0], [args[1]])
@@ -50,7 +50,7 @@ else:
 
     @intrinsic
     def atomic_store(typingctx, p, i, x):
-        """p[i] = x, after all that was written before."""
+        """Set p[i] = x; threads that see it also see all earlier writes."""
 
         def codegen(context, builder, signature, args):
             builder.store_atomic(args[2], builder.gep(args[0], [args[1]]), "release", 8)
@@ -60,7 +60,7 @@ else:
 
     @inlined
     def barrier(team, threads):
-        """Return when all `threads` have come here; what they wrote before is seen by all."""
+        """Return when all `threads` have called this; all see what the others wrote before."""
         if threads == 1:
             return
         passed = atomic_load(team, PASSED)

@@ -1,4 +1,4 @@
-"""The register tile: the one matrix product that all passes are made of; and transposing.
+"""The register tile, from which all matrix products are built, and the transposing of blocks.
 
 A tile computes `rows` x `vectors` vectors of C = init + A B in registers: for each k it
 loads a row of B once and multiplies it by `rows` numbers of A. Every element of C is one
@@ -34,7 +34,7 @@ if config.DISABLE_JIT:
             for k in range(width):
                 target[j * ldt + k] = source[k * ldf + j] if k < rows else 0
 
-    # Which tiles there are makes no difference here; few keep it simple.
+    # Without vector registers, the shapes of tiles do not matter.
     FEATURES = {}
 else:
     from .simd import Vector, _Ir
