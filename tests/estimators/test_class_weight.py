@@ -40,12 +40,19 @@ def test_balanced_by_hand(backend):
 @pytest.mark.parametrize(
     "loss, outputs, kind, class_weight, exception, message",
     [
-        ("squared_error", 1, "real", "balanced", ValueError, "for cross_entropy and log_loss"),
+        (
+            "squared_error",
+            1,
+            "real",
+            "balanced",
+            ValueError,
+            "requires the loss cross_entropy or log_loss",
+        ),
         ("cross_entropy", 3, "labels", "equal", TypeError, "\"balanced\" or a dict, got 'equal'"),
         ("cross_entropy", 3, "labels", [1, 2], TypeError, '"balanced" or a dict'),
         ("cross_entropy", 3, "labels", {0: -1}, ValueError, r"class_weight\[0\] must be in"),
-        ("cross_entropy", 3, "soft", "balanced", ValueError, "needs labels"),
-        ("log_loss", 2, "hard", "balanced", ValueError, "not multi-label"),
+        ("cross_entropy", 3, "soft", "balanced", ValueError, "requires labels"),
+        ("log_loss", 2, "hard", "balanced", ValueError, "requires one class per sample"),
         ("log_loss", 1, "hard", {2: 1.0}, ValueError, r"key 2, but .* classes are 0\.\.1"),
         ("cross_entropy", 3, "labels", {"1": 1.0}, ValueError, r"key '1', but .* are 0\.\.2"),
         ("cross_entropy", 3, "labels", {1: "2"}, TypeError, r"class_weight\[1\] must be a number"),

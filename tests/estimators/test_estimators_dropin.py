@@ -376,7 +376,9 @@ def test_gradients_beyond_scikit_learns_are_refused(iris):
     X, y = iris
     classifier = fastbp.MLPClassifier((3,), "gelu", max_iter=2).fit(X, y)
     assert len(classifier._forward_pass([X, None, None])) == 3
-    with pytest.raises(ValueError, match="neither other activations and losses .*'gelu'"):
+    with pytest.raises(
+        ValueError, match="supports only scikit-learn's activations and losses.*'gelu'"
+    ):
         classifier._backprop(X, y, None, [X, None, None], [None] * 2, [None] * 2, [None] * 2)
 
 
