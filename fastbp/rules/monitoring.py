@@ -7,7 +7,7 @@ from ..basis import checks
 LOSSES = ("loss", "validation_loss")
 
 
-def checked(who, monitor, patience, min_delta):
+def check_arguments(who, monitor, patience, min_delta):
     """Check the arguments of monitoring; return patience and min_delta.
 
     Error messages begin with `who`, the caller's name.

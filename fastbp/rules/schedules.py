@@ -235,7 +235,9 @@ class ReduceOnPlateau(Schedule):
 
     def __post_init__(self):
         who = "ReduceOnPlateau"
-        patience, min_delta = monitoring.checked(who, self.monitor, self.patience, self.min_delta)
+        patience, min_delta = monitoring.check_arguments(
+            who, self.monitor, self.patience, self.min_delta
+        )
         checks.settle(
             self,
             factor=_positive_share(f"{who}: factor", self.factor),

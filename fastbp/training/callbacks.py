@@ -120,7 +120,7 @@ class EarlyStopping(Callback):
         monitor: str = "validation_loss",
         restore_best: bool = True,
     ) -> None:
-        self.patience, self.min_delta = monitoring.checked(
+        self.patience, self.min_delta = monitoring.check_arguments(
             "EarlyStopping", monitor, patience, min_delta
         )
         self.monitor = monitor

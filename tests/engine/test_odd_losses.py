@@ -144,7 +144,7 @@ def test_whatever_takes_a_network(loss, tmp_path):
         net.fit(X, y, class_weight="balanced")
     with pytest.raises(ValueError, match="label_smoothing"):
         net.fit(X, y, label_smoothing=0.1)
-    with pytest.raises(ValueError, match="needs the loss 'squared_error'"):
+    with pytest.raises(ValueError, match="requires the loss 'squared_error'"):
         fastbp.levenberg_marquardt(net, X, y)
     with pytest.raises(ValueError, match="has no parameter"):
         fastbp.Network(SIZES, loss=loss, loss_parameter=1.0)
