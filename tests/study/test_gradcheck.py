@@ -107,10 +107,10 @@ def test_one_wrong_entry_is_located(monkeypatch):
     """The report says where the largest error is."""
     usual = numpy_.loss_and_gradient
 
-    def spoil(plan, *rest):
-        loss = usual(plan, *rest)
+    def spoil(model, *rest):
+        loss = usual(model, *rest)
         if rest[-2].size:
-            numpy_.views(plan, rest[-2])[0][1][2, 1] += 1e-3
+            numpy_.views(model.plan, rest[-2])[0][1][2, 1] += 1e-3
         return loss
 
     monkeypatch.setattr(numpy_, "loss_and_gradient", spoil)
