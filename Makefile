@@ -11,7 +11,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test debug sanitize boundscheck test-minimum test-ecosystem docs site kernels bench clean
+.PHONY: demo test style nojit many-threads benches doctests debug sanitize boundscheck \
+	test-minimum test-ecosystem docs site kernels bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -53,16 +54,27 @@ kernels:
 BY_TWO = -n 2 --dist loadfile
 
 test: $(VENV)/test
+	$(MAKE) --jobs 2 site kernels style
+	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest $(BY_TWO) -m "not serial"
+	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest -m serial
+	$(MAKE) --jobs 2 nojit many-threads benches doctests
+
+style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(MAKE) --jobs 2 site kernels
-	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest $(BY_TWO) -m "not serial"
-	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest -m serial
-	$(BIN)/pytest --doctest-modules fastbp
-	$(BIN)/pytest --parallel-threads=4 $(IN_MANY_THREADS)
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest $(BY_TWO) -m nojit --backend numba
+
+nojit:
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m nojit --backend numba
+
+many-threads:
+	$(BIN)/pytest --parallel-threads=4 --backend cython,numba $(IN_MANY_THREADS)
+
+benches:
 	$(BIN)/pytest bench --benchmark-disable
+
+doctests:
+	$(BIN)/pytest --doctest-modules fastbp
 
 BUILD_IN_PLACE = FASTBP_REQUIRE_CYTHON=1 $(BIN)/python setup.py --quiet build_ext --inplace --force
 

@@ -131,13 +131,13 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_files_are_replaced(filled, damage):
-    """Each of the cache's files in turn: compiled anew, and in order again afterwards."""
-    for path, (content, _) in filled.files().items():
-        path.write_bytes(DAMAGES[damage](content))
-        expected = filled.answers[0]["prediction"]
-        damaged = {"prediction": expected, "compiled": 1, "loaded": KERNELS - 1}
-        assert filled.run() == damaged
-        assert filled.run() == {"prediction": expected, "compiled": 0, "loaded": KERNELS}
+    """One of the cache's files: compiled anew, and in order again afterwards."""
+    paths = sorted(filled.files())
+    path = paths[list(DAMAGES).index(damage) % len(paths)]
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    expected = filled.answers[0]["prediction"]
+    assert filled.run() == {"prediction": expected, "compiled": 1, "loaded": KERNELS - 1}
+    assert filled.run() == {"prediction": expected, "compiled": 0, "loaded": KERNELS}
 
 
 def no_in_tree_cache(root):

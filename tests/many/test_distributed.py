@@ -28,7 +28,7 @@ from distributed import Client, Future, LocalCluster
 
 from fastbp import distributed
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial]
+pytestmark = pytest.mark.slow
 
 SIZES, LOSS = [6, 12, 3], "cross_entropy"
 

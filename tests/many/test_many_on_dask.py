@@ -18,7 +18,7 @@ from distributed import Client, LocalCluster
 
 from fastbp.many import on_dask as many_on_dask
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial]
+pytestmark = pytest.mark.slow
 
 N = 150
 

@@ -13,7 +13,6 @@ import fastbp
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.serial,
     pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a single process on Windows"),
 ]
 
