@@ -1,4 +1,5 @@
-"""The derivatives of each sample's own loss, and everything on the way to them.
+"""The derivatives of each sample's own loss, and everything on the way to them; or, of a function
+that is given by its derivatives ∂f/∂s_m, the sums over the samples.
 
 `from_deltas` sums over the samples, for a function that is given by its derivatives ∂f/∂s_m. All
 come from the passes that train, run without weights or means; here is what is written out.
