@@ -91,7 +91,7 @@ def train(features, problem, parts, chosen, options):
     from sklearn.pipeline import Pipeline
 
     from ..estimators.mlp import MLPClassifier, MLPRegressor
-    from ..estimators.stochastic import NOT_FINITE
+    from ..estimators.rules import NOT_FINITE
 
     prepare = columns.transformer(chosen)
     X = prepare.fit_transform(features.iloc[parts.training])

@@ -17,12 +17,13 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..basis.checks import NO_LABELS
 from ..rules import regularizers
-from . import solvers
+from .lbfgs import minimize, report_as_scikit_learn
 from .network import EstimatorNetwork, by_rows, check_width
 from .parameters import CONSTRAINTS, NOT_FOR_LBFGS, STOCHASTIC, hidden_activations
 from .privates import in_its_name, overridden
+from .rules import NOT_FINITE, StochasticTraining
+from .samples import CheckedSamples
 from .stepping import AdamStepping, SGDStepping
-from .stochastic import NOT_FINITE, StochasticTraining
 from .tasks import CallbackSupportMixin, Tasks
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
 
     @abstractmethod
     def _validate_targets(self, y, incremental, validation=False):
-        """y as (labels, targets, number of outputs), see `solvers.Samples`."""
+        """y as (labels, targets, number of outputs), see `CheckedSamples`."""
 
     @abstractmethod
     def _output_activation(self):
@@ -176,7 +177,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         for name in ("coefs_", "intercepts_", "_optimizer"):
             self.__dict__.pop(name, None)
         network, _ = self._build(X, y)
-        solvers.report_as_scikit_learn(network)
+        report_as_scikit_learn(network)
         return self
 
     def _check_solver(self):
@@ -205,7 +206,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         stochastic = self.solver in STOCHASTIC
         tasks = Tasks(self, X, y, sample_weight, self.max_iter if stochastic else 0)
         # What scikit-learn reports has no meaning for targets between the classes.
-        solvers.report_as_scikit_learn(network, exactly=self._smoothing() > 0)
+        report_as_scikit_learn(network, exactly=self._smoothing() > 0)
         if stochastic:
             self._train_by_epochs(network, samples, held_out, incremental, tasks)
             network = self._network(adopt=True)  # early stopping may have restored the best weights
@@ -236,7 +237,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         sample_weight = self._weigh(y, sample_weight, incremental)
-        samples = solvers.Samples(X, labels, targets, sample_weight)
+        samples = CheckedSamples(X, labels, targets, sample_weight)
         self._random_state = check_random_state(self.random_state)
         layer_units = [X.shape[1], *hidden, self.n_outputs_]
         if first_pass:
@@ -312,7 +313,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
             raise ValueError(f"y_val has {n_outputs} outputs, but y has {self.n_outputs_}")
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        return solvers.Samples(X, labels, targets, self._weigh(y, sample_weight, False))
+        return CheckedSamples(X, labels, targets, self._weigh(y, sample_weight, False))
 
     def _weigh(self, y, sample_weight, incremental):
         """Return the sample weights, multiplied by class weights if there are any."""
@@ -336,7 +337,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         )
 
     def _train_by_lbfgs(self, network, samples):
-        result = solvers.minimize(
+        result = minimize(
             network,
             samples.smooth(network, self._smoothing()),
             self._regularizers(network),

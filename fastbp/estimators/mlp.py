@@ -21,7 +21,7 @@ from ..training.scoring import accuracy, r2
 from .base import MultilayerPerceptron
 from .parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, documented
 from .privates import in_its_name
-from .solvers import Samples
+from .samples import CheckedSamples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -212,7 +212,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         """Check X and y; return X, and y as an indicator matrix."""
         X, y = self._checked(X, y, reset)
         labels, targets, n_outputs = self._validate_targets(y, incremental)
-        return X, Samples(X, labels, targets).encoded(n_outputs).astype(bool)
+        return X, CheckedSamples(X, labels, targets).encoded(n_outputs).astype(bool)
 
     def _check_classes(self, classes, all_of_them):
         """Raise ValueError if the classes of y do not match those of earlier calls."""

@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..network.network import Network
-from . import solvers
 from .parameters import hidden_activations
+from .samples import outputs
 
 if TYPE_CHECKING:
     from ..basis.annotations import Floats, Matrix
@@ -174,7 +174,7 @@ class EstimatorNetwork(BaseEstimator):
         elif isinstance(X, np.ndarray):
             X = np.require(X, network.layout.dtype, ["C", "A"])
         check_width(network, X)
-        return self._activated(solvers.outputs(network, X))
+        return self._activated(outputs(network, X))
 
     def _checked_for_outputs(self, X):
         return validate_data(

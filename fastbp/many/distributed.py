@@ -23,7 +23,8 @@ from ..basis.data import Data
 from ..basis.layout import views
 from ..engine.engine import NAMES, Engine
 from ..rules import optimizers, regularizers
-from ..training import fitting
+from ..training import control as control_
+from ..training import fitting, sources
 from ..training.run import NATURAL_ORDER, History, Memory, Training, TrainingDiverged
 
 if TYPE_CHECKING:
@@ -141,11 +142,11 @@ def fit(
             f"{type(optimizer).__name__} works on the full batch only; pass batch_size=None, and "
             "neither local_steps nor partitions_at_once"
         )
-    control = fitting.control(
+    asked = control_.control(
         network,
         epochs=epochs,
         optimizer=optimizer,
-        validation=fitting.validation(network._engine, validation_data),
+        validation=sources.validation(network._engine, validation_data),
         callbacks=callbacks,
         progress=progress,
     )
@@ -154,7 +155,7 @@ def fit(
         network._engine, client, pieces, batch_size, local_steps, partitions_at_once, shuffle
     )
     rules = regularizers.checked(len(network.weights))
-    return fitting.fit(network, partitions, control, rules, threads=1)
+    return fitting.fit(network, partitions, asked, rules, threads=1)
 
 
 def _pieces(collections):
@@ -193,6 +194,7 @@ class Partitions:
 
     data = None
     steps = None
+    must_stay_finite = True
     batch_size = 1  # for the client's workspace; the workers have their own
     full_batch = True  # `fit` below has already checked optimisers that need the full batch
 
@@ -213,7 +215,7 @@ class Partitions:
     def epochs_a_call(self, scheduled):
         return 1
 
-    def run(self, training, epochs, history, pace):
+    def run(self, training, epochs, history, rates):
         """Train for an epoch."""
         numbers = np.arange(len(self._pieces))
         groups = range(0, len(numbers), self._at_once)

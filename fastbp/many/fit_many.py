@@ -13,7 +13,8 @@ from ..basis import checks, interrupts, teams
 from ..basis.data import Data
 from ..network.network import Network
 from ..rules import regularizers
-from ..training import checkpoint, fitting
+from ..training import checkpoint, fitting, sources
+from ..training import control as control_
 from ..training.run import History
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ class Job:
     """A network and the checked arguments of its training."""
 
     network: Network
-    samples: fitting.Rows
-    control: fitting.Control
+    samples: sources.Rows
+    control: control_.Control
     rules: regularizers.Regularizers
     resume_from: StrPath | None
 
@@ -365,13 +366,13 @@ def _job(
     network._engine.check_finite()
     of_data = {name: options.pop(name) for name in OF_DATA if name in options}
     data, rows = datasets.training(network, rows, **of_data)
-    samples = fitting.Rows(data, batch_size, shuffle, rows)
-    rules = regularizers.checked(len(network.weights), **fitting.of_rules(options))
+    samples = sources.Rows(data, batch_size, shuffle, rows)
+    rules = regularizers.checked(len(network.weights), **control_.of_rules(options))
     validation = datasets.validation(network, validation_data)
     return Job(
         network,
         samples,
-        fitting.control(network, epochs=epochs, validation=validation, **options),
+        control_.control(network, epochs=epochs, validation=validation, **options),
         rules,
         resume_from,
     )
@@ -424,7 +425,7 @@ class Datasets:
         """Return a network's validation data, or None."""
         return self._once(
             (*_kind(network), id(given)),
-            lambda: self._all_apart(fitting.validation(network._engine, given)),
+            lambda: self._all_apart(sources.validation(network._engine, given)),
         )
 
     def _apart(self, array):

@@ -15,7 +15,8 @@ from ..basis.layout import Layout
 from ..engine.engine import Engine
 from ..engine.parameters import Gradient, Parameters
 from ..rules import optimizers, regularizers
-from ..training import fitting
+from ..training import control as control_
+from ..training import fitting, sources
 from ..training.run import Training
 
 if TYPE_CHECKING:
@@ -362,13 +363,13 @@ class Network:
         data = engine.data(
             X, y, sample_weight, class_weight=class_weight, label_smoothing=label_smoothing
         )
-        samples = fitting.Rows(data, batch_size, shuffle)
-        control = fitting.control(
+        samples = sources.Rows(data, batch_size, shuffle)
+        control = control_.control(
             self,
             epochs=epochs,
             optimizer=optimizer,
             schedule=schedule,
-            validation=fitting.validation(engine, validation_data),
+            validation=sources.validation(engine, validation_data),
             scoring=scoring,
             patience=patience,
             min_delta=min_delta,
@@ -444,13 +445,13 @@ class Network:
         """
         engine = self._engine
         engine.check_finite()
-        samples = fitting.Blocks(
+        samples = sources.Blocks(
             engine, batches, epochs, batch_size, steps_per_epoch, class_weight, label_smoothing
         )
         others: dict[str, Any] = {**options}
-        rules = regularizers.checked(len(engine.layout.sizes) - 1, **fitting.of_rules(others))
-        validation = fitting.validation(engine, others.pop("validation_data", None))
-        control = fitting.control(self, epochs=epochs, validation=validation, **others)
+        rules = regularizers.checked(len(engine.layout.sizes) - 1, **control_.of_rules(others))
+        validation = sources.validation(engine, others.pop("validation_data", None))
+        control = control_.control(self, epochs=epochs, validation=validation, **others)
         return fitting.fit(self, samples.begin(), control, rules, threads)
 
     def fit_step(

@@ -15,7 +15,7 @@ import numpy as np
 from ..basis import checks
 from ..basis.data import Data
 from ..rules import optimizers, regularizers
-from ..training import fitting
+from ..training import sources
 from ..training.run import Training, TrainingDiverged
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def find_learning_rate(
             f"{type(optimizer).__name__} adapts each weight's step, so there is no learning rate "
             "to find; pass another optimizer"
         )
-    rows = fitting.Rows(data, batch_size, shuffle=True)
+    rows = sources.Rows(data, batch_size, shuffle=True)
     lowest = checks.real_number("lowest", lowest, 1e-30)
     highest = checks.real_number("highest", highest, 1e-30)
     if lowest >= highest:

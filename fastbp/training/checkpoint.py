@@ -212,11 +212,11 @@ class State:
     Parameters
     ----------
     network : Network
-    control : fitting.Control
+    control : control.Control
     arguments : dict or None
         The result of `arguments`.
     training : training.Training
-    pace : fitting.Pace
+    rates : LearningRates
     history : training.History
     source : str, path or None
         The checkpoint to resume from.
@@ -226,7 +226,7 @@ class State:
     control: Any
     arguments: dict | None
     training: Any
-    pace: Any
+    rates: Any
     history: Any
     source: Any
 
@@ -257,7 +257,7 @@ class State:
             "arguments": self.arguments,
             "seed": training.seed,
             "averaged": training.averaged,
-            "steps": self.pace.done,
+            "steps": self.rates.done,
             "epochs": len(history.loss),
             "best_epoch": history.best_epoch,
             "stoppings": stoppings,
@@ -307,7 +307,7 @@ class Saved:
         if training.average.size:
             average = network_.get_packed("average", layout, tensors)
             network_.unpack(layout, average, training.average)
-        state.pace.done = schema.whole("steps", saved["steps"])
+        state.rates.done = schema.whole("steps", saved["steps"])
         epochs = schema.whole("epochs", saved["epochs"], 1)
         for name, figures in state.figures().items():
             array = tensors.take(name, np.float64, finite=False)

@@ -1,6 +1,6 @@
 """A run of training: what it allocates, its calls of the backend, and what comes out.
 
-`fitting.fit` drives a `Training`.
+The loop drives a `Training`, see loop.py.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastbp
-from fastbp.estimators import solvers
+from fastbp.estimators import samples as samples_
 
 ESTIMATORS = ["MLPClassifier", "MLPRegressor"]
 unconverged = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -186,15 +186,15 @@ def test_errors_of_classifiers_are_those_of_scikit_learn(call, iris):
 
 def test_interrupted(iris, backend, monkeypatch):
     """Ctrl-C ends the training with a warning, and leaves a network to use."""
-    run, epochs = solvers.Epochs.run, []
+    run, epochs = samples_.EstimatorRows.run, []
 
-    def interrupted(self, order, rates):
+    def interrupted(self, training, n_epochs, history, rates):
         if len(epochs) == 3:
             raise KeyboardInterrupt
-        epochs.append(run(self, order, rates))
-        return epochs[-1]
+        run(self, training, n_epochs, history, rates)
+        epochs.append(history.loss[-1])
 
-    monkeypatch.setattr(solvers.Epochs, "run", interrupted)
+    monkeypatch.setattr(samples_.EstimatorRows, "run", interrupted)
     classifier = fastbp.MLPClassifier(random_state=0, backend=backend)
     with pytest.warns(UserWarning, match="^Training interrupted by user.$"):
         classifier.fit(*iris)
@@ -364,7 +364,7 @@ def test_float32_learns_as_well(backend):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_sparse_in_chunks(solver, weighted, backend, monkeypatch, rng):
     """As of dense data, even if only a few rows are made dense at a time."""
-    monkeypatch.setattr(solvers, "DENSE_NUMBERS", 200)
+    monkeypatch.setattr(samples_, "DENSE_NUMBERS", 200)
     X = rng.standard_normal((157, 10)) * (rng.random((157, 10)) < 0.3)
     y = X @ rng.standard_normal((10, 2))
     weight = rng.uniform(0.5, 2, len(X)) if weighted else None
@@ -372,9 +372,9 @@ def test_sparse_in_chunks(solver, weighted, backend, monkeypatch, rng):
     dense = fastbp.MLPRegressor(hidden_layer_sizes=6, **options).fit(X, y, weight)
     sparse = fastbp.MLPRegressor(hidden_layer_sizes=6, **options)
     sizes = []
-    data = solvers.Samples.data
+    data = samples_.CheckedSamples.data
     monkeypatch.setattr(
-        solvers.Samples, "data", lambda s, dtype: sizes.append(len(s)) or data(s, dtype)
+        samples_.CheckedSamples, "data", lambda s, dtype: sizes.append(len(s)) or data(s, dtype)
     )
     sparse.fit(scipy.sparse.csr_array(X), y, weight)
     assert error(coefficients(sparse), coefficients(dense)) < 1e-8

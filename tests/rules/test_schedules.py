@@ -5,7 +5,7 @@ import pytest
 from helpers import error, make_data, make_network, parameters, watch_runs
 
 import fastbp
-from fastbp.training import fitting
+from fastbp.training import sources
 
 SIZES = [4, 5, 2]
 N, BATCH, EPOCHS = 23, 5, 6
@@ -109,7 +109,7 @@ def test_schedule_of_one_call(compiled, data, monkeypatch):
     options = {"schedule": fastbp.OneCycle(), "epochs": EPOCHS, "batch_size": BATCH}
     net.fit(*data, **options)
     assert len(sizes) == 1
-    monkeypatch.setattr(fitting, "ORDERED_ROWS", 3 * STEPS)
+    monkeypatch.setattr(sources, "ORDERED_ROWS", 3 * STEPS)
     net.fit(*data, shuffle=False, **options)
     assert len(sizes) == 3
 

@@ -18,7 +18,7 @@ from helpers import (
 )
 
 import fastbp
-from fastbp.training import fitting
+from fastbp.training import sources
 
 SIZES = [4, 6, 2]
 N = 21
@@ -109,7 +109,7 @@ def test_without_shuffling_batches_come_in_order(backend, data):
 def test_orders_drawn_in_several_calls(backend, data, monkeypatch):
     """How many epochs go into one call of the backend makes no difference."""
     ref, history = trained(backend, data)
-    monkeypatch.setattr(fitting, "ORDERED_ROWS", N)
+    monkeypatch.setattr(sources, "ORDERED_ROWS", N)
     comp, history_2 = trained(backend, data)
     assert np.array_equal(comp, ref)
     assert history_2.loss == history.loss

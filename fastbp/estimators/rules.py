@@ -1,9 +1,8 @@
 """How the estimators train epoch by epoch: what is held out, what is noted, when it ends.
 
-The order of checks, draws and notes is scikit-learn's, see perceptron.py.
+The order of checks, draws and notes is scikit-learn's, see base.py.
 """
 
-import contextlib
 import math
 from typing import Any
 
@@ -13,10 +12,13 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
 from ..basis import checks, interrupts
-from ..training import callbacks as callbacks_
-from ..training import fitting
-from . import solvers
+from ..training import control as control_
+from ..training import loop
+from ..training.callbacks import Callback
+from ..training.control import LearningRates
+from ..training.run import History, Training
 from .privates import PrivateMethods, warn
+from .samples import EstimatorRows
 from .stepping import Stepping
 
 NOT_FINITE = (
@@ -61,7 +63,7 @@ class StochasticTraining(PrivateMethods):
                 "schedule says how the learning rate changes, so that learning_rate must be "
                 f"'constant', but is {self.learning_rate!r}"
             )
-        control = fitting.control(
+        control = control_.control(
             network,
             epochs=self.max_iter,
             optimizer=self._optimizer.optimizer,
@@ -77,61 +79,40 @@ class StochasticTraining(PrivateMethods):
             if validation is None:
                 samples, validation = self._hold_out(samples)
             shown = self._shown(network, validation)
-        n = len(samples)
-        batch_size = self._batch_rows(n)
-        rules = self._regularizers(network)
-        epochs = solvers.Epochs(
-            network,
+        source = EstimatorRows(
             samples.smooth(network, self._smoothing()),
             self._optimizer,
-            batch_size,
-            rules,
-            self.threads,
-            int(self._random_state.randint(2**63, dtype=np.int64)) if rules.dropout else 0,
+            self._batch_rows(len(samples)),
+            self._random_state if self.shuffle else None,
+            tasks,
         )
-        history, steps = epochs.history, -(-n // batch_size)
-        history.scores = {name: [] for name in control.scores}
-        planned = self.schedule is not None and self.schedule.total_needed  # for all of max_iter
-        pace = fitting.Pace(control, steps * self.max_iter)
-        order = np.arange(n) if self.shuffle else None
+        engine, rules = network._engine, self._regularizers(network)
+        training = Training(
+            engine,
+            source.data(engine.layout.dtype),
+            self._optimizer,
+            source.batch_size,
+            rules,
+            engine.team_size(self.threads, source.batch_size),
+            memory=self._optimizer.memory,
+            seed=int(self._random_state.randint(2**63, dtype=np.int64)) if rules.dropout else 0,
+        )
+        history = History(scores={name: [] for name in control.scores})
+        rates = LearningRates(control, source.steps * self.max_iter)
+        control.rules = EpochRules(self, len(samples), shown)
+        control.callbacks = [control.rules, *control.callbacks, EpochTasks(tasks)]
+        control.epochs = 1 if incremental else self.max_iter
         self.n_iter_ = 0
-        try:
-            with interrupts.held(epochs.training.stop), contextlib.ExitStack() as ends:
-                for callback in control.callbacks:
-                    ends.enter_context(callbacks_.at_work(callback))
-                for callback in control.callbacks:
-                    callbacks_.call(callback, "begin", network, history)
-                    ends.callback(callbacks_.call, callback, "end", network, history)
-                ends.callback(epochs.training.finish)
-                ends.callback(self._leave_out_unfinished, history)
-                for _ in range(self.max_iter):
-                    with interrupts.released():
-                        tasks.begin_epoch()
-                    if order is not None:
-                        self._random_state.shuffle(order)  # what sklearn.utils.shuffle comes to
-                    loss = np.float64(epochs.run(order, pace.rates(steps, self.n_iter_)))
-                    history.learning_rate.extend(pace.latest.tolist())
-                    ended = self._note(epochs, loss, shown)
-                    if math.isfinite(self.loss_):
-                        with epochs.training.averaged_weights():
-                            answers = [
-                                callbacks_.wants_end(each, network, history)
-                                for each in control.callbacks
-                            ]
-                            with interrupts.released():
-                                answers.append(tasks.end_epoch())
-                        ended = ended or any(answers)
-                    interrupts.check()
-                    if ended or incremental:
-                        break
-                    if self.n_iter_ == self.max_iter and not planned:
-                        warn(
-                            f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
-                            "reached and the optimization hasn't converged yet.",
-                            ConvergenceWarning,
-                        )
-        except KeyboardInterrupt:
+        ended = loop.run(network, training, source, control, rates, history)
+        planned = self.schedule is not None and self.schedule.total_needed  # for all of max_iter
+        if history.interrupted:
             warn("Training interrupted by user.")
+        elif not ended and not incremental and not planned:
+            warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
+                "reached and the optimization hasn't converged yet.",
+                ConvergenceWarning,
+            )
         if self.early_stopping:
             if self._best_coefs is not self.coefs_:
                 self._held = None  # the network of those is made when it is needed
@@ -212,40 +193,34 @@ class StochasticTraining(PrivateMethods):
         shown.__dict__.pop("feature_names_in_", None)
         return checks.number("a score", check_scoring(self, self.scoring)(shown, X, y, **weight))
 
-    def _note(self, epochs, loss, shown):
-        """Take note of an epoch with that loss, or of nothing if its score is broken off.
+    def _note(self, history, n_samples, shown):
+        """Record an epoch; return whether it is the last one.
 
-        Returns whether it is the last one.
+        If an exception interrupts the scoring, nothing of the epoch is recorded.
         """
         before = getattr(self, "loss_", None), self.n_iter_, self.t_
         noted = len(self.loss_curve_), len(self.validation_scores_) if self.early_stopping else 0
-        self.loss_ = loss
+        self.loss_ = np.float64(history.loss[-1])
         self.n_iter_ += 1
-        self.t_ += len(epochs.samples)
+        self.t_ += n_samples
         try:
-            return self._ends(epochs, shown)
+            return self._ends(history, shown)
         except BaseException:
             if self.early_stopping and len(self.validation_scores_) == noted[1]:
                 self.loss_, self.n_iter_, self.t_ = before
                 del self.loss_curve_[noted[0] :]
             raise
 
-    def _leave_out_unfinished(self, history):
-        """Take an epoch out of the history whose score was broken off."""
-        for figure in (history.loss, history.learning_rate, *history.scores.values()):
-            del figure[self.n_iter_ :]
-
-    def _ends(self, epochs, shown):
-        """Take note of an epoch; returns whether it is the last one."""
+    def _ends(self, history, shown):
+        """Update the records by an epoch; return whether it is the last one."""
         self.loss_curve_.append(self.loss_)
         if self.verbose:
             print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
         diverged = not math.isfinite(self.loss_)
         early = self.early_stopping
-        with epochs.training.averaged_weights():
-            self._update_no_improvement_count(early, *shown)
+        self._update_no_improvement_count(early, *shown)
         if early:
-            epochs.history.scores["validation_score"].extend(self.validation_scores_[-1:])
+            history.scores["validation_score"].extend(self.validation_scores_[-1:])
         if diverged:
             if early:
                 warn(
@@ -265,7 +240,7 @@ class StochasticTraining(PrivateMethods):
         )
         if not ends:
             self._no_improvement_count = 0
-        return ends
+        return bool(ends)
 
     def _update_no_improvement_count(self, early_stopping, X, y, sample_weight):
         """Take note of the epoch's loss, or of the score of the samples that are held out."""
@@ -284,3 +259,42 @@ class StochasticTraining(PrivateMethods):
         if score > self.best_validation_score_:
             self.best_validation_score_ = score
             self._keep_best()
+
+
+class EpochRules(Callback):
+    """scikit-learn's rules of when a fit ends, as the first callback of the training loop.
+
+    Parameters
+    ----------
+    estimator : StochasticTraining
+    n_samples : int
+    shown : tuple
+        The samples that early stopping scores: X, y and weights.
+    """
+
+    def __init__(self, estimator, n_samples, shown):
+        self._estimator, self._n_samples, self._shown = estimator, n_samples, shown
+
+    @property
+    def finished_epochs(self):
+        """The number of epochs that are recorded."""
+        return self._estimator.n_iter_
+
+    def epoch(self, network, history):
+        return self._estimator._note(history, self._n_samples, self._shown)
+
+
+class EpochTasks(Callback):
+    """Tells scikit-learn's callbacks of the end of each epoch.
+
+    Parameters
+    ----------
+    tasks : Tasks
+    """
+
+    def __init__(self, tasks):
+        self._tasks = tasks
+
+    def epoch(self, network, history):
+        with interrupts.released():
+            return bool(self._tasks.end_epoch())

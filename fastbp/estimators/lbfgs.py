@@ -1,0 +1,117 @@
+"""L-BFGS through SciPy on scikit-learn's objective, and its way of reporting losses."""
+
+import math
+
+import numpy as np
+
+from ..basis import interrupts
+from ..basis.layout import views
+from ..basis.spec import FROZEN
+
+
+def report_as_scikit_learn(network, exactly=False):
+    """Let the network report scikit-learn's losses, of which its gradients are not derivatives.
+
+    That of a probability p is -ln p with p at least the machine epsilon, or if `exactly` just
+    -ln p, and the squared error is averaged over the outputs, while its gradient is that of the
+    sum.
+    """
+    engine = network._engine
+    epsilon = float(np.finfo(engine.layout.dtype).eps)
+    if engine.loss_name == "log_loss":
+        engine.reporting = 0.0 if exactly else epsilon
+    elif engine.loss_name == "cross_entropy":
+        engine.reporting = 0.0 if exactly else -math.log(epsilon)
+    elif engine.loss_name == "squared_error":
+        engine.reporting = 1 / engine.layout.sizes[-1]
+
+
+def minimize(network, samples, rules, alpha, *, tol, max_iter, max_fun):
+    """Minimise scikit-learn's objective by L-BFGS; the network ends at the minimum.
+
+    If an exception comes before, it ends where the last iteration left it.
+
+    The objective is the mean loss over all samples plus α/2 Σ W² / Σ w; of the rules only those
+    of frozen layers count.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+    """
+    import scipy.optimize
+
+    objective = Objective(network, samples, alpha, rules.rules[1:, FROZEN])
+    reached = objective.start()
+
+    def note(x):
+        nonlocal reached
+        reached = x.copy()
+
+    with interrupts.held():
+        try:
+            with interrupts.released():
+                result = scipy.optimize.minimize(
+                    objective,
+                    reached,
+                    method="L-BFGS-B",
+                    jac=True,
+                    callback=note,
+                    options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+                )
+            reached = result.x
+        finally:
+            objective.set(reached)
+    return result
+
+
+class Objective:
+    """The objective and its gradient as functions of one vector: all weights, then all biases."""
+
+    def __init__(self, network, samples, alpha, frozen):
+        self.network, self.samples = network, samples
+        layout = network.layout
+        self.parameters = [*network.weights, *network.biases]
+        self.gradient = layout.zeros(layout.n_parameters)
+        weights, biases = views(layout.plan, self.gradient)
+        self.gradients = [*weights, *biases]
+        ends = np.cumsum([view.size for view in self.parameters]).tolist()
+        self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+        self.n_weights = ends[len(weights) - 1]
+        layers = zip(self.slices, [*frozen, *frozen], strict=True)
+        self.frozen = [part for part, still in layers if still]
+        self.total = samples.total()
+        if self.total == 0:  # of weights of both signs; as scikit-learn says it
+            raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+        self.penalty = alpha / self.total
+        self.rows = samples.chunk(1)
+        whole = self.rows == len(samples)
+        self.parts = [(samples.data(layout.dtype), 1.0)] if whole else None
+
+    def start(self):
+        """Where the network is now."""
+        return np.concatenate([np.ravel(view) for view in self.parameters], dtype=np.float64)
+
+    def set(self, x):
+        """Move the network to x."""
+        for view, part in zip(self.parameters, self.slices, strict=True):
+            view[...] = x[part].reshape(view.shape)
+
+    def __call__(self, x):
+        self.set(x)
+        W = x[: self.n_weights]
+        loss = self.penalty / 2 * float(W @ W)
+        slope = np.zeros_like(x)
+        slope[: self.n_weights] = self.penalty * W
+        for data, share in self.parts or self._sparse_parts():
+            loss += share * self.network._engine.loss_and_gradient(data, self.gradient)
+            for part, gradient in zip(self.slices, self.gradients, strict=True):
+                slope[part] += share * gradient.ravel()
+        for part in self.frozen:
+            slope[part] = 0
+        return loss, slope
+
+    def _sparse_parts(self):
+        """Some rows at a time, made dense, with their share of the sample weights."""
+        for start in range(0, len(self.samples), self.rows):
+            part = self.samples.take(slice(start, start + self.rows))
+            yield part.data(self.network.layout.dtype), part.total() / self.total

@@ -1,0 +1,181 @@
+"""The samples of a fit, dense or sparse, as the estimators have checked them."""
+
+import math
+
+import numpy as np
+
+from ..basis import interrupts
+from ..basis.checks import NO_LABELS
+from ..basis.data import Data
+from ..rules import regularizers
+from ..training.run import NATURAL_ORDER, History, TrainingDiverged
+
+# Sparse rows are made dense for as many numbers as this at a time.
+DENSE_NUMBERS = 1 << 22
+NO_TARGETS = np.empty((0, 0))
+
+
+class CheckedSamples:
+    """Validated samples: X dense or in sparse rows, what to learn, and weights (or none).
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, n_0)
+    labels : ndarray of shape (n,) or (0,)
+        Numbers of classes, for a softmax.
+    targets : ndarray of shape (n, n_m) or (0, n_m)
+        Values, for the other outputs.
+    weight : ndarray of shape (n,) or None
+    """
+
+    def __init__(self, X, labels=NO_LABELS, targets=NO_TARGETS, weight=None):
+        self.X, self.labels, self.targets, self.weight = X, labels, targets, weight
+        self.sparse = not isinstance(X, np.ndarray)
+
+    def __len__(self):
+        return self.X.shape[0]
+
+    def keep_apart(self, network):
+        """Copy what lies in the parameters of the network, which training changes."""
+        if not self.sparse:
+            self.X = network._engine.apart(self.X)
+        self.targets = network._engine.apart(self.targets)
+        if self.weight is not None:
+            self.weight = network._engine.apart(self.weight)
+
+    def take(self, rows):
+        """The samples of those numbers."""
+        return CheckedSamples(
+            self.X[rows],
+            self.labels[rows] if self.labels.size else NO_LABELS,
+            self.targets[rows] if len(self.targets) else self.targets,
+            None if self.weight is None else self.weight[rows],
+        )
+
+    def with_weight(self):
+        """The samples whose weight is not 0; all, if there are none."""
+        if self.weight is None or not self.weight.any() or self.weight.all():
+            return self
+        return self.take(np.flatnonzero(self.weight))
+
+    def encoded(self, n_outputs):
+        """What to learn as a matrix, classes as rows of a one and zeros."""
+        return np.eye(n_outputs, dtype=bool)[self.labels] if self.labels.size else self.targets
+
+    def smooth(self, network, amount):
+        """These with an amount of the targets' weight spread over all classes."""
+        if amount == 0:
+            return self
+        classes, targets = network.layout.sizes[-1], (self.labels, self.targets)
+        labels, values = regularizers.smooth(targets, classes, network._engine.loss_name, amount)
+        return CheckedSamples(self.X, labels, values, self.weight)
+
+    def total(self):
+        """Σ w."""
+        return float(len(self) if self.weight is None else self.weight.sum(dtype=np.float64))
+
+    def data(self, dtype):
+        """All of it as the backends take it, X made dense."""
+        weight = np.empty(0) if self.weight is None else self.weight
+        return Data(
+            np.require(self.X.toarray() if self.sparse else self.X, dtype, ["C", "A"]),
+            self.labels,
+            np.require(self.targets, dtype, ["C", "A"]),
+            np.require(weight, dtype, ["C", "A"]),
+        )
+
+    def chunk(self, multiple):
+        """How many rows to make dense at a time: all, or a multiple of that number."""
+        n, n_features = self.X.shape
+        if not self.sparse:
+            return n
+        return min(n, max(1, DENSE_NUMBERS // (n_features * multiple)) * multiple)
+
+
+def outputs(network, X):
+    """The network's output for validated X, dense or in sparse rows."""
+    if isinstance(X, np.ndarray):
+        return network._engine.outputs(X)
+    samples = CheckedSamples(X.tocsr())
+    rows = samples.chunk(1)
+    parts = [samples.take(slice(at, at + rows)) for at in range(0, len(samples), rows)]
+    dtype = network.layout.dtype
+    return np.concatenate([network._engine.outputs(part.data(dtype).X) for part in parts])
+
+
+class EstimatorRows:
+    """The samples of a fit as a source for the training loop, shuffled as scikit-learn does.
+
+    One array of row numbers is shuffled again and again, which draws the same numbers as
+    `sklearn.utils.shuffle`. Sparse rows are made dense some at a time. The optimiser's attributes
+    may have been set between epochs.
+
+    Parameters
+    ----------
+    samples : CheckedSamples
+    stepping : Stepping
+    batch_size : int
+    random_state : RandomState or None
+        Shuffles; None for the samples' own order.
+    tasks : Tasks
+    """
+
+    must_stay_finite = False  # the estimator's rules end a training whose loss is not finite
+
+    def __init__(self, samples, stepping, batch_size, random_state, tasks):
+        self.samples, self.stepping, self.batch_size = samples, stepping, batch_size
+        self.steps = -(-len(samples) // batch_size)
+        self._random_state, self._tasks = random_state, tasks
+        self._order = None if random_state is None else np.arange(len(samples))
+        self._rows = samples.chunk(batch_size)
+        self._whole = self._rows == len(samples)
+
+    def data(self, dtype):
+        """The samples to begin with: all, or none of those that are made dense later."""
+        return (self.samples if self._whole else self.samples.take(slice(0, 0))).data(dtype)
+
+    def epochs_a_call(self, scheduled):
+        return 1
+
+    def run(self, training, epochs, history, rates):
+        """Train for an epoch; its loss is NaN if training diverged."""
+        with interrupts.released():
+            self._tasks.begin_epoch()
+        order, n = self._order, len(self.samples)
+        if order is not None:
+            self._random_state.shuffle(order)
+        of_steps = rates.next(self.steps, len(history.loss))
+        self.stepping.load()
+        training.counters[...] = self.stepping.memory.counters  # of all threads
+        try:
+            if self._whole:
+                line = NATURAL_ORDER if order is None else order.reshape(1, n)
+                loss = self._part(training, line, of_steps)
+            else:
+                loss = self._parts(training, of_steps)
+        finally:
+            self.stepping.note()
+        history.loss.append(loss)
+
+    def _parts(self, training, rates):
+        """Train on rows that are made dense some at a time; return the epoch's loss."""
+        n, total = len(self.samples), 0.0
+        for start in range(0, n, self._rows):
+            rows = slice(start, start + self._rows)
+            part = self.samples.take(rows if self._order is None else self._order[rows])
+            training.take(part.data(training.engine.layout.dtype), self.batch_size)
+            steps = -(-len(part) // self.batch_size)
+            total += self._part(training, NATURAL_ORDER, rates[:steps]) * len(part)
+            rates = rates[steps:]
+        return total / n
+
+    def _part(self, training, order, rates):
+        part = History()
+        try:
+            training.run(order, 1, part, rates)
+        except TrainingDiverged:
+            return math.nan
+        interrupts.check()
+        if part.interrupted:
+            raise KeyboardInterrupt
+        return part.loss[0]

@@ -1,0 +1,141 @@
+"""What users ask of a training besides its samples, checked; and the rates of its steps."""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..basis import checks
+from ..rules import monitoring, optimizers, regularizers, schedules
+from . import callbacks as callbacks_
+from .checkpoint import Checkpoint
+from .run import CONSTANT_RATE
+
+# What `regularizers.checked` takes of the options of a fit.
+RULES = inspect.signature(regularizers.checked).parameters.keys() - {"m", "divided"}
+
+
+@dataclass
+class Control:
+    """What users ask of a training besides its steps, checked.
+
+    Attributes
+    ----------
+    epochs : int
+    optimizer : Optimizer
+    schedule : Schedule or None
+    callbacks : list
+    plateau : callbacks.Plateau or None
+        The callback that stands in for a schedule of this kind.
+    scores : list of str
+        Names of the scores that will be recorded.
+    rules : Callback or None
+        An estimator's rules of when to stop, which then come first among the callbacks. Its
+        attribute `finished_epochs` counts the epochs that it has noted.
+    """
+
+    epochs: int
+    optimizer: optimizers.Optimizer
+    schedule: schedules.Schedule | None
+    callbacks: list
+    plateau: callbacks_.Plateau | None
+    scores: list
+    rules: Any = None
+
+    @property
+    def checkpoints(self):
+        """The callbacks that save the training."""
+        return [each for each in self.callbacks if isinstance(each, Checkpoint)]
+
+
+def control(
+    network,
+    *,
+    epochs,
+    optimizer=None,
+    schedule=None,
+    validation=None,
+    scoring=None,
+    patience=None,
+    min_delta=0.0,
+    monitor="validation_loss",
+    callbacks=(),
+    progress=False,
+    recorded=(),
+):
+    """The `Control` of what users pass to `Network.fit`; the validation data as data.Data.
+
+    `recorded` are names of scores that the caller takes note of.
+    """
+    epochs = checks.whole_number("epochs", epochs)
+    optimizer = optimizers.checked(optimizer)
+    schedule = schedules.checked(schedule, optimizer)
+    users = callbacks_.checked(callbacks)
+    own: list = []
+    score, scored = None, list(recorded)
+    if scoring is not None:
+        from . import scoring as scoring_
+
+        scorers = scoring_.checked(scoring)
+        if validation is None:
+            raise ValueError("scoring needs validation_data to score on")
+        score, scored = (
+            scoring_.Scores(scorers, network._engine.loss_name, validation),
+            [*scored, *scorers],
+        )
+    known = ["loss", *(["validation_loss"] if validation is not None else []), *scored]
+    if validation is not None:
+        own.append(callbacks_.Validation(validation, score))
+    plateau = None
+    if isinstance(schedule, schedules.ReduceOnPlateau):
+        watched = monitoring.choose("schedule", schedule.monitor, known)
+        plateau = callbacks_.Plateau(schedule, watched)
+        own.append(plateau)
+    own += users
+    if checks.flag("progress", progress):
+        own.append(callbacks_.ProgressBar(epochs))
+    if patience is not None:
+        own.append(callbacks_.EarlyStopping(patience, min_delta=min_delta, monitor=monitor))
+    elif (min_delta, monitor) != (0.0, "validation_loss"):
+        raise ValueError("min_delta and monitor say how patience works; pass patience, too")
+    for callback in own:
+        if isinstance(callback, callbacks_.EarlyStopping):
+            monitoring.choose("early stopping", callback.monitor, known)
+    return Control(epochs, optimizer, schedule, own, plateau, scored)
+
+
+def of_rules(options):
+    """Take those of the options out that are for `regularizers.checked`."""
+    return {name: options.pop(name) for name in RULES & options.keys()}
+
+
+class LearningRates:
+    """The learning rates of a training's steps, in order.
+
+    Attributes
+    ----------
+    latest : ndarray
+        The rate of the last step of each epoch that `next` was last called for.
+    """
+
+    def __init__(self, control, total):
+        self.control, self.total = control, total
+        self.done = 0
+        self.latest = CONSTANT_RATE
+
+    def next(self, steps, epoch, steps_an_epoch=None):
+        """The rates of the next `steps` steps; the first step is in that epoch, counted from 0."""
+        schedule, plateau = self.control.schedule, self.control.plateau
+        if schedule is None:
+            return CONSTANT_RATE
+        if plateau is not None:
+            factors = np.full(steps, plateau.factor)
+        else:
+            numbers = np.arange(steps)
+            epochs = epoch + numbers // (steps_an_epoch or steps)
+            factors = schedules.factors(schedule, epochs, self.done + numbers, self.total)
+        self.done += steps
+        rates = self.control.optimizer.learning_rate * factors
+        self.latest = rates[(steps_an_epoch or steps) - 1 :: steps_an_epoch or steps]
+        return rates

@@ -1,0 +1,130 @@
+"""The loop over epochs, for all trainings.
+
+Sources bring the samples, callbacks act between epochs. Stopping early, validation, and
+scikit-learn's rules of when a fit ends are callbacks, too.
+"""
+
+import contextlib
+import math
+
+from ..basis import interrupts
+from . import callbacks as callbacks_
+from .callbacks import EarlyStopping
+from .run import TrainingDiverged
+
+
+def run(network, training, source, control, rates, history, state=None, saved=None):
+    """Train until all epochs are done, a callback ends the training, or Ctrl-C is pressed.
+
+    Parameters
+    ----------
+    network : Network
+        What callbacks are given; `training` is that of its engine.
+    training : Training
+    source : Rows, Blocks or an object with the same methods
+    control : Control
+    rates : LearningRates
+    history : History
+        Is added to. Ctrl-C sets ``history.interrupted``.
+    state : checkpoint.State, optional
+        What checkpoints save.
+    saved : checkpoint.Saved, optional
+        The checkpoint to go on from.
+
+    Returns
+    -------
+    bool
+        Whether a callback ended the training.
+    """
+    callbacks, ended = control.callbacks, False
+    checkpoints = control.checkpoints if state is not None else []  # else they refuse to begin
+
+    def finish(kind, *error):
+        training.engine.clear_padding()  # 0 * inf may have left NaN there
+        if kind is not TrainingDiverged:
+            training.finish()
+            drop_unfinished()
+
+    try:
+        with interrupts.held(training.stop), contextlib.ExitStack() as ends:
+            for callback in callbacks:
+                ends.enter_context(callbacks_.at_work(callback))
+            for each in checkpoints:
+                each.attach(state)
+            if saved is not None:
+                saved.restore(state)
+            drop_unfinished = _dropping_unfinished(history, control)
+            for callback in callbacks:
+                callbacks_.call(callback, "begin", network, history)
+                ends.callback(callbacks_.call, callback, "end", network, history)
+            ends.push(finish)
+            if saved is not None:
+                saved.restore_callbacks(state)
+            ended = any(isinstance(each, EarlyStopping) and each.ended() for each in callbacks)
+            most = source.epochs_a_call(control.schedule is not None) or control.epochs
+            if callbacks:
+                most = 1
+            while len(history.loss) < control.epochs and not ended:
+                _train(training, source, most, control, rates, history)
+                if history.interrupted:
+                    break
+                if callbacks:
+                    if source.must_stay_finite:
+                        check_finite(training.engine, history)
+                    with training.averaged_weights():
+                        ended = _epoch(callbacks, network, history)
+                for each in checkpoints:  # of the weights themselves, not their average
+                    each.after_epoch(ended or len(history.loss) == control.epochs)
+    except KeyboardInterrupt:
+        history.interrupted = True
+    return ended
+
+
+def _train(training, source, most, control, rates, history):
+    """Train for as many epochs as may be done in one call, at most `most`."""
+    interrupts.check()
+    done = len(history.loss)
+    count = training.epochs_a_call(done, min(most, control.epochs - done))
+    try:
+        source.run(training, count, history, rates)
+    finally:
+        history.learning_rate.extend(rates.latest[: len(history.loss) - done].tolist())
+    if len(history.loss) == done + count and math.isfinite(history.loss[-1]):
+        training.end_epoch(len(history.loss))
+    interrupts.check()
+
+
+def _epoch(callbacks, network, history):
+    """Call the callbacks after an epoch; return whether one of them ends the training."""
+    ended = False
+    for callback in callbacks:
+        ended = callbacks_.wants_end(callback, network, history) or ended
+        if not math.isfinite(history.loss[-1]):  # only for the rules, which come first
+            break
+    return ended
+
+
+def _dropping_unfinished(history, control):
+    """A function that drops an epoch from the history whose validation was interrupted."""
+    validated = any(isinstance(each, callbacks_.Validation) for each in control.callbacks)
+    figures = [history.validation_loss] if validated else []
+    # The checkpoint that training goes on from may have none of these.
+    figures += history.scores.values()
+    lags = [len(history.loss) - len(figure) for figure in figures]
+
+    def drop():
+        lengths = [len(figure) + lag for figure, lag in zip(figures, lags, strict=True)]
+        if control.rules is not None:
+            lengths.append(control.rules.finished_epochs)
+        del history.loss[min([len(history.loss), *lengths]) :]
+        del history.learning_rate[len(history.loss) :]
+        for figure, lag in zip(figures, lags, strict=True):
+            del figure[len(history.loss) - lag :]
+
+    return drop
+
+
+def check_finite(engine, history):
+    """Raise TrainingDiverged if the weights are not finite."""
+    if not engine.finite():
+        raise TrainingDiverged(len(history.loss), "the weights are not finite", history)

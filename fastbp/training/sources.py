@@ -1,0 +1,183 @@
+"""Where the samples of a training come from: memory, or blocks that arrive one after the other.
+
+A source trains for some epochs when the loop asks it to. The estimators and distributed training
+have sources of their own.
+"""
+
+import contextlib
+import itertools
+
+import numpy as np
+
+from ..basis import checks, interrupts
+from .run import NATURAL_ORDER, History, TrainingDiverged
+
+# Shuffle orders, and rates of steps, are made for as many epochs ahead as have this many, and
+# these epochs are trained in one call.
+ORDERED_ROWS = 1 << 20
+
+
+def parts(what, value):
+    """(X, y, sample_weight or None) from what users pass as (X, y) or (X, y, sample_weight)."""
+    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
+        raise TypeError(f"{what} must be (X, y) or (X, y, sample_weight)")
+    X, y, *rest = value
+    return X, y, rest[0] if rest else None
+
+
+def validation(engine, given):
+    """Validation data as users pass it, checked; None if there are none."""
+    if given is None:
+        return None
+    names = ("validation X", "validation y", "validation sample_weight")
+    return engine.data(*parts("validation_data", given), names=names)
+
+
+class Rows:
+    """Samples in memory.
+
+    Parameters
+    ----------
+    data : data.Data
+    batch_size : int or None
+    shuffle : bool
+    rows : ndarray of int64, optional
+        The numbers of the samples to train on; all by default.
+    """
+
+    must_stay_finite = True  # or the training ends with TrainingDiverged
+
+    def __init__(self, data, batch_size, shuffle, rows=None):
+        self.data, self.rows = data, rows
+        self.n = len(data.X) if rows is None else len(rows)
+        batch_size = self.n if batch_size is None else checks.whole_number("batch_size", batch_size)
+        self.batch_size = min(batch_size, self.n)
+        self.full_batch = self.batch_size == self.n
+        # The order of a full batch does not matter.
+        self.shuffle = checks.flag("shuffle", shuffle) and not self.full_batch
+        self.ordered = self.shuffle or rows is not None
+        self.steps = -(-self.n // self.batch_size)
+
+    def epochs_a_call(self, scheduled):
+        """For how many epochs orders and rates may be made ahead; None for any number."""
+        most = [self.n] * self.ordered + [self.steps] * scheduled
+        return max(1, ORDERED_ROWS // max(most)) if most else None
+
+    def run(self, training, epochs, history, rates):
+        """Train for some epochs."""
+        order = np.empty((epochs if self.ordered else 0, self.n), np.int64)
+        for line in order:
+            line[...] = np.arange(self.n) if self.rows is None else self.rows
+            if self.shuffle:
+                training.engine.random.shuffle(line)
+        steps = rates.next(epochs * self.steps, len(history.loss), self.steps)
+        training.run(order, epochs, history, steps)
+
+
+class Blocks:
+    """Samples that come block by block, each a batch or gone through in batches.
+
+    The other parameters are those of `Network.fit_batches`.
+
+    Parameters
+    ----------
+    engine : Engine
+    blocks : iterable
+        Of (X, y) or (X, y, sample_weight).
+    """
+
+    data = None  # there is none before the first block
+    full_batch = False
+    must_stay_finite = True
+
+    def __init__(self, engine, blocks, epochs, batch_size, steps, class_weight, label_smoothing):
+        if isinstance(class_weight, str):
+            raise ValueError(
+                f"class_weight={class_weight!r} needs all labels at once; pass a dict of weights"
+            )
+        if batch_size is not None:
+            batch_size = checks.whole_number("batch_size", batch_size)
+        if steps is not None:
+            steps = checks.whole_number("steps_per_epoch", steps)
+        elif batch_size is None and hasattr(blocks, "__len__"):
+            steps = len(blocks)
+        self.engine, self.blocks = engine, blocks
+        self.steps, self._size = steps, batch_size
+        self._how = {"class_weight": class_weight, "label_smoothing": label_smoothing}
+        try:
+            self._waiting = iter(blocks)
+        except TypeError:
+            raise TypeError(f"batches must be an iterable of (X, y), got {blocks!r}") from None
+        if self._waiting is blocks and checks.whole_number("epochs", epochs) > 1:
+            raise ValueError(
+                "batches is an iterator, which can be gone through only once: pass epochs=1, or "
+                "an iterable that starts anew, such as a list or a fastbp.ArrayStream"
+            )
+
+    def begin(self):
+        """Read and check the first block; returns self."""
+        self._first = list(itertools.islice(self._filled(self._waiting), 1))
+        if not self._first:
+            raise ValueError("batches is empty; at least one sample is needed")
+        self.batch_size = self._size_for(self._first[0])
+        return self
+
+    def _filled(self, blocks):
+        """The blocks that have rows, as data.Data."""
+        return filter(None, map(self._read, blocks))
+
+    def _read(self, block):
+        X, y, weight = parts("a batch", block)
+        with contextlib.suppress(TypeError):  # what has no length is refused by engine.data
+            if len(X) == len(y) == 0:
+                return None
+        return self.engine.data(X, y, weight, **self._how, part=True)
+
+    def epochs_a_call(self, scheduled):
+        return 1
+
+    def _size_for(self, block):
+        return min(self._size or len(block.X), len(block.X))
+
+    def _all(self):
+        """The blocks of an epoch as data.Data."""
+        if self._waiting is None:
+            self._waiting = iter(self.blocks)
+        waiting, self._waiting = self._waiting, None
+        while self._first:  # let go of it while it is trained on
+            yield self._first.pop()
+        filled = self._filled(waiting)
+        while True:
+            with interrupts.released():
+                block = next(filled, None)
+            if block is None:
+                return
+            yield block
+
+    def run(self, training, epochs, history, rates):
+        """Train for an epoch."""
+        loss = total = 0.0
+        rows = 0
+        for block in self._all():
+            training.take(block, self._size_for(block))
+            part = History()
+            steps = -(-len(block.X) // training.batch_size)
+            of_block = rates.next(steps, len(history.loss))
+            try:
+                training.run(NATURAL_ORDER, 1, part, of_block)
+            except TrainingDiverged as error:
+                raise TrainingDiverged(len(history.loss) + 1, error._what, history) from None
+            if part.interrupted:
+                history.interrupted = True
+                return
+            rows += len(block.X)
+            weight = block.total_weight()  # also weights the penalty term
+            loss, total = loss + weight * part.loss[0], total + weight
+        if not rows:
+            raise ValueError("batches was empty when it was gone through again")
+        if not total:
+            raise ValueError(
+                "sample_weight or class_weight is zero for every sample of batches; at least one "
+                "must be positive"
+            )
+        history.loss.append(loss / total)
