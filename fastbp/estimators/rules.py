@@ -99,20 +99,16 @@ class StochasticTraining(PrivateMethods):
         )
         history = History(scores={name: [] for name in control.scores})
         rates = LearningRates(control, source.steps * self.max_iter)
-        control.rules = EpochRules(self, len(samples), shown)
-        control.callbacks = [control.rules, *control.callbacks, EpochTasks(tasks)]
+        planned = self.schedule is not None and self.schedule.total_needed  # for all of max_iter
+        control.rules = EpochRules(self, len(samples), shown, not (incremental or planned))
+        control.callbacks = [control.rules, *control.callbacks]
+        if tasks.active:
+            control.callbacks.append(EpochTasks(tasks))
         control.epochs = 1 if incremental else self.max_iter
         self.n_iter_ = 0
-        ended = loop.run(network, training, source, control, rates, history)
-        planned = self.schedule is not None and self.schedule.total_needed  # for all of max_iter
+        loop.run(network, training, source, control, rates, history)
         if history.interrupted:
             warn("Training interrupted by user.")
-        elif not ended and not incremental and not planned:
-            warn(
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
-                "reached and the optimization hasn't converged yet.",
-                ConvergenceWarning,
-            )
         if self.early_stopping:
             if self._best_coefs is not self.coefs_:
                 self._held = None  # the network of those is made when it is needed
@@ -270,10 +266,13 @@ class EpochRules(Callback):
     n_samples : int
     shown : tuple
         The samples that early stopping scores: X, y and weights.
+    warns : bool
+        Whether to warn if the training has not converged after `max_iter` epochs.
     """
 
-    def __init__(self, estimator, n_samples, shown):
+    def __init__(self, estimator, n_samples, shown, warns):
         self._estimator, self._n_samples, self._shown = estimator, n_samples, shown
+        self._warns = warns
 
     @property
     def finished_epochs(self):
@@ -282,6 +281,15 @@ class EpochRules(Callback):
 
     def epoch(self, network, history):
         return self._estimator._note(history, self._n_samples, self._shown)
+
+    def epochs_used_up(self):
+        """Warn, before the callbacks' `end`, that the training has not converged."""
+        if self._warns:
+            warn(
+                f"Stochastic Optimizer: Maximum iterations ({self._estimator.max_iter}) "
+                "reached and the optimization hasn't converged yet.",
+                ConvergenceWarning,
+            )
 
 
 class EpochTasks(Callback):

@@ -139,8 +139,9 @@ class EstimatorRows:
 
     def run(self, training, epochs, history, rates):
         """Train for an epoch; its loss is NaN if training diverged."""
-        with interrupts.released():
-            self._tasks.begin_epoch()
+        if self._tasks.active:
+            with interrupts.released():
+                self._tasks.begin_epoch()
         order, n = self._order, len(self.samples)
         if order is not None:
             self._random_state.shuffle(order)

@@ -3,6 +3,8 @@
 Callbacks are told when a fit begins and ends, and when each of its epochs does.
 """
 
+from typing import Any
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # an older scikit-learn
@@ -32,7 +34,7 @@ class Tasks:
     """
 
     def __init__(self, estimator, X, y, sample_weight, epochs):
-        self._root = None
+        self._root: Any = None
         if hasattr(estimator, "_skl_callbacks"):
             self._estimator = estimator
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -40,13 +42,17 @@ class Tasks:
             self._root = estimator._init_callback_context(max_subtasks=epochs)
             self._begin(self._root)
 
+    @property
+    def active(self):
+        """Whether there are callbacks; else no epoch needs to be reported."""
+        return self._root is not None
+
     def begin_epoch(self):
-        if self._root is not None:
-            self._epoch = self._begin(self._root.subcontext(task_name="epoch"))
+        self._epoch = self._begin(self._root.subcontext(task_name="epoch"))
 
     def end_epoch(self):
         """Return whether a callback asks to stop the training."""
-        return self._root is not None and self._end(self._epoch)
+        return self._end(self._epoch)
 
     def end(self):
         if self._root is not None:

@@ -32,7 +32,8 @@ class Control:
         Names of the scores that will be recorded.
     rules : Callback or None
         An estimator's rules of when to stop, which then come first among the callbacks. Its
-        attribute `finished_epochs` counts the epochs that it has noted.
+        attribute `finished_epochs` counts the epochs that it has noted; `epochs_used_up` is
+        called after the last epoch if no callback has ended the training.
     """
 
     epochs: int

@@ -30,11 +30,6 @@ def run(network, training, source, control, rates, history, state=None, saved=No
         What checkpoints save.
     saved : checkpoint.Saved, optional
         The checkpoint to go on from.
-
-    Returns
-    -------
-    bool
-        Whether a callback ended the training.
     """
     callbacks, ended = control.callbacks, False
     checkpoints = control.checkpoints if state is not None else []  # else they refuse to begin
@@ -72,12 +67,14 @@ def run(network, training, source, control, rates, history, state=None, saved=No
                     if source.must_stay_finite:
                         check_finite(training.engine, history)
                     with training.averaged_weights():
-                        ended = _epoch(callbacks, network, history)
+                        ended = _epoch(control, network, history)
                 for each in checkpoints:  # of the weights themselves, not their average
                     each.after_epoch(ended or len(history.loss) == control.epochs)
+            if control.rules is not None and not ended:
+                interrupts.check()
+                control.rules.epochs_used_up()
     except KeyboardInterrupt:
         history.interrupted = True
-    return ended
 
 
 def _train(training, source, most, control, rates, history):
@@ -89,18 +86,19 @@ def _train(training, source, most, control, rates, history):
         source.run(training, count, history, rates)
     finally:
         history.learning_rate.extend(rates.latest[: len(history.loss) - done].tolist())
-    if len(history.loss) == done + count and math.isfinite(history.loss[-1]):
+    whole = len(history.loss) == done + count
+    if whole and (source.must_stay_finite or math.isfinite(history.loss[-1])):
         training.end_epoch(len(history.loss))
     interrupts.check()
 
 
-def _epoch(callbacks, network, history):
+def _epoch(control, network, history):
     """Call the callbacks after an epoch; return whether one of them ends the training."""
     ended = False
-    for callback in callbacks:
+    for callback in control.callbacks:
         ended = callbacks_.wants_end(callback, network, history) or ended
-        if not math.isfinite(history.loss[-1]):  # only for the rules, which come first
-            break
+        if callback is control.rules and not math.isfinite(history.loss[-1]):
+            break  # an estimator's other callbacks are not told of an epoch that diverged
     return ended
 
 

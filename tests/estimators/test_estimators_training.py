@@ -144,6 +144,17 @@ def test_patience(name, early_stopping, patience, epochs, iris, backend):
     assert comp._no_improvement_count == epochs - 1
 
 
+def test_that_epochs_were_too_few_is_said_before_callbacks_end(iris, backend):
+    class Fails(fastbp.Callback):
+        def end(self, network, history):
+            raise ValueError("at the end")
+
+    comp = fastbp.MLPClassifier((6,), max_iter=2, callbacks=[Fails()], backend=backend)
+    said, failure = outcome(lambda: comp.fit(*iris))
+    assert failure == "at the end"
+    assert [category for category, _ in said] == [ConvergenceWarning]
+
+
 # Rates.
 
 

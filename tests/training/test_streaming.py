@@ -117,6 +117,21 @@ def test_divergence_names_the_epoch(backend):
     assert len(caught.value.history.loss) == 1
 
 
+def test_callbacks_hear_of_an_epoch_whose_loss_overflows(backend):
+    """The loss of each block is finite, but not their sum."""
+    X, y = np.zeros((1, 1)), np.full((1, 1), 1e154)
+    net = make_network([1, 1], "squared_error", backend, "float64")
+    heard = []
+
+    class Listener(fastbp.Callback):
+        def epoch(self, network, history):
+            heard.append(history.loss[-1])
+
+    how = {"optimizer": fastbp.SGD(1e-300), "average": fastbp.SWA(1), "epochs": 2}
+    net.fit_batches([(X, y)] * 9, callbacks=[Listener(), Listener()], **how)
+    assert heard == [np.inf] * 4
+
+
 @pytest.mark.parametrize(
     "make, options, exception, message",
     [
