@@ -1,9 +1,8 @@
-# The derivatives of each sample's own loss, and everything on the way to them; or, of a function
-# that is given by its derivatives ∂f/∂s_m, the sums over the samples.
+# The derivatives of each sample's own loss, and everything on the way to them.
 #
-# run_from_deltas sums over the samples, for a function that is given by its derivatives ∂f/∂s_m.
-# All come from the passes that train, run without weights or means; here is what is written
-# out. See fastbp/backends/interface.py for the arguments. The twin of
+# All come from the passes that train, run without weights or means. run_from_deltas is for a
+# function that is given by its derivatives ∂f/∂s_m, and sums over the samples.
+# See fastbp/backends/interface.py for the arguments. The twin of
 # fastbp/backends/numba_/per_sample.py.
 
 # Where to write what is wanted, NULL for what is not; how wide the rows are.

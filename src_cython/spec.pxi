@@ -1,5 +1,5 @@
-# The codes of fastbp/basis/spec.py and the plan's columns of fastbp/basis/layout.py. codes() below lets a
-# test hold them against each other.
+# The codes of fastbp/basis/spec.py and the plan's columns of fastbp/basis/layout.py. A test
+# compares them by means of codes() below.
 
 cdef enum:
     IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU

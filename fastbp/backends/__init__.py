@@ -1,4 +1,4 @@
-"""The table of backends, and how one is chosen.
+"""The three backends: NumPy (the reference), Numba and Cython, and how one is chosen.
 
 A backend is a module with the functions of interface.py. It is imported when it is first
 asked for, so that importing fastbp stays light.

@@ -299,5 +299,5 @@ class Job(Protocol):
         rate : float
             The learning rate.
         total : float
-            The Σ w by which penalties are divided if `divided` is 1.
+            The batch's Σ w. If `divided` is 1, penalties are divided by it.
         """

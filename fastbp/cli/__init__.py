@@ -25,7 +25,7 @@ def main(arguments=None):
     Parameters
     ----------
     arguments : list of str, optional
-        The arguments; by default those of the process.
+        The arguments; by default ``sys.argv[1:]``.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from ..basis import checks, interrupts, spec, teams
 from ..basis.data import Data
 from ..basis.layout import activation, views
 from ..rules import regularizers
-from .buffers import Buffers
+from . import buffers
 from .custom import CustomLoss
 from .parameters import Gradient, Parameters
 
@@ -29,7 +29,7 @@ FEW_ROWS = 16
 # What messages call the samples.
 NAMES = ("X", "y", "sample_weight")
 # Made anew for each copy.
-NOT_COPIED = ("backend", "custom", "function", "buffers", "loss_spec")
+NOT_COPIED = ("backend", "custom", "function", "loss_spec")
 
 
 class Derivatives(NamedTuple):
@@ -69,7 +69,6 @@ class Engine:
     reporting : float
         How the loss is reported: the `loss_parameter` of backends/interface.py for the losses
         that have no parameter. Gradients do not depend on it.
-    buffers : Buffers
     """
 
     def __init__(self, layout, loss, loss_parameter, random, backend):
@@ -97,7 +96,6 @@ class Engine:
         if self.loss_spec is spec.CUSTOM_LOSS:
             self.custom = CustomLoss(self.loss, self.layout.sizes[-1], self.layout.dtype)
         self.function = self.custom.address if self.custom else 0
-        self.buffers = Buffers(self.layout)
 
     # Copies. Each owns what training changes: the parameters and the random generator.
 
@@ -238,10 +236,11 @@ class Engine:
         )
 
     def may_run_inline(self, rows, changing):
-        """Whether a call with so many rows may run in the main thread, which handles signals.
+        """Whether a call of the backend with `rows` rows may run in the calling thread.
 
-        Not if Ctrl-C would have to wait for its end, nor if a signal could come into a loss
-        function written in Python, or between the arrays that NumPy is `changing` in a step.
+        If that is the main thread, Python handles signals only after the call. So a long call may
+        not, nor a loss function in Python, in which a handler's exception would be lost, nor NumPy
+        while it is `changing` arrays, since it would be interrupted between them.
         """
         if self.custom is not None and not self.custom.compiled:
             return False
@@ -250,9 +249,9 @@ class Engine:
         return self.layout.flops_per_row * rows <= INLINE_SECONDS * FLOPS_PER_SECOND
 
     def run(self, call, rows, changing=False):
-        """The result of ``call(stop)``, which calls the backend with so many rows.
+        """Return ``call(stop)``; `call` passes `rows` rows to the backend.
 
-        It ends early once ``stop[0]`` is not 0; then an exception is raised here.
+        Ctrl-C sets ``stop[0]``, which ends the call early, and raises its exception here.
         """
         stop = np.zeros(1, np.int64)
         if self.may_run_inline(rows, changing):
@@ -280,17 +279,17 @@ class Engine:
         out = np.empty((len(X), layout.sizes[-1]), layout.dtype)
         few = len(X) <= FEW_ROWS
         block = FEW_ROWS if few else layout.block_rows(len(X))
-        workspace = self.buffers.take(layout.workspace_size(block))
+        workspace = buffers.take(layout, layout.workspace_size(block))
         for rows in [slice(None)] if few else self.slices(len(X)):
             self.backend.predict(model, X[rows], block, workspace, out[rows])
-        self.buffers.give(workspace)
+        buffers.give(workspace)
         return out
 
     def layer_outputs(self, X):
         """h_1, ..., h_m for checked X."""
         layout, plan = self.layout, self.layout.plan
         block = layout.block_rows(len(X))
-        workspace = self.buffers.take(layout.workspace_size(block))
+        workspace = buffers.take(layout, layout.workspace_size(block))
         results = [np.empty((len(X), n), layout.dtype) for n in layout.sizes[1:]]
         for start in range(0, len(X), block):
             rows = slice(start, start + block)
@@ -298,15 +297,15 @@ class Engine:
             self.backend.predict(self.model, part, block, workspace, out)
             for i, result in enumerate(results[:-1], start=1):
                 result[rows] = activation(plan, workspace, block, i)[: len(part)]
-        self.buffers.give(workspace)
+        buffers.give(workspace)
         return results
 
     def loss_and_gradient(self, data, gradient):
         """The mean loss; fills `gradient` unless that is empty."""
         layout = self.layout
         block = layout.block_rows(len(data.X))
-        workspace = self.buffers.take(layout.workspace_size(block))
-        transposed = self.buffers.take(layout.n_transposed)
+        workspace = buffers.take(layout, layout.workspace_size(block))
+        transposed = buffers.take(layout, layout.n_transposed)
 
         def call(stop):
             return self.backend.loss_and_gradient(
@@ -314,7 +313,7 @@ class Engine:
             )
 
         loss = self.run(call, len(data.X))
-        self.buffers.give(workspace, transposed)
+        buffers.give(workspace, transposed)
         if not math.isfinite(loss):
             self.raise_error(data)
         return loss
@@ -356,8 +355,8 @@ class Engine:
         )
         if deltas is None:
             deltas = np.empty((0, sizes[-1]), dtype)
-        workspace = self.buffers.take(layout.workspace_size(block))
-        transposed = self.buffers.take(layout.n_all_transposed)
+        workspace = buffers.take(layout, layout.workspace_size(block))
+        transposed = buffers.take(layout, layout.n_all_transposed)
         model = self.model._replace(plan=layout.plan)
 
         def call(rows):
@@ -373,7 +372,7 @@ class Engine:
 
         for rows in self.slices(n):
             self.run(lambda stop, rows=rows: call(rows), 0)
-        self.buffers.give(workspace, transposed)
+        buffers.give(workspace, transposed)
         if not all(np.isfinite(part).all() for part in found):
             self.raise_error(data)
         return found

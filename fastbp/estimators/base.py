@@ -39,9 +39,9 @@ else:
 class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTraining, ABC):
     """Base class of the estimators.
 
-    A subclass sets its parameters, converts targets to `Samples` and back (`_validate_targets`,
-    `_truth`), chooses output activation and loss (`_output_activation`, `_loss`), and computes the
-    score (`_score`).
+    A subclass sets its parameters, converts targets to `CheckedSamples` and back
+    (`_validate_targets`, `_truth`), chooses output activation and loss (`_output_activation`,
+    `_loss`), and computes the score (`_score`).
     """
 
     _parameter_constraints: dict = CONSTRAINTS

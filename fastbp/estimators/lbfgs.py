@@ -10,11 +10,10 @@ from ..basis.spec import FROZEN
 
 
 def report_as_scikit_learn(network, exactly=False):
-    """Let the network report scikit-learn's losses, of which its gradients are not derivatives.
+    """Make the network report losses as scikit-learn does; its gradients stay as they are.
 
-    That of a probability p is -ln p with p at least the machine epsilon, or if `exactly` just
-    -ln p, and the squared error is averaged over the outputs, while its gradient is that of the
-    sum.
+    -ln p is clipped where the probability p is below the machine epsilon, unless `exactly`. The
+    squared error is averaged over the outputs; its gradient is that of the sum.
     """
     engine = network._engine
     epsilon = float(np.finfo(engine.layout.dtype).eps)

@@ -177,7 +177,7 @@ class StochasticTraining(PrivateMethods):
         return X, self._truth(validation), validation.weight
 
     def _validation_score(self, X, y, sample_weight):
-        """What early stopping looks at: the score of checked samples."""
+        """The score of checked samples, for early stopping."""
         if not math.isfinite(self.loss_):
             return math.nan
         if self.scoring is None:

@@ -93,10 +93,14 @@ class Network:
     weights, biases : list of ndarray
         Weights and biases of layer i at index i - 1, of shapes (n_{i-1}, n_i) and (n_i,). They
         are views that can be written to. ``net.weights[i] = array`` checks shape and values.
+    loss : str or callable
+        As passed.
     loss_parameter : float or None
         The loss's parameter, None if it has none.
     backend : str
         Name of the backend in use.
+    layout : Layout
+        Its ``sizes``, ``activations`` and ``dtype`` are the network's.
 
     Notes
     -----

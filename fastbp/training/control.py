@@ -1,4 +1,4 @@
-"""What users ask of a training besides its samples, checked; and the rates of its steps."""
+"""The checked options of a training, and the learning rates of its steps."""
 
 import inspect
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from . import callbacks as callbacks_
 from .checkpoint import Checkpoint
 from .run import CONSTANT_RATE
 
-# What `regularizers.checked` takes of the options of a fit.
+# Options of a fit that `regularizers.checked` handles.
 RULES = inspect.signature(regularizers.checked).parameters.keys() - {"m", "divided"}
 
 
 @dataclass
 class Control:
-    """What users ask of a training besides its steps, checked.
+    """The checked options of a training that concern its epochs.
 
     Attributes
     ----------
@@ -65,9 +65,9 @@ def control(
     progress=False,
     recorded=(),
 ):
-    """The `Control` of what users pass to `Network.fit`; the validation data as data.Data.
+    """Check options of `Network.fit`; return a `Control`. `validation` is a Data, or None.
 
-    `recorded` are names of scores that the caller takes note of.
+    `recorded` are names of scores that the caller records.
     """
     epochs = checks.whole_number("epochs", epochs)
     optimizer = optimizers.checked(optimizer)
@@ -81,10 +81,8 @@ def control(
         scorers = scoring_.checked(scoring)
         if validation is None:
             raise ValueError("scoring needs validation_data to score on")
-        score, scored = (
-            scoring_.Scores(scorers, network._engine.loss_name, validation),
-            [*scored, *scorers],
-        )
+        score = scoring_.Scores(scorers, network._engine.loss_name, validation)
+        scored += scorers
     known = ["loss", *(["validation_loss"] if validation is not None else []), *scored]
     if validation is not None:
         own.append(callbacks_.Validation(validation, score))
@@ -107,7 +105,7 @@ def control(
 
 
 def of_rules(options):
-    """Take those of the options out that are for `regularizers.checked`."""
+    """Remove the options that `regularizers.checked` handles, and return them."""
     return {name: options.pop(name) for name in RULES & options.keys()}
 
 

@@ -75,14 +75,14 @@ class TrainingDiverged(ArithmeticError):
 
 @dataclass
 class Memory:
-    """What an optimiser carries from one step to the next, see backends/interface.py.
+    """The state of an optimiser between steps, see backends/interface.py.
 
     Attributes
     ----------
     hyper : ndarray of shape (6,)
-        Its hyper-parameters, the learning rate of the next step first.
+        The hyper-parameters; the first is the learning rate of the next step.
     counters : ndarray of shape (3,)
-        Those of one thread; all threads have the same.
+        The counters of one thread; all threads have the same.
     state : ndarray of shape (slots, n_parameters)
     """
 
@@ -100,15 +100,14 @@ class Memory:
         return cls(np.array(optimizer.hyper(), np.float64), np.array([0.0, 1.0, 1.0]), state)
 
     def __setstate__(self, state):
-        """Into arrays of its own: those of a pickle may be mapped from a file, read-only."""
+        """Copy the arrays: unpickled ones may be read-only memory maps."""
         vars(self).update({name: np.array(array) for name, array in state.items()})
 
 
 class Training:
-    """What one call of fit allocates, and its calls of the backend.
+    """The arrays that a call of fit allocates, and its calls of the backend.
 
-    A `memory` that is passed in is gone on with and kept up to date; a `stop` that is passed in
-    may be that of other trainings, too.
+    A `memory` that is passed in is continued and updated. Several trainings may share a `stop`.
     """
 
     def __init__(
@@ -149,10 +148,7 @@ class Training:
             self._make_room(batch_size)
 
     def _check_owned(self):
-        """Refuse what compiled code would crash on: arrays that it writes to and that were there.
-
-        All others are allocated here.
-        """
+        """Refuse arrays from outside that compiled code would crash on when it writes to them."""
         n, slots, dtype = self._layout.n_parameters, self.optimizer.slots, self._layout.dtype
         for name, array, shape, kind in (
             ("the network's parameters", self.engine.parameters, (n,), dtype),
@@ -257,7 +253,7 @@ class Training:
             )
 
     def end_epoch(self, done):
-        """Let SWA count the weights after `done` epochs."""
+        """Add the weights to SWA's average, if it averages after `done` epochs."""
         average = self.regularizers.average
         if isinstance(average, SWA) and done >= average.start:
             self.averaged += 1
@@ -265,7 +261,7 @@ class Training:
 
     @contextlib.contextmanager
     def averaged_weights(self):
-        """Meanwhile the network has the averaged weights, if there are any yet."""
+        """A context in which the network has the averaged weights, if there are any yet."""
         parameters = self.engine.parameters
         if not self.averaged:
             yield
@@ -278,7 +274,7 @@ class Training:
             parameters[...] = own
 
     def epochs_a_call(self, done, most):
-        """For how many epochs after `done` ones to call `run`: SWA counts what a call ends with."""
+        """How many epochs `run` may train after `done` ones; SWA averages after each call."""
         average = self.regularizers.average
         return most if not isinstance(average, SWA) else max(1, min(most, average.start - done))
 

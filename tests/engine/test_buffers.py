@@ -1,7 +1,5 @@
 """Scratch memory that is kept between calls: what it holds does not matter, and it stays small."""
 
-import copy
-import pickle
 import threading
 
 import numpy as np
@@ -26,43 +24,53 @@ def results(net, X, y, row):
     return [array.tobytes() for array in found]
 
 
+@pytest.fixture(autouse=True)
+def none_kept():
+    buffers._free.clear()
+
+
+def kept():
+    return [buffer for free in list(buffers._free.values()) for buffer in free]
+
+
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -1e30])
 @pytest.mark.parametrize("sizes, loss", LAYOUTS.values(), ids=LAYOUTS)
 def test_old_contents_do_not_matter(sizes, loss, poison, backend):
     net = make_network(sizes, loss, backend)
     X, y = make_data(loss, 37, sizes[0], sizes[-1])
     expected = results(net, X, y, X[:1])
-    lent = [buffer for free in net._engine.buffers._free.values() for buffer in free]
-    assert lent
-    for buffer in lent:
+    assert kept()
+    for buffer in kept():
         buffer[...] = poison
     assert results(net, X, y, X[:1]) == expected
 
 
-def test_calls_reuse_buffers(backend):
-    net = make_network([3, 5, 1], "log_loss", backend)
+def test_networks_share_buffers(backend):
     X, y = make_data("log_loss", 37, 3, 1)
-    net.loss_and_gradient(X, y)
-    first = {size: [id(b) for b in free] for size, free in net._engine.buffers._free.items()}
-    net.loss_and_gradient(X, y)
-    again = {size: [id(b) for b in free] for size, free in net._engine.buffers._free.items()}
-    assert first == again
+    make_network([3, 5, 1], "log_loss", backend).loss_and_gradient(X, y)
+    first = list(map(id, kept()))
+    make_network([3, 5, 1], "log_loss", backend).loss_and_gradient(X, y)
+    assert list(map(id, kept())) == first
+
+
+def test_precisions_share_none(backend):
+    X, y = make_data("log_loss", 37, 3, 1)
+    for dtype in ("float32", "float64"):
+        net = make_network([3, 5, 1], "log_loss", backend, dtype)
+        assert net.loss_and_gradient(X, y)[1].weights[0].dtype == dtype
+    assert {buffer.dtype.name for buffer in kept()} == {"float32", "float64"}
 
 
 def test_what_is_kept_is_bounded():
-    net = make_network([3, 5, 1], "log_loss", "numpy")
     for n in range(20, 120):
+        net = make_network([3, 5, 1], "log_loss", "numpy")
         net.loss_and_gradient(*make_data("log_loss", n, 3, 1))
-    kept = net._engine.buffers._free
-    assert len(kept) <= buffers.MOST_SIZES
-    assert all(b.nbytes <= buffers.MOST_BYTES for free in kept.values() for b in free)
-
-
-def test_copies_have_buffers_of_their_own():
-    net = make_network([3, 5, 1], "log_loss", "numpy")
-    net.predict(np.zeros((2, 3)))
-    for other in (copy.copy(net), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert not other._engine.buffers._free
+    make_network([3000, 1], "log_loss", "numpy").predict(np.zeros((500, 3000)))
+    assert len(buffers._free) <= buffers.MOST_SIZES
+    assert max(buffer.nbytes for buffer in kept()) <= buffers.MOST_BYTES
+    like = make_network([3, 5, 1], "log_loss", "numpy").layout
+    buffers.give(*[like.zeros(77) for _ in range(100)])
+    assert len(buffers._free[77, like.dtype.itemsize]) == buffers.MOST_ALIKE
 
 
 @pytest.mark.serial

@@ -243,7 +243,7 @@ def test_memory_is_bounded_by_the_networks(compiled):
             for seed in range(count)
         ]
         tracemalloc.start()
-        fastbp.fit_many(nets, X, y, epochs=2, threads=2)
+        fastbp.fit_many(nets, X, y, epochs=2, threads=2, validation_data=(X[:500], y[:500]))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most, nets[0]._engine.parameters.nbytes

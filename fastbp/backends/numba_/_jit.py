@@ -26,7 +26,7 @@ from numba.core.serialize import dumps
 
 REALS = object()  # type of a `Piece`'s argument: a pointer to numbers in the network's precision
 
-KERNELS: list = []  # functions of a dtype, each of which compiles one kernel
+KERNELS: list = []  # functions; each compiles one kernel for the dtype that it is given
 
 _defined = collections.Counter()  # number of functions with each name
 

@@ -1,8 +1,7 @@
-"""The derivatives of each sample's own loss, and everything on the way to them; or, of a function
-that is given by its derivatives ∂f/∂s_m, the sums over the samples.
+"""The derivatives of each sample's own loss, and everything on the way to them.
 
-`from_deltas` sums over the samples, for a function that is given by its derivatives ∂f/∂s_m. All
-come from the passes that train, run without weights or means; here is what is written out.
+All come from the passes that train, run without weights or means. `from_deltas` is for a function
+that is given by its derivatives ∂f/∂s_m, and sums over the samples.
 See ``backends/interface.py`` for the arguments. The twin of this file is
 ``src_cython/per_sample.pxi``.
 """
