@@ -43,7 +43,7 @@ def split(load):
 
 digits, cancer = split(load_digits), split(load_breast_cancer)
 
-print("\nTraining (the first fit with Numba includes compiling, some 20 s on a fresh machine)")
+print("\nTraining (the first fit with Numba includes compiling, some 10 s on a fresh machine)")
 for backend in ("cython", "numba"):
     if fastbp.available_backends()[backend].startswith("yes"):
         accuracy = train("digits", [64, 64, 10], "cross_entropy", digits, MinMaxScaler(), backend)
