@@ -250,7 +250,7 @@ class Killer(fastbp.Callback):
         if len(history.loss) == 1:
             held = {address: len(keys) for address, keys in self.client.has_what().items()}
             most = max(held, key=held.get)
-            assert held[most] >= 2  # a partition and its order, or the network
+            assert held[most] > 0  # The scheduler may not have heard of all of them yet.
             self.killed = self.client.run(os.getpid)[most]
             self.client.compute = self._compute
 
