@@ -15,7 +15,7 @@ from distributed import Client, protocol
 
 import fastbp
 from fastbp import distributed
-from fastbp.rules import regularizers
+from fastbp.rules.regularizers import regularizers_of
 from fastbp.training.run import Training
 
 # Layers, rows of a worker's share of a step.
@@ -91,7 +91,7 @@ def of_one_process(layers, rows):
     y = np.zeros(len(X), int)
     data = net._engine.data(X, y, None)
     adam = fastbp.Adam()
-    training = Training(net._engine, None, adam, 1, regularizers.checked(len(net.weights)), 1)
+    training = Training(net._engine, None, adam, 1, regularizers_of(len(net.weights)), 1)
     weights = net._engine.parameters.copy()
     both = np.stack([weights, *training.memory.state])
     counters = training.memory.counters.tolist()

@@ -208,7 +208,7 @@ class Target:
         state = self.states[0]
         document, tensors = self.file.parse(content)
         document.setdefault("training", {})
-        saved = self.checkpoint.checked(document, tensors, state.arguments)
+        saved = self.checkpoint.saved_of(document, tensors, state.arguments)
         for figures in state.figures().values():
             figures.clear()
         saved.restore(state)

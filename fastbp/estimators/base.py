@@ -16,7 +16,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..basis.checks import NO_LABELS
-from ..rules import regularizers
+from ..rules.regularizers import SWA, regularizers_of
 from .lbfgs import minimize, report_as_scikit_learn
 from .network import EstimatorNetwork, by_rows, check_width
 from .parameters import CONSTRAINTS, NOT_FOR_LBFGS, STOCHASTIC, hidden_activations
@@ -321,11 +321,11 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
 
     def _regularizers(self, network):
         average = self.average
-        if isinstance(average, regularizers.SWA) and average.start > self.max_iter:
+        if isinstance(average, SWA) and average.start > self.max_iter:
             raise ValueError(
                 f"{average} averages from epoch {average.start} on, but max_iter is {self.max_iter}"
             )
-        return regularizers.checked(
+        return regularizers_of(
             len(network.weights),
             l1=self.l1,
             l2=self.alpha,

@@ -25,13 +25,13 @@ def report_as_scikit_learn(network, exactly=False):
         engine.reporting = 1 / engine.layout.sizes[-1]
 
 
-def minimize(network, samples, rules, alpha, *, tol, max_iter, max_fun):
+def minimize(network, samples, regularizers, alpha, *, tol, max_iter, max_fun):
     """Minimise scikit-learn's objective by L-BFGS; the network ends at the minimum.
 
     If an exception comes before, it ends where the last iteration left it.
 
-    The objective is the mean loss over all samples plus α/2 Σ W² / Σ w; of the rules only those
-    of frozen layers count.
+    The objective is the mean loss over all samples plus α/2 Σ W² / Σ w; of the regularizers only
+    the frozen layers count.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def minimize(network, samples, rules, alpha, *, tol, max_iter, max_fun):
     """
     import scipy.optimize
 
-    objective = Objective(network, samples, alpha, rules.rules[1:, FROZEN])
+    objective = Objective(network, samples, alpha, regularizers.layer_rules[1:, FROZEN])
     reached = objective.start()
 
     def note(x):

@@ -86,22 +86,24 @@ class StochasticTraining(PrivateMethods):
             self._random_state if self.shuffle else None,
             tasks,
         )
-        engine, rules = network._engine, self._regularizers(network)
+        engine, regularizers = network._engine, self._regularizers(network)
         training = Training(
             engine,
             source.data(engine.layout.dtype),
             self._optimizer,
             source.batch_size,
-            rules,
+            regularizers,
             engine.team_size(self.threads, source.batch_size),
             memory=self._optimizer.memory,
-            seed=int(self._random_state.randint(2**63, dtype=np.int64)) if rules.dropout else 0,
+            seed=int(self._random_state.randint(2**63, dtype=np.int64))
+            if regularizers.dropout
+            else 0,
         )
         history = History(scores={name: [] for name in control.scores})
         rates = LearningRates(control, source.steps * self.max_iter)
         planned = self.schedule is not None and self.schedule.total_needed  # for all of max_iter
-        control.rules = EpochRules(self, len(samples), shown, not (incremental or planned))
-        control.callbacks = [control.rules, *control.callbacks]
+        control.epoch_rules = EpochRules(self, len(samples), shown, not (incremental or planned))
+        control.callbacks = [control.epoch_rules, *control.callbacks]
         if tasks.active:
             control.callbacks.append(EpochTasks(tasks))
         control.epochs = 1 if incremental else self.max_iter

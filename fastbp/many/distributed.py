@@ -22,7 +22,8 @@ from ..basis import checks, interrupts
 from ..basis.data import Data
 from ..basis.layout import views
 from ..engine.engine import NAMES, Engine
-from ..rules import optimizers, regularizers
+from ..rules.optimizers import optimizer_of
+from ..rules.regularizers import regularizers_of
 from ..training import control as control_
 from ..training import fitting, sources
 from ..training.run import NATURAL_ORDER, History, Memory, Training, TrainingDiverged
@@ -135,7 +136,7 @@ def fit(
         local_steps = checks.whole_number("local_steps", local_steps)
     if partitions_at_once is not None:
         partitions_at_once = checks.whole_number("partitions_at_once", partitions_at_once)
-    optimizer = optimizers.checked(optimizer)
+    optimizer = optimizer_of(optimizer)
     whole = batch_size is local_steps is partitions_at_once is None
     if optimizer.full_batch_only and not whole:
         raise ValueError(
@@ -154,8 +155,8 @@ def fit(
     partitions = Partitions(
         network._engine, client, pieces, batch_size, local_steps, partitions_at_once, shuffle
     )
-    rules = regularizers.checked(len(network.weights))
-    return fitting.fit(network, partitions, asked, rules, threads=1)
+    regularizers = regularizers_of(len(network.weights))
+    return fitting.fit(network, partitions, asked, regularizers, threads=1)
 
 
 def _pieces(collections):
@@ -423,9 +424,9 @@ def _train(engine, numbers, data, order, start, stop, optimizer, counters, batch
     share, weight = _share(data, order, start, stop)
     engine = _with_parameters(engine, np.array(numbers[0]))
     memory = Memory(np.array(optimizer.hyper()), np.array(counters), np.array(numbers[1:]))
-    rules = regularizers.checked(len(engine.weights))
+    regularizers = regularizers_of(len(engine.weights))
     rows = min(batch_size or len(share.X), len(share.X))
-    training = Training(engine, share, optimizer, rows, rules, 1, memory)
+    training = Training(engine, share, optimizer, rows, regularizers, 1, memory)
     history = History()
     training.run(NATURAL_ORDER, 1, history)
     facts = np.array([1.0, *history.loss, *memory.counters])

@@ -12,7 +12,7 @@ import numpy as np
 from ..basis import checks, interrupts, teams
 from ..basis.data import Data
 from ..network.network import Network
-from ..rules import regularizers
+from ..rules.regularizers import Regularizers, regularizers_of
 from ..training import checkpoint, fitting, sources
 from ..training import control as control_
 from ..training.run import History
@@ -100,7 +100,7 @@ class Job:
     network: Network
     samples: sources.Rows
     control: control_.Control
-    rules: regularizers.Regularizers
+    regularizers: Regularizers
     resume_from: StrPath | None
 
     @property
@@ -216,7 +216,13 @@ def _train(jobs, threads, progress):
             return
         try:
             histories[i] = fitting.fit(
-                job.network, job.samples, job.control, job.rules, 1, stop, job.resume_from
+                job.network,
+                job.samples,
+                job.control,
+                job.regularizers,
+                1,
+                stop,
+                job.resume_from,
             )
         except Exception as error:
             histories[i] = getattr(error, "history", _no_history(job))
@@ -367,13 +373,13 @@ def _job(
     of_data = {name: options.pop(name) for name in OF_DATA if name in options}
     data, rows = datasets.training(network, rows, **of_data)
     samples = sources.Rows(data, batch_size, shuffle, rows)
-    rules = regularizers.checked(len(network.weights), **control_.of_rules(options))
+    regularizers = regularizers_of(len(network.weights), **control_.pop_regularizers(options))
     validation = datasets.validation(network, validation_data)
     return Job(
         network,
         samples,
         control_.control(network, epochs=epochs, validation=validation, **options),
-        rules,
+        regularizers,
         resume_from,
     )
 

@@ -14,7 +14,8 @@ from ..basis import checks, late, spec
 from ..basis.layout import Layout
 from ..engine.engine import Engine
 from ..engine.parameters import Gradient, Parameters
-from ..rules import optimizers, regularizers
+from ..rules.optimizers import optimizer_of
+from ..rules.regularizers import regularizers_of
 from ..training import control as control_
 from ..training import fitting, sources
 from ..training.run import Training
@@ -381,7 +382,7 @@ class Network:
             callbacks=callbacks,
             progress=progress,
         )
-        rules = regularizers.checked(
+        regularizers = regularizers_of(
             len(engine.layout.sizes) - 1,
             l1=l1,
             l2=l2,
@@ -390,7 +391,7 @@ class Network:
             clip_norm=clip_norm,
             average=average,
         )
-        return fitting.fit(self, samples, control, rules, threads, resume_from=resume_from)
+        return fitting.fit(self, samples, control, regularizers, threads, resume_from=resume_from)
 
     def fit_batches(
         self,
@@ -453,10 +454,12 @@ class Network:
             engine, batches, epochs, batch_size, steps_per_epoch, class_weight, label_smoothing
         )
         others: dict[str, Any] = {**options}
-        rules = regularizers.checked(len(engine.layout.sizes) - 1, **control_.of_rules(others))
+        regularizers = regularizers_of(
+            len(engine.layout.sizes) - 1, **control_.pop_regularizers(others)
+        )
         validation = sources.validation(engine, others.pop("validation_data", None))
         control = control_.control(self, epochs=epochs, validation=validation, **others)
-        return fitting.fit(self, samples.begin(), control, rules, threads)
+        return fitting.fit(self, samples.begin(), control, regularizers, threads)
 
     def fit_step(
         self,
@@ -497,8 +500,8 @@ class Network:
         engine, online = self._engine, self._online
         data = engine.data(X, y, sample_weight)
         if online is None or (optimizer is not None and optimizer != online.optimizer):
-            rules = regularizers.checked(len(engine.layout.sizes) - 1)
-            online = Training(engine, data, optimizers.checked(optimizer), len(data.X), rules, 1)
+            regularizers = regularizers_of(len(engine.layout.sizes) - 1)
+            online = Training(engine, data, optimizer_of(optimizer), len(data.X), regularizers, 1)
             self._online = online
         return online.step(data)
 

@@ -317,7 +317,7 @@ class Rprop(Optimizer):
         return self.learning_rate if slot == 1 else 0.0
 
 
-def checked(optimizer):
+def optimizer_of(optimizer):
     """Return an optimiser argument, checked; Adam() for None."""
     if optimizer is None:
         return Adam()

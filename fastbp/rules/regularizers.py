@@ -65,7 +65,7 @@ class Regularizers:
 
     Parameters
     ----------
-    rules : ndarray of shape (m + 1, spec.RULES)
+    layer_rules : ndarray of shape (m + 1, spec.RULES)
         Penalties and frozen layers, see backends/interface.py.
     divided : bool, default=False
         Use scikit-learn's conventions: penalties are divided by a batch's total weight, and an
@@ -78,22 +78,22 @@ class Regularizers:
         The average that replaces the weights at the end of training.
     """
 
-    rules: np.ndarray
+    layer_rules: np.ndarray
     divided: bool = False
     dropout: tuple = ()
     clip_norm: float | None = None
     average: EMA | SWA | None = None
 
 
-def checked(
+def regularizers_of(
     m, *, l1=0.0, l2=0.0, frozen=(), dropout=0.0, clip_norm=None, average=None, divided=False
 ):
     """Return the Regularizers of a network of m layers, from the arguments of `Network.fit`."""
-    rules = np.zeros((m + 1, spec.RULES))
-    rules[1:, spec.L1] = _by_layer("l1", l1, m)
-    rules[1:, spec.L2] = _by_layer("l2", l2, m)
-    rules[indices("frozen", frozen, m), spec.FROZEN] = 1
-    if rules[1:, spec.FROZEN].all():
+    layer_rules = np.zeros((m + 1, spec.RULES))
+    layer_rules[1:, spec.L1] = _by_layer("l1", l1, m)
+    layer_rules[1:, spec.L2] = _by_layer("l2", l2, m)
+    layer_rules[indices("frozen", frozen, m), spec.FROZEN] = 1
+    if layer_rules[1:, spec.FROZEN].all():
         raise ValueError(f"frozen names all {m} layers; at least one layer must not be frozen")
     if clip_norm is not None:
         clip_norm = checks.real_number("clip_norm", clip_norm)
@@ -101,7 +101,7 @@ def checked(
             raise ValueError("clip_norm must be above 0, or None for no clipping")
     if average is not None and not isinstance(average, (EMA, SWA)):
         raise TypeError(f"average must be fastbp.EMA(...) or fastbp.SWA(...), got {average!r}")
-    return Regularizers(rules, divided, _rates(dropout, m), clip_norm, average)
+    return Regularizers(layer_rules, divided, _rates(dropout, m), clip_norm, average)
 
 
 def smooth(targets, n_outputs, loss, amount):

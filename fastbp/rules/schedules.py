@@ -250,7 +250,7 @@ class ReduceOnPlateau(Schedule):
             raise ValueError(f"{who}: factor must be in (0, 1), got {self.factor:g}")
 
 
-def checked(schedule, optimizer):
+def schedule_of(schedule, optimizer):
     """Return a schedule argument, checked to fit the optimiser; None for None."""
     if schedule is None:
         return None

@@ -14,7 +14,7 @@ import numpy as np
 from ..basis import checks, interrupts, spec
 from ..engine.parameters import Gradient
 from ..network.network import Network
-from ..rules import regularizers
+from ..rules.regularizers import indices, regularizers_of
 from ..training.run import History, TrainingDiverged
 
 if TYPE_CHECKING:
@@ -143,8 +143,8 @@ class Problem:
     def __init__(self, net, X, y, sample_weight, l2, frozen, frozen_biases):
         net._engine.check_finite()
         m = len(net.weights)
-        rules = regularizers.checked(m, l2=l2, frozen=frozen).rules[1:]
-        frozen_biases = regularizers.indices("frozen_biases", frozen_biases, m)
+        layer_rules = regularizers_of(m, l2=l2, frozen=frozen).layer_rules[1:]
+        frozen_biases = indices("frozen_biases", frozen_biases, m)
         self.twin = net._engine.converted("float64", net.backend)
         self.data = self.twin.data(X, y, sample_weight).with_weight()
         n_parameters = sum(a.size for a in [*net.weights, *net.biases])
@@ -154,8 +154,8 @@ class Problem:
         start = self.twin.by_layer(self.all)
         for i in range(m):
             start.weights[i][...], start.biases[i][...] = net.weights[i], net.biases[i]
-            factors.weights[i][...] = np.sqrt(rules[i, spec.L2])
-            if rules[i, spec.FROZEN]:
+            factors.weights[i][...] = np.sqrt(layer_rules[i, spec.L2])
+            if layer_rules[i, spec.FROZEN]:
                 places.weights[i][...] = places.biases[i][...] = False
             elif i + 1 in frozen_biases:
                 places.biases[i][...] = False

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..basis import checks
 from ..basis.data import Data
-from ..rules import optimizers, regularizers
+from ..rules.optimizers import optimizer_of
+from ..rules.regularizers import regularizers_of
 from ..training import sources
 from ..training.run import Training, TrainingDiverged
 
@@ -136,7 +137,7 @@ def find_learning_rate(
     """
     network._engine.check_finite()
     data = network._engine.data(X, y, sample_weight)
-    optimizer = optimizers.checked(optimizer)
+    optimizer = optimizer_of(optimizer)
     if optimizer.full_batch_only:
         raise ValueError(
             f"{type(optimizer).__name__} adapts each weight's step, so there is no learning rate "
@@ -153,8 +154,8 @@ def find_learning_rate(
         raise ValueError(f"smoothing must be in [0, 1), got {smoothing:g}")
 
     engine = copy.copy(network._engine)
-    rules = regularizers.checked(len(engine.weights))
-    training = Training(engine, data, optimizer, rows.batch_size, rules, 1)
+    regularizers = regularizers_of(len(engine.weights))
+    training = Training(engine, data, optimizer, rows.batch_size, regularizers, 1)
     rates, losses, smoothed = np.geomspace(lowest, highest, n_steps), [], []
     average = 0.0
     for batch, rate in zip(_batches(engine.random, rows), rates.tolist(), strict=False):

@@ -259,7 +259,7 @@ def call(callback, method, *arguments):
         return method(*arguments)
 
 
-def checked(callbacks):
+def callbacks_of(callbacks):
     """Return a callbacks argument as a list, checked."""
     if callable(getattr(callbacks, "epoch", None)):
         raise TypeError(f"callbacks must be a list of callbacks, got one: {callbacks!r}")

@@ -359,11 +359,11 @@ def _set_watch(watch, saved):
     return watch
 
 
-def arguments(network, samples, control, rules, total):
+def arguments(network, samples, control, regularizers, total):
     """Return the arguments that must match when a training resumes, by name, as JSON values."""
     schedule = control.schedule
     stoppings = [each for each in control.callbacks if isinstance(each, EarlyStopping)]
-    penalties = rules.rules[1:]
+    layer_rules = regularizers.layer_rules[1:]
     found = {
         "layer_sizes": network.layout.sizes,
         "activation": network.layout.activations,
@@ -375,12 +375,12 @@ def arguments(network, samples, control, rules, total):
         "shuffle": samples.shuffle,
         "optimizer": control.optimizer,
         "schedule": schedule,
-        "l1": penalties[:, spec.L1].tolist(),
-        "l2": penalties[:, spec.L2].tolist(),
-        "frozen": np.flatnonzero(penalties[:, spec.FROZEN]).tolist(),
-        "dropout": rules.dropout,
-        "clip_norm": rules.clip_norm,
-        "average": rules.average,
+        "l1": layer_rules[:, spec.L1].tolist(),
+        "l2": layer_rules[:, spec.L2].tolist(),
+        "frozen": np.flatnonzero(layer_rules[:, spec.FROZEN]).tolist(),
+        "dropout": regularizers.dropout,
+        "clip_norm": regularizers.clip_norm,
+        "average": regularizers.average,
         "scoring": control.scores,
         "early stopping": [
             [each.patience, each.min_delta, each.monitor, each.restore_best] for each in stoppings
@@ -414,12 +414,12 @@ def read(path, now):
     """
     try:
         document, tensors = file.read(path)
-        return checked(document, tensors, now)
+        return saved_of(document, tensors, now)
     except ValueError as error:
         raise ValueError(f"resume_from={str(path)!r}: {error}") from None
 
 
-def checked(document, tensors, now):
+def saved_of(document, tensors, now):
     """Return the training in a file's document and tensors, see `read`."""
     if document.get("kind") != "checkpoint":
         raise ValueError("the file is not a checkpoint, so no training can resume from it")

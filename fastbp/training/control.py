@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from ..basis import checks
-from ..rules import monitoring, optimizers, regularizers, schedules
+from ..rules import monitoring, schedules
+from ..rules.optimizers import Optimizer, optimizer_of
+from ..rules.regularizers import regularizers_of
 from . import callbacks as callbacks_
 from .checkpoint import Checkpoint
 from .run import CONSTANT_RATE
 
-# Options of a fit that `regularizers.checked` handles.
-RULES = inspect.signature(regularizers.checked).parameters.keys() - {"m", "divided"}
+# Options of a fit that `regularizers_of` handles.
+REGULARIZERS = inspect.signature(regularizers_of).parameters.keys() - {"m", "divided"}
 
 
 @dataclass
@@ -30,19 +32,19 @@ class Control:
         The callback that stands in for a schedule of this kind.
     scores : list of str
         Names of the scores that will be recorded.
-    rules : Callback or None
+    epoch_rules : Callback or None
         An estimator's rules of when to stop, which then come first among the callbacks. Its
         attribute `finished_epochs` counts the epochs that it has noted; `epochs_used_up` is
         called after the last epoch if no callback has ended the training.
     """
 
     epochs: int
-    optimizer: optimizers.Optimizer
+    optimizer: Optimizer
     schedule: schedules.Schedule | None
     callbacks: list
     plateau: callbacks_.Plateau | None
     scores: list
-    rules: Any = None
+    epoch_rules: Any = None
 
     @property
     def checkpoints(self):
@@ -70,15 +72,15 @@ def control(
     `recorded` are names of scores that the caller records.
     """
     epochs = checks.whole_number("epochs", epochs)
-    optimizer = optimizers.checked(optimizer)
-    schedule = schedules.checked(schedule, optimizer)
-    users = callbacks_.checked(callbacks)
+    optimizer = optimizer_of(optimizer)
+    schedule = schedules.schedule_of(schedule, optimizer)
+    users = callbacks_.callbacks_of(callbacks)
     own: list = []
     score, scored = None, list(recorded)
     if scoring is not None:
         from . import scoring as scoring_
 
-        scorers = scoring_.checked(scoring)
+        scorers = scoring_.scorers_of(scoring)
         if validation is None:
             raise ValueError("scoring needs validation_data to score on")
         score = scoring_.Scores(scorers, network._engine.loss_name, validation)
@@ -104,9 +106,9 @@ def control(
     return Control(epochs, optimizer, schedule, own, plateau, scored)
 
 
-def of_rules(options):
-    """Remove the options that `regularizers.checked` handles, and return them."""
-    return {name: options.pop(name) for name in RULES & options.keys()}
+def pop_regularizers(options):
+    """Remove the options that `regularizers_of` handles, and return them."""
+    return {name: options.pop(name) for name in REGULARIZERS & options.keys()}
 
 
 class LearningRates:

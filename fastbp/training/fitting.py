@@ -3,14 +3,14 @@
 import warnings
 
 from ..basis import checks
-from ..rules import regularizers
+from ..rules.regularizers import SWA
 from . import checkpoint, loop
 from .control import LearningRates
 from .run import History, Training
 from .sources import Rows
 
 
-def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
+def fit(network, samples, control, regularizers, threads, stop=None, resume_from=None):
     """Train. Checks here only what concerns several of the arguments together.
 
     Parameters
@@ -18,7 +18,7 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
     network : Network
     samples : Rows or Blocks
     control : Control
-    rules : Regularizers
+    regularizers : Regularizers
     threads : int or None
     stop : int64 array of shape (1,), optional
         Ends the training, without a warning, once it is not zero.
@@ -34,8 +34,8 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
         raise ValueError(
             f"{type(optimizer).__name__} works on the full batch only; pass batch_size=None"
         )
-    average = rules.average
-    if isinstance(average, regularizers.SWA) and average.start > control.epochs:
+    average = regularizers.average
+    if isinstance(average, SWA) and average.start > control.epochs:
         raise ValueError(
             f"{average} averages from epoch {average.start} on, but there are {control.epochs}"
         )
@@ -55,14 +55,21 @@ def fit(network, samples, control, rules, threads, stop=None, resume_from=None):
     checkpoint.refuse_shared_folders(checkpoints)
     arguments = saved = None
     if checkpoints or resume_from is not None:
-        arguments = checkpoint.arguments(network, samples, control, rules, total)
+        arguments = checkpoint.arguments(network, samples, control, regularizers, total)
     if resume_from is not None:
         saved = checkpoint.read(resume_from, arguments)
         seed = saved.seed
     else:
-        seed = int(engine.random.integers(2**63)) if rules.dropout else 0
+        seed = int(engine.random.integers(2**63)) if regularizers.dropout else 0
     training = Training(
-        engine, samples.data, optimizer, samples.batch_size, rules, threads, seed=seed, stop=stop
+        engine,
+        samples.data,
+        optimizer,
+        samples.batch_size,
+        regularizers,
+        threads,
+        seed=seed,
+        stop=stop,
     )
     history = History(scores={name: [] for name in control.scores})
     rates = LearningRates(control, total)

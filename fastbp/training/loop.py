@@ -70,9 +70,9 @@ def run(network, training, source, control, rates, history, state=None, saved=No
                         ended = _epoch(control, network, history)
                 for each in checkpoints:  # of the weights themselves, not their average
                     each.after_epoch(ended or len(history.loss) == control.epochs)
-            if control.rules is not None and not ended:
+            if control.epoch_rules is not None and not ended:
                 interrupts.check()
-                control.rules.epochs_used_up()
+                control.epoch_rules.epochs_used_up()
     except KeyboardInterrupt:
         history.interrupted = True
 
@@ -97,7 +97,7 @@ def _epoch(control, network, history):
     ended = False
     for callback in control.callbacks:
         ended = callbacks_.wants_end(callback, network, history) or ended
-        if callback is control.rules and not math.isfinite(history.loss[-1]):
+        if callback is control.epoch_rules and not math.isfinite(history.loss[-1]):
             break  # an estimator's other callbacks are not told of an epoch that diverged
     return ended
 
@@ -112,8 +112,8 @@ def _dropping_unfinished(history, control):
 
     def drop():
         lengths = [len(figure) + lag for figure, lag in zip(figures, lags, strict=True)]
-        if control.rules is not None:
-            lengths.append(control.rules.finished_epochs)
+        if control.epoch_rules is not None:
+            lengths.append(control.epoch_rules.finished_epochs)
         del history.loss[min([len(history.loss), *lengths]) :]
         del history.learning_rate[len(history.loss) :]
         for figure, lag in zip(figures, lags, strict=True):

@@ -175,7 +175,7 @@ class Training:
             batch_size=batch_size,
             optimizer=self.optimizer.code,
             hyper=self.hyper,
-            rules=regularizers.rules,
+            rules=regularizers.layer_rules,
             divided=regularizers.divided,
             clip_norm=regularizers.clip_norm or 0.0,
             squares=np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1 if clipping else 0),

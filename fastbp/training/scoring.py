@@ -96,7 +96,7 @@ def targets(loss, data):
     return y.ravel() if y.shape[1] == 1 else y
 
 
-def checked(scoring):
+def scorers_of(scoring):
     """Return a dict of name to scorer, from a name, a callable, or a list or dict of these."""
     if isinstance(scoring, dict):
         named = scoring

@@ -10,7 +10,7 @@ import fastbp
 from fastbp.backends.numpy_ import dropout_factors
 from fastbp.basis.data import Data
 from fastbp.basis.layout import DROPOUT, OUTPUT, H, Layout
-from fastbp.rules import regularizers
+from fastbp.rules.regularizers import regularizers_of
 from fastbp.training.run import NATURAL_ORDER, History, Training
 
 SEED = 2**62 + 12345
@@ -18,9 +18,9 @@ SIZES, N, BATCH = [5, 18, 7, 2], 20, 8
 
 
 def training_of(net, X, y, rates, optimizer, seed=SEED):
-    rules = regularizers.checked(len(net.weights), dropout=rates)
+    regularizers = regularizers_of(len(net.weights), dropout=rates)
     data = Data(X, np.empty(0, np.int64), y, np.empty(0, X.dtype))
-    return Training(net._engine, data, optimizer, min(BATCH, len(X)), rules, 1, seed=seed)
+    return Training(net._engine, data, optimizer, min(BATCH, len(X)), regularizers, 1, seed=seed)
 
 
 def wide_plan(rate, n=64):

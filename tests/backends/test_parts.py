@@ -15,7 +15,7 @@ import fastbp
 from fastbp.backends.interface import TEAM_SIZE
 from fastbp.basis import spec
 from fastbp.basis.layout import Layout, S, activation, views
-from fastbp.rules import regularizers
+from fastbp.rules.regularizers import regularizers_of
 
 NATURAL = np.empty((0, 0), np.int64)
 STEPS = 3
@@ -30,7 +30,7 @@ SHAPES = {
     "narrow middle": ([6, 19, 1, 18, 3], 8),
     "wide": ([40, 130, 70, 11], 32),
 }
-RULES = {
+OPTIONS = {
     "plain": {},
     "clipped": {"clip_norm": 0.05},
     "penalties": {"l1": 0.01, "l2": 0.02},
@@ -44,17 +44,17 @@ RULES = {
 class Parts:
     """A network, a batch, and a job to train the one on the other."""
 
-    def __init__(self, net, X, y, optimizer, rules=None, threads=1, block=None):
-        rules = rules or regularizers.checked(len(net.weights))
+    def __init__(self, net, X, y, optimizer, regularizers=None, threads=1, block=None):
+        regularizers = regularizers or regularizers_of(len(net.weights))
         self.net, self.data = net, net._engine.data(X, y)
         self.backend = net._engine.backend
         self.model, layout, n = net._engine.model, net.layout, len(X)
-        parameters, clipping = layout.n_parameters, rules.clip_norm is not None
+        parameters, clipping = layout.n_parameters, regularizers.clip_norm is not None
         self.counters = np.tile([0.0, 1.0, 1.0], (threads, 1))
         self.state = np.zeros((optimizer.slots, parameters), layout.dtype)
         for slot, array in enumerate(self.state):
             array[...] = optimizer.initial_state(slot)
-        self.average = np.zeros(parameters if rules.average else 0, layout.dtype)
+        self.average = np.zeros(parameters if regularizers.average else 0, layout.dtype)
         self.gradient = layout.zeros(parameters)
         self.hyper = np.array(optimizer.hyper())
         self.hyper[0] = np.nan  # the rates are passed
@@ -64,11 +64,11 @@ class Parts:
             batch_size=n,
             optimizer=optimizer.code,
             hyper=self.hyper,
-            rules=rules.rules,
-            divided=rules.divided,
-            clip_norm=rules.clip_norm or 0.0,
+            rules=regularizers.layer_rules,
+            divided=regularizers.divided,
+            clip_norm=regularizers.clip_norm or 0.0,
             squares=np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1 if clipping else 0),
-            decay=rules.average.decay if rules.average else 0.0,
+            decay=regularizers.average.decay if regularizers.average else 0.0,
             average=self.average,
             seed=0,
             counters=self.counters,
@@ -124,15 +124,15 @@ def problem(backend, shape, loss, dtype, kind=None, activation="gelu"):
     return net, *make_data(loss, n, sizes[0], sizes[-1], kind=kind)
 
 
-def twins(backend, shape, loss, dtype, optimizer, rules, **how):
+def twins(backend, shape, loss, dtype, optimizer, options, **how):
     """Two networks that are the same, each with its job."""
     activation = how.pop("activation", "gelu")
     kind = how.pop("kind", None)
     made = []
     for _ in range(2):
         net, X, y = problem(backend, shape, loss, dtype, kind, activation)
-        checked = regularizers.checked(len(net.weights), **rules)
-        made.append(Parts(net, X, y, optimizer, checked, **how))
+        regularizers = regularizers_of(len(net.weights), **options)
+        made.append(Parts(net, X, y, optimizer, regularizers, **how))
     return made
 
 
@@ -151,21 +151,21 @@ def deltas_of_loss(net, X, y):
 
 
 GRID = [
-    (shape, dtype, loss, optimizer, rules)
-    for (shape, dtype, loss), optimizer, rules in zip(
+    (shape, dtype, loss, optimizer, options)
+    for (shape, dtype, loss), optimizer, options in zip(
         itertools.product(SHAPES, DTYPES, ["squared_error", "cross_entropy"]),
         itertools.cycle(OPTIMIZERS),
-        itertools.cycle(RULES),
+        itertools.cycle(OPTIONS),
         strict=False,
     )
-    if not (rules == "frozen" and len(SHAPES[shape][0]) == 2)  # one layer at least has to learn
+    if not (options == "frozen" and len(SHAPES[shape][0]) == 2)  # one layer at least has to learn
 ]
 
 
 @pytest.mark.nojit
-@pytest.mark.parametrize(("shape", "dtype", "loss", "optimizer", "rules"), GRID)
-def test_a_step_from_own_deltas(backend, shape, dtype, loss, optimizer, rules):
-    whole, parts = twins(backend, shape, loss, dtype, OPTIMIZERS[optimizer], RULES[rules])
+@pytest.mark.parametrize(("shape", "dtype", "loss", "optimizer", "options"), GRID)
+def test_a_step_from_own_deltas(backend, shape, dtype, loss, optimizer, options):
+    whole, parts = twins(backend, shape, loss, dtype, OPTIMIZERS[optimizer], OPTIONS[options])
     whole.run()
     for rate in RATES.tolist():
         parts.step_by_parts(own_deltas(parts, loss), rate)
@@ -173,10 +173,10 @@ def test_a_step_from_own_deltas(backend, shape, dtype, loss, optimizer, rules):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("rules", RULES)
-def test_each_optimizer_with_each_rule(backend, optimizer, rules):
-    optimizer, rules = OPTIMIZERS[optimizer], RULES[rules]
-    whole, parts = twins(backend, "narrow middle", "squared_error", "float32", optimizer, rules)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_each_optimizer_with_each_rule(backend, optimizer, options):
+    optimizer, options = OPTIMIZERS[optimizer], OPTIONS[options]
+    whole, parts = twins(backend, "narrow middle", "squared_error", "float32", optimizer, options)
     whole.run()
     for rate in RATES.tolist():
         parts.step_by_parts(own_deltas(parts, "squared_error"), rate)
@@ -257,8 +257,8 @@ def test_backends_agree(backend):
     results = []
     for name in ("numpy", backend):
         net, X, y = problem(name, "wide", "squared_error", "float64")
-        rules = regularizers.checked(len(net.weights), **RULES["all"])
-        parts = Parts(net, X, y, OPTIMIZERS["adam"], rules)
+        regularizers = regularizers_of(len(net.weights), **OPTIONS["all"])
+        parts = Parts(net, X, y, OPTIMIZERS["adam"], regularizers)
         parts.step_by_parts(own_deltas(parts, "squared_error"), 0.01)
         results.append(parts)
     ref, comp = results
@@ -303,7 +303,7 @@ def test_taking_other_data(backend):
 
 def test_a_job_keeps_its_arrays(backend):
     """They may be used nowhere else."""
-    ref, comp = twins(backend, "wide", "squared_error", "float64", fastbp.Adam(), RULES["all"])
+    ref, comp = twins(backend, "wide", "squared_error", "float64", fastbp.Adam(), OPTIONS["all"])
     ref.run()
     expected, n_parameters = ref.net._engine.parameters.tobytes(), ref.net.layout.n_parameters
     job, parameters = comp.job, comp.net._engine.parameters

@@ -9,7 +9,7 @@ import pytest
 from helpers import copy_parameters, make_data, make_network, parameters
 
 import fastbp
-from fastbp.rules import regularizers
+from fastbp.rules.regularizers import regularizers_of
 from fastbp.training.run import Memory, Training
 
 SIZES = [8, 8, 1]  # in float64 without padding, so that W_1 can be X as it is
@@ -175,9 +175,9 @@ def test_arrays_that_compiled_code_would_crash_on(compiled, what, flaw):
         net._engine.parameters = FLAWS[flaw](net._engine.parameters)
     else:
         memory.state = FLAWS[flaw](memory.state)
-    data, rules = net._engine.data(X, y, None), regularizers.checked(2)
+    data, regularizers = net._engine.data(X, y, None), regularizers_of(2)
     with pytest.raises(ValueError, match=f"{what} must be a writable, aligned"):
-        Training(net._engine, data, fastbp.Adam(), 8, rules, 1, memory)
+        Training(net._engine, data, fastbp.Adam(), 8, regularizers, 1, memory)
 
 
 # Estimators. Their coefs_ are views of a network's parameters, or the user's own arrays.

@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPRegressor
 import fastbp
 from fastbp.basis.data import Data
 from fastbp.basis.layout import Layout
-from fastbp.rules import regularizers
+from fastbp.rules.regularizers import regularizers_of
 from fastbp.training.run import NATURAL_ORDER, History, Training
 
 # float64 over a few steps, relative to the largest weight.
@@ -125,9 +125,11 @@ def test_conventions_of_sklearn(backend, solver):
     optimizer = fastbp.SGD(0.02, momentum=0.9, nesterov=True)
     if solver == "adam":
         optimizer = fastbp.Adam(0.02, epsilon=1e-3, epsilon_hat=True)
-    rules = regularizers.checked(2, l2=0.4, divided=True)
+    regularizers = regularizers_of(2, l2=0.4, divided=True)
     history = History()
-    training = Training(net._engine, Data(X, np.empty(0, np.int64), y, w), optimizer, 8, rules, 1)
+    training = Training(
+        net._engine, Data(X, np.empty(0, np.int64), y, w), optimizer, 8, regularizers, 1
+    )
     training.run(NATURAL_ORDER, 3, history)
     ref = np.concatenate([a.ravel() for a in [*model.coefs_, *model.intercepts_]])
     assert error(parameters(net), ref) < SAME
@@ -160,7 +162,7 @@ def test_a_learning_rate_for_each_step(backend, optimizer):
         twin.loss(X[rows], y[rows], [0.0] * 3, [0.0] * 3).backward()
         stepper.step()
     data = Data(X, np.empty(0, np.int64), y, np.empty(0))
-    training = Training(net._engine, data, optimizer, 8, regularizers.checked(3), 1)
+    training = Training(net._engine, data, optimizer, 8, regularizers_of(3), 1)
     training.run(NATURAL_ORDER, 2, History(), rates)
     assert error(parameters(net), twin.parameters()) < SAME
 
