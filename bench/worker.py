@@ -8,6 +8,8 @@ of answer each. Whatever the libraries print goes to standard error instead.
     {"do": "check"}  ->  {"check": the correctness figures}
     {"do": "peak"}   ->  the figures of `peak.measure`
     {"do": "where"}  ->  {"fastbp": path}
+    {"do": "prepare_calls"}  ->  {}
+    {"do": "round_of_calls"}  ->  as from `calls.Calls.round`
 
 or {"error": why}. A job's kind is train, predict or update.
 """
@@ -166,6 +168,15 @@ class Service:
         import peak
 
         return peak.measure(self.settings["threads"])
+
+    def prepare_calls(self):
+        import calls
+
+        self.calls = calls.Calls(self.settings["contender"])
+        return {}
+
+    def round_of_calls(self):
+        return self.calls.round()
 
     def where(self):
         import fastbp

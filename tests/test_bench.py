@@ -356,3 +356,25 @@ def test_latency(tmp_path):
         assert name in done.stdout
         assert len(contenders) >= 5
         assert all(0 < figures["median"] < 0.1 for figures in contenders.values())
+
+
+@pytest.mark.slow
+def test_calls(tmp_path):
+    """A quick run prints a line for each call and backend; a call takes longer than its kernel."""
+    output = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, str(BENCH / "calls.py"), "--quick", "--output", str(output)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(output.read_text())
+    assert "numba" in results
+    for backend, calls in results.items():
+        assert len(calls) == 5
+        for call, rounds in calls.items():
+            assert f"{backend}: {call}" in done.stdout
+            total, kernel = map(min, zip(*rounds, strict=True))
+            assert 0 < kernel < total
