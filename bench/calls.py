@@ -21,7 +21,7 @@ from measure import HERE, Worker, WorkerFailed, cores_for
 from report import aligned, microseconds
 
 import fastbp
-from fastbp.backends.interface import TEAM_SIZE
+from fastbp.backends.interface import SHARED_SIZE
 from fastbp.basis import spec, writing
 
 LAYERS = [4, 32, 1]
@@ -54,8 +54,8 @@ def prepared(backend):
         batch_size=ROWS,
         optimizer=optimizer.code,
         hyper=hyper,
-        rules=np.zeros((len(LAYERS), spec.RULES)),
-        divided=False,
+        layer_rules=np.zeros((len(LAYERS), spec.RULES)),
+        sklearn_penalties=False,
         clip_norm=0.0,
         squares=np.empty(0),
         decay=0.0,
@@ -68,7 +68,7 @@ def prepared(backend):
         transposed=layout.zeros(layout.n_transposed),
         gradient=gradient,
         stop=stop,
-        team=np.zeros(TEAM_SIZE, np.int64),
+        shared=np.zeros(SHARED_SIZE, np.int64),
     )
     order, rates, losses = np.empty((0, 0), np.int64), hyper[:1], np.zeros(1)
 

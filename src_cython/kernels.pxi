@@ -148,7 +148,7 @@ cdef class Job:
     cdef Data data
     cdef Stepping how
     cdef Py_ssize_t n, batch_size, threads
-    cdef bint divided
+    cdef bint sklearn_penalties
     cdef int64_t seed
     cdef real *transposed
     cdef real *gradient
@@ -184,7 +184,7 @@ cdef class Job:
         with nogil:
             finished = run_train(
                 &net, &data, n, epochs, self.batch_size, &how, <const double *>of_steps.start,
-                of_steps.bytes > <Py_ssize_t>sizeof(double), self.divided, self.seed,
+                of_steps.bytes > <Py_ssize_t>sizeof(double), self.sklearn_penalties, self.seed,
                 self.transposed, self.gradient, epoch_losses, self.stop,
             )
         return finished
@@ -193,25 +193,25 @@ cdef class Job:
         self.register()
         cdef Net net = self.net
         cdef Stepping how = self.how
-        how.factor = penalty_factor(self.divided, total)
+        how.factor = penalty_factor(self.sklearn_penalties, total)
         with nogil:
             run_update(&net, &how, self.threads, rate, self.transposed, self.gradient)
 
 
 def job(
-    model, data, *, Py_ssize_t batch_size, Py_ssize_t optimizer, hyper, rules, bint divided,
-    double clip_norm, squares, double decay, average, int64_t seed, counters, state,
-    Py_ssize_t block, workspace, transposed, gradient, stop, team
+    model, data, *, Py_ssize_t batch_size, Py_ssize_t optimizer, hyper, layer_rules,
+    bint sklearn_penalties, double clip_norm, squares, double decay, average, int64_t seed,
+    counters, state, Py_ssize_t block, workspace, transposed, gradient, stop, shared
 ):
     cdef Job made = Job.__new__(Job)
     made.arrays = {
-        b"plan": model.plan, b"parameters": model.parameters, b"hyper": hyper, b"rules": rules,
-        b"squares": squares, b"average": average, b"counters": counters, b"state": state,
-        b"workspace": workspace, b"transposed": transposed, b"gradient": gradient, b"stop": stop,
-        b"team": team,
+        b"plan": model.plan, b"parameters": model.parameters, b"hyper": hyper,
+        b"layer_rules": layer_rules, b"squares": squares, b"average": average,
+        b"counters": counters, b"state": state, b"workspace": workspace,
+        b"transposed": transposed, b"gradient": gradient, b"stop": stop, b"shared": shared,
     }
     made.net = net_of(model, block, workspace)
-    made.net.team = <int64_t *>memory("team", team).start
+    made.net.shared = <int64_t *>memory("shared", shared).start
     cdef Array of_threads = memory("counters", counters)
     cdef Array slots = memory("state", state)
     cdef Py_ssize_t slot = memory("parameters", model.parameters).bytes
@@ -223,11 +223,11 @@ def job(
     made.how = Stepping(
         optimizer, <const double *>memory("hyper", hyper).start,
         <double *>of_threads.start, Pace(0.0, 0.0, 0.0), first_state, second_state,
-        <const double *>memory("rules", rules).start, 1.0,
+        <const double *>memory("layer_rules", layer_rules).start, 1.0,
         clip_norm, <double *>memory("squares", squares).start,
         decay, <real *>memory("average", average).start, 0.0,
     )
-    made.batch_size, made.divided, made.seed = batch_size, divided, seed
+    made.batch_size, made.sklearn_penalties, made.seed = batch_size, sklearn_penalties, seed
     made.threads = of_threads.bytes // (3 * sizeof(double))
     made.transposed = <real *>memory("transposed", transposed).start
     made.gradient = <real *>memory("gradient", gradient).start

@@ -18,7 +18,7 @@ cdef struct Net:
     real *parameters
     Py_ssize_t block
     real *workspace
-    int64_t *team  # the team's shared array, see team.h
+    int64_t *shared  # by the team of threads, see team.h
     Py_ssize_t threads
     Py_ssize_t rank
     uint32_t key  # of the step's random numbers

@@ -10,30 +10,30 @@ cdef extern from *:
     const double NORM_OFFSET
 
 
-cdef inline bint is_frozen(const double *rules, Py_ssize_t i) noexcept nogil:
+cdef inline bint is_frozen(const double *layer_rules, Py_ssize_t i) noexcept nogil:
     """Whether layer i keeps its parameters."""
-    return rules[i * RULES + FROZEN] != 0.0
+    return layer_rules[i * RULES + FROZEN] != 0.0
 
 
-cdef Py_ssize_t lowest_learning(const double *rules, Py_ssize_t m) noexcept nogil:
+cdef Py_ssize_t lowest_learning(const double *layer_rules, Py_ssize_t m) noexcept nogil:
     """The first layer that is not frozen."""
     cdef Py_ssize_t i
     for i in range(1, m):
-        if not is_frozen(rules, i):
+        if not is_frozen(layer_rules, i):
             return i
     return m
 
 
-cdef bint penalised(const double *rules, Py_ssize_t m) noexcept nogil:
+cdef bint penalised(const double *layer_rules, Py_ssize_t m) noexcept nogil:
     """Whether there is a penalty."""
     cdef double largest = 0.0
     cdef Py_ssize_t i
     for i in range(1, m + 1):
-        largest = max(largest, rules[i * RULES + L1], rules[i * RULES + L2])
+        largest = max(largest, layer_rules[i * RULES + L1], layer_rules[i * RULES + L2])
     return largest > 0.0
 
 
-cdef double penalties(Net *net, const double *rules) noexcept nogil:
+cdef double penalties(Net *net, const double *layer_rules) noexcept nogil:
     """Σ l1 |W| + l2 / 2 W² over all weights, biases left out."""
     cdef double total = 0.0, l1, half_l2
     cdef Py_ssize_t i, k, j, stride, rows, n
@@ -41,7 +41,7 @@ cdef double penalties(Net *net, const double *rules) noexcept nogil:
     cdef const real *W
     cdef vec w, squares, sizes
     for i in range(1, net.m + 1):
-        l1, half_l2 = rules[i * RULES + L1], 0.5 * rules[i * RULES + L2]
+        l1, half_l2 = layer_rules[i * RULES + L1], 0.5 * layer_rules[i * RULES + L2]
         if l1 == 0.0 and half_l2 == 0.0:
             continue
         here = net.plan + i * COLUMNS

@@ -25,16 +25,16 @@ enum { FBP_ARRIVED = 0, FBP_PASSED = 8, FBP_STOPPED = 16 };
 enum { FBP_SPINS = 10000 };
 
 /* Return when all `threads` have called this; all see what the others wrote before. */
-static inline void fbp_barrier(int64_t *team, ptrdiff_t threads)
+static inline void fbp_barrier(int64_t *shared, ptrdiff_t threads)
 {
     if (threads == 1) return;
-    const int64_t passed = __atomic_load_n(team + FBP_PASSED, __ATOMIC_ACQUIRE);
-    if (__atomic_add_fetch(team + FBP_ARRIVED, 1, __ATOMIC_ACQ_REL) == threads) {
-        __atomic_store_n(team + FBP_ARRIVED, 0, __ATOMIC_RELEASE);
-        __atomic_store_n(team + FBP_PASSED, passed + 1, __ATOMIC_RELEASE);
+    const int64_t passed = __atomic_load_n(shared + FBP_PASSED, __ATOMIC_ACQUIRE);
+    if (__atomic_add_fetch(shared + FBP_ARRIVED, 1, __ATOMIC_ACQ_REL) == threads) {
+        __atomic_store_n(shared + FBP_ARRIVED, 0, __ATOMIC_RELEASE);
+        __atomic_store_n(shared + FBP_PASSED, passed + 1, __ATOMIC_RELEASE);
         return;
     }
-    for (int spins = 0; __atomic_load_n(team + FBP_PASSED, __ATOMIC_ACQUIRE) == passed;)
+    for (int spins = 0; __atomic_load_n(shared + FBP_PASSED, __ATOMIC_ACQUIRE) == passed;)
         if (++spins > FBP_SPINS) FBP_YIELD();
 }
 

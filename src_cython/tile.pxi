@@ -20,4 +20,4 @@ from libc.stdint cimport int64_t
 cdef extern from "team.h" nogil:
     enum:
         STOPPED "FBP_STOPPED"
-    void barrier "fbp_barrier"(int64_t *team, Py_ssize_t threads)
+    void barrier "fbp_barrier"(int64_t *shared, Py_ssize_t threads)

@@ -35,7 +35,7 @@ cdef struct Stepping:
     Pace pace
     real *first
     real *second
-    const double *rules
+    const double *layer_rules
     double factor
     double clip_norm
     double *squares
@@ -89,11 +89,12 @@ cdef void complete(
         here = net.plan + i * COLUMNS
         n_in, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE]
         weight_rows(net, i, &first, &last)
-        if first == last or is_frozen(how.rules, i):
+        if first == last or is_frozen(how.layer_rules, i):
             continue
         weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
         n = padded(n_in) if single_output(net, i) else (min(last, n_in) - first) * stride
-        l1, l2 = how.factor * how.rules[i * RULES + L1], how.factor * how.rules[i * RULES + L2]
+        l1 = how.factor * how.layer_rules[i * RULES + L1]
+        l2 = how.factor * how.layer_rules[i * RULES + L2]
         if l1 > 0.0 or l2 > 0.0:
             at = here[WEIGHTS] + first * stride
             add_penalties(net.parameters + at, gradient + at, n, l1, l2)
@@ -110,8 +111,8 @@ cdef void apply(
     """
     cdef real *w = net.parameters + at
     cdef real *g = gradient + at
-    cdef double l1 = how.factor * how.rules[i * RULES + L1]
-    cdef double l2 = how.factor * how.rules[i * RULES + L2]
+    cdef double l1 = how.factor * how.layer_rules[i * RULES + L1]
+    cdef double l2 = how.factor * how.layer_rules[i * RULES + L2]
     cdef double decay = how.hyper[4]
     cdef real *first = how.first + at
     cdef real *second = how.second + at
@@ -146,13 +147,13 @@ cdef void step(
     cdef double factor = 1.0
     if how.squares != NULL:  # clipping needs the whole gradient first
         complete(net, h, stride_in, rows, adding, gradient, how)
-        barrier(net.team, net.threads)
+        barrier(net.shared, net.threads)
         factor = clip_factor(net, how.squares, how.clip_norm)
     for i in range(net.m, 0, -1):
         here = net.plan + i * COLUMNS
         n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
         weight_rows(net, i, &first, &end)
-        if first == end or is_frozen(how.rules, i):
+        if first == end or is_frozen(how.layer_rules, i):
             continue
         if single_output(net, i):
             if how.squares == NULL:
@@ -245,44 +246,44 @@ cdef void next_step(Stepping *how, double rate) noexcept nogil:
     how.keep = how.decay if how.counters[0] > 1.0 else 0.0
 
 
-cdef inline double penalty_factor(bint divided, double total) noexcept nogil:
+cdef inline double penalty_factor(bint sklearn_penalties, double total) noexcept nogil:
     """What to multiply penalties by, in a batch with Σ w = `total`."""
-    if not divided:
+    if not sklearn_penalties:
         return 1.0
     return 1.0 / total if total != 0.0 else 0.0
 
 
 cdef Py_ssize_t run_train(
     Net *net, Data *data, Py_ssize_t n, Py_ssize_t epochs, Py_ssize_t batch_size,
-    Stepping *how, const double *rates, bint many_rates, bint divided, int64_t seed,
+    Stepping *how, const double *rates, bint many_rates, bint sklearn_penalties, int64_t seed,
     real *transposed, real *gradient, double *losses, const int64_t *stop
 ) noexcept nogil:
     cdef Py_ssize_t epoch, batch, rows, start, end, stride, steps = 0
     cdef double numerator, denominator, penalty, total, batch_loss
     cdef bint leading = net.rank == 0
     cdef bint dropping = has_dropout(net)
-    cdef bint penalise = leading and penalised(how.rules, net.m)
+    cdef bint penalise = leading and penalised(how.layer_rules, net.m)
     cdef Losses sums
     cdef const real *h
     cdef const int64_t *order = data.order
-    net.lowest = lowest_learning(how.rules, net.m)
+    net.lowest = lowest_learning(how.layer_rules, net.m)
     if leading:
         set_constants(net)
-        net.team[STOPPED] = read_once(stop)
+        net.shared[STOPPED] = read_once(stop)
     transpose(net, transposed)
-    barrier(net.team, net.threads)
+    barrier(net.shared, net.threads)
     for epoch in range(epochs):
         if order != NULL:
             data.order = order + epoch * n
         numerator = denominator = penalty = 0.0
         for batch from 0 <= batch < n by batch_size:
-            if net.team[STOPPED] != 0:
+            if net.shared[STOPPED] != 0:
                 return epoch
             start, end = batch, min(batch + batch_size, n)
             total = weight_total(data, batch, end - batch)
-            how.factor = penalty_factor(divided, total)
+            how.factor = penalty_factor(sklearn_penalties, total)
             if penalise:
-                penalty += how.factor * penalties(net, how.rules) * (end - batch)
+                penalty += how.factor * penalties(net, how.layer_rules) * (end - batch)
             if dropping:
                 net.key = step_key(seed, <Py_ssize_t>how.counters[0])
             sums = Losses([0.0, 0.0, 0.0, 0.0])
@@ -293,26 +294,30 @@ cdef Py_ssize_t run_train(
                 forward_pass(net, h, stride)
                 output_deltas(net, data, start, total)
                 backward_pass(net, transposed)
-                barrier(net.team, net.threads)
+                barrier(net.shared, net.threads)
                 add_losses(&sums, per_row(net, LOSSES), rows)
                 if start + rows == end:
                     break
                 accumulate(net, h, stride, rows, gradient, start > batch)
-                barrier(net.team, net.threads)
+                barrier(net.shared, net.threads)
                 start += rows
             batch_loss = total_of(&sums)
             if not isfinite(batch_loss):
                 if leading:
                     losses[epoch] = batch_loss
                 return epoch
-            numerator += batch_loss * how.factor * (end - batch) if divided else batch_loss
-            denominator += 1.0 * (end - batch) if divided else total
+            if sklearn_penalties:
+                numerator += batch_loss * how.factor * (end - batch)
+                denominator += 1.0 * (end - batch)
+            else:
+                numerator += batch_loss
+                denominator += total
             next_step(how, rates[steps if many_rates else 0])
             steps += 1
             step(net, h, stride, rows, start > batch, transposed, gradient, how)
             if leading:
-                net.team[STOPPED] = read_once(stop)
-            barrier(net.team, net.threads)
+                net.shared[STOPPED] = read_once(stop)
+            barrier(net.shared, net.threads)
         if leading:
             losses[epoch] = (numerator / denominator if denominator > 0.0 else 0.0) + penalty / n
     return epochs

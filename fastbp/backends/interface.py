@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from ..basis.data import Data
 
-TEAM_SIZE = 24
+SHARED_SIZE = 24
 
 Real = NDArray[np.floating]
 Integers = NDArray[np.int64]
@@ -192,8 +192,8 @@ class Backend(Protocol):
         batch_size: int,
         optimizer: int,
         hyper: NDArray[np.float64],
-        rules: NDArray[np.float64],
-        divided: int,
+        layer_rules: NDArray[np.float64],
+        sklearn_penalties: int,
         clip_norm: float,
         squares: NDArray[np.float64],
         decay: float,
@@ -206,7 +206,7 @@ class Backend(Protocol):
         transposed: Real,
         gradient: Real,
         stop: NDArray[np.int64],
-        team: NDArray[np.int64],
+        shared: NDArray[np.int64],
     ) -> "Job":
         """A training, with all that stays the same from call to call.
 
@@ -219,12 +219,12 @@ class Backend(Protocol):
         hyper : float64 array of shape (6,), IN
             The hyper-parameters from ``Optimizer.hyper``; the first, the learning rate, is not
             read: `run` and `update` are given rates.
-        rules : float64 array of shape (m + 1, spec.RULES), C-contiguous, IN
+        layer_rules : float64 array of shape (m + 1, spec.RULES), C-contiguous, IN
             For each layer i > 0 the factors l1 and l2 of the penalties l1 Σ |W| + l2 / 2 Σ W²
             (weights, not biases), which are added to the loss of each batch, and whether the
             layer is frozen (not 0): its weights and biases then do not change. At least one
             layer must not be frozen.
-        divided : int, IN
+        sklearn_penalties : int, IN
             1 for scikit-learn's convention: a batch's penalties are divided by its Σ w, and
             an epoch's loss is the mean of its batches' losses, weighted by their numbers of rows.
             0: penalties are independent of the batch, and batches' losses are weighted by Σ w.
@@ -247,8 +247,8 @@ class Backend(Protocol):
             The optimiser's arrays, laid out like the parameters. Padding does not change.
         stop : int64 array of shape (1,), IN
             Read before each step; `run` ends once it is not zero.
-        team : int64 array of shape (TEAM_SIZE,), destroyed
-            State shared by the threads of a team, zero at first.
+        shared : int64 array of shape (SHARED_SIZE,), destroyed
+            The state that the threads of a team share, zero at first.
         """
 
 
@@ -299,5 +299,5 @@ class Job(Protocol):
         rate : float
             The learning rate.
         total : float
-            The batch's Σ w. If `divided` is 1, penalties are divided by it.
+            The batch's Σ w. If `sklearn_penalties` is 1, penalties are divided by it.
         """

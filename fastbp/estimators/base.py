@@ -333,7 +333,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
             clip_norm=self.clip_norm,
             average=average,
             frozen=self.frozen,
-            divided=True,
+            sklearn_penalties=True,
         )
 
     def _train_by_lbfgs(self, network, samples):

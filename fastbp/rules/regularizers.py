@@ -67,7 +67,7 @@ class Regularizers:
     ----------
     layer_rules : ndarray of shape (m + 1, spec.RULES)
         Penalties and frozen layers, see backends/interface.py.
-    divided : bool, default=False
+    sklearn_penalties : bool, default=False
         Use scikit-learn's conventions: penalties are divided by a batch's total weight, and an
         epoch's loss is the mean of its batches' losses, weighted by their numbers of rows.
     dropout : tuple of float, default=()
@@ -79,14 +79,22 @@ class Regularizers:
     """
 
     layer_rules: np.ndarray
-    divided: bool = False
+    sklearn_penalties: bool = False
     dropout: tuple = ()
     clip_norm: float | None = None
     average: EMA | SWA | None = None
 
 
 def regularizers_of(
-    m, *, l1=0.0, l2=0.0, frozen=(), dropout=0.0, clip_norm=None, average=None, divided=False
+    m,
+    *,
+    l1=0.0,
+    l2=0.0,
+    frozen=(),
+    dropout=0.0,
+    clip_norm=None,
+    average=None,
+    sklearn_penalties=False,
 ):
     """Return the Regularizers of a network of m layers, from the arguments of `Network.fit`."""
     layer_rules = np.zeros((m + 1, spec.RULES))
@@ -101,7 +109,7 @@ def regularizers_of(
             raise ValueError("clip_norm must be above 0, or None for no clipping")
     if average is not None and not isinstance(average, (EMA, SWA)):
         raise TypeError(f"average must be fastbp.EMA(...) or fastbp.SWA(...), got {average!r}")
-    return Regularizers(layer_rules, divided, _rates(dropout, m), clip_norm, average)
+    return Regularizers(layer_rules, sklearn_penalties, _rates(dropout, m), clip_norm, average)
 
 
 def smooth(targets, n_outputs, loss, amount):

@@ -15,7 +15,7 @@ from .checkpoint import Checkpoint
 from .run import CONSTANT_RATE
 
 # Options of a fit that `regularizers_of` handles.
-REGULARIZERS = inspect.signature(regularizers_of).parameters.keys() - {"m", "divided"}
+REGULARIZERS = inspect.signature(regularizers_of).parameters.keys() - {"m", "sklearn_penalties"}
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.interface import TEAM_SIZE
+from ..backends.interface import SHARED_SIZE
 from ..basis import interrupts, teams
 from ..rules.regularizers import EMA, SWA
 
@@ -142,7 +142,7 @@ class Training:
         self.gradient = plan.zeros(plan.n_parameters)
         self.stop = np.zeros(1, np.int64) if stop is None else stop
         self._one_loss = np.zeros(1)
-        self._team = np.zeros(TEAM_SIZE, np.int64)
+        self._shared = np.zeros(SHARED_SIZE, np.int64)
         self._job: Any = None
         if data is not None:
             self._make_room(batch_size)
@@ -175,8 +175,8 @@ class Training:
             batch_size=batch_size,
             optimizer=self.optimizer.code,
             hyper=self.hyper,
-            rules=regularizers.layer_rules,
-            divided=regularizers.divided,
+            layer_rules=regularizers.layer_rules,
+            sklearn_penalties=regularizers.sklearn_penalties,
             clip_norm=regularizers.clip_norm or 0.0,
             squares=np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1 if clipping else 0),
             decay=average.decay if by_step else 0.0,
@@ -189,7 +189,7 @@ class Training:
             transposed=self.transposed,
             gradient=self.gradient,
             stop=self.stop,
-            team=self._team,
+            shared=self._shared,
         )
 
     def take(self, data, batch_size):

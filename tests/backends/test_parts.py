@@ -12,7 +12,7 @@ import pytest
 from helpers import DTYPES, LOSSES_AND_TARGETS, OPTIMIZERS, error, make_data, make_network
 
 import fastbp
-from fastbp.backends.interface import TEAM_SIZE
+from fastbp.backends.interface import SHARED_SIZE
 from fastbp.basis import spec
 from fastbp.basis.layout import Layout, S, activation, views
 from fastbp.rules.regularizers import regularizers_of
@@ -37,7 +37,7 @@ OPTIONS = {
     "frozen": {"frozen": [0]},
     "average": {"average": fastbp.EMA(0.9)},
     "all": {"clip_norm": 0.2, "l1": 0.01, "l2": 0.02, "average": fastbp.EMA(0.8)},
-    "divided": {"l1": 0.01, "l2": 0.3, "divided": True},
+    "sklearn": {"l1": 0.01, "l2": 0.3, "sklearn_penalties": True},
 }
 
 
@@ -64,8 +64,8 @@ class Parts:
             batch_size=n,
             optimizer=optimizer.code,
             hyper=self.hyper,
-            rules=regularizers.layer_rules,
-            divided=regularizers.divided,
+            layer_rules=regularizers.layer_rules,
+            sklearn_penalties=regularizers.sklearn_penalties,
             clip_norm=regularizers.clip_norm or 0.0,
             squares=np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1 if clipping else 0),
             decay=regularizers.average.decay if regularizers.average else 0.0,
@@ -78,7 +78,7 @@ class Parts:
             transposed=layout.zeros(layout.n_transposed),
             gradient=self.gradient,
             stop=np.zeros(1, np.int64),
-            team=np.zeros(TEAM_SIZE, np.int64),
+            shared=np.zeros(SHARED_SIZE, np.int64),
         )
         self.workspace = layout.zeros(layout.workspace_size(n))
         self.transposed = layout.zeros(layout.n_all_transposed)

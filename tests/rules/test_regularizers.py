@@ -125,7 +125,7 @@ def test_conventions_of_sklearn(backend, solver):
     optimizer = fastbp.SGD(0.02, momentum=0.9, nesterov=True)
     if solver == "adam":
         optimizer = fastbp.Adam(0.02, epsilon=1e-3, epsilon_hat=True)
-    regularizers = regularizers_of(2, l2=0.4, divided=True)
+    regularizers = regularizers_of(2, l2=0.4, sklearn_penalties=True)
     history = History()
     training = Training(
         net._engine, Data(X, np.empty(0, np.int64), y, w), optimizer, 8, regularizers, 1

@@ -45,7 +45,7 @@ from .tile import product, transpose_block
 # block, `rows` of them from `first` on.
 Net = namedtuple(
     "Net",
-    "plan m pieces lowest loss loss_parameter function parameters block workspace team threads "
+    "plan m pieces lowest loss loss_parameter function parameters block workspace shared threads "
     "rank key start first rows",
 )
 # The samples. Without labels, weights or an order, those pointers are not read.
@@ -82,7 +82,7 @@ def take_rows(net, key, start, rows):
         net.parameters,
         net.block,
         net.workspace,
-        net.team,
+        net.shared,
         net.threads,
         net.rank,
         key,

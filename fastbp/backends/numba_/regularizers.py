@@ -17,35 +17,35 @@ NORM_OFFSET = 1e-6
 
 
 @inlined
-def is_frozen(rules, i):
+def is_frozen(layer_rules, i):
     """Return whether layer i is frozen."""
-    return rules[i * RULES + FROZEN] != 0.0
+    return layer_rules[i * RULES + FROZEN] != 0.0
 
 
 @inner
-def lowest_learning(rules, m):
+def lowest_learning(layer_rules, m):
     """Return the first layer that is not frozen."""
     for i in range(1, m):
-        if not is_frozen(rules, i):
+        if not is_frozen(layer_rules, i):
             return i
     return m
 
 
 @inner
-def penalised(rules, m):
+def penalised(layer_rules, m):
     """Return whether any layer has a penalty."""
     largest = 0.0
     for i in range(1, m + 1):
-        largest = max(largest, rules[i * RULES + L1], rules[i * RULES + L2])
+        largest = max(largest, layer_rules[i * RULES + L1], layer_rules[i * RULES + L2])
     return largest > 0.0
 
 
 @inner
-def penalties(net, rules):
+def penalties(net, layer_rules):
     """Return Σ l1 |W| + l2 / 2 W² over all weights, biases excluded."""
     total = 0.0
     for i in range(1, net.m + 1):
-        l1, half_l2 = rules[i * RULES + L1], 0.5 * rules[i * RULES + L2]
+        l1, half_l2 = layer_rules[i * RULES + L1], 0.5 * layer_rules[i * RULES + L2]
         if l1 == 0.0 and half_l2 == 0.0:
             continue
         here = offset(net.plan, i * COLUMNS)

@@ -21,7 +21,7 @@ SPINS = 10000
 
 if config.DISABLE_JIT:
     # Without compiled code, a team has one member, which never waits.
-    def barrier(team, threads):
+    def barrier(shared, threads):
         pass
 
 else:
@@ -59,17 +59,17 @@ else:
         return types.void(p, types.intp, types.int64), codegen
 
     @inlined
-    def barrier(team, threads):
+    def barrier(shared, threads):
         """Return when all `threads` have called this; all see what the others wrote before."""
         if threads == 1:
             return
-        passed = atomic_load(team, PASSED)
-        if atomic_add(team, ARRIVED, 1) + 1 == threads:
-            atomic_store(team, ARRIVED, 0)
-            atomic_store(team, PASSED, passed + 1)
+        passed = atomic_load(shared, PASSED)
+        if atomic_add(shared, ARRIVED, 1) + 1 == threads:
+            atomic_store(shared, ARRIVED, 0)
+            atomic_store(shared, PASSED, passed + 1)
             return
         spins = 0
-        while atomic_load(team, PASSED) == passed:
+        while atomic_load(shared, PASSED) == passed:
             spins += 1
             if spins > SPINS:
                 give_way()

@@ -67,7 +67,7 @@ CHUNK = 48
 # the factor of the penalties; the clipping norm and scratch array; the average and its decay.
 Stepping = namedtuple(
     "Stepping",
-    "hyper pace first second rules factor clipping clip_norm squares averaging average keep",
+    "hyper pace first second layer_rules factor clipping clip_norm squares averaging average keep",
 )
 
 
@@ -114,7 +114,8 @@ def total_of(sums):
 @inlined
 def layer_penalties(how, i):
     """The factors of layer i's penalties in this step."""
-    return how.factor * how.rules[i * RULES + L1], how.factor * how.rules[i * RULES + L2]
+    of_layer = offset(how.layer_rules, i * RULES)
+    return how.factor * of_layer[L1], how.factor * of_layer[L2]
 
 
 @inner
@@ -124,7 +125,7 @@ def complete(net, h, stride_in, rows, adding, gradient, how):
         here = offset(net.plan, i * COLUMNS)
         n_in, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE]
         first, last = weight_rows(net, i)
-        if first == last or is_frozen(how.rules, i):
+        if first == last or is_frozen(how.layer_rules, i):
             continue
         weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
         n = padded(gradient, n_in) if single_output(net, i) else (min(last, n_in) - first) * stride
@@ -182,13 +183,13 @@ def step(net, h, stride_in, rows, adding, transposed, gradient, how):
     factor = 1.0
     if how.clipping:  # clipping needs the whole gradient first
         complete(net, h, stride_in, rows, adding, gradient, how)
-        barrier(net.team, net.threads)
+        barrier(net.shared, net.threads)
         factor = clip_factor(net, how.squares, how.clip_norm)
     for i in range(net.m, 0, -1):
         here = offset(net.plan, i * COLUMNS)
         n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
         own, end = weight_rows(net, i)
-        if own == end or is_frozen(how.rules, i):
+        if own == end or is_frozen(how.layer_rules, i):
             continue
         if single_output(net, i):
             if not how.clipping:
@@ -310,20 +311,20 @@ def loss_and_gradient(
 @inner
 def net_of(job, reals, like, threads, rank):
     """The Net of a job; `like` is a pointer to numbers of the network's precision."""
-    rules = at(job, fields.RULES, pointer(reals))
+    layer_rules = at(job, fields.LAYER_RULES, pointer(reals))
     whole = pointer(job)
     return Net(
         at(job, fields.PLAN, whole),
         job[fields.LAYERS],
         at(job, fields.PIECES, whole),
-        lowest_learning(rules, job[fields.LAYERS]),
+        lowest_learning(layer_rules, job[fields.LAYERS]),
         job[fields.LOSS],
         reals[fields.LOSS_PARAMETER],
         job[fields.FUNCTION],
         at(job, fields.PARAMETERS, like),
         job[fields.BLOCK],
         at(job, fields.WORKSPACE, like),
-        at(job, fields.TEAM, whole),
+        at(job, fields.SHARED, whole),
         threads,
         rank,
         0,
@@ -345,7 +346,7 @@ def next_step(job, reals, like, counts, rate, factor):
         pace_of(job[fields.OPTIMIZER], hyper, rate, counts),
         at(job, fields.FIRST, like),
         at(job, fields.SECOND, like),
-        at(job, fields.RULES, pointer(reals)),
+        at(job, fields.LAYER_RULES, pointer(reals)),
         factor,
         job[fields.CLIPPING] != 0,
         reals[fields.CLIP_NORM],
@@ -359,7 +360,7 @@ def next_step(job, reals, like, counts, rate, factor):
 @inner
 def penalty_factor(job, total):
     """What to multiply penalties by, in a batch with Σ w = `total`."""
-    if job[fields.DIVIDED] == 0:
+    if job[fields.SKLEARN_PENALTIES] == 0:
         return 1.0
     return 1.0 / total if total != 0.0 else 0.0
 
@@ -367,12 +368,13 @@ def penalty_factor(job, total):
 def train(job, reals, X, labels, targets, sample_weight, order, epochs, rates, losses, rank):
     """`Job.run`."""
     threads, batch_size, block = job[fields.THREADS], job[fields.BATCH_SIZE], job[fields.BLOCK]
-    leading, divided, like = rank == 0, job[fields.DIVIDED] != 0, pointer(X)
+    leading, sklearn_penalties, like = rank == 0, job[fields.SKLEARN_PENALTIES] != 0, pointer(X)
     net = net_of(job, reals, like, threads, rank)
-    of_layers, stop = at(job, fields.RULES, pointer(reals)), at(job, fields.STOP, pointer(job))
-    shared = net.team
+    layer_rules = at(job, fields.LAYER_RULES, pointer(reals))
+    stop = at(job, fields.STOP, pointer(job))
+    shared = net.shared
     counts = offset(at(job, fields.COUNTERS, pointer(reals)), 3 * rank)
-    penalise = leading and penalised(of_layers, net.m)
+    penalise = leading and penalised(layer_rules, net.m)
     steps = key = 0
     dropping = has_dropout(net)
     WT, G = at(job, fields.TRANSPOSED, like), at(job, fields.GRADIENT, like)
@@ -393,7 +395,7 @@ def train(job, reals, X, labels, targets, sample_weight, order, epochs, rates, l
             total = weight_total(data, batch, end - batch)
             factor = penalty_factor(job, total)
             if penalise:
-                penalty += factor * penalties(net, of_layers) * (end - batch)
+                penalty += factor * penalties(net, layer_rules) * (end - batch)
             if dropping:
                 key = step_key(job[fields.SEED], int(counts[0]))
             sums = NO_LOSSES
@@ -416,8 +418,8 @@ def train(job, reals, X, labels, targets, sample_weight, order, epochs, rates, l
                 if leading:
                     losses[epoch] = batch_loss
                 return epoch
-            numerator += batch_loss * factor * (end - batch) if divided else batch_loss
-            denominator += 1.0 * (end - batch) if divided else total
+            numerator += batch_loss * factor * (end - batch) if sklearn_penalties else batch_loss
+            denominator += 1.0 * (end - batch) if sklearn_penalties else total
             rate = rates[steps if rates.size > 1 else 0]
             steps += 1
             how = next_step(job, reals, like, counts, rate, factor)

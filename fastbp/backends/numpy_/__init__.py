@@ -345,10 +345,10 @@ def per_sample(model, data, deltas, block, workspace, transposed, losses, gradie
                 at += plan[i, SIZE]
 
 
-def _penalty(rules, weights):
+def _penalty(layer_rules, weights):
     """Σ l1 |W| + l2 / 2 W² over the weights of all layers."""
     total = 0.0
-    for (l1, l2, _), W in zip(rules[1:], weights, strict=True):
+    for (l1, l2, _), W in zip(layer_rules[1:], weights, strict=True):
         W = W.astype(np.float64)
         total += float(l1 * np.abs(W).sum() + l2 / 2 * (W * W).sum())
     return total
@@ -373,8 +373,8 @@ class Job:
         batch_size,
         optimizer,
         hyper,
-        rules,
-        divided,
+        layer_rules,
+        sklearn_penalties,
         clip_norm,
         squares,
         decay,
@@ -387,10 +387,11 @@ class Job:
         transposed,
         gradient,
         stop,
-        team,
+        shared,
     ):
         self.model, self.batch_size, self.gradient = model, batch_size, gradient
-        self.optimizer, self.hyper, self.rules, self.divided = optimizer, hyper, rules, divided
+        self.optimizer, self.hyper = optimizer, hyper
+        self.layer_rules, self.sklearn_penalties = layer_rules, sklearn_penalties
         self.clipping, self.clip_norm, self.decay = squares.size > 0, clip_norm, decay
         self.seed, self.stop = seed, stop
         (self.counters,) = counters  # this backend has no teams
@@ -431,9 +432,9 @@ class Job:
                     losses[epoch] = batch
                     return epoch
                 factor = self._factor(total)
-                penalty += factor * count * _penalty(self.rules, self.parameters[0])
-                numerator += batch * factor * count if self.divided else batch
-                denominator += count if self.divided else total
+                penalty += factor * count * _penalty(self.layer_rules, self.parameters[0])
+                numerator += batch * factor * count if self.sklearn_penalties else batch
+                denominator += count if self.sklearn_penalties else total
                 self._step(float(rates[steps if rates.size > 1 else 0]), factor)
                 steps += 1
             losses[epoch] = (numerator / denominator if denominator > 0 else 0.0) + penalty / n
@@ -445,16 +446,16 @@ class Job:
 
     def _factor(self, total):
         """What to multiply penalties by, in a batch with Σ w = `total`."""
-        if not self.divided:
+        if not self.sklearn_penalties:
             return 1.0
         return 1 / total if total != 0 else 0.0
 
     def _step(self, rate, factor):
         """Take one step with the gradient."""
         (weights, biases), (dW, db) = self.parameters, self.gradients
-        learning = [i for i, rule in enumerate(self.rules[1:]) if not rule[spec.FROZEN]]
+        learning = [i for i, rule in enumerate(self.layer_rules[1:]) if not rule[spec.FROZEN]]
         for i in learning:
-            l1, l2 = (float(factor * self.rules[i + 1, rule]) for rule in (spec.L1, spec.L2))
+            l1, l2 = (float(factor * self.layer_rules[i + 1, rule]) for rule in (spec.L1, spec.L2))
             dW[i][...] += l2 * weights[i] + l1 * np.sign(weights[i])
         if self.clipping:
             _clip([array[i] for i in learning for array in (dW, db)], self.clip_norm)
