@@ -76,7 +76,7 @@ def mentions(word):
 def test_no_file_is_missing():
     """The activation before the new one is nowhere else in the sources and the documentation."""
     changed = {file for file, _ in changes()}
-    assert len(changed) >= 12
+    assert len(changed) >= 8
     assert mentions("gelu") - NOT_OF_ALL <= changed
     assert all((ROOT / file).is_file() for file in changed)
 

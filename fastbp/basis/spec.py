@@ -180,6 +180,11 @@ LOSSES = {
     ),
 }
 
+# Output activation -> the loss of a network made from elsewhere, unless another one is asked for:
+# the first of its losses.
+DEFAULT_LOSSES: dict[str, str] = {}
+for _name, _row in LOSSES.items():
+    DEFAULT_LOSSES.setdefault(_row.output_activation, _name)
 
 CUSTOM_LOSS = Loss(CUSTOM, "identity", ("from the loss",) * 2 + (r"\text{from the loss}",) * 2)
 

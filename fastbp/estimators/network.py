@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..basis import spec
+from ..exchange.activations import EQUIVALENTS
 from ..network.network import Network
 from .parameters import hidden_activations
 from .samples import outputs
@@ -15,13 +17,8 @@ from .samples import outputs
 if TYPE_CHECKING:
     from ..basis.annotations import Floats, Matrix
 
-# Output activations -> Network's losses.
-LOSSES = {
-    "logistic": "log_loss",
-    "softmax": "cross_entropy",
-    "identity": "squared_error",
-    "exp": "poisson",
-}
+# scikit-learn's names of output activations -> ours.
+OUTPUTS = {theirs: ours for ours in spec.DEFAULT_LOSSES if (theirs := EQUIVALENTS[ours].sklearn)}
 
 
 class Held(NamedTuple):
@@ -61,7 +58,7 @@ class EstimatorNetwork(BaseEstimator):
 
     def _loss(self):
         """Return Network's loss for the output activation, and the loss's parameter."""
-        return LOSSES.get(self.out_activation_, "squared_error"), None
+        return spec.DEFAULT_LOSSES[OUTPUTS.get(self.out_activation_, "identity")], None
 
     def _network(self, adopt=False):
         """Return the network with the current values of `coefs_` and `intercepts_`.
@@ -188,10 +185,10 @@ class EstimatorNetwork(BaseEstimator):
 
     def _activated(self, h):
         """Apply out_activation_ to the outputs if the user has set one that belongs to no loss."""
-        if self.out_activation_ not in LOSSES:
+        if self.out_activation_ not in OUTPUTS:
             if self.out_activation_ not in ("tanh", "relu"):
                 raise ValueError(
-                    f"out_activation_ must be one of {', '.join(LOSSES)}, tanh, relu, got "
+                    f"out_activation_ must be one of {', '.join(OUTPUTS)}, tanh, relu, got "
                     f"{self.out_activation_!r}"
                 )
             h = np.tanh(h) if self.out_activation_ == "tanh" else np.maximum(h, 0)

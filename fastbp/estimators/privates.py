@@ -21,8 +21,8 @@ NEVER_CALLED = frozenset(
     }
 )
 # The activations and losses that scikit-learn's _backprop supports.
-ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
-LOSSES = ("log_loss", "squared_error", "poisson")
+BACKPROP_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+BACKPROP_LOSSES = ("log_loss", "squared_error", "poisson")
 
 
 def _call(function, *args, **options):
@@ -69,7 +69,7 @@ class PrivateMethods(BaseEstimator):
     def _backprop(self, *args, **options):
         """Return the loss and its gradient, computed by scikit-learn."""
         named = isinstance(self.activation, str) and isinstance(self.loss, str)
-        known = named and self.activation in ACTIVATIONS and self.loss in LOSSES
+        known = named and self.activation in BACKPROP_ACTIVATIONS and self.loss in BACKPROP_LOSSES
         if not known or np.any(self.l1):
             raise ValueError(
                 "scikit-learn's _backprop supports only scikit-learn's activations and losses, and "

@@ -8,14 +8,12 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
+from ..basis import spec
+from ..exchange.activations import EQUIVALENTS
 from ..exchange.chain import Chain, network_of
 from .base import MultilayerPerceptron
+from .network import OUTPUTS
 from .parameters import hidden_activations
-
-# scikit-learn's names of activations -> ours.
-ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
-# scikit-learn's names of output activations -> ours.
-OUTPUTS = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax", "exp": "exp"}
 
 
 def from_sklearn(cls, estimator, loss, backend):
@@ -61,7 +59,7 @@ def to_sklearn(net, output, classes):
         hidden_layer_sizes=net.layout.sizes[1:-1], activation=_activation(net.layout.activations)
     )
     estimator.coefs_, estimator.intercepts_ = weights, biases
-    estimator.out_activation_ = {ours: theirs for theirs, ours in OUTPUTS.items()}[output]
+    estimator.out_activation_ = EQUIVALENTS[output].sklearn
     estimator.n_features_in_ = net.layout.sizes[0]
     estimator.n_outputs_ = len(biases[-1])
     estimator.n_layers_ = len(net.layout.sizes)
@@ -70,7 +68,7 @@ def to_sklearn(net, output, classes):
 
 def _activation(names):
     """Return scikit-learn's name of the activation that all hidden layers must share."""
-    theirs = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
+    theirs = {ours: name for ours in spec.ACTIVATIONS if (name := EQUIVALENTS[ours].sklearn)}
     if len(set(names)) > 1 or not set(names) <= set(theirs):
         raise ValueError(
             "scikit-learn's perceptrons have one activation for all hidden layers, out of "

@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from ..basis import checks, writing
+from .activations import EQUIVALENTS
 from .c_names import check_name
 
 WEIGHTS = ("float32", "int8")
-# Activation -> function in C, where the names differ: two names are used by the C library, and
-# "net_leaky_relu" could be relu of a network "net_leaky" or leaky_relu of a network "net".
-FUNCTIONS = {"tanh": "hyperbolic_tangent", "exp": "exponential", "leaky_relu": "leaky"}
 # The largest int8 whose negative is an int8, too.
 STEPS = 127
 N_SAMPLES = 8
@@ -157,15 +155,14 @@ def _source(net, name, steps):
         calls.append(f"{called}({', '.join(map(str, [*arrays, source, target, *counts]))});")
         functions.add(called)
         if function == "softmax":
-            calls.append(f"softmax({target}, {n_out});")
+            calls.append(f"{function}({target}, {n_out});")
             functions.add(function)
-        elif function != "identity":
-            called = FUNCTIONS.get(function, function)
+        elif elementwise := EQUIVALENTS[function].c:
             calls += [
                 f"for (size_t i = 0; i < {n_out}; i++)",
-                f"    {target}[i] = {called}({target}[i]);",
+                f"    {target}[i] = {elementwise}({target}[i]);",
             ]
-            functions.add(called)
+            functions.add(elementwise)
         source = target
     memory = _memory(net)
     starts = {"a": "scratch", "b": f"scratch + {memory.get('a')}"}

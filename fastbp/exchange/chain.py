@@ -6,14 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..basis import spec
+from .activations import EQUIVALENTS
 
-# Output activations -> the loss of a Network made from elsewhere, unless another one is asked for.
-LOSSES = {
-    "identity": "squared_error",
-    "sigmoid": "log_loss",
-    "softmax": "cross_entropy",
-    "exp": "poisson",
-}
 ROWS = 32  # number of random rows for comparing a model's outputs with its network's
 
 
@@ -23,7 +17,7 @@ class Chain(NamedTuple):
     weights: Sequence[np.ndarray]  # of shapes (n_{i-1}, n_i)
     biases: Sequence[np.ndarray]  # of shapes (n_i,)
     activations: Sequence[str]  # of the hidden layers
-    output: str  # the output activation, a key of LOSSES
+    output: str  # the output activation, a key of spec.DEFAULT_LOSSES
 
 
 class Linear(NamedTuple):
@@ -61,11 +55,17 @@ def chain_of(layers):
     if not weights:
         raise ValueError("the model has no linear layer")
     *hidden, output = names
-    if output not in LOSSES:
-        raise ValueError(
-            f"the model ends in {output}, but a Network's output is one of {', '.join(LOSSES)}"
-        )
+    check_output("model", output)
     return Chain(weights, biases, hidden, output)
+
+
+def check_output(what, output):
+    """Raise ValueError if a Network cannot end in this activation."""
+    if output not in spec.DEFAULT_LOSSES:
+        known = [name for name in EQUIVALENTS if name in spec.DEFAULT_LOSSES]
+        raise ValueError(
+            f"the {what} ends in {output}, but a Network's output is one of {', '.join(known)}"
+        )
 
 
 def in_float64(chain):
@@ -120,7 +120,7 @@ def network_of(cls, chain, loss, backend):
 def _loss(output, loss):
     """Return the loss, checked: its output activation is the chain's or can be added to it."""
     if loss is None:
-        return LOSSES[output]
+        return spec.DEFAULT_LOSSES[output]
     known = spec.loss_of(loss)
     if output not in ("identity", known.output_activation):
         fitting = [name for name, row in spec.LOSSES.items() if row.output_activation == output]

@@ -1,40 +1,31 @@
 """Converts Keras models to networks, and weights to Keras's form; does not import Keras itself."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from .activations import EQUIVALENTS
 from .chain import ROWS, Chain, Linear, chain_of, check_outputs, in_float64, network_of
 
-# Class in keras.layers -> activation, and the arguments for which the class computes it. Layers
+# Class in keras.layers -> activation, and the attributes with which the class computes it. Layers
 # that act only in training, or do not change rows, are the identity.
-LAYERS: dict[str, tuple[str, dict]] = {
+LAYERS: dict[str, tuple[str, Mapping]] = {
     "ActivityRegularization": ("identity", {}),
     "AlphaDropout": ("identity", {}),
     "Dropout": ("identity", {}),
     "Flatten": ("identity", {"data_format": ["channels_last"]}),
     "GaussianDropout": ("identity", {}),
     "GaussianNoise": ("identity", {}),
-    "Identity": ("identity", {}),
-    "ReLU": ("relu", {"max_value": [None], "negative_slope": [0], "threshold": [0]}),
-    "LeakyReLU": ("leaky_relu", {"negative_slope": [0.01]}),
-    "ELU": ("elu", {"alpha": [1]}),
-    "Softmax": ("softmax", {"axis": [-1, 1]}),
+    **{
+        row.keras_layer.name: (name, row.keras_layer.accepted)
+        for name, row in EQUIVALENTS.items()
+        if row.keras_layer
+    },
 }
 # Function in keras.activations -> name of an activation.
-FUNCTIONS = {
-    "linear": "identity",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
-    "relu": "relu",
-    "elu": "elu",
-    "softplus": "softplus",
-    "silu": "silu",
-    "gelu": "gelu",
-    "softmax": "softmax",
-    "exponential": "exp",
-}
+FUNCTIONS = {row.keras: name for name, row in EQUIVALENTS.items() if row.keras}
 # Tolerance for differences of outputs: Keras computes parts of float64 models in float32.
 TOLERANCE = 1e-5
 

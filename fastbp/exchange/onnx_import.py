@@ -1,8 +1,8 @@
 """Reads multi-layer perceptrons from ONNX graphs of any origin.
 
 Nothing in the file is executed. Linear layers are read from Gemm, MatMul and Add. The operators
-between them form a function of one number, which exporters write in different ways (GELU is one
-operator or five). It is evaluated at some points and compared with Network's activations. All
+between them form a function of one number, which exporters write in different ways (SiLU is one
+operator or two). It is evaluated at some points and compared with Network's activations. All
 other operators (casts, reshapes, maps of labels) must not change rows and values.
 """
 
@@ -15,7 +15,8 @@ import numpy as np
 from google.protobuf.message import DecodeError  # of onnx
 
 from ..backends.numpy_ import elementwise
-from .chain import LOSSES, Chain, network_of
+from .activations import EQUIVALENTS
+from .chain import Chain, check_output, network_of
 from .onnx_export import MOST_BYTES, onnx
 from .onnx_tensors import BOOLEANS, FLOATS, INTEGERS, array_of, name_of, type_of
 
@@ -51,40 +52,28 @@ def _erf(x):
     return erf(x)
 
 
-def _gelu(x, approximate=b"none"):
-    # Network has only the exact form; NaN matches no activation.
-    return elementwise.gelu(x) if approximate == b"none" else np.full_like(x, np.nan)
-
-
-# Operator -> its function; attributes are keyword arguments. (No function is a ufunc, since a ufunc
-# gives further arguments another meaning.)
+# Operator -> its function, with attributes as keyword arguments. (No function is a ufunc, see
+# `Equivalents`.)
 ELEMENTWISE: dict[str, Callable] = {
     "Abs": lambda x: np.abs(x),
     "Add": lambda x, y: x + y,
     "Div": lambda x, y: x / y,
-    "Elu": lambda x, alpha=1.0: np.where(x < 0, alpha * np.expm1(x), x),
     "Erf": _erf,
-    "Exp": lambda x: np.exp(x),
-    "Gelu": _gelu,
-    "LeakyRelu": lambda x, alpha=0.01: np.where(x < 0, alpha * x, x),
     "Log": lambda x: np.log(x),
     "Max": lambda *x: np.max(np.broadcast_arrays(*x), axis=0),
     "Min": lambda *x: np.min(np.broadcast_arrays(*x), axis=0),
     "Mul": lambda x, y: x * y,
     "Neg": lambda x: -x,
-    "Relu": elementwise.relu,
-    "Sigmoid": elementwise.sigmoid,
-    "Softplus": elementwise.softplus,
     "Sub": lambda x, y: x - y,
-    "Swish": lambda x, alpha=1.0: x * elementwise.sigmoid(alpha * x),
-    "Tanh": lambda x: np.tanh(x),
+    **dict(row.onnx_operator for row in EQUIVALENTS.values() if row.onnx_operator),
 }
 KNOWN = {function.__name__: function for function, _ in elementwise.ACTIVATIONS.values()}
 KNOWN["exp"] = np.exp
 # Operators that must not change a signal's rows and values.
 PASSED_OVER = ("Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "ZipMap")
 OPERATORS = (
-    *("Gemm", "MatMul", "Softmax", "Constant", "Transpose", "Concat", *PASSED_OVER, *ELEMENTWISE),
+    *("Gemm", "MatMul", "Softmax", "Constant", "Transpose", "Concat", *PASSED_OVER),
+    *sorted(ELEMENTWISE),
 )
 
 
@@ -216,10 +205,7 @@ class Reader:
             raise ValueError(f"no linear layer, Gemm or MatMul, leads to the output {output!r}")
         self._check_chain([signal])
         name = self._function(signal)
-        if name not in LOSSES:
-            raise ValueError(
-                f"the graph ends in {name}, but a Network's output is one of {', '.join(LOSSES)}"
-            )
+        check_output("graph", name)
         if all(type_of(W) != self.type for W in self.weights):
             raise ValueError(
                 f"the input holds {name_of(self.type)}, but the weights {self.weights[0].dtype}"

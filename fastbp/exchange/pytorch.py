@@ -4,7 +4,7 @@ import copy
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -16,6 +16,7 @@ try:
 except ImportError as error:
     raise ImportError("exchange with PyTorch needs torch: pip install torch") from error
 
+from .activations import EQUIVALENTS
 from .chain import ROWS, Linear, chain_of, check_outputs, in_float64, network_of
 
 
@@ -26,43 +27,17 @@ class Exp(nn.Module):
         return torch.exp(s)
 
 
-# torch's Softplus is the identity above its threshold. At the default of 20, the difference is
-# still visible in float64.
-HIDDEN: dict[str, Callable] = {
-    "identity": nn.Identity,
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": lambda: nn.LeakyReLU(0.01),
-    "elu": nn.ELU,
-    "softplus": lambda: nn.Softplus(threshold=40),
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
+# The class of each activation.
+CLASSES: dict[str, type] = {
+    name: Exp if name == "exp" else getattr(nn, row.torch.name) for name, row in EQUIVALENTS.items()
 }
-OUTPUT: dict[str, Callable | None] = {
-    "identity": None,
-    "sigmoid": nn.Sigmoid,
-    "softmax": lambda: nn.Softmax(dim=1),
-    "exp": Exp,
-}
-# Class -> activation, and the arguments for which the class computes it. Modules that act only in
-# training, or do not change rows, are the identity.
-KNOWN: dict[type, tuple[str, dict]] = {
+# Class -> activation, and the attributes with which the class computes it. Modules that act only
+# in training, or do not change rows, are the identity.
+KNOWN: dict[type, tuple[str, Mapping]] = {
     nn.Dropout: ("identity", {}),
     nn.AlphaDropout: ("identity", {}),
     nn.Flatten: ("identity", {"start_dim": [1], "end_dim": [-1]}),
-    nn.Identity: ("identity", {}),
-    nn.Sigmoid: ("sigmoid", {}),
-    nn.Tanh: ("tanh", {}),
-    nn.ReLU: ("relu", {}),
-    nn.LeakyReLU: ("leaky_relu", {"negative_slope": [0.01]}),
-    nn.ELU: ("elu", {"alpha": [1]}),
-    # With a smaller threshold results differ; with a much larger one, torch's exp overflows.
-    nn.Softplus: ("softplus", {"beta": [1], "threshold": [20, 40]}),
-    nn.SiLU: ("silu", {}),
-    nn.GELU: ("gelu", {"approximate": ["none"]}),
-    nn.Softmax: ("softmax", {"dim": [1, -1]}),
-    Exp: ("exp", {}),
+    **{CLASSES[name]: (name, row.torch.accepted) for name, row in EQUIVALENTS.items()},
 }
 NUMBER = re.compile("[0-9]+")
 
@@ -70,15 +45,15 @@ NUMBER = re.compile("[0-9]+")
 def to_torch(net, output):
     """See Network.to_torch."""
     layers: list[nn.Module] = []
-    for W, b, name in zip(net.weights, net.biases, [*net.layout.activations, None], strict=True):
+    names = [*net.layout.activations, output]
+    for W, b, name in zip(net.weights, net.biases, names, strict=True):
         n_in, n_out = W.shape
         linear = nn.Linear(n_in, n_out, dtype=getattr(torch, W.dtype.name))
         with torch.no_grad():
             linear.weight.copy_(torch.from_numpy(W.T.copy()))
             linear.bias.copy_(torch.from_numpy(b.copy()))
-        activation = OUTPUT[output] if name is None else HIDDEN[name]
-        layers += [linear, activation()] if activation else [linear]
-    return nn.Sequential(*layers)
+        layers += [linear, CLASSES[name](**EQUIVALENTS[name].torch.arguments)]
+    return nn.Sequential(*(layers[:-1] if output == "identity" else layers))
 
 
 def from_torch(cls, module, activation, loss, backend):

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..basis import checks, spec
 from ..estimators.mlp import MLPClassifier, MLPRegressor
-from ..estimators.network import LOSSES
+from ..estimators.network import OUTPUTS
 from ..estimators.parameters import hidden_activations
 from ..estimators.stepping import AdamStepping, SGDStepping
 from ..files import schema, values
@@ -36,7 +36,7 @@ FIELDS = (
 )
 # Fitted attribute -> its check. Not every fit sets all of them.
 FITTED: dict = {
-    "out_activation_": partial(schema.text, choices=LOSSES),
+    "out_activation_": partial(schema.text, choices=OUTPUTS),
     "n_iter_": schema.whole,
     "t_": schema.whole,
     "_no_improvement_count": schema.whole,

@@ -4,7 +4,7 @@ import math
 
 from ..basis import checks
 
-LOSSES = ("loss", "validation_loss")
+LOSS_FIELDS = ("loss", "validation_loss")  # of a History
 
 
 def check_arguments(who, monitor, patience, min_delta):
@@ -26,7 +26,7 @@ def choose(who, monitor, known):
     None means the validation loss if it is known, else the loss.
     """
     if monitor is None:
-        return next(name for name in reversed(LOSSES) if name in known)
+        return next(name for name in reversed(LOSS_FIELDS) if name in known)
     if monitor not in known:
         hint = "; pass validation_data" if "validation_loss" not in known else ""
         raise ValueError(f"{who}: monitor must be one of {', '.join(known)}; got {monitor!r}{hint}")
@@ -35,7 +35,7 @@ def choose(who, monitor, known):
 
 def latest(history, monitor):
     """Return the monitored value of the last epoch, with losses negated: greater is better."""
-    if monitor in LOSSES:
+    if monitor in LOSS_FIELDS:
         return -getattr(history, monitor)[-1]
     return history.scores[monitor][-1]
 

@@ -5,8 +5,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, get_scorer
 
 from ..basis import checks
+from ..rules import monitoring
 
-LABEL_LOSSES = ("log_loss", "cross_entropy")
+# Losses for targets that are classes.
+CLASSIFYING = ("log_loss", "cross_entropy")
 
 
 class _Regressor(RegressorMixin, BaseEstimator):
@@ -71,7 +73,7 @@ class Scores:
         self.scorers = scorers
         self.X = data.X
         self.y = targets(loss, data)
-        self.wrap = _Classifier if loss in LABEL_LOSSES else _Regressor
+        self.wrap = _Classifier if loss in CLASSIFYING else _Regressor
         self.weights = {"sample_weight": data.sample_weight} if data.sample_weight.size else {}
 
     def __call__(self, network):
@@ -110,7 +112,7 @@ def scorers_of(scoring):
             )
     scorers = {}
     for name, entry in named.items():
-        if not isinstance(name, str) or name in ("loss", "validation_loss"):
+        if not isinstance(name, str) or name in monitoring.LOSS_FIELDS:
             raise ValueError(f"scoring: {name!r} cannot be the name of a score")
         if isinstance(entry, str):
             entry = get_scorer(entry)  # for an unknown name, its ValueError lists the known ones
