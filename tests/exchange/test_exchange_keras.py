@@ -4,9 +4,10 @@ import os
 
 import numpy as np
 import pytest
-from helpers import error, make_network, parameters
+from helpers import ACTIVATIONS, error, make_network, parameters
 
 import fastbp
+from fastbp.exchange.activations import EQUIVALENTS
 from fastbp.exchange.chain import check_outputs
 
 # Keras converts its variables in a way that NumPy 2 calls old.
@@ -53,6 +54,14 @@ def test_activations(activation, keras, rng):
     )
     assert again.layout == net.layout
     assert np.array_equal(parameters(again), parameters(net))
+
+
+@pytest.mark.parametrize("activation", [a for a in ACTIVATIONS if EQUIVALENTS[a].keras])
+def test_functions_are_read(activation, keras):
+    """from_keras compares the outputs with the model's."""
+    model = randomised(model_of(keras, EQUIVALENTS[activation].keras, "linear"))
+    net = fastbp.Network.from_keras(model)
+    assert net.layout.activations == (activation, activation)
 
 
 @pytest.mark.parametrize("bias", [True, False])

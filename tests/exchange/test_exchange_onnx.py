@@ -18,9 +18,11 @@ from helpers import (
 )
 
 import fastbp
+from fastbp.exchange.activations import EQUIVALENTS
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 ROUNDS = int(os.environ.get("FASTBP_FUZZ", 400))
 # onnxruntime's own sigmoid and tanh in float32 are approximations.
@@ -192,6 +194,22 @@ class Written:
 
 def matmul(name, x, y):
     return ("MatMul", [x, name], [y])
+
+
+@pytest.mark.parametrize("activation", [a for a in ACTIVATIONS if EQUIVALENTS[a].onnx_operator])
+def test_operators_of_activations(activation, rng, tmp_path):
+    """Each is read as the function that onnx's own evaluator computes."""
+    operator, _ = EQUIVALENTS[activation].onnx_operator
+    if not onnx.defs.has(operator):
+        pytest.skip(f"the installed onnx does not know {operator}")
+    nodes = [matmul("W", "x", "s"), (operator, ["s"], ["r"]), matmul("V", "r", "h")]
+    opset = max(17, onnx.defs.get_schema(operator).since_version)
+    file = Written(nodes, rng, opset=opset)
+    net = file.read(tmp_path)
+    assert net.layout.activations == (activation,)
+    X = rng.standard_normal((20, 3))
+    (h,) = ReferenceEvaluator(file.model).run(None, {"x": X})
+    assert error(net.predict(X), h) < 1e-6  # attributes are float32
 
 
 def test_matmul_and_add_as_of_sklearn_writers(rng, tmp_path):
