@@ -146,11 +146,19 @@ def _numbers(name, value, instead_of_text=""):
     return array
 
 
-def _cast(name, array, dtype):
-    """Return an array as C-contiguous, aligned and of `dtype`, checked to be finite."""
+def _for_kernels(array, dtype):
+    """Return whether an array is C-contiguous, aligned and of `dtype`."""
+    flags = array.flags
+    return array.dtype == dtype and flags.c_contiguous and flags.aligned
+
+
+def _cast(name, array, dtype, finite=all_finite):
+    """Return an array as C-contiguous, aligned and of `dtype`, checked by `finite`."""
+    if _for_kernels(array, dtype) and finite(array):
+        return array  # the usual case; the lines below would return it too, more slowly
     with np.errstate(over="ignore", invalid="ignore"):  # invalid: a signalling NaN
         result = np.require(np.ascontiguousarray(array, dtype), requirements="A")
-        if all_finite(result):
+        if finite(result):
             return result
         too_large = np.isfinite(array).all()
     if too_large:
@@ -162,12 +170,10 @@ def samples(X, n_features, dtype, name="X", finite=all_finite):
     """Return X as an (n_samples, n_features) array of `dtype`; `finite` checks its values."""
     if (
         type(X) is np.ndarray
-        and X.dtype == dtype
         and X.ndim == 2
         and X.shape[1] == n_features
         and X.size
-        and X.flags.c_contiguous
-        and X.flags.aligned
+        and _for_kernels(X, dtype)
         and finite(X)
     ):
         return X  # the usual case; the checks below would return it too, more slowly
@@ -183,11 +189,14 @@ def samples(X, n_features, dtype, name="X", finite=all_finite):
         )
     if array.shape[0] == 0:
         raise ValueError(f"{name} has no rows; at least one sample is needed")
-    return _cast(name, array, dtype)
+    return _cast(name, array, dtype, finite)
 
 
-def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
-    """Return targets as (labels, values), one of them empty, see backends/interface.py."""
+def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y", finite=all_finite):
+    """Return targets as (labels, values), one of them empty, see backends/interface.py.
+
+    `finite` checks numbers of `dtype`.
+    """
     array = y
     if type(y) is not np.ndarray or y.dtype.kind not in "fiub":
         classes = loss_name in ("cross_entropy", "log_loss")
@@ -212,13 +221,14 @@ def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y"):
         raise ValueError(
             f"{name} must have shape {expected} for this network, got {array.shape}{hint}"
         )
-    values = _cast(name, array, dtype)
-    low, high = _range(values)
-    if low < loss.lowest or high > loss.highest:
-        raise ValueError(
-            f"{loss_name} requires targets in [{loss.lowest:g}, {loss.highest:g}], "
-            f"but {name} ranges from {low:g} to {high:g}"
-        )
+    values = _cast(name, array, dtype, finite)
+    if (loss.lowest, loss.highest) != (-math.inf, math.inf):
+        low, high = _range(values)
+        if low < loss.lowest or high > loss.highest:
+            raise ValueError(
+                f"{loss_name} requires targets in [{loss.lowest:g}, {loss.highest:g}], "
+                f"but {name} ranges from {low:g} to {high:g}"
+            )
     if loss_name == "cross_entropy":
         sums = values.sum(axis=1, dtype=np.float64)
         worst = int(np.argmax(np.abs(sums - 1)))
@@ -252,7 +262,7 @@ def _labels(name, array, n_classes):
             f"labels in {name} must be in 0..{n_classes - 1} "
             f"(the output layer has {n_classes} units), but they range from {low} to {high}"
         )
-    return np.require(array, np.int64, ["C", "A"])
+    return array if _for_kernels(array, np.int64) else np.require(array, np.int64, ["C", "A"])
 
 
 def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight", part=False):

@@ -26,10 +26,12 @@ def give(*buffers):
     """Take back buffers that a call has finished with."""
     for buffer in buffers:
         key = buffer.size, buffer.itemsize
-        if buffer.nbytes > MOST_BYTES:
-            continue
-        if key not in _free and len(_free) >= MOST_SIZES:
-            _free.clear()
-        free = _free.setdefault(key, [])
+        free = _free.get(key)
+        if free is None:
+            if buffer.nbytes > MOST_BYTES:
+                continue
+            if len(_free) >= MOST_SIZES:
+                _free.clear()
+            free = _free.setdefault(key, [])
         if len(free) < MOST_ALIKE:
             free.append(buffer)

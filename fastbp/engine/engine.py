@@ -14,7 +14,7 @@ from .. import backends
 from ..backends.interface import Model
 from ..basis import checks, interrupts, spec, teams
 from ..basis.data import Data
-from ..basis.layout import activation, views
+from ..basis.layout import activation
 from ..rules import regularizers
 from . import buffers
 from .custom import CustomLoss
@@ -28,6 +28,10 @@ FLOPS_PER_SECOND = 1e9
 FEW_ROWS = 16
 # What messages call the samples.
 NAMES = ("X", "y", "sample_weight")
+ALL_ROWS = slice(None)
+# The flag of calls that cannot be stopped.
+NEVER = np.zeros(1, np.int64)
+NEVER.flags.writeable = False
 # Made anew for each copy.
 NOT_COPIED = ("backend", "custom", "function", "loss_spec")
 
@@ -131,12 +135,12 @@ class Engine:
     @property
     def weights(self):
         """The weights of all layers, as writable views."""
-        return views(self.layout.plan, self.parameters)[0]
+        return self.layout.views(self.parameters)[0]
 
     @property
     def biases(self):
         """The biases of all layers, as writable views."""
-        return views(self.layout.plan, self.parameters)[1]
+        return self.layout.views(self.parameters)[1]
 
     def finite(self):
         """Whether the parameters hold neither NaN nor infinities."""
@@ -153,8 +157,7 @@ class Engine:
 
     def apart(self, array):
         """The array, or a copy if it lies in the parameters, which training changes."""
-        inside = array.base is not None and np.may_share_memory(array, self.parameters)
-        return array.copy() if inside else array
+        return array.copy() if np.may_share_memory(array, self.parameters) else array
 
     # The loss.
 
@@ -209,7 +212,7 @@ class Engine:
         n_outputs, dtype = layout.sizes[-1], layout.dtype
         X = self.samples(X, names[0])
         labels, targets = checks.targets(
-            y, len(X), n_outputs, name, self.loss_spec, dtype, names[1]
+            y, len(X), n_outputs, name, self.loss_spec, dtype, names[1], self.backend.finite
         )
         weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2], part)
         if class_weight is not None:
@@ -220,15 +223,20 @@ class Engine:
             labels, targets = regularizers.smooth(
                 (labels, targets), n_outputs, name, label_smoothing
             )
-        return Data(*map(self.apart, (X, labels, targets, weight)))
+        arrays = X, labels, targets, weight
+        return Data(*[each if each.base is None else self.apart(each) for each in arrays])
 
     # Calls of the backend.
 
     @property
     def model(self):
         """The network as the backends take it."""
+        return self.model_of(self.layout)
+
+    def model_of(self, layout):
+        """The same with another layout of the workspace."""
         return Model(
-            self.layout.plan,
+            layout.plan,
             self.loss_spec.code,
             self.loss_parameter or self.reporting,
             self.function,
@@ -253,16 +261,16 @@ class Engine:
 
         Ctrl-C sets ``stop[0]``, which ends the call early, and raises its exception here.
         """
-        stop = np.zeros(1, np.int64)
         if self.may_run_inline(rows, changing):
-            return call(stop)
+            return call(NEVER)
+        stop = np.zeros(1, np.int64)
         with interrupts.held(stop):
             return interrupts.in_thread(lambda: call(stop))
 
     def slices(self, n):
-        """Slices of n rows, each short enough for Ctrl-C to come after it."""
+        """Slices of n rows, each short enough for Ctrl-C to come after it; maybe ALL_ROWS."""
         rows = max(1, int(INLINE_SECONDS * FLOPS_PER_SECOND / self.layout.flops_per_row))
-        return [slice(start, start + rows) for start in range(0, n, rows)]
+        return [ALL_ROWS] if n <= rows else [slice(i, i + rows) for i in range(0, n, rows)]
 
     def team_size(self, threads, batch_size):
         """How many threads train; by default (None) as many as are worth it."""
@@ -275,13 +283,15 @@ class Engine:
 
     def outputs(self, X):
         """h_m for checked X."""
-        layout, model = self.layout, self.model
-        out = np.empty((len(X), layout.sizes[-1]), layout.dtype)
-        few = len(X) <= FEW_ROWS
-        block = FEW_ROWS if few else layout.block_rows(len(X))
+        layout, model, n = self.layout, self.model, len(X)
+        out = np.empty((n, layout.sizes[-1]), layout.dtype)
+        block = FEW_ROWS if n <= FEW_ROWS else layout.block_rows(n)
         workspace = buffers.take(layout, layout.workspace_size(block))
-        for rows in [slice(None)] if few else self.slices(len(X)):
-            self.backend.predict(model, X[rows], block, workspace, out[rows])
+        if n <= FEW_ROWS:
+            self.backend.predict(model, X, block, workspace, out)
+        else:
+            for rows in self.slices(n):
+                self.backend.predict(model, X[rows], block, workspace, out[rows])
         buffers.give(workspace)
         return out
 
@@ -322,14 +332,14 @@ class Engine:
         """The mean loss and its gradient, as (float, Gradient)."""
         gradient = self.layout.zeros(self.layout.n_parameters)
         loss = self.loss_and_gradient(data, gradient)
-        return loss, Gradient(*views(self.layout.plan, gradient))
+        return loss, Gradient(*self.layout.views(gradient))
 
     def mean_loss(self, data):
         """The mean loss, slice by slice."""
         nothing = np.empty(0, self.layout.dtype)
         numerator = denominator = 0.0
         for rows in self.slices(len(data.X)):
-            part = Data(*(array[rows] for array in data))
+            part = data if rows is ALL_ROWS else data.rows(rows)
             total = part.total_weight()
             numerator += total * self.loss_and_gradient(part, nothing)
             denominator += total
@@ -343,37 +353,32 @@ class Engine:
         They are derivatives of the loss or, if `deltas` are given as ∂f/∂s_m, of another
         function f of the outputs.
         """
-        n, sizes, dtype = len(data.X), self.layout.sizes, self.layout.dtype
-        layout = self.layout.separated
+        n, layout = len(data.X), self.layout.separated
+        sizes, dtype = layout.sizes, layout.dtype
         block = layout.block_rows(n)
-        n_parameters = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+        nothing = np.empty((0, sizes[-1]), dtype)
         found = Derivatives(
             np.empty(n if losses else 0, dtype),
-            np.empty((n if gradients else 0, n_parameters), dtype),
-            np.empty((n if errors else 0, sizes[0]), dtype),
-            np.zeros((n if units else 0, 4 * sum(sizes[1:])), dtype),
+            np.empty((n, layout.n_numbers), dtype) if gradients else nothing,
+            np.empty((n, sizes[0]), dtype) if errors else nothing,
+            np.zeros((n, 4 * sum(sizes[1:])), dtype) if units else nothing,
         )
         if deltas is None:
-            deltas = np.empty((0, sizes[-1]), dtype)
+            deltas = nothing
         workspace = buffers.take(layout, layout.workspace_size(block))
         transposed = buffers.take(layout, layout.n_all_transposed)
-        model = self.model._replace(plan=layout.plan)
+        model = self.model_of(layout)
 
-        def call(rows):
-            self.backend.per_sample(
-                model,
-                Data(*(array[rows] for array in data)),
-                deltas[rows],
-                block,
-                workspace,
-                transposed,
-                *(array[rows] for array in found),
-            )
+        def call(data, deltas, found):
+            self.backend.per_sample(model, data, deltas, block, workspace, transposed, *found)
 
         for rows in self.slices(n):
-            self.run(lambda stop, rows=rows: call(rows), 0)
+            part: tuple = data, deltas, found
+            if rows is not ALL_ROWS:
+                part = data.rows(rows), deltas[rows], [array[rows] for array in found]
+            self.run(lambda stop, part=part: call(*part), 0)
         buffers.give(workspace, transposed)
-        if not all(np.isfinite(part).all() for part in found):
+        if self.custom and not all(np.isfinite(part).all() for part in found):
             self.raise_error(data)
         return found
 

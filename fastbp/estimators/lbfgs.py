@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from ..basis import interrupts
-from ..basis.layout import views
 from ..basis.spec import FROZEN
 
 
@@ -71,7 +70,7 @@ class Objective:
         layout = network.layout
         self.parameters = [*network.weights, *network.biases]
         self.gradient = layout.zeros(layout.n_parameters)
-        weights, biases = views(layout.plan, self.gradient)
+        weights, biases = layout.views(self.gradient)
         self.gradients = [*weights, *biases]
         ends = np.cumsum([view.size for view in self.parameters]).tolist()
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]

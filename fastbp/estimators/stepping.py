@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 from ..basis import spec
-from ..basis.layout import views
 from ..rules.optimizers import SGD, Adam
 from ..training.run import Memory
 
@@ -39,7 +38,7 @@ class Stepping:
         """Set the lists of arrays to views of the memory."""
         self._views = []
         for name, state in zip(self.arrays, self.memory.state, strict=True):
-            weights, biases = views(self.layout.plan, state)
+            weights, biases = self.layout.views(state)
             self._views.append([*weights, *biases])
             setattr(self, name, [*weights, *biases])
 

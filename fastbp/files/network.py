@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..basis import spec
-from ..basis.layout import Layout, views
+from ..basis.layout import Layout
 from . import schema
 
 # Fields of a network's document, and of its generator's state (NumPy's PCG64).
@@ -121,20 +121,18 @@ def fill_memory(memory, layout, found):
 
 def packed(layout, buffer):
     """Return a parameter buffer's values without padding: all weights, then all biases."""
-    weights, biases = views(layout.plan, buffer)
+    weights, biases = layout.views(buffer)
     return np.concatenate([np.ravel(view) for view in [*weights, *biases]])
 
 
 def get_packed(name, layout, tensors):
     """Return the tensor that stores the result of `packed`."""
-    sizes = layout.sizes
-    length = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
-    return tensors.take(name, layout.dtype, (length,))
+    return tensors.take(name, layout.dtype, (layout.n_numbers,))
 
 
 def unpack(layout, vector, buffer):
     """Fill a parameter buffer from the result of `packed`; padding is left unchanged."""
-    weights, biases = views(layout.plan, buffer)
+    weights, biases = layout.views(buffer)
     start = 0
     for view in [*weights, *biases]:
         view[...] = vector[start : start + view.size].reshape(view.shape)

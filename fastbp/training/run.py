@@ -170,7 +170,7 @@ class Training:
         regularizers, average = self.regularizers, self.regularizers.average
         clipping, by_step = regularizers.clip_norm is not None, isinstance(average, EMA)
         self._job = self.engine.backend.job(
-            self.engine.model._replace(plan=layout.plan),
+            self.engine.model_of(layout),
             self.data,
             batch_size=batch_size,
             optimizer=self.optimizer.code,
