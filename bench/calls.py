@@ -21,8 +21,7 @@ from measure import HERE, Worker, WorkerFailed, cores_for
 from report import aligned, microseconds
 
 import fastbp
-from fastbp.backends.interface import SHARED_SIZE
-from fastbp.basis import spec, writing
+from fastbp.basis import writing
 
 LAYERS = [4, 32, 1]
 ROWS = 64
@@ -47,30 +46,9 @@ def prepared(backend):
     out = np.empty((1, LAYERS[-1]), np.float32)
     nothing, none = np.empty(0, np.float32), np.empty((0, LAYERS[-1]), np.float32)
     errors = np.empty_like(X)
-    hyper = np.array(optimizer.hyper())
-    job = kernels.job(
-        model,
-        data,
-        batch_size=ROWS,
-        optimizer=optimizer.code,
-        hyper=hyper,
-        layer_rules=np.zeros((len(LAYERS), spec.RULES)),
-        sklearn_penalties=False,
-        clip_norm=0.0,
-        squares=np.empty(0),
-        decay=0.0,
-        average=nothing,
-        seed=0,
-        counters=np.array([[0.0, 1.0, 1.0]]),
-        state=np.zeros((2, layout.n_parameters), np.float32),
-        block=ROWS,
-        workspace=layout.zeros(layout.workspace_size(ROWS)),
-        transposed=layout.zeros(layout.n_transposed),
-        gradient=gradient,
-        stop=stop,
-        shared=np.zeros(SHARED_SIZE, np.int64),
-    )
-    order, rates, losses = np.empty((0, 0), np.int64), hyper[:1], np.zeros(1)
+    net.fit_step(X, y, optimizer=optimizer)
+    job = net._online._job
+    order, rates, losses = np.empty((0, 0), np.int64), np.full(1, 1e-6), np.zeros(1)
 
     def step():
         job.run(order, 1, rates, losses, 0)
