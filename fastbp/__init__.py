@@ -30,7 +30,7 @@ from .study.least_squares import LeastSquares, levenberg_marquardt
 from .study.rate_finder import RateSearch, find_learning_rate
 from .training.callbacks import Callback, EarlyStopping
 from .training.checkpoint import Checkpoint
-from .training.run import History, TrainingDiverged
+from .training.history import History, TrainingDiverged
 from .training.streaming import ArrayStream, ParquetStream
 
 if TYPE_CHECKING:

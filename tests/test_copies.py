@@ -10,7 +10,7 @@ import pytest
 from helpers import parameters
 
 import fastbp
-from fastbp.training.run import History
+from fastbp.training.history import History
 
 X = np.linspace(-1, 1, 12).reshape(6, 2)
 Y = (X[:, :1] > 0) * 1.0

@@ -203,7 +203,7 @@ def choose(kind, name, table):
     return table[name]
 
 
-def hidden_activations(activation, n_hidden):
+def activations_of(activation, n_hidden):
     """One activation name per hidden layer, from one name or a sequence of names."""
     names = [activation] * n_hidden if isinstance(activation, str) else activation
     if isinstance(activation, str):

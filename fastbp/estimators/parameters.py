@@ -217,4 +217,4 @@ def hidden_activations(activation, n_hidden):
     """Return Network's names of the hidden layers' activations for the parameter's value."""
     if isinstance(activation, str):
         activation = [activation] * n_hidden
-    return spec.hidden_activations([ALIASES.get(name, name) for name in activation], n_hidden)
+    return spec.activations_of([ALIASES.get(name, name) for name in activation], n_hidden)

@@ -16,7 +16,8 @@ from ..training import control as control_
 from ..training import loop
 from ..training.callbacks import Callback
 from ..training.control import LearningRates
-from ..training.run import History, Training
+from ..training.history import History
+from ..training.run import Training
 from .privates import PrivateMethods, warn
 from .samples import EstimatorRows
 from .stepping import Stepping

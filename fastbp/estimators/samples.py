@@ -8,7 +8,8 @@ from ..basis import interrupts
 from ..basis.checks import NO_LABELS
 from ..basis.data import Data
 from ..rules import regularizers
-from ..training.run import NATURAL_ORDER, History, TrainingDiverged
+from ..training.history import History, TrainingDiverged
+from ..training.run import NATURAL_ORDER
 
 # Sparse rows are made dense for as many numbers as this at a time.
 DENSE_NUMBERS = 1 << 22

@@ -26,7 +26,8 @@ from ..rules.optimizers import optimizer_of
 from ..rules.regularizers import regularizers_of
 from ..training import control as control_
 from ..training import fitting, sources
-from ..training.run import NATURAL_ORDER, History, Memory, Training, TrainingDiverged
+from ..training.history import History, TrainingDiverged
+from ..training.run import NATURAL_ORDER, Memory, Training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from ..network.network import Network
 from ..rules.regularizers import Regularizers, regularizers_of
 from ..training import checkpoint, fitting, sources
 from ..training import control as control_
-from ..training.run import History
+from ..training.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from ..rules.regularizers import EMA, SWA
     from ..rules.schedules import Schedule
     from ..training.callbacks import CallbackLike
+    from ..training.history import History
     from ..training.options import BatchOptions
-    from ..training.run import History
     from ..training.streaming import Stream
     from .trace import Trace
 
@@ -139,7 +139,7 @@ class Network:
                 "for two classes use log_loss with 1 output, or 2 outputs"
             )
         self._engine = Engine(
-            Layout(sizes, spec.hidden_activations(activation, len(sizes) - 2), checks.dtype(dtype)),
+            Layout(sizes, spec.activations_of(activation, len(sizes) - 2), checks.dtype(dtype)),
             loss,
             checks.loss_parameter(loss_parameter, name, loss_spec),
             np.random.default_rng(checks.seed(seed)),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..basis.annotations import Floats, Quantity
     from ..study.health import Health
-    from ..training.run import History
+    from ..training.history import History
 
 
 class LearningCurveDisplay(Display):

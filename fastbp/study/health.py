@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from ..network.network import Network
-    from ..training.run import History
+    from ..training.history import History
 
 # A unit passes back almost no error if its slope is below this share of the activation's largest.
 SMALL = 0.05

@@ -15,7 +15,7 @@ from ..basis import checks, interrupts, spec
 from ..engine.parameters import Gradient
 from ..network.network import Network
 from ..rules.regularizers import indices, regularizers_of
-from ..training.run import History, TrainingDiverged
+from ..training.history import History, TrainingDiverged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

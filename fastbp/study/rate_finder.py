@@ -17,7 +17,8 @@ from ..basis.data import Data
 from ..rules.optimizers import optimizer_of
 from ..rules.regularizers import regularizers_of
 from ..training import sources
-from ..training.run import Training, TrainingDiverged
+from ..training.history import TrainingDiverged
+from ..training.run import Training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,7 @@ from ..rules import monitoring
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .run import History
+    from .history import History
 
 
 class Callback:

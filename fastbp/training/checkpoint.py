@@ -25,7 +25,7 @@ from .callbacks import Callback, EarlyStopping
 
 if TYPE_CHECKING:
     from ..basis.annotations import StrPath
-    from .run import History
+    from .history import History
 
 NAME = re.compile(r"epoch-(\d+)\.safetensors")
 # Fields of the documents of a training, of ReduceOnPlateau and of early stopping.

@@ -6,7 +6,8 @@ from ..basis import checks
 from ..rules.regularizers import SWA
 from . import checkpoint, loop
 from .control import LearningRates
-from .run import History, Training
+from .history import History
+from .run import Training
 from .sources import Rows
 
 

@@ -10,7 +10,7 @@ import math
 from ..basis import interrupts
 from . import callbacks as callbacks_
 from .callbacks import EarlyStopping
-from .run import TrainingDiverged
+from .history import TrainingDiverged
 
 
 def run(network, training, source, control, rates, history, state=None, saved=None):

@@ -10,7 +10,8 @@ import itertools
 import numpy as np
 
 from ..basis import checks, interrupts
-from .run import NATURAL_ORDER, History, TrainingDiverged
+from .history import History, TrainingDiverged
+from .run import NATURAL_ORDER
 
 # Shuffle orders, and rates of steps, are made for as many epochs ahead as have this many, and
 # these epochs are trained in one call.

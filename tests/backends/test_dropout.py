@@ -11,7 +11,8 @@ from fastbp.backends.numpy_ import dropout_factors
 from fastbp.basis.data import Data
 from fastbp.basis.layout import DROPOUT, OUTPUT, H, Layout
 from fastbp.rules.regularizers import regularizers_of
-from fastbp.training.run import NATURAL_ORDER, History, Training
+from fastbp.training.history import History
+from fastbp.training.run import NATURAL_ORDER, Training
 
 SEED = 2**62 + 12345
 SIZES, N, BATCH = [5, 18, 7, 2], 20, 8

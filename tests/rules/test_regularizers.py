@@ -15,7 +15,8 @@ import fastbp
 from fastbp.basis.data import Data
 from fastbp.basis.layout import Layout
 from fastbp.rules.regularizers import regularizers_of
-from fastbp.training.run import NATURAL_ORDER, History, Training
+from fastbp.training.history import History
+from fastbp.training.run import NATURAL_ORDER, Training
 
 # float64 over a few steps, relative to the largest weight.
 SAME = 1e-11
