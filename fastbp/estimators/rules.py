@@ -101,7 +101,7 @@ class StochasticTraining(PrivateMethods):
             else 0,
         )
         history = History(scores={name: [] for name in control.scores})
-        rates = LearningRates(control, source.steps * self.max_iter)
+        rates = LearningRates(control, source.steps * self.max_iter, training.hyper[:1])
         planned = self.schedule is not None and self.schedule.total_needed  # for all of max_iter
         control.epoch_rules = EpochRules(self, len(samples), shown, not (incremental or planned))
         control.callbacks = [control.epoch_rules, *control.callbacks]

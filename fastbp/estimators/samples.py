@@ -146,8 +146,8 @@ class EstimatorRows:
         order, n = self._order, len(self.samples)
         if order is not None:
             self._random_state.shuffle(order)
-        of_steps = rates.next(self.steps, len(history.loss))
         self.stepping.load()
+        of_steps = rates.next(self.steps, len(history.loss))
         training.counters[...] = self.stepping.memory.counters  # of all threads
         try:
             if self._whole:
@@ -162,6 +162,7 @@ class EstimatorRows:
     def _parts(self, training, rates):
         """Train on rows that are made dense some at a time; return the epoch's loss."""
         n, total = len(self.samples), 0.0
+        rates = np.resize(rates, self.steps)  # one for each step
         for start in range(0, n, self._rows):
             rows = slice(start, start + self._rows)
             part = self.samples.take(rows if self._order is None else self._order[rows])

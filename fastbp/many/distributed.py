@@ -429,7 +429,7 @@ def _train(engine, numbers, data, order, start, stop, optimizer, counters, batch
     rows = min(batch_size or len(share.X), len(share.X))
     training = Training(engine, share, optimizer, rows, regularizers, 1, memory)
     history = History()
-    training.run(NATURAL_ORDER, 1, history)
+    training.run(NATURAL_ORDER, 1, history, memory.hyper[:1])
     facts = np.array([1.0, *history.loss, *memory.counters])
     return Sums(weight * np.stack([engine.parameters, *memory.state]), weight * facts)
 

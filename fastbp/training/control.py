@@ -12,7 +12,6 @@ from ..rules.optimizers import Optimizer, optimizer_of
 from ..rules.regularizers import regularizers_of
 from . import callbacks as callbacks_
 from .checkpoint import Checkpoint
-from .run import CONSTANT_RATE
 
 # Options of a fit that `regularizers_of` handles.
 REGULARIZERS = inspect.signature(regularizers_of).parameters.keys() - {"m", "sklearn_penalties"}
@@ -114,22 +113,34 @@ def pop_regularizers(options):
 class LearningRates:
     """The learning rates of a training's steps, in order.
 
+    Parameters
+    ----------
+    control : Control
+    total : int or None
+        The number of steps of the whole training.
+    own : ndarray of shape (1,)
+        The optimiser's rate, which a schedule multiplies. It may change between epochs.
+
     Attributes
     ----------
     latest : ndarray
-        The rate of the last step of each epoch that `next` was last called for.
+        The rate of each epoch's last step, for the epochs of the last call of `next`; empty
+        without a schedule.
     """
 
-    def __init__(self, control, total):
-        self.control, self.total = control, total
+    def __init__(self, control, total, own):
+        self.control, self.total, self.own = control, total, own
         self.done = 0
-        self.latest = CONSTANT_RATE
+        self.latest = np.empty(0)
 
     def next(self, steps, epoch, steps_an_epoch=None):
-        """The rates of the next `steps` steps; the first step is in that epoch, counted from 0."""
+        """Return the rates of the next `steps` steps, or one rate for all of them.
+
+        The first step is in epoch `epoch`, counted from 0.
+        """
         schedule, plateau = self.control.schedule, self.control.plateau
         if schedule is None:
-            return CONSTANT_RATE
+            return self.own
         if plateau is not None:
             factors = np.full(steps, plateau.factor)
         else:
@@ -137,6 +148,6 @@ class LearningRates:
             epochs = epoch + numbers // (steps_an_epoch or steps)
             factors = schedules.factors(schedule, epochs, self.done + numbers, self.total)
         self.done += steps
-        rates = self.control.optimizer.learning_rate * factors
+        rates = self.own * factors
         self.latest = rates[(steps_an_epoch or steps) - 1 :: steps_an_epoch or steps]
         return rates

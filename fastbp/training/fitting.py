@@ -73,7 +73,7 @@ def fit(network, samples, control, regularizers, threads, stop=None, resume_from
         stop=stop,
     )
     history = History(scores={name: [] for name in control.scores})
-    rates = LearningRates(control, total)
+    rates = LearningRates(control, total, training.hyper[:1])
     state = checkpoint.State(network, control, arguments, training, rates, history, resume_from)
     loop.run(network, training, samples, control, rates, history, state, saved)
     if history.interrupted and stop is None:

@@ -17,7 +17,6 @@ from ..rules.regularizers import EMA, SWA
 from .history import History, TrainingDiverged
 
 NATURAL_ORDER = np.empty((0, 0), np.int64)
-CONSTANT_RATE = np.empty(0)
 
 
 @dataclass
@@ -153,7 +152,7 @@ class Training:
         losses = self._one_loss
         engine = self.engine
 
-        def call(stop):
+        def call(_):  # a single step is not stopped
             return self._job.run(NATURAL_ORDER, 1, self.hyper[:1], losses, 0)
 
         if not engine.run(call, len(data.X), changing=True):
@@ -164,15 +163,13 @@ class Training:
             raise TrainingDiverged(1, "the weights are not finite", History())
         return float(losses[0])
 
-    def run(self, order, epochs, history, rates=CONSTANT_RATE):
+    def run(self, order, epochs, history, rates):
         """Train for some epochs and add them to the history.
 
-        `rates` has the learning rate of each step of these epochs, in float64; empty, the
-        optimiser's own rate counts.
+        `rates` is a float64 array of the learning rate of each step, or of one for all steps.
         """
         engine = self.engine
         losses = np.full(epochs, np.nan)
-        rates = rates if rates.size else self.hyper[:1]
 
         def call():
             return teams.run(

@@ -96,7 +96,7 @@ def test_training_of_pytorch(backend, activation, rates):
         optimizer.step()
         losses.append(loss.item())
     history = History()
-    training.run(NATURAL_ORDER, 2, history)
+    training.run(NATURAL_ORDER, 2, history, training.hyper[:1])
     ref = np.concatenate([p.detach().numpy().ravel() for p in leaves])
     assert error(parameters(net), ref) < 1e-11
     sizes = [8, 8, 4]
@@ -111,7 +111,8 @@ def test_one_output(backend):
     for name in ("numpy", backend):
         net = make_network([5, 18, 1], "log_loss", name, activation="sigmoid")
         X, y = make_data("log_loss", N, 5, 1)
-        training_of(net, X, y, [0.2, 0.4], fastbp.Adam(0.05)).run(NATURAL_ORDER, 3, History())
+        training = training_of(net, X, y, [0.2, 0.4], fastbp.Adam(0.05))
+        training.run(NATURAL_ORDER, 3, History(), training.hyper[:1])
         results.append(parameters(net))
     assert error(results[1], results[0]) < 1e-12
 

@@ -131,7 +131,7 @@ def test_conventions_of_sklearn(backend, solver):
     training = Training(
         net._engine, Data(X, np.empty(0, np.int64), y, w), optimizer, 8, regularizers, 1
     )
-    training.run(NATURAL_ORDER, 3, history)
+    training.run(NATURAL_ORDER, 3, history, training.hyper[:1])
     ref = np.concatenate([a.ravel() for a in [*model.coefs_, *model.intercepts_]])
     assert error(parameters(net), ref) < SAME
     assert history.loss == pytest.approx(model.loss_curve_[-3:], rel=1e-11)
