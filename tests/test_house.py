@@ -441,6 +441,14 @@ def test_code_lines():
     assert code_lines(inspect.cleandoc(text)) == 8
 
 
+@pytest.mark.parametrize(
+    "path", sorted((PROJECT / "tests").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_what_tests_share_is_in_modules_of_their_own(path):
+    """No file of tests imports another one."""
+    assert not re.findall(r"^ *(?:from|import) (test_\w+)", path.read_text("utf-8"), re.M)
+
+
 def test_no_file_is_too_long():
     """Files that one can hold in one's head; to explain more never makes a file too long."""
     lengths = {

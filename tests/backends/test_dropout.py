@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from gradient_helpers import torch_network
 from helpers import ACTIVATIONS, error, make_data, make_network, parameters
 from scipy import stats
-from test_gradients import torch_network
 
 import fastbp
 from fastbp.backends.numpy_ import dropout_factors

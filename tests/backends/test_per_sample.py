@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gradient_helpers import DIFFERENCES, SAME, STEP, problem, torch_loss, torch_network
 from helpers import (
     ACTIVATIONS,
     DTYPES,
@@ -13,7 +14,6 @@ from helpers import (
     make_network,
     outputs_for,
 )
-from test_gradients import DIFFERENCES, SAME, STEP, problem, torch_loss, torch_network
 
 from fastbp.basis.layout import Layout
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from helpers import OPTIMIZERS
-from test_parts import Parts
+from job_helpers import Parts
 
 import fastbp
 from fastbp.basis import spec

@@ -6,8 +6,8 @@ import pickle
 import numba
 import numpy as np
 import pytest
+from gradient_helpers import DIFFERENCES, finite_differences
 from helpers import DTYPES, error, gradient_of, make_data, make_network, parameters
-from test_gradients import DIFFERENCES, finite_differences
 
 import fastbp
 from fastbp.basis.layout import Layout

@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 import pytest
 from helpers import wait_until
-from test_many import alone, assert_same, networks
+from many_helpers import alone, assert_same, networks
 
 import fastbp
 from fastbp.rules.optimizers import SGD, Adam

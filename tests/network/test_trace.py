@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from gradient_helpers import SAME, problem, torch_loss
 from helpers import (
     ACTIVATIONS,
     DTYPES,
@@ -14,7 +15,6 @@ from helpers import (
     make_network,
     outputs_for,
 )
-from test_gradients import SAME, problem, torch_loss
 
 import fastbp
 

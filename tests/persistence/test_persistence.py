@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from file_helpers import broken, rewrite
 from helpers import DTYPES, SECONDS, make_data, make_network, outputs_for
 from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
@@ -25,14 +26,6 @@ DATA = Path(__file__).parents[1] / "data"
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "model.safetensors"
-
-
-def rewrite(path, change):
-    """Let a function change the document and the tensors of a file."""
-    document, tensors = file.read(path)
-    document = {"schema": file.SCHEMA, "library": "0.0", **document}
-    change(document, tensors._arrays)
-    path.write_bytes(save_tensors(tensors._arrays, {file.KEY: json.dumps(document)}))
 
 
 # Networks.
@@ -358,18 +351,6 @@ def test_saving_and_loading_a_network_needs_no_scikit_learn(path):
 
 
 # What a file must not say. The key is where, the value what stands there instead.
-
-
-def broken(path, where, value):
-    """Write another value into the document of the file."""
-    *parts, last = where.split("/")
-
-    def change(document, tensors):
-        for part in parts:
-            document = document[int(part) if isinstance(document, list) else part]
-        document[int(last) if isinstance(document, list) else last] = value
-
-    rewrite(path, change)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from file_helpers import broken
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import PCA
@@ -13,7 +14,6 @@ from sklearn.preprocessing import (
     OneHotEncoder,
     StandardScaler,
 )
-from test_persistence import broken
 
 import fastbp
 

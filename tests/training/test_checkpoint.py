@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from file_helpers import broken
 from helpers import OPTIMIZERS, make_data, make_network
 
 import fastbp
@@ -321,8 +322,6 @@ def test_fits_that_cannot_be_saved(tmp_path):
 
 def test_broken_checkpoints(tmp_path):
     """Whatever a part of the document is replaced by, it is an error or the training goes on."""
-    from test_persistence import broken
-
     given = options("all")
     path = stopped(network("numpy"), tmp_path, 3, **given)
     content = path.read_bytes()
