@@ -1,4 +1,4 @@
-# Activations on vectors: each h = σ(s), followed by its derivative σ'(s).
+# Activations on vectors: each h = σ(s), then its derivatives σ'(s) and σ''(s).
 #
 # The twin of fastbp/backends/numba_/elementwise.py.
 
@@ -9,12 +9,25 @@ cdef extern from *:
     const double INV_SQRT_2PI
 
 
+cdef inline vec zero(vec s, vec h) noexcept nogil:
+    """The second derivative of piecewise linear functions."""
+    return splat(0.0)
+
+
 cdef inline vec sigmoid_derivative(vec s, vec h) noexcept nogil:
     return h * (<real>1.0 - h)
 
 
+cdef inline vec sigmoid_second_derivative(vec s, vec h) noexcept nogil:
+    return h * (<real>1.0 - h) * (<real>1.0 - <real>2.0 * h)
+
+
 cdef inline vec tanh_derivative(vec s, vec h) noexcept nogil:
     return <real>1.0 - h * h
+
+
+cdef inline vec tanh_second_derivative(vec s, vec h) noexcept nogil:
+    return <real>-2.0 * h * (<real>1.0 - h * h)
 
 
 cdef inline vec relu(vec s) noexcept nogil:
@@ -41,12 +54,21 @@ cdef inline vec elu_derivative(vec s, vec h) noexcept nogil:
     return select_lt(splat(0.0), h, splat(1.0), h + <real>1.0)
 
 
+cdef inline vec elu_second_derivative(vec s, vec h) noexcept nogil:
+    return select_lt(splat(0.0), h, splat(0.0), h + <real>1.0)
+
+
 cdef inline vec softplus(vec s) noexcept nogil:
     return select_lt(s, splat(0.0), splat(0.0), s) + log1p_unit(exp(-absolute(s)))
 
 
 cdef inline vec softplus_derivative(vec s, vec h) noexcept nogil:
     return -expm1_nonpositive(-h)
+
+
+cdef inline vec softplus_second_derivative(vec s, vec h) noexcept nogil:
+    """p (1 - p) with p = σ(s) = 1 - exp(-h)."""
+    return -expm1_nonpositive(-h) * exp(-h)
 
 
 cdef inline vec silu(vec s) noexcept nogil:
@@ -58,6 +80,11 @@ cdef inline vec silu_derivative(vec s, vec h) noexcept nogil:
     return p + h * (<real>1.0 - p)
 
 
+cdef inline vec silu_second_derivative(vec s, vec h) noexcept nogil:
+    cdef vec p = sigmoid(s)
+    return p * (<real>1.0 - p) * (<real>2.0 + s * (<real>1.0 - <real>2.0 * p))
+
+
 cdef inline vec gelu(vec s) noexcept nogil:
     return s * normal_cdf(s, gaussian(s))
 
@@ -67,67 +94,79 @@ cdef inline vec gelu_derivative(vec s, vec h) noexcept nogil:
     return normal_cdf(s, e) + s * e * <real>INV_SQRT_2PI
 
 
+cdef inline vec gelu_second_derivative(vec s, vec h) noexcept nogil:
+    return (<real>2.0 - s * s) * (gaussian(s) * <real>INV_SQRT_2PI)
+
+
+ctypedef vec (*Value)(vec s) noexcept nogil
+ctypedef vec (*Derivative)(vec s, vec h) noexcept nogil
+
+# The three operations over arrays of units.
+cdef enum:
+    ACTIVATE, MULTIPLY_BY_DERIVATIVE, MULTIPLY_BY_SECOND_DERIVATIVE
+
+
+cdef inline void over_units(
+    Py_ssize_t operation, Value value, Derivative derivative, Derivative second_derivative,
+    const real *s, real *h, real *d, Py_ssize_t n
+) noexcept nogil:
+    """Inlined with the functions of one activation, so that none of the calls remains."""
+    cdef Py_ssize_t i
+    if operation == ACTIVATE:
+        for i from 0 <= i < n by FBP_LANES:
+            store(h, i, value(load(s, i)))
+    elif operation == MULTIPLY_BY_DERIVATIVE:
+        for i from 0 <= i < n by FBP_LANES:
+            store(d, i, load(d, i) * derivative(load(s, i), load(h, i)))
+    else:
+        for i from 0 <= i < n by FBP_LANES:
+            store(d, i, load(d, i) * second_derivative(load(s, i), load(h, i)))
+
+
+cdef void elementwise(
+    Py_ssize_t code, Py_ssize_t operation, const real *s, real *h, real *d, Py_ssize_t n
+) noexcept nogil:
+    """All activations but identity, for which h is s."""
+    if code == SIGMOID:
+        over_units(operation, sigmoid, sigmoid_derivative, sigmoid_second_derivative, s, h, d, n)
+    elif code == TANH:
+        over_units(operation, tanh, tanh_derivative, tanh_second_derivative, s, h, d, n)
+    elif code == RELU:
+        over_units(operation, relu, relu_derivative, zero, s, h, d, n)
+    elif code == LEAKY_RELU:
+        over_units(operation, leaky_relu, leaky_relu_derivative, zero, s, h, d, n)
+    elif code == ELU:
+        over_units(operation, elu, elu_derivative, elu_second_derivative, s, h, d, n)
+    elif code == SOFTPLUS:
+        over_units(operation, softplus, softplus_derivative, softplus_second_derivative, s, h, d, n)
+    elif code == SILU:
+        over_units(operation, silu, silu_derivative, silu_second_derivative, s, h, d, n)
+    elif code == GELU:
+        over_units(operation, gelu, gelu_derivative, gelu_second_derivative, s, h, d, n)
+
+
 cdef void activate(Py_ssize_t code, const real *s, real *h, Py_ssize_t n) noexcept nogil:
     """h[:n] = σ(s[:n]); n is a multiple of the vector length, h may be s."""
-    cdef Py_ssize_t i
     check(s, n)
     check(h, n)
-    if code == SIGMOID:
-        for i from 0 <= i < n by FBP_LANES:
-            store(h, i, sigmoid(load(s, i)))
-    elif code == TANH:
-        for i from 0 <= i < n by FBP_LANES:
-            store(h, i, tanh(load(s, i)))
-    elif code == RELU:
-        for i from 0 <= i < n by FBP_LANES:
-            store(h, i, relu(load(s, i)))
-    elif code == LEAKY_RELU:
-        for i from 0 <= i < n by FBP_LANES:
-            store(h, i, leaky_relu(load(s, i)))
-    elif code == ELU:
-        for i from 0 <= i < n by FBP_LANES:
-            store(h, i, elu(load(s, i)))
-    elif code == SOFTPLUS:
-        for i from 0 <= i < n by FBP_LANES:
-            store(h, i, softplus(load(s, i)))
-    elif code == SILU:
-        for i from 0 <= i < n by FBP_LANES:
-            store(h, i, silu(load(s, i)))
-    elif code == GELU:
-        for i from 0 <= i < n by FBP_LANES:
-            store(h, i, gelu(load(s, i)))
-    # identity: h is s
+    elementwise(code, ACTIVATE, s, h, NULL, n)
 
 
 cdef void multiply_by_derivative(
     Py_ssize_t code, const real *s, const real *h, real *d, Py_ssize_t n
 ) noexcept nogil:
     """d[:n] *= σ'(s[:n]), which turns ∂e/∂h into ∂e/∂s."""
-    cdef Py_ssize_t i
     check(s, n)
     check(h, n)
     check(d, n)
-    if code == SIGMOID:
-        for i from 0 <= i < n by FBP_LANES:
-            store(d, i, load(d, i) * sigmoid_derivative(load(s, i), load(h, i)))
-    elif code == TANH:
-        for i from 0 <= i < n by FBP_LANES:
-            store(d, i, load(d, i) * tanh_derivative(load(s, i), load(h, i)))
-    elif code == RELU:
-        for i from 0 <= i < n by FBP_LANES:
-            store(d, i, load(d, i) * relu_derivative(load(s, i), load(h, i)))
-    elif code == LEAKY_RELU:
-        for i from 0 <= i < n by FBP_LANES:
-            store(d, i, load(d, i) * leaky_relu_derivative(load(s, i), load(h, i)))
-    elif code == ELU:
-        for i from 0 <= i < n by FBP_LANES:
-            store(d, i, load(d, i) * elu_derivative(load(s, i), load(h, i)))
-    elif code == SOFTPLUS:
-        for i from 0 <= i < n by FBP_LANES:
-            store(d, i, load(d, i) * softplus_derivative(load(s, i), load(h, i)))
-    elif code == SILU:
-        for i from 0 <= i < n by FBP_LANES:
-            store(d, i, load(d, i) * silu_derivative(load(s, i), load(h, i)))
-    elif code == GELU:
-        for i from 0 <= i < n by FBP_LANES:
-            store(d, i, load(d, i) * gelu_derivative(load(s, i), load(h, i)))
+    elementwise(code, MULTIPLY_BY_DERIVATIVE, s, <real *>h, d, n)
+
+
+cdef void multiply_by_second_derivative(
+    Py_ssize_t code, const real *s, const real *h, real *d, Py_ssize_t n
+) noexcept nogil:
+    """d[:n] *= σ''(s[:n])."""
+    check(s, n)
+    check(h, n)
+    check(d, n)
+    elementwise(code, MULTIPLY_BY_SECOND_DERIVATIVE, s, <real *>h, d, n)

@@ -12,24 +12,27 @@ ctypedef void (*LossFunction)(
 
 
 cdef void pointwise(
-    Py_ssize_t loss, double parameter, real *s, real *y, Py_ssize_t n
+    Py_ssize_t loss, LossFunction function, double parameter, Py_ssize_t rows, Py_ssize_t n,
+    Py_ssize_t stride, real *s, real *y, real *unwritten
 ) noexcept nogil:
-    """Replace pre-activations s[:n] by deltas, and targets y[:n] by losses."""
-    cdef Py_ssize_t i
+    """In rows of n numbers, padded to `stride`, replace pre-activations s by deltas and targets y
+    by losses. `unwritten` is a number of scratch space for custom losses.
+    """
+    cdef Py_ssize_t i, size = rows * stride
     cdef vec x, t, zero = splat(0.0), u, h, d, upper, high, low, linear_part, y_log_y
     cdef vec above, below, slope, p, least, most
     cdef real half
-    check(s, n)
-    check(y, n)
+    check(s, size)
+    check(y, size)
     if loss == LOG_LOSS and parameter > 0:
         least, most = splat(<real>parameter), splat(<real>(1 - parameter))
-        for i from 0 <= i < n by FBP_LANES:
+        for i from 0 <= i < size by FBP_LANES:
             h, t = sigmoid(load(s, i)), load(y, i)
             p = select_lt(splat(0.5), t, h, <real>1.0 - h)
             store(y, i, -log(select_lt(p, least, least, select_lt(most, p, most, p))))
             store(s, i, h - t)
     elif loss == LOG_LOSS:
-        for i from 0 <= i < n by FBP_LANES:
+        for i from 0 <= i < size by FBP_LANES:
             x, t = load(s, i), load(y, i)
             u = exp(-absolute(x))
             h = select_lt(x, zero, u, splat(1.0)) / (<real>1.0 + u)
@@ -37,25 +40,25 @@ cdef void pointwise(
             store(s, i, h - t)
     elif loss == SQUARED_ERROR:
         half = <real>(0.5 * (parameter if parameter > 0 else 1))
-        for i from 0 <= i < n by FBP_LANES:
+        for i from 0 <= i < size by FBP_LANES:
             d = load(s, i) - load(y, i)
             store(y, i, half * d * d)
             store(s, i, d)
     elif loss == ABSOLUTE_ERROR:
-        for i from 0 <= i < n by FBP_LANES:
+        for i from 0 <= i < size by FBP_LANES:
             d = load(s, i) - load(y, i)
             store(y, i, absolute(d))
             upper = select_lt(zero, d, splat(1.0), zero)
             store(s, i, select_lt(d, zero, splat(-1.0), upper))
     elif loss == HUBER:
         high, low = splat(<real>parameter), splat(<real>-parameter)
-        for i from 0 <= i < n by FBP_LANES:
+        for i from 0 <= i < size by FBP_LANES:
             d = load(s, i) - load(y, i)
             linear_part = high * absolute(d) - splat(<real>(0.5 * parameter * parameter))
             store(y, i, select_le(absolute(d), high, <real>0.5 * d * d, linear_part))
             store(s, i, select_lt(d, low, low, select_lt(high, d, high, d)))
     elif loss == POISSON:
-        for i from 0 <= i < n by FBP_LANES:
+        for i from 0 <= i < size by FBP_LANES:
             x, t = load(s, i), load(y, i)
             h = exp(x)
             y_log_y = t * log(select_le(t, zero, splat(1.0), t))
@@ -63,11 +66,17 @@ cdef void pointwise(
             store(s, i, h - t)
     elif loss == QUANTILE:
         above, below = splat(<real>(1.0 - parameter)), splat(<real>-parameter)
-        for i from 0 <= i < n by FBP_LANES:
+        for i from 0 <= i < size by FBP_LANES:
             d = load(s, i) - load(y, i)
             slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
             store(y, i, slope * d)
             store(s, i, slope)
+    elif rows > 0:  # a custom loss; losses that it has not written become NaN
+        unwritten[0] = 1.0
+        function(rows, n, stride, s, y, unwritten)
+        if unwritten[0] != 0.0:
+            for i in range(rows):
+                y[i * stride] = NAN
 
 
 cdef inline vec row_max(const real *s, Py_ssize_t n) noexcept nogil:
@@ -133,25 +142,28 @@ cdef void scale_rows(
             store(h, r * stride + j, load(h, r * stride + j) * f)
 
 
-cdef inline bint has_output_activation(Py_ssize_t loss) noexcept nogil:
-    """Whether the network's output is not simply the last pre-activations."""
-    return loss == LOG_LOSS or loss == POISSON or loss == CROSS_ENTROPY
-
-
-cdef void output_activation(
-    Py_ssize_t loss, real *s, real *top, real *total, Py_ssize_t rows, Py_ssize_t n,
+cdef real *output_activation(
+    Py_ssize_t loss, real *s, real *h, real *top, real *total, Py_ssize_t rows, Py_ssize_t n,
     Py_ssize_t stride
 ) noexcept nogil:
-    """Replace rows of pre-activations by the network's output; `top`, `total` are scratch space."""
-    cdef Py_ssize_t i, r
+    """Write the network's output for rows of pre-activations s to h, and return h.
+
+    With identity, h is s. `top` and `total` are scratch space.
+    """
+    cdef Py_ssize_t i, r, size = rows * stride
+    check(s, size)
+    check(h, size)
     if loss == LOG_LOSS:
-        for i from 0 <= i < rows * stride by FBP_LANES:
-            store(s, i, sigmoid(load(s, i)))
+        for i from 0 <= i < size by FBP_LANES:
+            store(h, i, sigmoid(load(s, i)))
     elif loss == POISSON:
-        for i from 0 <= i < rows * stride by FBP_LANES:
-            store(s, i, exp(load(s, i)))
+        for i from 0 <= i < size by FBP_LANES:
+            store(h, i, exp(load(s, i)))
     elif loss == CROSS_ENTROPY:
-        exp_rows(s, s, top, total, rows, n, stride)
+        exp_rows(s, h, top, total, rows, n, stride)
         for r from 0 <= r < rows by FBP_LANES:
             store(total, r, splat(1.0) / load(total, r))
-        scale_rows(s, total, rows, n, stride)
+        scale_rows(h, total, rows, n, stride)
+    else:
+        return s
+    return h

@@ -273,15 +273,10 @@ cdef void copy_rows(
 cdef real *outputs(Net *net) noexcept nogil:
     """h_m of own rows, laid out like s_m. It takes the place of ds_m, so s_m stays."""
     cdef const int64_t *here = net.plan + net.m * COLUMNS
-    cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], j
-    cdef real *s = of_own(net, net.m, S)
-    cdef real *h = of_own(net, net.m, DS)
-    if not has_output_activation(net.loss):  # with identity, h is s
-        return s
-    for j from 0 <= j < net.rows * stride by FBP_LANES:
-        store(h, j, load(s, j))
-    output_activation(net.loss, h, per_row(net, TOPS), per_row(net, TOTALS), net.rows, n, stride)
-    return h
+    return output_activation(
+        net.loss, of_own(net, net.m, S), of_own(net, net.m, DS), per_row(net, TOPS),
+        per_row(net, TOTALS), net.rows, here[SIZE], here[STRIDE],
+    )
 
 
 cdef void put_deltas(Net *net, const real *deltas) noexcept nogil:
@@ -354,14 +349,7 @@ cdef void output_deltas(
                 continue
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
-        if net.loss != CUSTOM:
-            pointwise(net.loss, net.loss_parameter, s, y, padded(rows * stride))
-        elif rows > 0:
-            losses[0] = 1
-            net.function(rows, n, stride, s, y, losses)
-            if losses[0] != 0:
-                for r in range(rows):
-                    y[r * stride] = NAN
+        pointwise(net.loss, net.function, net.loss_parameter, rows, n, stride, s, y, losses)
         if stride == 1:
             for r from 0 <= r < rows by FBP_LANES:
                 store(d, r, load(s, r) * load(shares, r))

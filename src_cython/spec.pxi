@@ -1,19 +1,19 @@
-# The codes of fastbp/basis/spec.py and the plan's columns of fastbp/basis/layout.py. A test
-# compares them by means of codes() below.
+# The codes of fastbp/basis/spec.py and the plan's columns of fastbp/basis/layout.py. They are
+# compared by means of codes() below.
 
-cdef enum:
+cpdef enum:
     IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU
 
-cdef enum:
+cpdef enum:
     LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE, CUSTOM
 
-cdef enum:
+cpdef enum:
     SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP
 
-cdef enum:
+cpdef enum:
     L1, L2, FROZEN, RULES
 
-cdef enum:
+cpdef enum:
     SIZE, STRIDE, WEIGHTS, TRANSPOSED, ACTIVATION, H, S, DS, DROPOUT, OUTPUT, COLUMNS
 
 cdef extern from *:
@@ -29,15 +29,4 @@ cdef extern from *:
 
 def codes():
     """Every code of this file by name."""
-    return {
-        "IDENTITY": IDENTITY, "SIGMOID": SIGMOID, "TANH": TANH, "RELU": RELU,
-        "LEAKY_RELU": LEAKY_RELU, "ELU": ELU, "SOFTPLUS": SOFTPLUS, "SILU": SILU, "GELU": GELU,
-        "LOG_LOSS": LOG_LOSS, "CROSS_ENTROPY": CROSS_ENTROPY, "SQUARED_ERROR": SQUARED_ERROR,
-        "ABSOLUTE_ERROR": ABSOLUTE_ERROR, "HUBER": HUBER, "POISSON": POISSON,
-        "QUANTILE": QUANTILE, "CUSTOM": CUSTOM, "L1": L1, "L2": L2, "FROZEN": FROZEN, "RULES": RULES,
-        "SGD": SGD, "MOMENTUM": MOMENTUM, "NESTEROV": NESTEROV, "RMSPROP": RMSPROP,
-        "ADAGRAD": ADAGRAD, "ADAM": ADAM, "ADAMW": ADAMW, "RPROP": RPROP,
-        "SIZE": SIZE, "STRIDE": STRIDE, "WEIGHTS": WEIGHTS, "TRANSPOSED": TRANSPOSED,
-        "ACTIVATION": ACTIVATION, "H": H, "S": S, "DS": DS, "DROPOUT": DROPOUT,
-        "OUTPUT": OUTPUT, "COLUMNS": COLUMNS,
-    }
+    return {name: value for name, value in globals().items() if name.isupper() and type(value) is int}

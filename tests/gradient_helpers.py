@@ -57,20 +57,27 @@ def finite_differences(net, *data):
     return np.array(slopes)
 
 
-def torch_network(torch, net):
-    """The output pre-activation as a function of X and factors of dropout, and its parameters."""
+def torch_activations(torch):
+    """PyTorch's functions by fastbp's names, those of outputs too."""
     functional = torch.nn.functional
-    functions = {
-        "identity": lambda s: s,
+    return {
+        "identity": lambda s: s.clone(),  # else gradients of s and h would be kept in one tensor
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,
         "relu": functional.relu,
         "leaky_relu": lambda s: functional.leaky_relu(s, 0.01),
-        "elu": lambda s: functional.elu(s, 1.0),
+        "elu": functional.elu,
         "softplus": functional.softplus,
         "silu": functional.silu,
-        "gelu": lambda s: functional.gelu(s, approximate="none"),
+        "gelu": functional.gelu,
+        "exp": torch.exp,
+        "softmax": lambda s: torch.softmax(s, 1),
     }
+
+
+def torch_network(torch, net):
+    """The output pre-activation as a function of X and factors of dropout, and its parameters."""
+    functions = torch_activations(torch)
     W = [torch.tensor(w, requires_grad=True) for w in net.weights]
     b = [torch.tensor(v, requires_grad=True) for v in net.biases]
 

@@ -22,6 +22,7 @@ from helpers import SECONDS
 import fastbp
 from fastbp import backends
 from fastbp.backends import interface, numpy_
+from fastbp.backends.numpy_ import losses
 from fastbp.basis import late, layout, spec
 from fastbp.rules import optimizers
 
@@ -294,24 +295,26 @@ def test_optimizers_cover_their_codes():
     sgd = [fastbp.SGD(), fastbp.SGD(momentum=0.5), fastbp.SGD(momentum=0.5, nesterov=True)]
     others = [item() for item in optimizer_classes() if item not in (fastbp.SGD, fastbp.Optimizer)]
     codes = [optimizer.code for optimizer in [*sgd, *others]]
-    assert sorted(codes) == list(range(spec.RPROP + 1))
+    assert sorted(codes) == list(range(len(codes))) == sorted(numpy_.UPDATES)
+    assert [*optimizers.OPTIMIZERS.values()] == [type(sgd[0]), *map(type, others)]
     for optimizer in [*sgd, *others]:
         assert len(optimizer.hyper()) == 6
         assert optimizer.hyper()[0] == optimizer.learning_rate
         assert fastbp.__all__.count(type(optimizer).__name__) == 1
 
 
-def test_reference_has_a_pair_of_functions_for_each_activation():
+def test_reference_has_functions_for_each_activation():
     assert set(numpy_.ACTIVATIONS) == {row.code for row in spec.ACTIVATIONS.values()}
     for name, row in spec.ACTIVATIONS.items():
-        functions = [function.__name__.strip("_") for function in numpy_.ACTIVATIONS[row.code]]
-        assert functions == [name, f"{name}_derivative"]
+        functions = [function.__name__ for function in numpy_.ACTIVATIONS[row.code]]
+        assert functions[:2] == [name, f"{name}_derivative"]
+        assert functions[2] in (f"{name}_second_derivative", "zero")
 
 
 def test_reference_has_functions_for_each_loss():
-    assert set(numpy_.LOSSES) == {row.code for row in spec.LOSSES.values()}
+    assert set(losses.LOSSES) == {*(row.code for row in spec.LOSSES.values()), spec.CUSTOM}
     for name, row in spec.LOSSES.items():
-        functions = [function.__name__.strip("_") for function in numpy_.LOSSES[row.code]]
+        functions = [function.__name__ for function in losses.LOSSES[row.code]]
         assert functions == [name, row.output_activation]
 
 
@@ -389,8 +392,8 @@ def test_jobs_have_the_functions_of_the_interface(backend, function):
 
 def test_functions_of_the_interface():
     assert set(INTERFACE) == {
-        *("describe", "finite", "predict", "forward", "backward", "loss_and_gradient"),
-        *("per_sample", "job"),
+        *("describe", "finite", "activation", "predict", "forward", "backward"),
+        *("loss_and_gradient", "per_sample", "job"),
     }
     assert set(OF_A_JOB) == {"take", "run", "update"}
 

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md says all that is needed for a new activation.
+"""CONTRIBUTING.md says all that is needed for a new activation, and for a new optimiser.
 
 Its changes are made in a copy of the project, which is built and tested there.
 """
@@ -15,20 +15,27 @@ from helpers import SECONDS
 
 pytestmark = pytest.mark.slow
 
-TITLE = "## Adding an activation\n"
-# What mentions the activation before the new one by name, without being about all of them.
-NOT_OF_ALL = {
-    "docs/estimators.md",  # an example
-    "docs/exchange.md",  # which of them other tools have
-    "fastbp/study/health.py",  # what a warning suggests
-    "fastbp/exchange/__init__.py",
+# Walk-through -> what it adds; what was there before, mentioned in the same places; and files that
+# mention that without being about all of its kind.
+WALKS = {
+    "## Adding an activation\n": (
+        "softsign",
+        "gelu",
+        {
+            "docs/estimators.md",  # an example
+            "docs/exchange.md",  # which of them other tools have
+            "fastbp/study/health.py",  # what a warning suggests
+            "fastbp/exchange/__init__.py",
+        },
+    ),
+    "## Adding an optimiser\n": ("adadelta", "rprop", {"docs/training.md"}),  # takes no schedule
 }
 
 
-def changes():
-    """[(file, [hunk, ...]), ...]: what the walk-through shows, a hunk being a list of lines."""
+def changes(title):
+    """[(file, [hunk, ...]), ...]: what a walk-through shows, a hunk being a list of lines."""
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    text = page.partition(TITLE)[2].partition("\n## ")[0]
+    text = page.partition(title)[2].partition("\n## ")[0]
     found = []
     for block in re.findall(r"^```diff\n\+\+\+ (.*?)^```", text, re.M | re.S):
         file, *hunks = re.split(r"\n@@\n", block.rstrip("\n"))
@@ -60,7 +67,7 @@ def python(folder, *arguments, **variables):
 
 
 def mentions(word):
-    """The files that have to do with an activation, by its name."""
+    """The files that have to do with an activation or an optimiser, by its name."""
     folders = [ROOT / name for name in ("fastbp", "src_cython", "docs")]
     endings = (".py", ".pxi", ".c", ".h", ".md")
     files = [p for folder in folders for p in folder.rglob("*") if p.suffix in endings]
@@ -73,11 +80,13 @@ def mentions(word):
     }
 
 
-def test_no_file_is_missing():
-    """The activation before the new one is nowhere else in the sources and the documentation."""
-    changed = {file for file, _ in changes()}
+@pytest.mark.parametrize("title", WALKS)
+def test_no_file_is_missing(title):
+    """What was there before is nowhere else in the sources and the documentation."""
+    _, before, not_of_all = WALKS[title]
+    changed = {file for file, _ in changes(title)}
     assert len(changed) >= 8
-    assert mentions("gelu") - NOT_OF_ALL <= changed
+    assert mentions(before) - not_of_all <= changed
     assert all((ROOT / file).is_file() for file in changed)
 
 
@@ -94,7 +103,8 @@ for backend in ("numpy", "cython", "numba"):
         backend=backend,
     )
     loss, gradient = net.loss_and_gradient(X, y)
-    found[backend] = np.concatenate([[loss], *map(np.ravel, gradient.weights)])
+    net.fit(X, y, optimizer=fastbp.Adadelta(), epochs=3)
+    found[backend] = np.concatenate([[loss], *map(np.ravel, [*gradient.weights, *net.weights])])
 assert found["cython"].tobytes() == found["numba"].tobytes()
 assert np.abs(found["cython"] - found["numpy"]).max() < 1e-13
 fastbp.check_gradients(net, X, y)
@@ -110,9 +120,10 @@ def copy(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder)
-    for file, hunks in changes():
-        for hunk in hunks:
-            change(folder / file, hunk)
+    for title in WALKS:
+        for file, hunks in changes(title):
+            for hunk in hunks:
+                change(folder / file, hunk)
     build(
         folder, ["_cpu", *(f"_kernels_{cython_.build}_{precision}" for precision in ("f4", "f8"))]
     )
@@ -127,20 +138,27 @@ def test_gradients_and_parity(cython, copy):
 
 
 def test_the_tests_pass(cython, copy):
-    """Those of all activations, and the house rules. (Numba's kernels as plain Python: quicker.)"""
+    """Those that know them, and the house rules. (Numba's kernels as plain Python: quicker.)"""
     python(copy, "tools/reference_hashes.py")
     hashes = (copy / "tests" / "reference_hashes.json").read_text("utf-8")
-    assert hashes.count("softsign") >= 2
     left_out = {Path(__file__).name, "ecosystem"}
     tests = [p for p in (copy / "tests").rglob("test_*.py") if not left_out & set(p.parts)]
-    of_all = sorted(path for path in tests if "ACTIVATIONS" in path.read_text("utf-8"))
-    assert len(of_all) > 10 and copy / "tests" / "test_house.py" in of_all
     # There is one build here, and no time to compile all of Numba's kernels.
-    chosen = ["-k", "(softsign and not builds and not numba_give) or test_house"]
-    options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *of_all, *chosen]
-    assert passed(python(copy, *options, "--backend", "numpy,cython")) > 400
+    added = [name for name, _, _ in WALKS.values()]
+    for name in added:
+        assert hashes.count(name) >= 2
+    chosen = ["-k", f"(({' or '.join(added)}) and not builds and not numba_give) or test_house"]
+    options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *of_all(tests), *chosen]
+    assert passed(python(copy, *options, "--backend", "numpy,cython")) > 450
     options += ["--backend", "numba", "-m", "nojit"]
     assert passed(python(copy, *options, NUMBA_DISABLE_JIT="1")) > 10
+
+
+def of_all(tests):
+    """The files of tests that iterate the activations or the optimisers."""
+    chosen = [p for p in tests if re.search("ACTIVATIONS|OPTIMIZERS", p.read_text("utf-8"))]
+    assert len(chosen) > 20 and "test_house.py" in {path.name for path in chosen}
+    return sorted(chosen)
 
 
 def passed(report):

@@ -18,7 +18,8 @@ teams = True
 BUILDS = ("avx512", "avx2", "baseline")
 CPU_VARIABLE = "FASTBP_CPU"
 KERNEL_FUNCTIONS = (
-    *("finite", "predict", "forward", "backward", "loss_and_gradient", "per_sample", "job"),
+    *("finite", "activation", "predict", "forward", "backward"),
+    *("loss_and_gradient", "per_sample", "job"),
 )
 _HOW = (
     "install a C compiler and install fastbp from source again "
@@ -91,6 +92,10 @@ def describe():
 
 def finite(array):
     return KERNELS[array.dtype].finite(array)
+
+
+def activation(code, s, out):
+    KERNELS[s.dtype].activation(code, s, out)
 
 
 def predict(model, X, block, workspace, out):

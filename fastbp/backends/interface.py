@@ -84,6 +84,17 @@ class Backend(Protocol):
     def finite(self, array: Real) -> bool:
         """Whether a C-contiguous array of any shape holds neither NaN nor infinities."""
 
+    def activation(self, code: int, s: Real, out: Real) -> None:
+        """An activation and its derivatives, elementwise.
+
+        code : int
+            Code of the activation, see spec.py.
+        s : real array of shape (n,)
+            Pre-activations. n must be a multiple of 16, so that they are whole vectors.
+        out : real array of shape (3, n), C-contiguous, OUT
+            σ(s), σ'(s) and σ''(s).
+        """
+
     def predict(self, model: Model, X: Real, block: int, workspace: Real, out: Real) -> None:
         """Forward pass: out = σ_m(... σ_1(X W_1 + b_1) ...).
 
@@ -92,7 +103,7 @@ class Backend(Protocol):
             The values of the loss's output activation, such as probabilities.
 
         If X fits into one block, the workspace keeps the hidden layers' activations, see
-        ``layout.activation``.
+        ``layout.layer_view``.
         """
 
     def forward(self, model: Model, X: Real, workspace: Real, out: Real) -> None:
@@ -100,7 +111,7 @@ class Backend(Protocol):
 
         workspace : real array of shape (layout.workspace_size(n),), OUT
             Keeps h_i and, where the plan has a place for it, s_i of the hidden layers; and s_m.
-            See ``layout.activation``.
+            See ``layout.layer_view``.
         """
 
     def backward(

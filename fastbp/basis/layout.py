@@ -287,7 +287,7 @@ def _views(places, buffer):
     return weights, biases
 
 
-def activation(plan, workspace, block, i, column=H):
+def layer_view(plan, workspace, block, i, column=H):
     """A hidden layer's h_i in the workspace of a block, as a view of shape (block, n_i).
 
     With the column S, s_i of any layer, as `forward` of a backend leaves it.

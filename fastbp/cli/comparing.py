@@ -14,13 +14,7 @@ from . import outputs
 from .options import add_command, picture
 from .outputs import Output
 
-OPTIMIZERS = {
-    optimizer.__name__.lower(): optimizer
-    for optimizer in (
-        *(optimizers.SGD, optimizers.RMSprop, optimizers.Adagrad),
-        *(optimizers.Adam, optimizers.AdamW, optimizers.Rprop),
-    )
-}
+OPTIMIZERS = {name.lower(): optimizer for name, optimizer in optimizers.OPTIMIZERS.items()}
 EXAMPLES = """
 fastbp compare
 fastbp compare --layers 64,128,64,10 --batch-size 128

@@ -14,7 +14,7 @@ from .. import backends
 from ..backends.interface import Model
 from ..basis import checks, interrupts, spec, teams
 from ..basis.data import Data
-from ..basis.layout import activation
+from ..basis.layout import layer_view
 from ..rules import regularizers
 from . import buffers
 from .custom import CustomLoss
@@ -306,7 +306,7 @@ class Engine:
             part, out = X[rows], results[-1][rows]
             self.backend.predict(self.model, part, block, workspace, out)
             for i, result in enumerate(results[:-1], start=1):
-                result[rows] = activation(plan, workspace, block, i)[: len(part)]
+                result[rows] = layer_view(plan, workspace, block, i)[: len(part)]
         buffers.give(workspace)
         return results
 

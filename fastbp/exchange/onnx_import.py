@@ -67,7 +67,7 @@ ELEMENTWISE: dict[str, Callable] = {
     "Sub": lambda x, y: x - y,
     **dict(row.onnx_operator for row in EQUIVALENTS.values() if row.onnx_operator),
 }
-KNOWN = {function.__name__: function for function, _ in elementwise.ACTIVATIONS.values()}
+KNOWN = {row.value.__name__: row.value for row in elementwise.ACTIVATIONS.values()}
 KNOWN["exp"] = np.exp
 # Operators that must not change a signal's rows and values.
 PASSED_OVER = ("Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "ZipMap")

@@ -12,8 +12,7 @@ from . import schema
 CLASSES: dict = {
     item.__name__: item
     for item in (
-        *(optimizers.SGD, optimizers.RMSprop, optimizers.Adagrad, optimizers.Adam),
-        *(optimizers.AdamW, optimizers.Rprop, regularizers.EMA, regularizers.SWA),
+        *(*optimizers.OPTIMIZERS.values(), regularizers.EMA, regularizers.SWA),
         *(schedules.StepDecay, schedules.ExponentialDecay, schedules.CosineDecay),
         *(schedules.OneCycle, schedules.ReduceOnPlateau),
     )

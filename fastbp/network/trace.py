@@ -250,7 +250,7 @@ class Trace:
             return np.full_like(h, np.nan)
         if name == "exp":
             return h
-        derivative = numpy_.ACTIVATIONS[ACTIVATIONS[name].code][1]
+        derivative = numpy_.ACTIVATIONS[ACTIVATIONS[name].code].derivative
         return np.asarray(derivative(s, h), h.dtype)
 
     def _backward(self, i, j, r):

@@ -7,6 +7,7 @@ shape of w. State starts at zero unless stated otherwise.
 """
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from ..basis import checks, spec
 
@@ -315,6 +316,12 @@ class Rprop(Optimizer):
 
     def initial_state(self, slot: int) -> float:
         return self.learning_rate if slot == 1 else 0.0
+
+
+# The optimisers by name.
+OPTIMIZERS: dict[str, Any] = {
+    item.__name__: item for item in (SGD, RMSprop, Adagrad, Adam, AdamW, Rprop)
+}
 
 
 def optimizer_of(optimizer):

@@ -14,7 +14,7 @@ from job_helpers import NATURAL, RATES, STEPS, Parts
 
 import fastbp
 from fastbp.basis import spec
-from fastbp.basis.layout import Layout, S, activation, views
+from fastbp.basis.layout import Layout, S, layer_view, views
 from fastbp.rules.regularizers import regularizers_of
 
 # Sizes of the network and rows of a batch.
@@ -147,7 +147,7 @@ def test_what_the_parts_give(backend, shape, loss, dtype):
         parts.backward(factor * deltas, gradient, errors)
     assert np.array_equal(errors, net.input_gradient(X, y))
     first = -4 * net.layout.sizes[-1]
-    s = activation(net.layout.plan, parts.workspace, n, m, S)
+    s = layer_view(net.layout.plan, parts.workspace, n, m, S)
     assert np.array_equal(s, units[:, first : first + net.layout.sizes[-1]])
     _, ref = net.loss_and_gradient(X, y)
     weights, biases = views(net.layout.plan, gradient / gradient.dtype.type(n))
@@ -248,6 +248,6 @@ def test_plans_of_a_layout_that_keeps_more(backend):
     parts.forward()
     units, at = net._engine.per_sample(parts.data, units=True).units, 0
     for i, size in enumerate(sizes[1:], start=1):
-        s = activation(layout.plan, parts.workspace, len(X), i, S)
+        s = layer_view(layout.plan, parts.workspace, len(X), i, S)
         assert np.array_equal(s, units[:, at : at + size])
         at += 4 * size

@@ -64,7 +64,7 @@ def test_a_table_holds_what_a_network_uses():
         table = pieces.table(net.layout.dtype, plan, code, **{**WANTED, **options})
         return set(np.flatnonzero(table).tolist())
 
-    tanh = {pieces.ACTIVATE + spec.TANH, pieces.DERIVE + spec.TANH}
+    tanh = {pieces.ACTIVATE + spec.TANH, pieces.MULTIPLY_BY_DERIVATIVE + spec.TANH}
     assert places("tanh", "huber") == {*tanh, pieces.LOSS}
     assert places("identity", "huber", optimizer=spec.SGD) == {pieces.LOSS, pieces.UPDATE}
     assert places("tanh", "huber", output=True, deltas=False) == {pieces.ACTIVATE + spec.TANH}

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from gradient_helpers import SAME, problem, torch_loss
+from gradient_helpers import SAME, problem, torch_activations, torch_loss
 from helpers import (
     ACTIVATIONS,
     DTYPES,
@@ -34,20 +34,7 @@ def loss_from_output(torch, loss, h, y):
 
 def hooked(torch, net, X, y):
     """Name -> list by layer, from hooks on every intermediate result."""
-    functional = torch.nn.functional
-    functions = {
-        "identity": lambda s: s.clone(),
-        "sigmoid": torch.sigmoid,
-        "tanh": torch.tanh,
-        "relu": functional.relu,
-        "leaky_relu": lambda s: functional.leaky_relu(s, 0.01),
-        "elu": functional.elu,
-        "softplus": functional.softplus,
-        "silu": functional.silu,
-        "gelu": functional.gelu,
-        "exp": torch.exp,
-        "softmax": lambda s: torch.softmax(s, 1),
-    }
+    functions = torch_activations(torch)
     activations = [*net.layout.activations, net._engine.loss_spec.output_activation]
     found = {name: [None] * (len(activations) + 1) for name in LISTS}
     h = torch.tensor(X)

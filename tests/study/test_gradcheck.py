@@ -15,6 +15,7 @@ from helpers import (
 
 import fastbp
 from fastbp.backends import numpy_
+from fastbp.backends.numpy_ import losses
 from fastbp.basis import spec
 
 
@@ -43,20 +44,20 @@ def test_every_available_backend_is_checked():
 
 
 def wrong_huber(s, y, delta):
-    e, ds = numpy_.huber(s, y, delta)
+    e, ds = losses.huber(s, y, delta)
     return e, 0.99 * ds
 
 
 def wrong_log_loss(s, y, most):
     """With the sign of the course's equation (6): right where y = 1."""
-    h = numpy_.sigmoid(s)
-    return numpy_.log_loss(s, y, most)[0], (-y / h - (1 - y) / (1 - h)) * h * (1 - h)
+    h = losses.sigmoid(s)
+    return losses.log_loss(s, y, most)[0], (-y / h - (1 - y) / (1 - h)) * h * (1 - h)
 
 
 @pytest.mark.parametrize("loss, wrong", [("huber", wrong_huber), ("log_loss", wrong_log_loss)])
 def test_a_wrong_loss_is_found(monkeypatch, loss, wrong):
     code = spec.LOSSES[loss].code
-    monkeypatch.setitem(numpy_.LOSSES, code, (wrong, numpy_.LOSSES[code][1]))
+    monkeypatch.setitem(losses.LOSSES, code, (wrong, losses.LOSSES[code][1]))
     net = make_network([3, 4, 2], loss, "numpy")
     X, y = make_data(loss, 6, 3, 2)
     with pytest.raises(fastbp.WrongGradient, match="Suspect") as caught:
@@ -93,8 +94,8 @@ def test_losses_of_the_users_own(backend):
 def test_a_wrong_activation_is_found(monkeypatch):
     """All layers below are wrong, too; the highest one tells."""
     code = spec.ACTIVATIONS["softplus"].code
-    function = numpy_.ACTIVATIONS[code][0]
-    monkeypatch.setitem(numpy_.ACTIVATIONS, code, (function, lambda s, h: 1.001 * (1 - np.exp(-h))))
+    wrong = numpy_.ACTIVATIONS[code]._replace(derivative=lambda s, h: 1.001 * (1 - np.exp(-h)))
+    monkeypatch.setitem(numpy_.ACTIVATIONS, code, wrong)
     names = ["tanh", "softplus", "sigmoid"]
     net = make_network([3, 4, 5, 4, 2], "squared_error", "numpy", activation=names)
     X, y = make_data("squared_error", 6, 3, 2)
@@ -124,7 +125,7 @@ def test_one_wrong_entry_is_located(monkeypatch):
 
 def test_a_gradient_of_nan_is_wrong(monkeypatch):
     monkeypatch.setitem(
-        numpy_.LOSSES, spec.HUBER, (lambda s, y, d: (numpy_.huber(s, y, d)[0], s * np.nan), None)
+        losses.LOSSES, spec.HUBER, (lambda s, y, d: (losses.huber(s, y, d)[0], s * np.nan), None)
     )
     net = make_network([3, 4, 2], "huber", "numpy")
     X, y = make_data("huber", 6, 3, 2)

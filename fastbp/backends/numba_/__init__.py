@@ -11,9 +11,11 @@ try:
     import numba
     from numba import types
 
+    from ...basis import spec
     from . import per_sample as of_samples
     from . import train as kernels
     from ._jit import by_precision, entry, read, written
+    from .elementwise import ACTIVATIONS
     from .jobs import Job
     from .pieces import table
 except ImportError as error:  # pragma: no cover - numba is a dependency
@@ -53,6 +55,15 @@ def _data(real):
 
 
 _finite = entry(kernels.finite, by_precision(lambda real: types.boolean(read(real, 1))))
+
+_activation = entry(
+    kernels.activation,
+    by_precision(
+        lambda real: types.void(
+            types.int64, types.int64, types.int64, read(real, 1), written(real, 2)
+        )
+    ),
+)
 
 _predict = entry(
     kernels.predict,
@@ -114,6 +125,12 @@ _from_deltas = entry(
 
 def finite(array):
     return _finite(array.dtype)(array.reshape(-1))
+
+
+def activation(code, s, out):
+    out[0], out[1], out[2] = s, 1, code != spec.IDENTITY
+    if code != spec.IDENTITY:
+        _activation(s.dtype)(*(piece.address(s.dtype) for piece in ACTIVATIONS[code]), s, out)
 
 
 def predict(model, X, block, workspace, out):

@@ -10,6 +10,7 @@
 
 import collections
 import contextlib
+import ctypes
 import functools
 import hashlib
 import pickle
@@ -20,9 +21,12 @@ from pathlib import Path
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import config, njit, types
+from numba.core import cgutils
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
+from numba.extending import intrinsic
 
 REALS = object()  # type of a `Piece`'s argument: a pointer to numbers in the network's precision
 
@@ -203,6 +207,36 @@ class Piece:
             self._compiled.setdefault(dtype, (dispatcher, dispatcher.overloads[signature.args]))
         code = self._compiled[dtype][1]
         return code.library.get_pointer_to_function(code.fndesc.llvm_cfunc_wrapper_name)
+
+
+if config.DISABLE_JIT:
+
+    def call(function, arguments):
+        if isinstance(function, int):  # the address of a custom loss
+            kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 3)
+            function = kind(function)
+            arguments = (*arguments[:3], *(array.ctypes.data for array in arguments[3:]))
+        function(*arguments)
+
+else:
+
+    @intrinsic
+    def call(typingctx, address, arguments):
+        """Call the function at an address with a tuple of pointers, integers and float64s."""
+        kinds = [types.unliteral(kind) for kind in arguments]
+        kinds = [types.intp if isinstance(kind, types.Integer) else kind for kind in kinds]
+
+        def codegen(context, builder, signature, args):
+            address, values = args[0], cgutils.unpack_tuple(builder, args[1])
+            values = [
+                context.cast(builder, value, given, kind)
+                for value, given, kind in zip(values, arguments, kinds, strict=True)
+            ]
+            kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+            builder.call(builder.inttoptr(address, kind.as_pointer()), values)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, arguments), codegen
 
 
 def _compile(function, signature, **options):

@@ -1,7 +1,9 @@
-"""Activations on vectors: each h = σ(s), followed by its derivative σ'(s).
+"""Activations on vectors: each h = σ(s), then its derivatives σ'(s) and σ''(s).
 
 The twin of this file is ``src_cython/elementwise.pxi``; the reference is ``numpy_``.
 """
+
+from typing import NamedTuple
 
 from numba import types
 
@@ -14,13 +16,29 @@ INV_SQRT_2PI = 0.3989422804014327
 
 
 @inner
+def zero(s, h):
+    """The second derivative of piecewise linear functions."""
+    return splat(s, 0.0)
+
+
+@inner
 def sigmoid_derivative(s, h):
     return h * (1.0 - h)
 
 
 @inner
+def sigmoid_second_derivative(s, h):
+    return h * (1.0 - h) * (1.0 - 2.0 * h)
+
+
+@inner
 def tanh_derivative(s, h):
     return 1.0 - h * h
+
+
+@inner
+def tanh_second_derivative(s, h):
+    return -2.0 * h * (1.0 - h * h)
 
 
 @inner
@@ -54,6 +72,11 @@ def elu_derivative(s, h):
 
 
 @inner
+def elu_second_derivative(s, h):
+    return select_lt(splat(h, 0.0), h, splat(h, 0.0), h + 1.0)
+
+
+@inner
 def softplus(s):
     return select_lt(s, splat(s, 0.0), splat(s, 0.0), s) + log1p_unit(exp(-absolute(s)))
 
@@ -61,6 +84,12 @@ def softplus(s):
 @inner
 def softplus_derivative(s, h):
     return -expm1_nonpositive(-h)
+
+
+@inner
+def softplus_second_derivative(s, h):
+    """p (1 - p) with p = σ(s) = 1 - exp(-h)."""
+    return -expm1_nonpositive(-h) * exp(-h)
 
 
 @inner
@@ -75,6 +104,12 @@ def silu_derivative(s, h):
 
 
 @inner
+def silu_second_derivative(s, h):
+    p = sigmoid(s)
+    return p * (1.0 - p) * (2.0 + s * (1.0 - 2.0 * p))
+
+
+@inner
 def gelu(s):
     return s * normal_cdf(s, gaussian(s))
 
@@ -85,35 +120,51 @@ def gelu_derivative(s, h):
     return normal_cdf(s, e) + s * e * INV_SQRT_2PI
 
 
-def _pieces(value, derivative):
-    """σ and σ' over arrays of units, as pieces."""
+@inner
+def gelu_second_derivative(s, h):
+    return (2.0 - s * s) * (gaussian(s) * INV_SQRT_2PI)
 
+
+class Activation(NamedTuple):
+    """Pieces for one activation: h = σ(s), d *= σ'(s) and d *= σ''(s), over arrays of units."""
+
+    activate: Piece
+    multiply_by_derivative: Piece
+    multiply_by_second_derivative: Piece
+
+
+def _activation(value, derivative, second_derivative):
     def activate(s, h, n):
         """h[:n] = σ(s[:n]); n is a multiple of the vector length, h may be s."""
         for i in range(0, n, lanes(h)):
             store(h, i, value(load(s, i)))
 
-    def multiply_by_derivative(s, h, d, n):
-        """d[:n] *= σ'(s[:n]), which turns ∂e/∂h into ∂e/∂s."""
+    activate.__qualname__ = f"activate_{value.__name__}"
+    return Activation(
+        Piece(activate, REALS, REALS, types.intp),
+        _multiply_by(derivative),
+        _multiply_by(second_derivative),
+    )
+
+
+def _multiply_by(derivative):
+    def multiply(s, h, d, n):
+        """d[:n] *= a derivative at s[:n]; with the first one, ∂e/∂h becomes ∂e/∂s."""
         for i in range(0, n, lanes(h)):
             store(d, i, load(d, i) * derivative(load(s, i), load(h, i)))
 
-    activate.__qualname__ = f"activate_{value.__name__}"
-    multiply_by_derivative.__qualname__ = f"multiply_by_{derivative.__name__}"
-    return (
-        Piece(activate, REALS, REALS, types.intp),
-        Piece(multiply_by_derivative, REALS, REALS, REALS, types.intp),
-    )
+    multiply.__qualname__ = f"multiply_by_{derivative.__name__}"
+    return Piece(multiply, REALS, REALS, REALS, types.intp)
 
 
 # All activations but identity, for which h is s.
 ACTIVATIONS = {
-    spec.SIGMOID: _pieces(sigmoid, sigmoid_derivative),
-    spec.TANH: _pieces(tanh, tanh_derivative),
-    spec.RELU: _pieces(relu, relu_derivative),
-    spec.LEAKY_RELU: _pieces(leaky_relu, leaky_relu_derivative),
-    spec.ELU: _pieces(elu, elu_derivative),
-    spec.SOFTPLUS: _pieces(softplus, softplus_derivative),
-    spec.SILU: _pieces(silu, silu_derivative),
-    spec.GELU: _pieces(gelu, gelu_derivative),
+    spec.SIGMOID: _activation(sigmoid, sigmoid_derivative, sigmoid_second_derivative),
+    spec.TANH: _activation(tanh, tanh_derivative, tanh_second_derivative),
+    spec.RELU: _activation(relu, relu_derivative, zero),
+    spec.LEAKY_RELU: _activation(leaky_relu, leaky_relu_derivative, zero),
+    spec.ELU: _activation(elu, elu_derivative, elu_second_derivative),
+    spec.SOFTPLUS: _activation(softplus, softplus_derivative, softplus_second_derivative),
+    spec.SILU: _activation(silu, silu_derivative, silu_second_derivative),
+    spec.GELU: _activation(gelu, gelu_derivative, gelu_second_derivative),
 }

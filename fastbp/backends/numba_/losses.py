@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 
 from ...basis import spec
-from ._jit import REALS, Piece, inner
+from ._jit import REALS, Piece, call, inner
 from .simd import (
     absolute,
     fma,
@@ -26,21 +26,22 @@ from .simd import (
 )
 from .vmath import exp, log, log1p_unit, sigmoid
 
-# Losses that treat each output by itself: replace pre-activations s[:n] by deltas, and targets
-# y[:n] by losses. n is a multiple of the vector length.
+# Losses that treat each output by itself: in rows of n numbers, padded to `stride`, they replace
+# pre-activations s by deltas and targets y by losses. `unwritten` is a number of scratch space for
+# custom losses.
 
 
-def log_loss(parameter, s, y, n):
+def log_loss(function, parameter, rows, n, stride, s, y, unwritten):
     """A positive parameter clips the probabilities in the reported loss."""
     if parameter > 0.0:
-        for i in range(0, n, lanes(s)):
+        for i in range(0, rows * stride, lanes(s)):
             h, t = sigmoid(load(s, i)), load(y, i)
             p = select_lt(splat(t, 0.5), t, h, 1.0 - h)
             least, most = splat(p, parameter), splat(p, 1.0 - parameter)
             store(y, i, -log(select_lt(p, least, least, select_lt(most, p, most, p))))
             store(s, i, h - t)
         return
-    for i in range(0, n, lanes(s)):
+    for i in range(0, rows * stride, lanes(s)):
         x, t = load(s, i), load(y, i)
         zero = splat(x, 0.0)
         u = exp(-absolute(x))
@@ -49,17 +50,17 @@ def log_loss(parameter, s, y, n):
         store(s, i, h - t)
 
 
-def squared_error(parameter, s, y, n):
+def squared_error(function, parameter, rows, n, stride, s, y, unwritten):
     """A positive parameter is a factor of the reported loss."""
     half = 0.5 * (parameter if parameter > 0.0 else 1.0)
-    for i in range(0, n, lanes(s)):
+    for i in range(0, rows * stride, lanes(s)):
         d = load(s, i) - load(y, i)
         store(y, i, half * d * d)
         store(s, i, d)
 
 
-def absolute_error(parameter, s, y, n):
-    for i in range(0, n, lanes(s)):
+def absolute_error(function, parameter, rows, n, stride, s, y, unwritten):
+    for i in range(0, rows * stride, lanes(s)):
         d = load(s, i) - load(y, i)
         zero = splat(d, 0.0)
         store(y, i, absolute(d))
@@ -67,8 +68,8 @@ def absolute_error(parameter, s, y, n):
         store(s, i, select_lt(d, zero, splat(d, -1.0), upper))
 
 
-def huber(parameter, s, y, n):
-    for i in range(0, n, lanes(s)):
+def huber(function, parameter, rows, n, stride, s, y, unwritten):
+    for i in range(0, rows * stride, lanes(s)):
         d = load(s, i) - load(y, i)
         high, low = splat(d, parameter), splat(d, -parameter)
         linear = parameter * absolute(d) - 0.5 * parameter * parameter
@@ -76,8 +77,8 @@ def huber(parameter, s, y, n):
         store(s, i, select_lt(d, low, low, select_lt(high, d, high, d)))
 
 
-def poisson(parameter, s, y, n):
-    for i in range(0, n, lanes(s)):
+def poisson(function, parameter, rows, n, stride, s, y, unwritten):
+    for i in range(0, rows * stride, lanes(s)):
         x, t = load(s, i), load(y, i)
         h = exp(x)
         y_log_y = t * log(select_le(t, splat(t, 0.0), splat(t, 1.0), t))
@@ -85,13 +86,24 @@ def poisson(parameter, s, y, n):
         store(s, i, h - t)
 
 
-def quantile(parameter, s, y, n):
-    for i in range(0, n, lanes(s)):
+def quantile(function, parameter, rows, n, stride, s, y, unwritten):
+    for i in range(0, rows * stride, lanes(s)):
         d = load(s, i) - load(y, i)
         zero, above, below = splat(d, 0.0), splat(d, 1.0 - parameter), splat(d, -parameter)
         slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
         store(y, i, slope * d)
         store(s, i, slope)
+
+
+def custom(function, parameter, rows, n, stride, s, y, unwritten):
+    """Call a user's function, see interface.py; losses that it has not written become NaN."""
+    if rows == 0:
+        return
+    unwritten[0] = 1.0
+    call(function, (rows, n, stride, s, y, unwritten))
+    if unwritten[0] != 0.0:
+        for r in range(rows):
+            y[r * stride] = np.nan
 
 
 @inner
@@ -150,33 +162,34 @@ def cross_entropy(parameter, losses, targets, h, total, shares, rows, n, stride)
     scale_rows(h, total, rows, n, stride)
 
 
-# Output activations: replace rows of pre-activations by the network's output. `top` and `total`
-# are scratch space.
+# Output activations: write the network's output for rows of pre-activations s to h. `top` and
+# `total` are scratch space.
 
 
-def sigmoid_output(s, top, total, rows, n, stride):
+def sigmoid_output(s, h, top, total, rows, n, stride):
     for i in range(0, rows * stride, lanes(s)):
-        store(s, i, sigmoid(load(s, i)))
+        store(h, i, sigmoid(load(s, i)))
 
 
-def exp_output(s, top, total, rows, n, stride):
+def exp_output(s, h, top, total, rows, n, stride):
     for i in range(0, rows * stride, lanes(s)):
-        store(s, i, exp(load(s, i)))
+        store(h, i, exp(load(s, i)))
 
 
-def softmax_output(s, top, total, rows, n, stride):
-    exp_rows(s, s, top, total, rows, n, stride)
+def softmax_output(s, h, top, total, rows, n, stride):
+    exp_rows(s, h, top, total, rows, n, stride)
     for r in range(0, rows, lanes(s)):
         store(total, r, 1.0 / load(total, r))
-    scale_rows(s, total, rows, n, stride)
+    scale_rows(h, total, rows, n, stride)
 
 
 def _loss(function):
-    return Piece(function, types.float64, REALS, REALS, types.intp)
+    whole = types.intp
+    return Piece(function, types.int64, types.float64, whole, whole, whole, REALS, REALS, REALS)
 
 
 def _output(function):
-    return Piece(function, REALS, REALS, REALS, types.intp, types.intp, types.intp)
+    return Piece(function, *[REALS] * 4, types.intp, types.intp, types.intp)
 
 
 POINTWISE = {
@@ -186,6 +199,7 @@ POINTWISE = {
     spec.HUBER: _loss(huber),
     spec.POISSON: _loss(poisson),
     spec.QUANTILE: _loss(quantile),
+    spec.CUSTOM: _loss(custom),
 }
 BEGIN_SOFTMAX = Piece(begin_softmax, *[REALS] * 4, types.intp, types.intp, types.intp)
 CROSS_ENTROPY = Piece(

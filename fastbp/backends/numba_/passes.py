@@ -21,8 +21,8 @@ from ...basis.layout import (
     H,
     S,
 )
-from ._jit import inlined, inner
-from .pieces import ACTIVATE, DERIVE, DROP, LOSS, SOFTMAX, call, call_function
+from ._jit import call, inlined, inner
+from .pieces import ACTIVATE, DROP, LOSS, MULTIPLY_BY_DERIVATIVE, SOFTMAX
 from .pieces import OUTPUT as OUTPUT_ACTIVATION
 from .simd import (
     fma,
@@ -318,10 +318,8 @@ def outputs(net):
     if net.pieces[OUTPUT_ACTIVATION] == 0:  # with identity, h is s
         return s
     h = of_own(net, net.m, DS)
-    for j in range(0, net.rows * stride, lanes(s)):
-        store(h, j, load(s, j))
     tops, totals = per_row(net, TOPS), per_row(net, TOTALS)
-    call(net.pieces[OUTPUT_ACTIVATION], (h, tops, totals, net.rows, n, stride))
+    call(net.pieces[OUTPUT_ACTIVATION], (s, h, tops, totals, net.rows, n, stride))
     return h
 
 
@@ -390,10 +388,8 @@ def output_deltas(net, data, start, total):
                 continue
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
-        if net.loss != spec.CUSTOM:
-            call(net.pieces[LOSS], (net.loss_parameter, s, y, padded(s, rows * stride)))
-        elif rows > 0:
-            call_function(net.function, rows, n, stride, s, y, losses)
+        numbers = (net.function, net.loss_parameter, rows, n, stride, s, y, losses)
+        call(net.pieces[LOSS], numbers)
         if stride == 1:
             for r in range(0, rows, lanes(s)):
                 store(d, r, load(s, r) * load(shares, r))
@@ -470,7 +466,7 @@ def backward_pass(net, transposed):
             drop_units(net, i - 1, d, d)
         if above[ACTIVATION] != spec.IDENTITY:
             numbers = net.rows * above[STRIDE]
-            call(net.pieces[DERIVE + above[ACTIVATION]], (s, h, d, numbers))
+            call(net.pieces[MULTIPLY_BY_DERIVATIVE + above[ACTIVATION]], (s, h, d, numbers))
 
 
 @inlined

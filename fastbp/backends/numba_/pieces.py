@@ -5,66 +5,23 @@ which the passes call by its address. They read the addresses from a table, at t
 here. Results are the same bits as with direct calls.
 """
 
-import ctypes
 import functools
 
 import numpy as np
-from llvmlite import ir
-from numba import config, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import config
 
 from ...basis import spec
 from ...basis.layout import ACTIVATION, COLUMNS, DROPOUT
-from ._jit import inner
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS
 from .losses import BEGIN_SOFTMAX, CROSS_ENTROPY, OUTPUTS, POINTWISE
 from .optimizers import UPDATES
 
-# Indices in the table. σ and σ' of an activation are at ACTIVATE and DERIVE plus its code.
+# Indices in the table. The pieces of an activation are at ACTIVATE and MULTIPLY_BY_DERIVATIVE plus
+# its code.
 DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, ACTIVATE = range(6)
-DERIVE = ACTIVATE + len(spec.ACTIVATIONS)
-PLACES = DERIVE + len(spec.ACTIVATIONS)
-
-if config.DISABLE_JIT:
-
-    def call(function, arguments):
-        if isinstance(function, int):  # the address of a custom loss
-            kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 3)
-            function = kind(function)
-            arguments = (*arguments[:3], *(array.ctypes.data for array in arguments[3:]))
-        function(*arguments)
-
-else:
-
-    @intrinsic
-    def call(typingctx, address, arguments):
-        """Call the function at an address with a tuple of pointers, integers and float64s."""
-        kinds = [types.unliteral(kind) for kind in arguments]
-        kinds = [types.intp if isinstance(kind, types.Integer) else kind for kind in kinds]
-
-        def codegen(context, builder, signature, args):
-            address, values = args[0], cgutils.unpack_tuple(builder, args[1])
-            values = [
-                context.cast(builder, value, given, kind)
-                for value, given, kind in zip(values, arguments, kinds, strict=True)
-            ]
-            kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
-            builder.call(builder.inttoptr(address, kind.as_pointer()), values)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, arguments), codegen
-
-
-@inner
-def call_function(function, rows, n, stride, s, y, unwritten):
-    """Call a custom loss; set its losses to NaN if it has not written them."""
-    unwritten[0] = 1.0
-    call(function, (rows, n, stride, s, y, unwritten))
-    if unwritten[0] != 0.0:
-        for r in range(rows):
-            y[r * stride] = np.nan
+MULTIPLY_BY_DERIVATIVE = ACTIVATE + len(spec.ACTIVATIONS)
+PLACES = MULTIPLY_BY_DERIVATIVE + len(spec.ACTIVATIONS)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -92,16 +49,17 @@ def table(dtype, plan, loss, output, deltas, optimizer=None):
     plan = np.frombuffer(plan, np.int64).reshape(-1, COLUMNS)
     pieces = {}
     for code in set(plan[1:-1, ACTIVATION].tolist()) - {spec.IDENTITY}:
-        pieces[ACTIVATE + code], derivative = ACTIVATIONS[code]
+        activation = ACTIVATIONS[code]
+        pieces[ACTIVATE + code] = activation.activate
         if deltas:
-            pieces[DERIVE + code] = derivative
+            pieces[MULTIPLY_BY_DERIVATIVE + code] = activation.multiply_by_derivative
     if plan[:, DROPOUT].any():
         pieces[DROP] = DROP_UNITS
     if output and loss in OUTPUTS:
         pieces[OUTPUT] = OUTPUTS[loss]
     if deltas and loss == spec.CROSS_ENTROPY:
         pieces[SOFTMAX], pieces[LOSS] = BEGIN_SOFTMAX, CROSS_ENTROPY
-    elif deltas and loss != spec.CUSTOM:
+    elif deltas:
         pieces[LOSS] = POINTWISE[loss]
     if optimizer is not None:
         pieces[UPDATE] = UPDATES[optimizer]

@@ -18,7 +18,7 @@ from collections import namedtuple
 from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS
 from ...basis.spec import L1, L2, RULES
 from . import fields
-from ._jit import inlined, inner
+from ._jit import call, inlined, inner
 from .dropout import step_key
 from .optimizers import pace_of
 from .passes import (
@@ -44,7 +44,7 @@ from .passes import (
     weight_gradient,
     weight_rows,
 )
-from .pieces import UPDATE, call
+from .pieces import UPDATE
 from .regularizers import (
     add_penalties,
     blend,
@@ -241,6 +241,14 @@ def alone(pieces, plan, loss, loss_parameter, function, parameters, block, works
         0,
         0,
     )
+
+
+def activation(activate, multiply_by_derivative, multiply_by_second_derivative, s, out):
+    """h = σ(s), and two rows of ones multiplied by σ'(s) and σ''(s)."""
+    h, n = pointer(out), s.size
+    call(activate, (pointer(s), h, n))
+    call(multiply_by_derivative, (pointer(s), h, offset(h, n), n))
+    call(multiply_by_second_derivative, (pointer(s), h, offset(h, 2 * n), n))
 
 
 def finite(array):

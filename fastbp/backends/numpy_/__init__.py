@@ -4,15 +4,15 @@ It defines the results of the compiled backends, equation by equation, in the no
 docs/mathematics.md. It is not optimised for speed. See interface.py for the arguments.
 """
 
-import ctypes
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from ...basis import spec
-from ...basis.layout import ACTIVATION, DROPOUT, SIZE, H, S, activation, views
-from .elementwise import ACTIVATIONS, identity, sigmoid
+from ...basis.layout import ACTIVATION, DROPOUT, SIZE, H, S, layer_view, views
+from .elementwise import ACTIVATIONS
+from .losses import loss_and_delta, output
+from .optimizers import UPDATES
 
 # Added to a norm before dividing by it, as in PyTorch.
 NORM_OFFSET = 1e-6
@@ -30,139 +30,12 @@ def finite(array):
     return bool(np.isfinite(array).all())
 
 
-# Losses: from pre-activations s and targets y of shape (n, n_m), and the loss's parameter, to
-# each sample's loss e and its delta ∂e/∂s. Losses sum over the outputs.
-
-
-def log_loss(s, y, least):
-    """e = -y ln h - (1 - y) ln(1 - h) with h = σ(s), as max(s, 0) - s y + ln(1 + exp(-|s|))."""
-    h = sigmoid(s)
-    if least:
-        e = -np.log(np.clip(np.where(y > 0.5, h, 1 - h), least, 1 - least))
-    else:
-        e = np.maximum(s, 0) - s * y + np.log1p(np.exp(-np.abs(s)))
-    return e.sum(axis=1), h - y
-
-
-def softmax(s):
-    e = np.exp(s - s.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
-
-
-def cross_entropy(s, y, most):
-    """e = -Σ y ln softmax(s) for targets that sum to 1."""
-    shifted = s - s.max(axis=1, keepdims=True)
-    log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    e = (y * (log_sum - shifted)).sum(axis=1)
-    return np.minimum(e, most or np.inf), softmax(s) - y
-
-
-def squared_error(s, y, factor):
-    """e = ½ (s - y)²."""
-    return ((s - y) ** 2).sum(axis=1) * ((factor or 1) / 2), s - y
-
-
-def absolute_error(s, y, _):
-    """e = |s - y|; the derivative at 0 is taken as 0."""
-    return np.abs(s - y).sum(axis=1), np.sign(s - y)
-
-
-def huber(s, y, delta):
-    """e = ½ d² for |d| ≤ δ, δ |d| - ½ δ² beyond; d = s - y."""
-    d = s - y
-    e = np.where(np.abs(d) <= delta, d * d / 2, delta * np.abs(d) - delta * delta / 2)
-    return e.sum(axis=1), np.clip(d, -delta, delta)
-
-
-def poisson(s, y, _):
-    """Half the Poisson deviance: e = h - y + y ln(y / h) with h = exp(s); y ln y is 0 at 0."""
-    h = np.exp(s)
-    y_log_y = y * np.log(np.where(y > 0, y, 1))
-    return (h - y * s + y_log_y - y).sum(axis=1), h - y
-
-
-def quantile(s, y, q):
-    """e = (1 - q) d for d > 0, -q d below; d = s - y; the derivative at 0 is taken as 0."""
-    d = s - y
-    return np.where(d > 0, (1 - q) * d, -q * d).sum(axis=1), np.select([d > 0, d < 0], [1 - q, -q])
-
-
-LOSSES: dict[int, tuple[Callable, Callable]] = {
-    spec.LOG_LOSS: (log_loss, sigmoid),
-    spec.CROSS_ENTROPY: (cross_entropy, softmax),
-    spec.SQUARED_ERROR: (squared_error, identity),
-    spec.ABSOLUTE_ERROR: (absolute_error, identity),
-    spec.HUBER: (huber, identity),
-    spec.POISSON: (poisson, np.exp),
-    spec.QUANTILE: (quantile, identity),
-}
-
-
-def custom(function, s, y):
-    """e and ∂e/∂s from the C function at an address, see interface.py."""
-    real = ctypes.POINTER(ctypes.c_float if s.dtype == np.float32 else ctypes.c_double)
-    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, real, real, real)
-    arrays = s, y, unwritten = np.array(s, order="C"), np.array(y, order="C"), np.ones(1, s.dtype)
-    kind(function)(*s.shape, s.shape[1], *(array.ctypes.data_as(real) for array in arrays))
-    return np.full(len(y), np.nan) if unwritten[0] else y[:, 0], s
-
-
-def _losses(model, s, y):
-    """e and ∂e/∂s of the samples."""
-    if model.loss == spec.CUSTOM:
-        return custom(model.function, s, y)
-    return LOSSES[model.loss][0](s, y, model.loss_parameter)
-
-
-def _output(loss, s):
-    """The network's output from the last layer's pre-activations."""
-    return s if loss == spec.CUSTOM else LOSSES[loss][1](s)
-
-
-# Optimisers: optimizers.py has the update rules and their sources.
-
-
-def settled(v):
-    """v with negligible values, below spec.SMALLEST, set to 0."""
-    return np.where(np.abs(v) < spec.SMALLEST, 0, v)
-
-
-def update(optimizer, hyper, rate, counters, w, g, state, weight_decay):
-    """One step on one array of weights, in place; `state` lists its slot arrays."""
-    _, a, b, epsilon, _, epsilon_hat = (float(value) for value in hyper)
-    if optimizer == spec.SGD:
-        w -= rate * g
-    elif optimizer in (spec.MOMENTUM, spec.NESTEROV):
-        (v,) = state
-        v[...] = settled(a * v - rate * g)
-        w += a * v - rate * g if optimizer == spec.NESTEROV else v
-    elif optimizer == spec.RMSPROP:
-        (v,) = state
-        v[...] = settled(a * v + (1 - a) * g * g)
-        w -= rate * g / (np.sqrt(v) + epsilon)
-    elif optimizer == spec.ADAGRAD:
-        (v,) = state
-        v += g * g
-        w -= rate * g / (np.sqrt(v) + epsilon)
-    elif optimizer in (spec.ADAM, spec.ADAMW):
-        m, v = state
-        w *= 1 - rate * weight_decay
-        m[...] = settled(a * m + (1 - a) * g)
-        v[...] = settled(b * v + (1 - b) * g * g)
-        m_hat = m / (1 - counters[1])
-        v_hat = v / (1 - counters[2])
-        if epsilon_hat:
-            epsilon /= math.sqrt(1 - counters[2])
-        w -= rate * m_hat / (np.sqrt(v_hat) + epsilon)
-    elif optimizer == spec.RPROP:
-        _, eta_minus, eta_plus, smallest, largest, _ = (float(value) for value in hyper)
-        previous, step = state
-        agreement = np.sign(g) * np.sign(previous)
-        factor = np.where(agreement > 0, eta_plus, np.where(agreement < 0, eta_minus, 1))
-        step[...] = np.clip(step * factor, smallest, largest)
-        g = np.where(agreement < 0, 0, g)
-        w -= np.sign(g) * step
-        previous[...] = g
+def activation(code, s, out):
+    functions = ACTIVATIONS[code]
+    with np.errstate(all="ignore"):
+        out[0] = functions.value(s)
+        out[1] = functions.derivative(s, out[0])
+        out[2] = functions.second_derivative(s, out[0])
 
 
 def step(optimizer, hyper, rate, counters, layers, slots, learning):
@@ -175,11 +48,13 @@ def step(optimizer, hyper, rate, counters, layers, slots, learning):
     counters[0] += 1
     counters[1] *= hyper[1]
     counters[2] *= hyper[2]
+    update = UPDATES[optimizer]
+    hyper = [float(value) for value in hyper]  # NumPy's float64 would make float32 arrays float64
     for i in learning:
         of_weights = [slot[0][i] for slot in slots]
         of_biases = [slot[1][i] for slot in slots]
-        update(optimizer, hyper, rate, counters, weights[i], dW[i], of_weights, hyper[4])
-        update(optimizer, hyper, rate, counters, biases[i], db[i], of_biases, 0.0)
+        update(hyper, rate, counters, weights[i], dW[i], of_weights, hyper[4])
+        update(hyper, rate, counters, biases[i], db[i], of_biases, 0.0)
 
 
 # The passes.
@@ -220,7 +95,7 @@ def _forward(model, X, factors):
     s, h, out = [None], [X], [X * factors[0]]
     for i in range(1, len(plan)):
         s.append(out[-1] @ weights[i - 1] + biases[i - 1])
-        h.append(ACTIVATIONS[plan[i, ACTIVATION]][0](s[-1]).astype(X.dtype, copy=False))
+        h.append(ACTIVATIONS[plan[i, ACTIVATION]].value(s[-1]).astype(X.dtype, copy=False))
         out.append(h[-1] * factors[i] if i < len(plan) - 1 else h[-1])
     return s, h, out
 
@@ -239,7 +114,7 @@ def _backward(model, s, h, out, factors, ds, gradient):
             db[i - 1][...] = ds.sum(axis=0)
         if i > 1:
             dh = (ds @ weights[i - 1].T) * factors[i - 1]
-            derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]][1]
+            derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]].derivative
             ds = dh * derivative(s[i - 1], h[i - 1]).astype(dh.dtype, copy=False)
     return ds
 
@@ -248,12 +123,12 @@ def predict(model, X, block, workspace, out):
     plan = model.plan
     with np.errstate(all="ignore"):
         s, h, _ = _forward(model, X, [1] * len(plan))
-        out[...] = _output(model.loss, s[-1])
+        out[...] = output(model.loss, s[-1])
     if len(X) <= block:
         for i in range(1, len(plan)):  # h_i may take the place of s_i, and h_m is not kept
-            activation(plan, workspace, block, i, S)[: len(X)] = s[i]
+            layer_view(plan, workspace, block, i, S)[: len(X)] = s[i]
             if i < len(plan) - 1:
-                activation(plan, workspace, block, i)[: len(X)] = h[i]
+                layer_view(plan, workspace, block, i)[: len(X)] = h[i]
 
 
 def forward(model, X, workspace, out):
@@ -263,7 +138,7 @@ def forward(model, X, workspace, out):
 def backward(model, X, deltas, workspace, transposed, gradient, errors):
     plan, n = model.plan, len(X)
     s, h = (
-        [X, *(activation(plan, workspace, n, i, column).copy() for i in range(1, len(plan)))]
+        [X, *(layer_view(plan, workspace, n, i, column).copy() for i in range(1, len(plan)))]
         for column in (S, H)
     )
     with np.errstate(all="ignore"):
@@ -287,7 +162,7 @@ def _gradient(model, X, y, w, gradient, factors=None):
     total = w.sum()
     factors = factors or [1] * len(model.plan)
     s, h, out = _forward(model, X, factors)
-    e, ds = _losses(model, s[-1], y)
+    e, ds = loss_and_delta(model, s[-1], y)
     share = w / total if total != 0 else np.zeros_like(w)
     ds = (ds * share[:, None]).astype(X.dtype, copy=False)
     e = w * e
@@ -319,14 +194,14 @@ def per_sample(model, data, deltas, block, workspace, transposed, losses, gradie
         ds, dh = [None] * m + [deltas], [None] * (m + 1)
         if not deltas.size:
             y = _dense(data.labels, data.targets, plan[-1, SIZE], X.dtype)
-            e, ds[m] = _losses(model, s[m], y)
+            e, ds[m] = loss_and_delta(model, s[m], y)
             if losses.size:
                 losses[...] = e
-        h[m] = _output(model.loss, s[m])
+        h[m] = output(model.loss, s[m])
         for i in range(m, 0, -1):
             dh[i - 1] = ds[i] @ weights[i - 1].T
             if i > 1:
-                derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]][1]
+                derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]].derivative
                 ds[i - 1] = dh[i - 1] * derivative(s[i - 1], h[i - 1])
     if errors.size:
         errors[...] = dh[0]

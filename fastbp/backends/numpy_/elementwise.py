@@ -1,10 +1,17 @@
-"""Activations of the reference: each h = σ(s), followed by its derivative σ'(s)."""
+"""Activations of the reference: each h = σ(s), then its derivatives σ'(s) and σ''(s)."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from ...basis import spec
+
+
+def zero(s, h):
+    """The second derivative of piecewise linear functions."""
+    return np.zeros_like(h)
 
 
 def sigmoid(s):
@@ -17,12 +24,20 @@ def sigmoid_derivative(s, h):
     return h * (1 - h)
 
 
+def sigmoid_second_derivative(s, h):
+    return h * (1 - h) * (1 - 2 * h)
+
+
 def tanh(s):
     return np.tanh(s)
 
 
 def tanh_derivative(s, h):
     return 1 - h * h
+
+
+def tanh_second_derivative(s, h):
+    return -2 * h * (1 - h * h)
 
 
 def relu(s):
@@ -50,6 +65,10 @@ def elu_derivative(s, h):
     return np.where(h > 0, 1, h + 1)
 
 
+def elu_second_derivative(s, h):
+    return np.where(h > 0, 0, h + 1)
+
+
 def softplus(s):
     """log(1 + exp(s)), without overflow."""
     return np.maximum(s, 0) + np.log1p(np.exp(-np.abs(s)))
@@ -58,6 +77,11 @@ def softplus(s):
 def softplus_derivative(s, h):
     """σ(s) = 1 - exp(-h)."""
     return -np.expm1(-h)
+
+
+def softplus_second_derivative(s, h):
+    """p (1 - p) with p = σ(s) = 1 - exp(-h)."""
+    return -np.expm1(-h) * np.exp(-h)
 
 
 def silu(s):
@@ -70,6 +94,11 @@ def silu_derivative(s, h):
     return p + h * (1 - p)
 
 
+def silu_second_derivative(s, h):
+    p = sigmoid(s)
+    return p * (1 - p) * (2 + s * (1 - 2 * p))
+
+
 def gelu(s):
     """s Φ(s) with the normal distribution function Φ (exact, not the tanh approximation)."""
     return s * _normal_cdf(s)
@@ -77,6 +106,10 @@ def gelu(s):
 
 def gelu_derivative(s, h):
     return _normal_cdf(s) + s * np.exp(-s * s / 2) / math.sqrt(2 * math.pi)
+
+
+def gelu_second_derivative(s, h):
+    return (2 - s * s) * np.exp(-s * s / 2) / math.sqrt(2 * math.pi)
 
 
 def _normal_cdf(s):
@@ -93,14 +126,22 @@ def identity_derivative(s, h):
     return np.ones_like(s)
 
 
+class Activation(NamedTuple):
+    """σ(s), and functions of (s, h) that give its derivatives."""
+
+    value: Callable
+    derivative: Callable
+    second_derivative: Callable
+
+
 ACTIVATIONS = {
-    spec.IDENTITY: (identity, identity_derivative),
-    spec.SIGMOID: (sigmoid, sigmoid_derivative),
-    spec.TANH: (tanh, tanh_derivative),
-    spec.RELU: (relu, relu_derivative),
-    spec.LEAKY_RELU: (leaky_relu, leaky_relu_derivative),
-    spec.ELU: (elu, elu_derivative),
-    spec.SOFTPLUS: (softplus, softplus_derivative),
-    spec.SILU: (silu, silu_derivative),
-    spec.GELU: (gelu, gelu_derivative),
+    spec.IDENTITY: Activation(identity, identity_derivative, zero),
+    spec.SIGMOID: Activation(sigmoid, sigmoid_derivative, sigmoid_second_derivative),
+    spec.TANH: Activation(tanh, tanh_derivative, tanh_second_derivative),
+    spec.RELU: Activation(relu, relu_derivative, zero),
+    spec.LEAKY_RELU: Activation(leaky_relu, leaky_relu_derivative, zero),
+    spec.ELU: Activation(elu, elu_derivative, elu_second_derivative),
+    spec.SOFTPLUS: Activation(softplus, softplus_derivative, softplus_second_derivative),
+    spec.SILU: Activation(silu, silu_derivative, silu_second_derivative),
+    spec.GELU: Activation(gelu, gelu_derivative, gelu_second_derivative),
 }

@@ -1,0 +1,52 @@
+"""Activations and their two derivatives, on every backend."""
+
+import numpy as np
+import pytest
+from helpers import ACTIVATIONS, DTYPES
+
+from fastbp import backends
+from fastbp.basis import spec
+
+STEP = 1e-5
+# Symmetric around 0, but 0 and its surroundings are left out: some functions have a kink there.
+FAR = np.geomspace(0.01, 40, 120)
+S = np.concatenate([-FAR[::-1], FAR])
+
+
+def values(backend, name, s, dtype="float64"):
+    """σ(s), σ'(s) and σ''(s)."""
+    s = np.asarray(s, dtype)
+    out = np.full((3, len(s)), np.nan, dtype)
+    backends.get(backend).activation(spec.ACTIVATIONS[name].code, s, out)
+    return out
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_derivatives_are_slopes(backend, name):
+    """σ' is the slope of σ and σ'' that of σ', by central differences."""
+    above, here, below = (values(backend, name, S + shift) for shift in (STEP, 0.0, -STEP))
+    slopes = (above - below) / (2 * STEP)
+    assert here[1] == pytest.approx(slopes[0], rel=1e-9, abs=2e-9)
+    assert here[2] == pytest.approx(slopes[1], rel=1e-9, abs=2e-9)
+    assert np.abs(here[1]).max() <= spec.ACTIVATIONS[name].largest_slope
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_compiled_ones_equal_the_reference(compiled, name, dtype):
+    s = np.concatenate([S, [0.0, -0.0, 1e-30, -1e-30, 200.0, -200.0, 1e4, -1e4], np.zeros(8)])
+    eps = np.finfo(dtype).eps
+    expected = values("numpy", name, s)
+    # s itself is rounded to dtype, and far-out values are as large as s.
+    allowed = 8 * eps * np.maximum(1, np.abs(s))
+    assert (np.abs(values(compiled, name, s, dtype) - expected) <= allowed).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_twins_give_the_same_bits(twins, name, dtype):
+    rng = np.random.default_rng(0)
+    s = np.concatenate([S, 10 * rng.standard_normal(752)])
+    cython, numba = (values(backend, name, s, dtype) for backend in twins)
+    assert cython.tobytes() == numba.tobytes()
