@@ -1,7 +1,7 @@
 /* Checks of memory ranges for the debug build; nothing in a release.
  *
- * An entry point registers the arrays that it was given; every kernel then checks, once a call,
- * that each range it is about to touch lies in one of them.
+ * An entry point registers its arrays. Every kernel then checks, once a call, that each range that
+ * it will touch lies in one of them.
  */
 #ifndef FASTBP_CHECK_H
 #define FASTBP_CHECK_H

@@ -33,9 +33,10 @@ cdef struct Array:
 
 
 cdef Array memory(const char *name, cnp.ndarray array) except *:
-    """Where an array lies, which is C-contiguous, of the right dtype, and kept by the caller.
+    """The address and size of an array.
 
-    Typed memoryviews would check that once more, which takes longer than to predict a row.
+    The caller keeps the array, and has checked that it is C-contiguous and of the right dtype.
+    Typed memoryviews would check that again, which takes longer than the prediction of a row.
     """
     cdef Array found = Array(cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
     if not found.bytes:
@@ -45,7 +46,7 @@ cdef Array memory(const char *name, cnp.ndarray array) except *:
 
 
 cdef Net net_of(model, Py_ssize_t block, workspace) except *:
-    """The Net, the first arrays to register."""
+    """The Net of a call, whose arrays are the first to be registered."""
     forget()
     plan, loss, loss_parameter, function, parameters = model
     cdef Array table = memory("plan", plan)

@@ -1,11 +1,11 @@
-# The derivatives of each sample's own loss, and everything on the way to them.
+# The derivatives of each sample's own loss, and the quantities that lead to them.
 #
-# All come from the passes that train, run without weights or means. run_from_deltas is for a
-# function that is given by its derivatives ∂f/∂s_m, and sums over the samples.
+# The passes that train compute them, without sample weights and without means over samples.
+# run_from_deltas takes a function f by its derivatives ∂f/∂s_m, and sums over the samples.
 # See fastbp/backends/interface.py for the arguments. The twin of
 # fastbp/backends/numba_/per_sample.py.
 
-# Where to write what is wanted, NULL for what is not; how wide the rows are.
+# Where to write each result, NULL if it is not wanted, and the width of its rows.
 cdef struct Wanted:
     real *losses
     real *gradients
@@ -16,7 +16,7 @@ cdef struct Wanted:
 
 
 cdef void copy_units(Net *net, real *units, Py_ssize_t width) noexcept nogil:
-    """Write s_m and h_m of the rows; to be called while s_m is there, destroys ds_m."""
+    """Write s_m and h_m of the rows, before s_m is overwritten; destroys ds_m."""
     cdef const int64_t *here = net.plan + net.m * COLUMNS
     cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], at = 0, i
     for i in range(1, net.m):
@@ -73,7 +73,7 @@ cdef void outer_products(
 
 
 cdef void begin(Net *net, real *transposed, bint errors) noexcept nogil:
-    """Write constants and transposed weights, for errors in the input if they are wanted."""
+    """Write the constants and the transposed weights; layer 1's only if `errors` is true."""
     set_constants(net)
     transpose(net, transposed)
     if errors and not single_output(net, 1):
@@ -125,7 +125,7 @@ cdef void run_per_sample(
 cdef void run_from_deltas(
     Net *net, Data *data, const real *deltas, real *transposed, real *gradient, real *errors
 ) noexcept nogil:
-    """Fill `gradient` and `errors`, unless they are NULL, from the workspace that `forward` left."""
+    """Fill `gradient` and `errors`, unless they are NULL; the workspace is as `forward` left it."""
     cdef Py_ssize_t stride
     cdef const real *h
     begin(net, transposed, errors != NULL)

@@ -1,22 +1,22 @@
-# What shapes the steps besides loss and optimiser: penalties, frozen layers, clipping, averaging.
+# Penalties, frozen layers, clipping of gradients and averaging of weights.
 #
 # The twin of fastbp/backends/numba_/regularizers.py.
 
 cdef extern from *:
     """
-    /* What is added to a norm before dividing by it, as PyTorch does. */
+    /* Added to a norm before dividing by it, as in PyTorch. */
     static const double NORM_OFFSET = 1e-6;
     """
     const double NORM_OFFSET
 
 
 cdef inline bint is_frozen(const double *layer_rules, Py_ssize_t i) noexcept nogil:
-    """Whether layer i keeps its parameters."""
+    """Return whether layer i is frozen."""
     return layer_rules[i * RULES + FROZEN] != 0.0
 
 
 cdef Py_ssize_t lowest_learning(const double *layer_rules, Py_ssize_t m) noexcept nogil:
-    """The first layer that is not frozen."""
+    """Return the first layer that is not frozen."""
     cdef Py_ssize_t i
     for i in range(1, m):
         if not is_frozen(layer_rules, i):
@@ -25,7 +25,7 @@ cdef Py_ssize_t lowest_learning(const double *layer_rules, Py_ssize_t m) noexcep
 
 
 cdef bint penalised(const double *layer_rules, Py_ssize_t m) noexcept nogil:
-    """Whether there is a penalty."""
+    """Return whether any layer has a penalty."""
     cdef double largest = 0.0
     cdef Py_ssize_t i
     for i in range(1, m + 1):
@@ -34,7 +34,7 @@ cdef bint penalised(const double *layer_rules, Py_ssize_t m) noexcept nogil:
 
 
 cdef double penalties(Net *net, const double *layer_rules) noexcept nogil:
-    """Σ l1 |W| + l2 / 2 W² over all weights, biases left out."""
+    """Return Σ l1 |W| + l2 / 2 W² over all weights, biases excluded."""
     cdef double total = 0.0, l1, half_l2
     cdef Py_ssize_t i, k, j, stride, rows, n
     cdef const int64_t *here
@@ -78,7 +78,7 @@ cdef void note_squares(
     Net *net, Py_ssize_t i, const real *gradient, Py_ssize_t first, Py_ssize_t last,
     double *squares
 ) noexcept nogil:
-    """Σ g² of layer i's rows first..last - 1, weights and biases, to its part of `squares`."""
+    """Write Σ g² of layer i's rows first..last - 1, biases included, to its part of `squares`."""
     cdef const int64_t *here = net.plan + i * COLUMNS
     cdef const real *G = gradient + here[WEIGHTS]
     cdef Py_ssize_t n = padded(here[SIZE]), stride = here[STRIDE], k, j
@@ -97,7 +97,7 @@ cdef void note_squares(
 
 
 cdef double clip_factor(Net *net, const double *squares, double norm) noexcept nogil:
-    """What to multiply the gradient by, so that its norm is at most `norm`."""
+    """Return the factor that scales the gradient's norm down to at most `norm`."""
     cdef Py_ssize_t i, k, rows = 0
     cdef double total = 0.0
     for i in range(net.m):

@@ -1,10 +1,10 @@
-/* 64-byte vectors for the Cython kernels: the few instructions that they are written in.
+/* 64-byte vectors for the Cython kernels: the few instructions that they use.
  *
  * A `vec` holds 64 bytes of one precision: 16 floats, or 8 doubles where FASTBP_DOUBLE is
  * defined, whatever the processor's own register width. The compiler maps it on one AVX-512
- * register, two AVX2 or four SSE2 or NEON registers; a lane never sees another one except in
- * fbp_sum_lanes and fbp_max_lanes, whose order is fixed. That, and writing every fused
- * multiply-add out, is why results do not depend on the machine's vector width.
+ * register, two AVX2 or four SSE2 or NEON registers. Only fbp_sum_lanes and fbp_max_lanes combine
+ * lanes, in a fixed order, and every fused multiply-add is written out. So results do not depend
+ * on the machine's vector width.
  *
  * + - * / and unary - on vec are the compiler's own (GCC and Clang vector extensions).
  * Compile with -ffp-contract=off and never with -ffast-math.
@@ -53,8 +53,8 @@ typedef int32_t fbp_int;
 #define FBP_LANES ((ptrdiff_t)(64 / sizeof(real)))
 #define FBP_INLINE static inline __attribute__((always_inline))
 
-/* Some compilers note that 64-byte arguments travel differently without AVX-512; everything
- * here is inlined, so none does. */
+/* GCC warns that 64-byte arguments are passed in another way without AVX-512. Everything here is
+ * inlined, so none is passed. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wpsabi"
 #endif
@@ -120,7 +120,7 @@ typedef float64x2_t fbp_part;
 
 #else
 
-/* x86-64 as it was in 2003 has no fma: two roundings, so results differ from the others'. */
+/* The first x86-64 processors have no fma. Here it rounds twice, so results differ from others. */
 #define FBP_PARTS 4
 #define FBP_HAS_FMA 0
 #if FBP_SINGLE
@@ -212,7 +212,7 @@ FBP_INLINE void fbp_store(real *p, ptrdiff_t i, vec v)
 #undef FBP_DO
 }
 
-/* What follows is the same on every processor. */
+/* The rest is the same on every processor. */
 
 /* A vector with x in every lane. (x - 0, since x + 0 would lose the sign of a zero.) */
 FBP_INLINE vec fbp_splat(real x) { return x - (vec){0}; }
@@ -244,7 +244,7 @@ FBP_INLINE vec fbp_keep_first(vec v, ptrdiff_t count, real fill)
     return fbp_select_lt(slots, fbp_splat((real)count), v, fbp_splat(fill));
 }
 
-/* Halves, quarters and the integers beside them, for the two folds below. */
+/* Half and quarter vectors of reals and of integers, for the two folds below. */
 typedef real fbp_v32 __attribute__((vector_size(32)));
 typedef real fbp_v16 __attribute__((vector_size(16)));
 typedef fbp_int fbp_i32 __attribute__((vector_size(32)));
@@ -303,14 +303,14 @@ FBP_INLINE vec fbp_log_mantissa(vec v)
     return (vec)(bits + FBP_ROOT_HALF_BITS);
 }
 
-/* An estimate of 1 / v for normal v > 0, within 6 %: the exponent is negated, and so, roughly,
- * is the mantissa. */
+/* An estimate of 1 / v for normal v > 0, within 6 %. The subtraction of bit patterns negates the
+ * exponent, and roughly inverts the mantissa. */
 FBP_INLINE vec fbp_reciprocal_estimate(vec v)
 {
     return (vec)(FBP_RECIPROCAL_BITS - (ivec)v);
 }
 
-/* Ask for the cache line at p + i, which will be read before long. */
+/* Prefetch the cache line at p + i, which will be read soon. */
 FBP_INLINE void fbp_prefetch(const real *p, ptrdiff_t i) { __builtin_prefetch(p + i, 0, 3); }
 
 #endif

@@ -24,7 +24,7 @@ enum { FBP_ARRIVED = 0, FBP_PASSED = 8, FBP_STOPPED = 16 };
  * in the loop would be slow on virtual machines.) */
 enum { FBP_SPINS = 10000 };
 
-/* Return when all `threads` have called this; all see what the others wrote before. */
+/* Return when all `threads` have called this; each sees the others' earlier writes. */
 static inline void fbp_barrier(int64_t *shared, ptrdiff_t threads)
 {
     if (threads == 1) return;

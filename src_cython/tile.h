@@ -1,4 +1,4 @@
-/* The register tile: the one matrix product that all passes are made of; and transposing.
+/* The register tile, from which all matrix products are built, and the transposing of blocks.
  *
  * A tile computes `rows` x `parts` registers of C = init + A B: for each k it loads a row of B
  * once and multiplies it by `rows` numbers of A. Every element of C is one chain of fused

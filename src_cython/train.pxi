@@ -25,7 +25,7 @@ cdef extern from *:
     """
     int64_t read_once "fbp_read_once"(const int64_t *p) nogil
 
-# The optimiser's hyper-parameters and state arrays, and this step's pace; the table of rules and
+# The optimiser's hyper-parameters and state arrays, and this step's pace; the layers' rules and
 # the factor of the penalties; the clipping norm and scratch array; the average and its decay.
 # Without clipping or averaging, their arrays are NULL.
 cdef struct Stepping:
@@ -247,7 +247,7 @@ cdef void next_step(Stepping *how, double rate) noexcept nogil:
 
 
 cdef inline double penalty_factor(bint sklearn_penalties, double total) noexcept nogil:
-    """What to multiply penalties by, in a batch with Σ w = `total`."""
+    """The factor of the penalties in a batch with Σ w = `total`."""
     if not sklearn_penalties:
         return 1.0
     return 1.0 / total if total != 0.0 else 0.0

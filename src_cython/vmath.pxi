@@ -1,8 +1,8 @@
 # exp, log, tanh, sigmoid and the normal distribution on vectors, in explicit arithmetic.
 #
 # The twin of fastbp/backends/numba_/vmath.py: the same operations in the same order, and
-# therefore the same bits. What each function promises, and its error, stands there too.
-# The polynomials come from tools/fit_polynomials.py.
+# therefore the same bits. That file also states the functions' errors.
+# tools/fit_polynomials.py has fitted the polynomials.
 
 cdef extern from *:
     """
@@ -60,7 +60,7 @@ cdef inline vec less_ln2(vec x, vec n) noexcept nogil:
 
 
 cdef inline vec reciprocal(vec v) noexcept nogil:
-    """1 / v for v in [2**-126, 2**125]: an estimate, and steps that cube or square its error.
+    """1 / v for v in [2**-126, 2**125], by an estimate and steps that cube or square its error.
 
     0 at infinity, which a squared gradient may be.
     """
@@ -102,7 +102,7 @@ cdef inline vec exp_scaled(vec r, vec n) noexcept nogil:
     cdef vec p, t, first, second
     p = horner(exp_fraction(r), r, 1.0)
     p = horner(p, r, 1.0)
-    # 2**n itself may be too large or too small a number; its two halves never are.
+    # 2**n may overflow or underflow; its two factors never do.
     t = multiply_add(n, 0.5, shifter())
     first = t - shifter()
     second = (n - first) + shifter()
@@ -110,7 +110,7 @@ cdef inline vec exp_scaled(vec r, vec n) noexcept nogil:
 
 
 cdef inline vec exp_bounded(vec x) noexcept nogil:
-    """x within bounds beyond which exp is 0 or infinite, so that n below stays small."""
+    """x, limited to a range beyond which exp is 0 or infinite, so that n stays small."""
     if FBP_SINGLE:
         return at_most(at_least(x, -104.0), 89.0)
     return at_most(at_least(x, -746.0), 710.0)
@@ -221,7 +221,7 @@ cdef inline vec log(vec x) noexcept nogil:
     Subnormal x included; -inf at 0, inf at inf, NaN below 0.
     """
     cdef vec normal, scale, scaled, shift, zero, y
-    # Subnormal numbers become normal by a power of two, which n takes back.
+    # Scale subnormal numbers by a power of two, and correct n by its exponent.
     zero = splat(0.0)
     if FBP_SINGLE:
         normal = splat(TINY_F4)

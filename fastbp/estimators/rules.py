@@ -1,4 +1,4 @@
-"""How the estimators train epoch by epoch: what is held out, what is noted, when it ends.
+"""The estimators' training by epochs: samples held out, records, and when it ends.
 
 The order of checks, draws and notes is scikit-learn's, see base.py.
 """
@@ -114,7 +114,7 @@ class StochasticTraining(PrivateMethods):
             warn("Training interrupted by user.")
         if self.early_stopping:
             if self._best_coefs is not self.coefs_:
-                self._held = None  # the network of those is made when it is needed
+                self._held = None  # the best coefficients' network is made when it is needed
             # As in scikit-learn these are one from now on, and change together in a warm start.
             self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
         elif history.loss and not math.isfinite(history.loss[-1]):  # Ctrl-C may come before any
@@ -124,7 +124,7 @@ class StochasticTraining(PrivateMethods):
         return getattr(self, "label_smoothing", 0.0)  # a regressor has none
 
     def _has_records(self):
-        """Whether there are curves to add to, and what to compare with."""
+        """Whether an earlier fit has left curves to continue and best values to compare with."""
         names = ["loss_curve_", "_no_improvement_count"]
         if self.early_stopping:
             names += ["validation_scores_", "best_validation_score_", "_best_coefs"]
@@ -157,7 +157,7 @@ class StochasticTraining(PrivateMethods):
         return min(self.batch_size, n)
 
     def _hold_out(self, samples):
-        """The samples to train on, and those held out."""
+        """Split the samples into some to train on and some to hold out."""
         train, held_out = train_test_split(
             np.arange(len(samples)),
             random_state=self._random_state,
@@ -172,7 +172,7 @@ class StochasticTraining(PrivateMethods):
         return samples.take(train), samples.take(held_out)
 
     def _shown(self, network, validation):
-        """Those samples as (X, y, weights) for early stopping."""
+        """Validation samples as (X, y, weights) for early stopping."""
         validation = validation.with_weight()
         X = validation.X
         if not validation.sparse:

@@ -11,13 +11,13 @@ from ..rules import regularizers
 from ..training.history import History, TrainingDiverged
 from ..training.run import NATURAL_ORDER
 
-# Sparse rows are made dense for as many numbers as this at a time.
+# Sparse rows are made dense in parts of about this many numbers.
 DENSE_NUMBERS = 1 << 22
 NO_TARGETS = np.empty((0, 0))
 
 
 class CheckedSamples:
-    """Validated samples: X dense or in sparse rows, what to learn, and weights (or none).
+    """Checked samples: X, dense or in sparse rows, labels or targets, and weights (or none).
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class CheckedSamples:
         return self.X.shape[0]
 
     def keep_apart(self, network):
-        """Copy what lies in the parameters of the network, which training changes."""
+        """Copy arrays that lie in the network's parameters, which training changes."""
         if not self.sparse:
             self.X = network._engine.apart(self.X)
         self.targets = network._engine.apart(self.targets)
@@ -45,7 +45,7 @@ class CheckedSamples:
             self.weight = network._engine.apart(self.weight)
 
     def take(self, rows):
-        """The samples of those numbers."""
+        """The samples with these row numbers."""
         return CheckedSamples(
             self.X[rows],
             self.labels[rows] if self.labels.size else NO_LABELS,
@@ -60,11 +60,11 @@ class CheckedSamples:
         return self.take(np.flatnonzero(self.weight))
 
     def encoded(self, n_outputs):
-        """What to learn as a matrix, classes as rows of a one and zeros."""
+        """Labels as one-hot rows, or the targets."""
         return np.eye(n_outputs, dtype=bool)[self.labels] if self.labels.size else self.targets
 
     def smooth(self, network, amount):
-        """These with an amount of the targets' weight spread over all classes."""
+        """These samples with smoothed labels, see `regularizers.smooth`."""
         if amount == 0:
             return self
         classes, targets = network.layout.sizes[-1], (self.labels, self.targets)
@@ -76,7 +76,7 @@ class CheckedSamples:
         return float(len(self) if self.weight is None else self.weight.sum(dtype=np.float64))
 
     def data(self, dtype):
-        """All of it as the backends take it, X made dense."""
+        """All samples as the backends take them, X made dense."""
         weight = np.empty(0) if self.weight is None else self.weight
         return Data(
             np.require(self.X.toarray() if self.sparse else self.X, dtype, ["C", "A"]),
@@ -132,7 +132,7 @@ class EstimatorRows:
         self._whole = self._rows == len(samples)
 
     def data(self, dtype):
-        """The samples to begin with: all, or none of those that are made dense later."""
+        """The samples to begin with: all, or none if they are made dense in parts."""
         return (self.samples if self._whole else self.samples.take(slice(0, 0))).data(dtype)
 
     def epochs_a_call(self, scheduled):

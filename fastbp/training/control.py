@@ -28,13 +28,13 @@ class Control:
     schedule : Schedule or None
     callbacks : list
     plateau : callbacks.Plateau or None
-        The callback that stands in for a schedule of this kind.
+        The callback that applies the schedule, if it is a `ReduceOnPlateau`.
     scores : list of str
         Names of the scores that will be recorded.
     epoch_rules : Callback or None
-        An estimator's rules of when to stop, which then come first among the callbacks. Its
-        attribute `finished_epochs` counts the epochs that it has noted; `epochs_used_up` is
-        called after the last epoch if no callback has ended the training.
+        The first callback of an estimator's training, which decides when it ends. Its attribute
+        `finished_epochs` is the number of epochs that it has recorded; `epochs_used_up` is called
+        after the last epoch if no callback has ended the training.
     """
 
     epochs: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class History:
-    """What happened in a call of `Network.fit`.
+    """The record of a call of `Network.fit`.
 
     Attributes
     ----------
@@ -18,7 +18,7 @@ class History:
         Mean loss on the validation data after each epoch, without penalty; empty if there
         were none.
     scores : dict of str to list of float
-        What each of the scorers gave on the validation data after each epoch.
+        Each scorer's scores on the validation data, one for each epoch.
     learning_rate : list of float
         The rate of each epoch's last step; empty if there was no schedule.
     best_epoch : int or None

@@ -19,7 +19,7 @@ def run(network, training, source, control, rates, history, state=None, saved=No
     Parameters
     ----------
     network : Network
-        What callbacks are given; `training` is that of its engine.
+        Is passed to callbacks; `training` trains its engine.
     training : Training
     source : Rows, Blocks or an object with the same methods
     control : Control
@@ -27,7 +27,7 @@ def run(network, training, source, control, rates, history, state=None, saved=No
     history : History
         Is added to. Ctrl-C sets ``history.interrupted``.
     state : checkpoint.State, optional
-        What checkpoints save.
+        Is saved by checkpoints.
     saved : checkpoint.Saved, optional
         The checkpoint to go on from.
     """
@@ -78,7 +78,7 @@ def run(network, training, source, control, rates, history, state=None, saved=No
 
 
 def _train(training, source, most, control, rates, history):
-    """Train for as many epochs as may be done in one call, at most `most`."""
+    """Train for one call of the source, for at most `most` epochs."""
     interrupts.check()
     done = len(history.loss)
     count = training.epochs_a_call(done, min(most, control.epochs - done))

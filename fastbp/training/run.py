@@ -1,4 +1,4 @@
-"""A run of training: what it allocates, its calls of the backend, and what comes out.
+"""A training in memory: the arrays that it allocates, and its calls of the backend.
 
 The loop drives a `Training`, see loop.py.
 """
@@ -76,7 +76,7 @@ class Training:
             self._layout = plan = replace(plan, dropout=regularizers.dropout)
         self.averaged = 0  # how many epochs or steps the average has seen
         self.average = plan.zeros(plan.n_parameters if regularizers.average else 0)
-        if isinstance(regularizers.average, EMA):  # frozen layers are left at that
+        if isinstance(regularizers.average, EMA):  # frozen layers keep these values
             self.average[...] = engine.parameters
         self.threads = threads
         self.memory = Memory.empty(optimizer, plan) if memory is None else memory
@@ -147,7 +147,7 @@ class Training:
             self._job.take(data)
 
     def step(self, data):
-        """One step on a batch of its own; returns its loss."""
+        """Take one step on a batch; return its loss."""
         self.take(data, len(data.X))
         losses = self._one_loss
         engine = self.engine
@@ -182,7 +182,7 @@ class Training:
         with interrupts.held(self.stop):
             try:
                 finished = call() if inline else interrupts.in_thread(call)
-            except KeyboardInterrupt:  # of no signal, but raised in the call
+            except KeyboardInterrupt:  # raised in the call, not by a signal
                 self.stop[0] = 1
                 finished = np.count_nonzero(np.isfinite(losses))
             history.loss.extend(losses[:finished].tolist())

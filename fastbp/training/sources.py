@@ -13,8 +13,8 @@ from ..basis import checks, interrupts
 from .history import History, TrainingDiverged
 from .run import NATURAL_ORDER
 
-# Shuffle orders, and rates of steps, are made for as many epochs ahead as have this many, and
-# these epochs are trained in one call.
+# At most this many rows of orders, or rates of steps, are made ahead for one call of the backend,
+# unless a single epoch has more.
 ORDERED_ROWS = 1 << 20
 
 
@@ -129,7 +129,7 @@ class Blocks:
 
     def _read(self, block):
         X, y, weight = parts("a batch", block)
-        with contextlib.suppress(TypeError):  # what has no length is refused by engine.data
+        with contextlib.suppress(TypeError):  # engine.data refuses blocks without a length
             if len(X) == len(y) == 0:
                 return None
         return self.engine.data(X, y, weight, **self._how, part=True)
@@ -145,7 +145,7 @@ class Blocks:
         if self._waiting is None:
             self._waiting = iter(self.blocks)
         waiting, self._waiting = self._waiting, None
-        while self._first:  # let go of it while it is trained on
+        while self._first:  # no reference stays here while it is trained on
             yield self._first.pop()
         filled = self._filled(waiting)
         while True:

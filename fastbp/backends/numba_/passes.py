@@ -40,9 +40,9 @@ from .simd import (
 from .tile import product, transpose_block
 
 # The network (m layers), its pieces and the lowest layer that learns; its working memory; the
-# shared array of the team of threads (see team.py) and its size; this thread's rank; the key of
-# the step's random numbers; the block's first row in the batch; and the thread's own rows in the
-# block, `rows` of them from `first` on.
+# array that the team's threads share (see team.py) and their number; this thread's rank; the key
+# of the step's random numbers; the block's first row in the batch; and the thread's own rows in
+# the block, `rows` of them from `first` on.
 Net = namedtuple(
     "Net",
     "plan m pieces lowest loss loss_parameter function parameters block workspace shared threads "

@@ -1,7 +1,7 @@
-"""The derivatives of each sample's own loss, and everything on the way to them.
+"""The derivatives of each sample's own loss, and the quantities that lead to them.
 
-All come from the passes that train, run without weights or means. `from_deltas` is for a function
-that is given by its derivatives ∂f/∂s_m, and sums over the samples.
+The passes that train compute them, without sample weights and without means over samples.
+`from_deltas` takes a function f by its derivatives ∂f/∂s_m, and sums over the samples.
 See ``backends/interface.py`` for the arguments. The twin of this file is
 ``src_cython/per_sample.pxi``.
 """
@@ -34,7 +34,7 @@ from .train import alone
 
 @inner
 def copy_units(net, units, width):
-    """Write s_m and h_m of the rows; to be called while s_m is there, destroys ds_m."""
+    """Write s_m and h_m of the rows, before s_m is overwritten; destroys ds_m."""
     here = offset(net.plan, net.m * COLUMNS)
     n, stride, at = here[SIZE], here[STRIDE], 0
     for i in range(1, net.m):
@@ -83,7 +83,7 @@ def outer_products(net, h, stride_in, gradients, width):
 
 @inner
 def begin(net, transposed, errors):
-    """Write constants and transposed weights, for errors in the input if they are wanted."""
+    """Write the constants and the transposed weights; layer 1's only if `errors` is true."""
     set_constants(net)
     transpose(net, transposed)
     if errors and not single_output(net, 1):

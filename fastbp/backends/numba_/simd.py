@@ -2,9 +2,8 @@
 
 A `Vector` holds 64 bytes of one precision: 16 float32 or 8 float64 lanes, whatever the
 processor's own register width. LLVM maps it on one AVX-512 register, two AVX2 or four NEON
-registers; a lane never sees another one except in `sum_lanes` and `max_lanes`, whose order
-is fixed. That, and writing every fused multiply-add out, is why results do not depend on
-the machine's vector width.
+registers. Only `sum_lanes` and `max_lanes` combine lanes, in a fixed order, and every fused
+multiply-add is written out. So results do not depend on the machine's vector width.
 
 Under ``NUMBA_DISABLE_JIT=1`` the same names work in plain Python: a pointer is a NumPy view
 and a vector is a NumPy array of its lanes.
@@ -392,7 +391,7 @@ else:
         return t(t), codegen
 
     def _log_bits(tool, v):
-        """The bits of v less those of sqrt(1/2): exponent and mantissa split where m is near 1."""
+        """The bits of v minus the bits of sqrt(1/2), which puts m between sqrt(1/2) and sqrt(2)."""
         bits = tool.builder.bitcast(v, tool.integers)
         return tool.builder.sub(bits, tool.ints(tool.root_half_bits))
 

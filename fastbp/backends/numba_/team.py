@@ -60,7 +60,7 @@ else:
 
     @inlined
     def barrier(shared, threads):
-        """Return when all `threads` have called this; all see what the others wrote before."""
+        """Return when all `threads` have called this; each sees the others' earlier writes."""
         if threads == 1:
             return
         passed = atomic_load(shared, PASSED)

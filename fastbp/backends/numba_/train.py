@@ -63,7 +63,7 @@ from .team import STOPPED, barrier
 # multiple of the tiles' heights and of the vector length.
 CHUNK = 48
 
-# The optimiser's hyper-parameters and state arrays, and this step's pace; the table of rules and
+# The optimiser's hyper-parameters and state arrays, and this step's pace; the layers' rules and
 # the factor of the penalties; the clipping norm and scratch array; the average and its decay.
 Stepping = namedtuple(
     "Stepping",
@@ -367,7 +367,7 @@ def next_step(job, reals, like, counts, rate, factor):
 
 @inner
 def penalty_factor(job, total):
-    """What to multiply penalties by, in a batch with Σ w = `total`."""
+    """The factor of the penalties in a batch with Σ w = `total`."""
     if job[fields.SKLEARN_PENALTIES] == 0:
         return 1.0
     return 1.0 / total if total != 0.0 else 0.0

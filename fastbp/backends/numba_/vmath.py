@@ -4,11 +4,11 @@ Every function maps a Vector on a Vector, lane by lane, with fused multiply-adds
 the twin, ``src_cython/vmath.pxi``, has the same operations in the same order and gives the
 same bits. (The sign and payload of a NaN are not promised.) NaN stays NaN everywhere.
 
-Errors are in units in the last place (ulp) of the result. Those that the docstrings state are
-the largest found, rounded up to the next half: in float32 among every number of the range
-where errors are largest (for normal_cdf, among millions), in float64 among a million or more
-(for normal_cdf, 65 thousand). They are measured, not proven; ``tests/backends/test_vmath.py``
-holds them on samples. The polynomials come from ``tools/fit_polynomials.py``.
+Errors are in units in the last place (ulp) of the result. A docstring states the largest error
+found, rounded up to the next half. In float32 the search covered every number of the range
+where errors are largest (millions for normal_cdf), in float64 a million numbers or more (65
+thousand for normal_cdf). The errors are measured, not proven; ``tests/backends/test_vmath.py``
+checks them on samples. ``tools/fit_polynomials.py`` has fitted the polynomials.
 """
 
 import numpy as np
@@ -82,10 +82,10 @@ def less_ln2(x, n):
 
 @inner
 def reciprocal(v):
-    """1 / v for v in [2**-126, 2**125]: an estimate, and steps that cube or square its error.
+    """1 / v for v in [2**-126, 2**125], by an estimate and steps that cube or square its error.
 
-    Error below 1.5 ulp; 0 at infinity, which a squared gradient may be. No division: that would be
-    the slowest instruction of Adam. (For float64, v up to 2**1021 and down to 2**-1022.)
+    Error below 1.5 ulp; 0 at infinity, since a squared gradient may overflow. A division would be
+    the slowest instruction of Adam. (In float64, v is in [2**-1022, 2**1021].)
     """
     one = splat(v, 1.0)
     r = reciprocal_estimate(v)
@@ -126,7 +126,7 @@ def exp_scaled(r, n):
     """2**n e**r for |r| <= ln(2)/2, rounded only once where the result is subnormal."""
     p = horner(exp_fraction(r), r, 1.0)
     p = horner(p, r, 1.0)
-    # 2**n itself may be too large or too small a number; its two halves never are.
+    # 2**n may overflow or underflow; its two factors never do.
     t = multiply_add(n, 0.5, shifter(n))
     first = t - shifter(n)
     second = (n - first) + shifter(n)
@@ -135,7 +135,7 @@ def exp_scaled(r, n):
 
 @inner
 def exp_bounded(x):
-    """x within bounds beyond which exp is 0 or infinite, so that n below stays small."""
+    """x, limited to a range beyond which exp is 0 or infinite, so that n stays small."""
     if is_single(x):
         return at_most(at_least(x, -104.0), 89.0)
     return at_most(at_least(x, -746.0), 710.0)
@@ -247,7 +247,7 @@ def log(x):
 
     Subnormal x included; -inf at 0, inf at inf, NaN below 0.
     """
-    # Subnormal numbers become normal by a power of two, which n takes back.
+    # Scale subnormal numbers by a power of two, and correct n by its exponent.
     zero = splat(x, 0.0)
     if is_single(x):
         normal = splat(x, TINY_F4)
@@ -283,8 +283,8 @@ def normal_cdf(x, e):
     """The normal distribution function at x, given e = gaussian(x).
 
     For a = |x|, the tail is e P(w) / (a + k) with w = (a - k) / (a + k) and k = 5/2, where P is
-    smooth up to infinity (Shepherd and Laframboise, Math. Comp. 36, 1981, p. 249); above 0 it is
-    one less the tail. Error below 5.5 ulp where e is a normal number; where e underflows, the
+    smooth up to infinity (Shepherd and Laframboise, Math. Comp. 36, 1981, p. 249); for x > 0 the
+    result is 1 - tail. Error below 5.5 ulp where e is a normal number; where e underflows, the
     lower tail loses digits with it.
     """
     t = 1.0 / (absolute(x) + 2.5)

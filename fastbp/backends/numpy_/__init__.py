@@ -69,7 +69,7 @@ def mix(x):
 
 @np.errstate(over="ignore")  # 32-bit products wrap around
 def dropout_factors(plan, seed, step, n, dtype):
-    """By layer, the factors by which dropout multiplies the activations of a batch of n rows.
+    """The dropout factors of a batch of n rows, by layer; activations are multiplied by them.
 
     A factor is 1 / (1 - rate) or 0. The random number depends on seed, step, layer, row and unit.
     """
@@ -320,7 +320,7 @@ class Job:
         self._step(rate, self._factor(total))
 
     def _factor(self, total):
-        """What to multiply penalties by, in a batch with Σ w = `total`."""
+        """The factor of the penalties in a batch with Σ w = `total`."""
         if not self.sklearn_penalties:
             return 1.0
         return 1 / total if total != 0 else 0.0
