@@ -32,6 +32,8 @@ def plain(value):
 
 def whole_number(name, value, lowest=1):
     """Return `value` as an int, checked to be at least `lowest`."""
+    if type(value) is int and value >= lowest:  # the usual case
+        return value
     value = plain(value)
     if isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
@@ -102,6 +104,8 @@ def loss_parameter(value, name, loss):
 
 def flag(name, value):
     """Return `value` as a bool."""
+    if type(value) is bool:  # the usual case
+        return value
     value = plain(value)
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {value!r}")

@@ -217,14 +217,13 @@ class Layout:
 
     def clear_padding(self, parameters):
         """Zero the padding of a parameter buffer, in place."""
-        for i in range(1, len(self.sizes)):
-            n_in, n_out, start = self.sizes[i - 1], self.sizes[i], self.plan[i, WEIGHTS]
-            rows = parameters[start : start + self.parameters_of(i)]
-            if self.single and i == len(self.sizes) - 1:
-                rows[n_in : self.padded(n_in)] = 0
-                rows[self.padded(n_in) + 1 :] = 0
-            else:
-                rows.reshape(n_in + 1, -1)[:, n_out:] = 0
+        for n_in, n_out, stride, start, bias in self._layers:
+            if stride == 1:
+                parameters[start + n_in : bias] = 0
+                parameters[bias + 1 : bias + self.lanes] = 0
+            elif n_out < stride:
+                end = bias + stride
+                parameters[start:end].reshape(n_in + 1, stride)[:, n_out:] = 0
 
     def views(self, buffer):
         """The function `views` with this layout's plan."""
@@ -240,9 +239,7 @@ class Layout:
         if n_bytes >= LARGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
             return _huge_pages(n_bytes).view(self.dtype)
         raw = np.zeros(size + self.lanes, self.dtype)
-        # In contrast to `raw.ctypes.data`, this takes less than a microsecond.
-        address = ctypes.addressof(ctypes.c_char.from_buffer(raw.data))
-        start = -address % VECTOR_BYTES // self.dtype.itemsize
+        start = -address(raw) % VECTOR_BYTES // self.dtype.itemsize
         return raw[start : start + size]
 
 
@@ -256,8 +253,17 @@ def _huge_pages(n_bytes):
     memory = mmap.mmap(-1, n_bytes + PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_HUGEPAGE)
     raw = np.frombuffer(memory, np.uint8)
-    start = -raw.ctypes.data % PAGE_BYTES
+    start = -address(raw) % PAGE_BYTES
     return raw[start : start + n_bytes]
+
+
+def address(array):
+    """Where the numbers of a C-contiguous array begin; 0 if it has none."""
+    if not array.size:
+        return 0
+    if not array.flags.writeable:
+        return array.ctypes.data
+    return ctypes.addressof(ctypes.c_char.from_buffer(array.data))  # takes a third of the time
 
 
 def views(plan, buffer):

@@ -54,7 +54,25 @@ def run(member, threads):
     If the system cannot start all threads, raise RuntimeError without calling any member.
     """
     global _busy
-    gate, go, errors = threading.Event(), [False], []
+    errors: list = []
+    others = _start(member, threads, errors) if threads > 1 else []
+    with _lock:
+        _busy += threads
+    try:
+        result = member(0)
+        for thread in others:
+            thread.join()
+    finally:
+        with _lock:
+            _busy -= threads
+    if errors:
+        raise errors[0]
+    return result
+
+
+def _start(member, threads, errors):
+    """Start the threads of a team but the first, which add their exceptions to `errors`."""
+    gate, go = threading.Event(), [False]
 
     def work(rank):
         gate.wait()
@@ -76,18 +94,7 @@ def run(member, threads):
         if not go[0]:
             for thread in started:
                 thread.join()
-    with _lock:
-        _busy += threads
-    try:
-        result = member(0)
-        for thread in others:
-            thread.join()
-    finally:
-        with _lock:
-            _busy -= threads
-    if errors:
-        raise errors[0]
-    return result
+    return others
 
 
 # Threads whose results are no longer needed.

@@ -11,14 +11,17 @@ MOST_ALIKE = 8  # buffers of one size; more are in use only if more threads comp
 _free: dict = {}  # (size, bytes a number) -> buffers that no call has
 
 
-def take(layout, size):
-    """A buffer of that many numbers of the layout's dtype, which may hold anything."""
+def take(layout, size, zeroed=False):
+    """A buffer of that many numbers of the layout's dtype, zeroed, or with any contents."""
     free = _free.get((size, layout.dtype.itemsize))
     if free:
         try:
-            return free.pop()
+            buffer = free.pop()
         except IndexError:  # another thread was faster
-            pass
+            return layout.zeros(size)
+        if zeroed:
+            buffer.fill(0)
+        return buffer
     return layout.zeros(size)
 
 

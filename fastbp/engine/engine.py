@@ -223,8 +223,9 @@ class Engine:
             labels, targets = regularizers.smooth(
                 (labels, targets), n_outputs, name, label_smoothing
             )
-        arrays = X, labels, targets, weight
-        return Data(*[each if each.base is None else self.apart(each) for each in arrays])
+        if X.base is labels.base is targets.base is weight.base is None:
+            return Data(X, labels, targets, weight)  # the usual case
+        return Data(*map(self.apart, (X, labels, targets, weight)))
 
     # Calls of the backend.
 

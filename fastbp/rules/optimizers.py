@@ -322,12 +322,13 @@ class Rprop(Optimizer):
 OPTIMIZERS: dict[str, Any] = {
     item.__name__: item for item in (SGD, RMSprop, Adagrad, Adam, AdamW, Rprop)
 }
+_DEFAULT = Adam()
 
 
 def optimizer_of(optimizer):
     """Return an optimiser argument, checked; Adam() for None."""
     if optimizer is None:
-        return Adam()
+        return _DEFAULT
     if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:
         raise TypeError(
             f"optimizer must be one of fastbp's, such as fastbp.Adam(), got {optimizer!r}"

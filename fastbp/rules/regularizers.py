@@ -98,11 +98,13 @@ def regularizers_of(
 ):
     """Return the Regularizers of a network of m layers, from the arguments of `Network.fit`."""
     layer_rules = np.zeros((m + 1, spec.RULES))
-    layer_rules[1:, spec.L1] = _by_layer("l1", l1, m)
-    layer_rules[1:, spec.L2] = _by_layer("l2", l2, m)
-    layer_rules[indices("frozen", frozen, m), spec.FROZEN] = 1
-    if layer_rules[1:, spec.FROZEN].all():
-        raise ValueError(f"frozen names all {m} layers; at least one layer must not be frozen")
+    for column, name, value in ((spec.L1, "l1", l1), (spec.L2, "l2", l2)):
+        if any(factors := _by_layer(name, value, m)):
+            layer_rules[1:, column] = factors
+    if layers := indices("frozen", frozen, m):
+        layer_rules[layers, spec.FROZEN] = 1
+        if layer_rules[1:, spec.FROZEN].all():
+            raise ValueError(f"frozen names all {m} layers; at least one layer must not be frozen")
     if clip_norm is not None:
         clip_norm = checks.real_number("clip_norm", clip_norm)
         if clip_norm == 0:
@@ -188,6 +190,8 @@ def indices(name, value, m):
 
 def _is_sequence(value):
     """Return whether a value has ordered entries: no set, and no dict, which yields its keys."""
+    if type(value) is float:  # the usual case; the checks below take a microsecond
+        return False
     if getattr(value, "shape", None) == () or isinstance(value, (str, bytes, Mapping)):
         return False
     return hasattr(value, "__len__") and hasattr(value, "__getitem__")

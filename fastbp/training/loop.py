@@ -21,6 +21,7 @@ def run(network, training, source, control, rates, history, state=None, saved=No
     network : Network
         Is passed to callbacks; `training` trains its engine.
     training : Training
+        Is closed at the end, unless that is an exception or Ctrl-C.
     source : Rows, Blocks or an object with the same methods
     control : Control
     rates : LearningRates
@@ -34,12 +35,6 @@ def run(network, training, source, control, rates, history, state=None, saved=No
     callbacks, ended = control.callbacks, False
     checkpoints = control.checkpoints if state is not None else []  # else they refuse to begin
 
-    def finish(kind, *error):
-        training.engine.clear_padding()  # 0 * inf may have left NaN there
-        if kind is not TrainingDiverged:
-            training.finish()
-            drop_unfinished()
-
     try:
         with interrupts.held(training.stop), contextlib.ExitStack() as ends:
             for callback in callbacks:
@@ -48,33 +43,35 @@ def run(network, training, source, control, rates, history, state=None, saved=No
                 each.attach(state)
             if saved is not None:
                 saved.restore(state)
-            drop_unfinished = _dropping_unfinished(history, control)
+            end = _End(training, history, control)
             for callback in callbacks:
                 callbacks_.call(callback, "begin", network, history)
                 ends.callback(callbacks_.call, callback, "end", network, history)
-            ends.push(finish)
-            if saved is not None:
-                saved.restore_callbacks(state)
-            ended = any(isinstance(each, EarlyStopping) and each.ended() for each in callbacks)
-            most = source.epochs_a_call(control.schedule is not None) or control.epochs
-            if callbacks:
-                most = 1
-            while len(history.loss) < control.epochs and not ended:
-                _train(training, source, most, control, rates, history)
-                if history.interrupted:
-                    break
+            with end:
+                if saved is not None:
+                    saved.restore_callbacks(state)
+                ended = any(isinstance(each, EarlyStopping) and each.ended() for each in callbacks)
+                most = source.epochs_a_call(control.schedule is not None) or control.epochs
                 if callbacks:
-                    if source.must_stay_finite:
-                        check_finite(training.engine, history)
-                    with training.averaged_weights():
-                        ended = _epoch(control, network, history)
-                for each in checkpoints:  # of the weights themselves, not their average
-                    each.after_epoch(ended or len(history.loss) == control.epochs)
-            if control.epoch_rules is not None and not ended:
-                interrupts.check()
-                control.epoch_rules.epochs_used_up()
+                    most = 1
+                while len(history.loss) < control.epochs and not ended:
+                    _train(training, source, most, control, rates, history)
+                    if history.interrupted:
+                        break
+                    if callbacks:
+                        if source.must_stay_finite:
+                            check_finite(training.engine, history)
+                        with training.averaged_weights():
+                            ended = _epoch(control, network, history)
+                    for each in checkpoints:  # of the weights themselves, not their average
+                        each.after_epoch(ended or len(history.loss) == control.epochs)
+                if control.epoch_rules is not None and not ended:
+                    interrupts.check()
+                    control.epoch_rules.epochs_used_up()
     except KeyboardInterrupt:
         history.interrupted = True
+    if not history.interrupted:
+        training.close()
 
 
 def _train(training, source, most, control, rates, history):
@@ -102,24 +99,38 @@ def _epoch(control, network, history):
     return ended
 
 
-def _dropping_unfinished(history, control):
-    """A function that drops an epoch from the history whose validation was interrupted."""
-    validated = any(isinstance(each, callbacks_.Validation) for each in control.callbacks)
-    figures = [history.validation_loss] if validated else []
-    # The checkpoint that training goes on from may have none of these.
-    figures += history.scores.values()
-    lags = [len(history.loss) - len(figure) for figure in figures]
+class _End:
+    """A context manager that completes a training, or what there is of it after an error."""
 
-    def drop():
-        lengths = [len(figure) + lag for figure, lag in zip(figures, lags, strict=True)]
-        if control.epoch_rules is not None:
-            lengths.append(control.epoch_rules.finished_epochs)
+    def __init__(self, training, history, control):
+        self._training, self._history, self._control = training, history, control
+        validated = any(isinstance(each, callbacks_.Validation) for each in control.callbacks)
+        self._figures = [history.validation_loss] if validated else []
+        # The checkpoint that training goes on from may have none of these.
+        self._figures += history.scores.values()
+        self._lags = [len(history.loss) - len(figure) for figure in self._figures]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *error):
+        self._training.engine.clear_padding()  # 0 * inf may have left NaN there
+        if kind is not TrainingDiverged:
+            self._training.finish()
+            if self._control.callbacks:
+                self._drop_unfinished()
+
+    def _drop_unfinished(self):
+        """Drop an epoch from the history whose validation was interrupted."""
+        history, rules = self._history, self._control.epoch_rules
+        figures = list(zip(self._figures, self._lags, strict=True))
+        lengths = [len(figure) + lag for figure, lag in figures]
+        if rules is not None:
+            lengths.append(rules.finished_epochs)
         del history.loss[min([len(history.loss), *lengths]) :]
         del history.learning_rate[len(history.loss) :]
-        for figure, lag in zip(figures, lags, strict=True):
+        for figure, lag in figures:
             del figure[len(history.loss) - lag :]
-
-    return drop
 
 
 def check_finite(engine, history):

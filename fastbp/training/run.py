@@ -13,10 +13,13 @@ import numpy as np
 
 from ..backends.interface import SHARED_SIZE
 from ..basis import interrupts, teams
+from ..engine import buffers
 from ..rules.regularizers import EMA, SWA
 from .history import History, TrainingDiverged
 
 NATURAL_ORDER = np.empty((0, 0), np.int64)
+NO_SQUARES = np.empty(0)
+DOUBLE = np.dtype(np.float64)
 
 
 @dataclass
@@ -39,10 +42,11 @@ class Memory:
     @classmethod
     def empty(cls, optimizer, layout):
         """The memory before the first step."""
-        state = layout.zeros(optimizer.slots * layout.n_parameters)
+        state = buffers.take(layout, optimizer.slots * layout.n_parameters, zeroed=True)
         state = state.reshape(optimizer.slots, layout.n_parameters)
-        for slot, array in enumerate(state):
-            array[...] = optimizer.initial_state(slot)
+        for slot in range(optimizer.slots):
+            if initial := optimizer.initial_state(slot):
+                state[slot] = initial
         return cls(np.array(optimizer.hyper(), np.float64), np.array([0.0, 1.0, 1.0]), state)
 
     def __setstate__(self, state):
@@ -75,21 +79,27 @@ class Training:
         if regularizers.dropout:
             self._layout = plan = replace(plan, dropout=regularizers.dropout)
         self.averaged = 0  # how many epochs or steps the average has seen
-        self.average = plan.zeros(plan.n_parameters if regularizers.average else 0)
+        self.average = np.empty(0, plan.dtype)
+        if regularizers.average is not None:
+            self.average = plan.zeros(plan.n_parameters)
         if isinstance(regularizers.average, EMA):  # frozen layers keep these values
             self.average[...] = engine.parameters
         self.threads = threads
+        self._forgets = memory is None  # once the training has ended
         self.memory = Memory.empty(optimizer, plan) if memory is None else memory
         self._check_owned()
         self.hyper, self.state = self.memory.hyper, self.memory.state
-        self.counters = np.tile(self.memory.counters, (threads, 1))
+        self._rate = self.hyper[:1]
+        self.counters = np.empty((threads, 3))
+        self.counters[...] = self.memory.counters
         self.memory.counters = self.counters[0]
-        self.transposed = plan.zeros(plan.n_transposed)
-        self.gradient = plan.zeros(plan.n_parameters)
+        self.transposed = buffers.take(plan, plan.n_transposed)
+        self.gradient = buffers.take(plan, plan.n_parameters, zeroed=True)
         self.stop = np.zeros(1, np.int64) if stop is None else stop
         self._one_loss = np.zeros(1)
         self._shared = np.zeros(SHARED_SIZE, np.int64)
         self._job: Any = None
+        self._workspace: Any = None
         if data is not None:
             self._make_room(batch_size)
 
@@ -98,14 +108,14 @@ class Training:
         n, slots, dtype = self._layout.n_parameters, self.optimizer.slots, self._layout.dtype
         for name, array, shape, kind in (
             ("the network's parameters", self.engine.parameters, (n,), dtype),
-            ("the optimiser's hyper-parameters", self.memory.hyper, (6,), np.float64),
-            ("the optimiser's counters", self.memory.counters, (3,), np.float64),
+            ("the optimiser's hyper-parameters", self.memory.hyper, (6,), DOUBLE),
+            ("the optimiser's counters", self.memory.counters, (3,), DOUBLE),
             ("the optimiser's state", self.memory.state, (slots, n), dtype),
         ):
             if not (array.flags.carray and array.shape == shape and array.dtype == kind):
                 raise ValueError(
                     f"{name} must be a writable, aligned, contiguous array of shape {shape} and "
-                    f"dtype {np.dtype(kind)}; it has been replaced or changed from outside"
+                    f"dtype {kind}; it has been replaced or changed from outside"
                 )
 
     def _make_room(self, batch_size):
@@ -113,8 +123,11 @@ class Training:
         layout = self._layout
         self.batch_size = batch_size
         block = layout.block_rows(batch_size)
+        self._workspace = buffers.take(layout, layout.workspace_size(block))
         regularizers, average = self.regularizers, self.regularizers.average
-        clipping, by_step = regularizers.clip_norm is not None, isinstance(average, EMA)
+        squares, by_step = NO_SQUARES, isinstance(average, EMA)
+        if regularizers.clip_norm is not None:
+            squares = np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1)
         self._job = self.engine.backend.job(
             self.engine.model_of(layout),
             self.data,
@@ -124,14 +137,14 @@ class Training:
             layer_rules=regularizers.layer_rules,
             sklearn_penalties=regularizers.sklearn_penalties,
             clip_norm=regularizers.clip_norm or 0.0,
-            squares=np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1 if clipping else 0),
+            squares=squares,
             decay=average.decay if by_step else 0.0,
             average=self.average if by_step else self.average[:0],
             seed=self.seed,
             counters=self.counters,
             state=self.state,
             block=block,
-            workspace=layout.zeros(layout.workspace_size(block)),
+            workspace=self._workspace,
             transposed=self.transposed,
             gradient=self.gradient,
             stop=self.stop,
@@ -153,7 +166,7 @@ class Training:
         engine = self.engine
 
         def call(_):  # a single step is not stopped
-            return self._job.run(NATURAL_ORDER, 1, self.hyper[:1], losses, 0)
+            return self._job.run(NATURAL_ORDER, 1, self._rate, losses, 0)
 
         if not engine.run(call, len(data.X), changing=True):
             engine.raise_error(data)
@@ -169,7 +182,8 @@ class Training:
         `rates` is a float64 array of the learning rate of each step, or of one for all steps.
         """
         engine = self.engine
-        losses = np.full(epochs, np.nan)
+        losses = np.empty(epochs)
+        losses.fill(np.nan)
 
         def call():
             return teams.run(
@@ -226,3 +240,11 @@ class Training:
         """Give the network the averaged weights, if there are any."""
         if self.averaged:
             self.engine.parameters[...] = self.average
+
+    def close(self):
+        """Let other calls have the scratch memory; no thread may be in `run` any more."""
+        buffers.give(self._workspace, self.transposed, self.gradient)
+        if self._forgets:
+            buffers.give(self.state.reshape(-1))
+        self._job = self._workspace = self.transposed = self.gradient = self.state = None
+        self.memory = None

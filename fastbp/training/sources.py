@@ -66,11 +66,13 @@ class Rows:
 
     def run(self, training, epochs, history, rates):
         """Train for some epochs."""
-        order = np.empty((epochs if self.ordered else 0, self.n), np.int64)
-        for line in order:
-            line[...] = np.arange(self.n) if self.rows is None else self.rows
-            if self.shuffle:
-                training.engine.random.shuffle(line)
+        order = NATURAL_ORDER
+        if self.ordered:
+            order = np.empty((epochs, self.n), np.int64)
+            for line in order:
+                line[...] = np.arange(self.n) if self.rows is None else self.rows
+                if self.shuffle:
+                    training.engine.random.shuffle(line)
         steps = rates.next(epochs * self.steps, len(history.loss), self.steps)
         training.run(order, epochs, history, steps)
 

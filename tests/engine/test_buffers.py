@@ -1,11 +1,13 @@
 """Scratch memory that is kept between calls: what it holds does not matter, and it stays small."""
 
+import copy
 import threading
 
 import numpy as np
 import pytest
 from helpers import make_data, make_network
 
+import fastbp
 from fastbp.engine import buffers
 
 LAYOUTS = {
@@ -21,7 +23,14 @@ def results(net, X, y, row):
     found = [net.predict(X), net.predict(row), net.input_gradient(X, y), *net.layer_outputs(X)]
     found += [*gradient.weights, *gradient.biases, np.array(loss)]
     found += net.per_sample_gradients(X, y).weights
-    return [array.tobytes() for array in found]
+    return [array.tobytes() for array in found] + [fitted(net, X, y, share) for share in (0, 0.3)]
+
+
+def fitted(net, X, y, dropout):
+    """All parameters of a copy after a fit, padding included, as bytes."""
+    net = copy.copy(net)
+    net.fit(X, y, epochs=2, batch_size=16, dropout=[dropout] * len(net.weights), clip_norm=0.1)
+    return net._engine.parameters.tobytes()
 
 
 @pytest.fixture(autouse=True)
@@ -64,13 +73,34 @@ def test_precisions_share_none(backend):
 def test_what_is_kept_is_bounded():
     for n in range(20, 120):
         net = make_network([3, 5, 1], "log_loss", "numpy")
-        net.loss_and_gradient(*make_data("log_loss", n, 3, 1))
+        X, y = make_data("log_loss", n, 3, 1)
+        net.loss_and_gradient(X, y)
+        net.fit(X, y, epochs=1, batch_size=None)
     make_network([3000, 1], "log_loss", "numpy").predict(np.zeros((500, 3000)))
     assert len(buffers._free) <= buffers.MOST_SIZES
     assert max(buffer.nbytes for buffer in kept()) <= buffers.MOST_BYTES
     like = make_network([3, 5, 1], "log_loss", "numpy").layout
     buffers.give(*[like.zeros(77) for _ in range(100)])
     assert len(buffers._free[77, like.dtype.itemsize]) == buffers.MOST_ALIKE
+
+
+class Broken(fastbp.Callback):
+    def epoch(self, network, history):
+        assert not kept()
+        raise RuntimeError
+
+
+def test_a_fit_gives_its_buffers_back_once_it_has_ended_well(backend):
+    net = make_network([3, 5, 1], "log_loss", backend)
+    X, y = make_data("log_loss", 37, 3, 1)
+    with pytest.raises(RuntimeError):
+        net.fit(X, y, callbacks=[Broken()])
+    assert not kept()
+    net.fit(X, y)
+    assert len(kept()) == 4
+    first = sorted(buffer.ctypes.data for buffer in kept())
+    net.fit(X, y)
+    assert sorted(buffer.ctypes.data for buffer in kept()) == first
 
 
 @pytest.mark.serial

@@ -6,6 +6,7 @@ A kernel that is called with all of them would look at each array anew in every 
 import numpy as np
 from numba import config, types
 
+from ...basis.layout import address
 from . import fields
 from . import train as kernels
 from ._jit import by_precision, entry, read, written
@@ -41,7 +42,7 @@ _apply_gradient = entry(
 
 def _place(array):
     """The address of an array; for kernels that run as plain Python, the array as a flat view."""
-    return array.reshape(-1) if config.DISABLE_JIT else array.ctypes.data
+    return array.reshape(-1) if config.DISABLE_JIT else address(array)
 
 
 class Job:
