@@ -6,6 +6,7 @@ parameters give the same numbers; docs/estimators.md lists the differences.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
@@ -15,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ..basis.checks import NO_LABELS
+from ..basis import checks
 from ..rules.regularizers import SWA, regularizers_of
 from .lbfgs import minimize, report_as_scikit_learn
 from .network import EstimatorNetwork, by_rows, check_width
@@ -222,9 +223,10 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
 
     def _build(self, X, y, sample_weight=None, incremental=False):
         """Return the network to train, with initial coefficients if needed, and checked samples."""
-        hidden = self.hidden_layer_sizes
+        hidden = checks.plain(self.hidden_layer_sizes)
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
-        if np.any(np.array(hidden) <= 0):
+        hidden = [checks.whole_number("hidden_layer_sizes", size, -math.inf) for size in hidden]
+        if any(size <= 0 for size in hidden):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if overridden(self, "_validate_input"):
@@ -277,7 +279,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
     def _of_encoded(self, y):
         """Return (labels, targets, number of outputs) of y encoded by `_validate_input`."""
         targets = y.reshape(len(y), -1)
-        return NO_LABELS, targets, targets.shape[1]
+        return checks.NO_LABELS, targets, targets.shape[1]
 
     def _checked(self, X, y, reset):
         X, y = validate_data(

@@ -485,10 +485,10 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         return "exp" if self._is_poisson() else "identity"
 
     def _loss(self):
-        if self.out_activation_ == "identity" and not self._is_poisson():
+        if self.out_activation_ == self._output_activation():
             return self.loss, self.loss_parameter
-        # The loss may have been set after fit; the fitted coefficients belong to the one before.
-        return super()._loss()[0], self.loss_parameter
+        # The loss, or out_activation_, has been set after fit.
+        return super()._loss()
 
     def _validate_targets(self, y, incremental, validation=False):
         targets = _column(y).reshape(len(y), -1)

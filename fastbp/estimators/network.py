@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # scikit-learn's names of output activations -> ours.
 OUTPUTS = {theirs: ours for ours in spec.DEFAULT_LOSSES if (theirs := EQUIVALENTS[ours].sklearn)}
+# Those that no loss has. They can be set for predictions.
+FOR_PREDICTIONS = {"tanh": np.tanh, "relu": lambda h: np.maximum(h, 0)}
 
 
 class Held(NamedTuple):
@@ -58,6 +60,11 @@ class EstimatorNetwork(BaseEstimator):
 
     def _loss(self):
         """Return Network's loss for the output activation, and the loss's parameter."""
+        known = [*OUTPUTS, *FOR_PREDICTIONS]
+        if self.out_activation_ not in known:
+            raise ValueError(
+                f"out_activation_ must be one of {', '.join(known)}, got {self.out_activation_!r}"
+            )
         return spec.DEFAULT_LOSSES[OUTPUTS.get(self.out_activation_, "identity")], None
 
     def _network(self, adopt=False):
@@ -185,14 +192,8 @@ class EstimatorNetwork(BaseEstimator):
 
     def _activated(self, h):
         """Apply out_activation_ to the outputs if the user has set one that belongs to no loss."""
-        if self.out_activation_ not in OUTPUTS:
-            if self.out_activation_ not in ("tanh", "relu"):
-                raise ValueError(
-                    f"out_activation_ must be one of {', '.join(OUTPUTS)}, tanh, relu, got "
-                    f"{self.out_activation_!r}"
-                )
-            h = np.tanh(h) if self.out_activation_ == "tanh" else np.maximum(h, 0)
-        return h
+        function = FOR_PREDICTIONS.get(self.out_activation_)
+        return h if function is None else function(h)
 
 
 def by_rows(X):

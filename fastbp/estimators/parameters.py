@@ -217,4 +217,5 @@ def hidden_activations(activation, n_hidden):
     """Return Network's names of the hidden layers' activations for the parameter's value."""
     if isinstance(activation, str):
         activation = [activation] * n_hidden
-    return spec.activations_of([ALIASES.get(name, name) for name in activation], n_hidden)
+    names = [ALIASES.get(name, name) if isinstance(name, str) else name for name in activation]
+    return spec.activations_of(names, n_hidden)

@@ -28,10 +28,18 @@ def from_sklearn(cls, estimator, loss, backend):
     except NotFittedError as error:
         raise ValueError(f"{type(estimator).__name__} is not fitted: call its fit first") from error
     hidden = hidden_activations(estimator.activation, len(estimator.coefs_) - 1)
-    output = OUTPUTS[estimator.out_activation_]
-    return network_of(
-        cls, Chain(estimator.coefs_, estimator.intercepts_, hidden, output), loss, backend
+    if estimator.out_activation_ not in [*OUTPUTS]:
+        raise ValueError(
+            f"out_activation_ of a Network must be one of {', '.join(OUTPUTS)}, got "
+            f"{estimator.out_activation_!r}"
+        )
+    parameter = None
+    if loss is None and isinstance(estimator, MultilayerPerceptron):
+        loss, parameter = estimator._loss()
+    chain = Chain(
+        estimator.coefs_, estimator.intercepts_, hidden, OUTPUTS[estimator.out_activation_]
     )
+    return network_of(cls, chain, loss, backend, parameter)
 
 
 def to_sklearn(net, output, classes):

@@ -91,7 +91,7 @@ def check_outputs(outputs, expected, tolerance, why):
     )
 
 
-def network_of(cls, chain, loss, backend):
+def network_of(cls, chain, loss, backend, loss_parameter=None):
     """Return a network of the class `cls` that computes the same as the chain."""
     shapes = [np.shape(W) for W in chain.weights]
     if any(len(shape) != 2 for shape in shapes):
@@ -109,6 +109,7 @@ def network_of(cls, chain, loss, backend):
         sizes,
         activation=chain.activations,
         loss=_loss(chain.output, loss),
+        loss_parameter=loss_parameter,
         dtype=dtypes[0],
         backend=backend,
     )

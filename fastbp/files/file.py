@@ -80,7 +80,8 @@ def kind(path):
 
 
 def _content(path, header_only=False):
-    with open(path, "rb", opener=_without_waiting) as file:
+    # A number would be an open file's, such as standard output, and be closed.
+    with open(os.fspath(path), "rb", opener=_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{os.fspath(path)!r} is not a regular file")

@@ -843,7 +843,8 @@ class Network:
         estimator : MLPClassifier or MLPRegressor
             A fitted estimator of `sklearn.neural_network` or of fastbp.
         loss : str or callable, optional
-            The loss for further training, as for `Network`; by default the estimator's.
+            The loss for further training, as for `Network`; by default the estimator's, with its
+            parameter.
         backend : {"auto", "cython", "numba", "numpy"} or None, default=None
             As for `Network`.
 

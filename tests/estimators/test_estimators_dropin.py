@@ -158,6 +158,55 @@ def test_output_activation_is_set_for_predictions(name, output, iris):
             both[1].partial_fit(X, y)
 
 
+@pytest.mark.parametrize("output", ["sigmoid", "", None, 3, ["tanh"], ("tanh",), {}])
+def test_odd_output_activations(output, iris):
+    """They are named in the message, whatever is called."""
+    X, y = iris
+    for estimator in (pair()[1], fastbp.MLPRegressor("huber", loss_parameter=0.5, max_iter=2)):
+        estimator.fit(X, y).out_activation_ = output
+        for call in (estimator.predict, estimator.layer_outputs, lambda X: estimator.score(X, y)):
+            with pytest.raises(ValueError, match="out_activation_ must be one of logistic, .* got"):
+                call(X)
+
+
+@pytest.mark.parametrize("loss", ["huber", "quantile"])
+def test_output_activation_of_losses_with_a_parameter(loss, iris):
+    """The parameter is the loss's, and not that of the activation that predictions have."""
+    X, y = iris
+    estimator = fastbp.MLPRegressor(loss, loss_parameter=0.5, max_iter=2, random_state=0).fit(X, y)
+    h = estimator.predict(X)
+    estimator.out_activation_ = "tanh"
+    assert np.array_equal(estimator.predict(X), np.tanh(h))
+    estimator.out_activation_ = "identity"
+    assert np.array_equal(estimator.set_params(loss="poisson").predict(X), h)
+
+
+SIZES = {
+    "2.5": ([2.5], "must be a whole number, got float: 2.5"),
+    "2.0": ((3, 2.0), "must be a whole number, got float: 2.0"),
+    "nan": (np.array([np.nan]), "must be a whole number, got float: nan"),
+    "text": ([3, "a"], "must be a whole number, got str: 'a'"),
+    "None": ([None], "must be a whole number, got NoneType: None"),
+    "list of lists": ([[3, 2]], "must be a whole number, got list"),
+}
+
+
+@pytest.mark.parametrize("what", SIZES)
+def test_odd_sizes_of_hidden_layers(what, iris):
+    sizes, message = SIZES[what]
+    with pytest.raises(TypeError, match=f"hidden_layer_sizes {message}"):
+        fastbp.MLPClassifier(sizes).fit(*iris)
+
+
+def test_size_of_one_hidden_layer_as_an_array(iris):
+    assert fastbp.MLPClassifier(np.array(3), max_iter=1).fit(*iris).coefs_[0].shape == (4, 3)
+
+
+def test_odd_activations(iris):
+    with pytest.raises(TypeError, match=r"activation must be a name \(str\), got list: \['relu'\]"):
+        fastbp.MLPClassifier((3, 2), activation=[["relu"], ["tanh"]]).fit(*iris)
+
+
 def test_classes_are_decoded_by_the_binarizer(iris):
     X, y = iris
     ref, comp = (estimator.fit(X, y) for estimator in pair())

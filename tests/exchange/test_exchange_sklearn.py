@@ -1,5 +1,7 @@
 """Networks from and to scikit-learn's perceptrons, whose own predictions are the same."""
 
+import re
+
 import numpy as np
 import pytest
 from helpers import TARGETS, copy_parameters, error, make_network, outputs_for
@@ -65,6 +67,39 @@ def test_regressors(loss, hidden, X, rng):
     ours = fastbp.MLPRegressor(loss, hidden, random_state=0, max_iter=1).fit(X, y)
     copy_parameters(net, ours._network())
     assert error(fastbp.Network.from_sklearn(ours).predict(X), estimator.predict(X)) < ROUNDING
+
+
+def own_loss(h, y):
+    return ((h - y) ** 4).sum(axis=1), 4 * (h - y) ** 3
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "loss, parameter",
+    [("huber", 0.3), ("huber", None), ("quantile", 0.8), ("absolute_error", None), (own_loss, None)],
+)
+def test_losses_of_our_regressor(loss, parameter, X, rng):
+    y = rng.standard_normal(60)
+    estimator = fastbp.MLPRegressor(
+        loss, (6,), loss_parameter=parameter, random_state=0, max_iter=3
+    ).fit(X, y)
+    net = fastbp.Network.from_sklearn(estimator)
+    assert net.loss == loss
+    assert net.loss_parameter == (parameter or {"huber": 1.0}.get(loss))
+    assert np.array_equal(net.predict(X).ravel(), estimator.predict(X))
+    other = fastbp.Network.from_sklearn(estimator, loss="squared_error")
+    assert (other.loss, other.loss_parameter) == ("squared_error", None)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("output", ["tanh", "odd", None, 3, ["tanh"]])
+@pytest.mark.parametrize("module", [neural_network, fastbp])
+def test_odd_output_activations(module, output, X, rng):
+    estimator = module.MLPRegressor(max_iter=1).fit(X, rng.standard_normal(60))
+    estimator.out_activation_ = output
+    message = re.escape(f"must be one of logistic, softmax, identity, exp, got {output!r}")
+    with pytest.raises(ValueError, match=f"out_activation_ of a Network {message}"):
+        fastbp.Network.from_sklearn(estimator)
 
 
 @pytest.mark.parametrize("loss", TARGETS)
