@@ -297,7 +297,8 @@ def class_weights(class_weight, loss_name, labels, targets, rows=None):
         raise ValueError(
             f"class_weight requires the loss cross_entropy or log_loss, got {loss_name}"
         )
-    if not (isinstance(class_weight, dict) or class_weight == "balanced"):
+    balanced = isinstance(class_weight, str) and class_weight == "balanced"
+    if not (balanced or isinstance(class_weight, dict)):
         raise TypeError(f'class_weight must be "balanced" or a dict, got {class_weight!r}')
     if not labels.size:
         if not np.isin(targets, (0, 1)).all():
@@ -311,7 +312,7 @@ def class_weights(class_weight, loss_name, labels, targets, rows=None):
                 "class_weight requires one class per sample, but y has several labels per sample; "
                 "pass sample_weight instead"
             )
-    if class_weight == "balanced":
+    if balanced:
         from sklearn.utils.class_weight import compute_sample_weight
 
         return compute_sample_weight("balanced", labels, indices=rows)

@@ -22,6 +22,7 @@ from ..basis import checks, interrupts
 from ..basis.data import Data
 from ..basis.layout import views
 from ..engine.engine import NAMES, Engine
+from ..network.network import Network, check_network
 from ..rules.optimizers import optimizer_of
 from ..rules.regularizers import regularizers_of
 from ..training import control as control_
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..basis.annotations import Samples
-    from ..network.network import Network
     from ..rules.optimizers import Optimizer
     from ..training.callbacks import CallbackLike
 
@@ -128,6 +128,7 @@ def fit(
     """
     if not isinstance(client, Client) or client.asynchronous:
         raise TypeError(f"client must be a distributed.Client, not asynchronous, got {client!r}")
+    check_network("network", network)
     network._engine.check_finite()
     given = zip(NAMES, (X, y, sample_weight), strict=True)
     pieces = _pieces({name: data for name, data in given if data is not None})

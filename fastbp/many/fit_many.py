@@ -11,7 +11,7 @@ import numpy as np
 
 from ..basis import checks, interrupts, teams
 from ..basis.data import Data
-from ..network.network import Network
+from ..network.network import Network, check_network
 from ..rules.regularizers import Regularizers, regularizers_of
 from ..training import checkpoint, fitting, sources
 from ..training import control as control_
@@ -295,13 +295,15 @@ def _fit_chunk(networks, shared, own):
 
 
 def _checked_networks(networks):
-    networks = list(networks)
+    try:
+        networks = list(networks)
+    except TypeError:
+        raise TypeError(f"networks must be a list of networks, got {networks!r}") from None
     if not networks:
         raise ValueError("networks is empty; at least one is needed")
     seen: dict = {}
     for i, network in enumerate(networks):
-        if not isinstance(network, Network):
-            raise TypeError(f"networks[{i}] must be a fastbp.Network, got {network!r}")
+        check_network(f"networks[{i}]", network)
         if seen.setdefault(id(network), i) != i:
             raise ValueError(
                 f"networks[{seen[id(network)]}] and networks[{i}] are the same object; pass a "

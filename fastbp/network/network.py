@@ -979,3 +979,12 @@ class Network:
 
         self._engine.check_finite()
         return to_c(self, folder, name, weights, X)
+
+
+def check_network(name, value):
+    """Raise TypeError unless `value` is a Network."""
+    if not isinstance(value, Network):
+        raise TypeError(
+            f"{name} must be a fastbp.Network, got {type(value).__name__} (Network.from_sklearn "
+            "makes one of a fitted estimator)"
+        )

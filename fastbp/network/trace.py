@@ -245,6 +245,7 @@ class Trace:
         from ..backends import numpy_
         from ..basis.spec import ACTIVATIONS
 
+        i, _, _ = self._place(i, 0, 0)
         name, s, h = self.activations[i], self.s[i], self.h[i]
         if name == "softmax":
             return np.full_like(h, np.nan)

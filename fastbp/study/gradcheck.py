@@ -9,13 +9,13 @@ import numpy as np
 
 from .. import backends
 from ..basis import checks
+from ..network.network import Network, check_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
 
-    from ..network.network import Network
 
 # Steps of the differences. The smaller ones are tried only if the first one fails: a kink between
 # w - step and w + step makes the difference wrong, and a smaller step avoids most kinks.
@@ -216,6 +216,7 @@ def check_gradients(
     TypeError, ValueError
         For bad arguments.
     """
+    check_network("net", net)
     tolerance = checks.real_number("tolerance", tolerance, 1e-12, 1.0)
     entries = checks.whole_number("entries", entries)
     raises = checks.flag("raises", raises)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..basis import checks, interrupts, spec
 from ..engine.parameters import Gradient
-from ..network.network import Network
+from ..network.network import Network, check_network
 from ..rules.regularizers import indices, regularizers_of
 from ..training.history import History, TrainingDiverged
 
@@ -126,8 +126,7 @@ def levenberg_marquardt(
     >>> found.loss[0] > 0.1, found.loss[-1] < 1e-4
     (True, True)
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net must be a Network, got {type(net).__name__}")
+    check_network("net", net)
     if net._engine.loss_name != "squared_error":
         raise ValueError(f"levenberg_marquardt requires the loss 'squared_error', got {net.loss!r}")
     tolerance = checks.real_number("tolerance", tolerance, np.finfo(float).eps, 1.0)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..basis import checks
 from ..basis.data import Data
+from ..network.network import Network, check_network
 from ..rules.optimizers import optimizer_of
 from ..rules.regularizers import regularizers_of
 from ..training import sources
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-    from ..network.network import Network
     from ..rules.optimizers import Optimizer
 
 # The test ends when the smoothed loss exceeds its smallest value by this factor.
@@ -136,6 +136,7 @@ def find_learning_rate(
     ----------
     Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3.
     """
+    check_network("network", network)
     network._engine.check_finite()
     data = network._engine.data(X, y, sample_weight)
     optimizer = optimizer_of(optimizer)

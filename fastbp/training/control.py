@@ -97,8 +97,10 @@ def control(
         own.append(callbacks_.ProgressBar(epochs))
     if patience is not None:
         own.append(callbacks_.EarlyStopping(patience, min_delta=min_delta, monitor=monitor))
-    elif (min_delta, monitor) != (0.0, "validation_loss"):
-        raise ValueError("min_delta and monitor say how patience works; pass patience, too")
+    else:
+        _, min_delta = monitoring.check_arguments("EarlyStopping", monitor, 1, min_delta)
+        if min_delta != 0 or monitor != "validation_loss":
+            raise ValueError("min_delta and monitor say how patience works; pass patience, too")
     for callback in own:
         if isinstance(callback, callbacks_.EarlyStopping):
             monitoring.choose("early stopping", callback.monitor, known)

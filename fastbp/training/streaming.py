@@ -147,6 +147,10 @@ class ParquetStream(Stream):
         if not paths:
             raise ValueError("paths is empty; at least one file is needed")
         self.dtype = checks.dtype(dtype)
+        targets = _names("target", target)
+        if features is not None:
+            features = _names("features", features)
+        weights = [] if sample_weight is None else _names("sample_weight", sample_weight)
         self._groups = []
         for path in paths:
             with parquet.ParquetFile(path) as file:
@@ -154,10 +158,10 @@ class ParquetStream(Stream):
                 known = file.schema_arrow.names
                 self._groups += [(path, i) for i in groups if file.metadata.row_group(i).num_rows]
             if features is None:
-                taken = {sample_weight, *([target] if isinstance(target, str) else target)}
-                features = [name for name in known if name not in taken]
-            self.features, self.target, self.sample_weight = list(features), target, sample_weight
-            unknown = [name for name in self._columns() if name not in known]
+                features = [name for name in known if name not in [*targets, *weights]]
+            self.features, self.target, self.sample_weight = features, target, sample_weight
+            self._columns = [*features, *targets, *weights]
+            unknown = [name for name in self._columns if name not in known]
             if unknown:
                 raise ValueError(f"{path} has no column {unknown[0]!r}, only {', '.join(known)}")
         if not self.features:
@@ -168,17 +172,12 @@ class ParquetStream(Stream):
     def __len__(self) -> int:
         return len(self._groups)
 
-    def _columns(self):
-        target = [self.target] if isinstance(self.target, str) else list(self.target)
-        weight = [] if self.sample_weight is None else [self.sample_weight]
-        return [*self.features, *target, *weight]
-
     def _read(self, number):
         from pyarrow import parquet
 
         path, group = self._groups[number]
         with parquet.ParquetFile(path) as file:
-            table = file.read_row_group(group, columns=self._columns(), use_threads=False)
+            table = file.read_row_group(group, columns=self._columns, use_threads=False)
         X = np.empty((table.num_rows, len(self.features)), self.dtype)
         for j, name in enumerate(self.features):
             X[:, j] = table[name].to_numpy()
@@ -188,6 +187,18 @@ class ParquetStream(Stream):
             y = np.column_stack([table[name].to_numpy() for name in self.target])
         weight = [] if self.sample_weight is None else [table[self.sample_weight].to_numpy()]
         return [X, y, *weight]
+
+
+def _names(what, value):
+    """Return names of columns as a list, from a name or several."""
+    try:
+        names = [value] if isinstance(value, str) else list(value)
+    except TypeError:
+        names = [value]
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{what} must be the name of a column or a list of names, got {name!r}")
+    return names
 
 
 def _opened(array):

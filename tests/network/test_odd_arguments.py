@@ -306,3 +306,37 @@ SAME_SAMPLES = {
 @pytest.mark.parametrize("what", SAME_SAMPLES)
 def test_same_samples(what):
     assert np.array_equal(network().predict(SAME_SAMPLES[what]), network().predict(X))
+
+
+NETWORKS = {
+    "check_gradients": lambda net: fastbp.check_gradients(net, X, y),
+    "find_learning_rate": lambda net: fastbp.find_learning_rate(net, X, y),
+    "levenberg_marquardt": lambda net: fastbp.levenberg_marquardt(net, X, y),
+    "fit_many": lambda net: fastbp.fit_many([net], X, y),
+}
+
+
+@pytest.mark.parametrize("call", NETWORKS)
+def test_what_is_no_network(call):
+    for net in (None, fastbp.MLPClassifier(), fastbp.Network):
+        name = type(net).__name__
+        with pytest.raises(TypeError, match=rf"net.* must be a fastbp.Network, got {name} \("):
+            NETWORKS[call](net)
+
+
+def test_a_network_that_is_not_in_a_list():
+    with pytest.raises(TypeError, match=r"networks must be a list of networks, got Network\("):
+        fastbp.fit_many(network(), X, y)
+
+
+ARRAYS = [np.arange(3), np.zeros((0, 3)), np.zeros(2, [("a", int)])]
+
+
+@pytest.mark.parametrize("value", ARRAYS)
+def test_arrays_in_the_place_of_words_and_numbers(value):
+    for name in ("monitor", "min_delta"):
+        for patience in ({}, {"patience": 2}):
+            with pytest.raises(TypeError, match=f"EarlyStopping: {name} must be a"):
+                network().fit(X, y, validation_data=(X, y), **{name: value}, **patience)
+    with pytest.raises(TypeError, match='class_weight must be "balanced" or a dict, got'):
+        network().fit(X, y, class_weight=value)

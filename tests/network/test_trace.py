@@ -293,6 +293,9 @@ def test_bad_places_are_refused():
                 call(*arguments)
     with pytest.raises(TypeError, match="the unit j must be a whole number"):
         trace.node(1, 0.5)
+    for i in (0, 3, -1):
+        with pytest.raises(ValueError, match=f"the layer i must be .*, got {i}"):
+            trace.slope(i)
 
 
 def test_bad_input_is_refused(backend):

@@ -28,6 +28,16 @@ def path(tmp_path):
     return tmp_path / "model.safetensors"
 
 
+@pytest.mark.parametrize("load", [fastbp.load, fastbp.Network.load])
+def test_paths_that_are_numbers(load, path):
+    """A number would be an open file's, which would be closed."""
+    make_network([3, 2], "huber", None).save(path)
+    with open(path, "rb") as opened:
+        with pytest.raises(TypeError, match="expected str, bytes or os.PathLike"):
+            load(opened.fileno())
+        assert opened.read(1)
+
+
 # Networks.
 
 

@@ -151,7 +151,7 @@ def test_bad_input_is_refused(backend):
     fit = fastbp.levenberg_marquardt
     with pytest.raises(ValueError, match="requires the loss 'squared_error', got 'huber'"):
         fit(make_network([2, 3, 1], "huber", backend), X, y)
-    with pytest.raises(TypeError, match="net must be a Network"):
+    with pytest.raises(TypeError, match="net must be a fastbp.Network"):
         fit("net", X, y)
     with pytest.raises(ValueError, match="X has 1 features"):
         fit(net, X[:, :1], y)

@@ -264,6 +264,20 @@ def test_bad_parquet(parquet):
         fastbp.ParquetStream(parquet, "y", features=[])
 
 
+@pytest.mark.parametrize("name", ["target", "features", "sample_weight"])
+@pytest.mark.parametrize("value", [3, ["a", None], b"a", np.arange(2)])
+def test_columns_that_are_no_names(parquet, name, value):
+    with pytest.raises(TypeError, match=f"{name} must be the name of a column or a list of names"):
+        fastbp.ParquetStream(parquet, **{"target": "y", name: value})
+
+
+def test_one_feature_by_its_name(parquet):
+    """It is not taken apart into letters, which are columns, too."""
+    assert fastbp.ParquetStream(parquet, "y", features="b").features == ["b"]
+    with pytest.raises(ValueError, match="no column 'ab'"):
+        fastbp.ParquetStream(parquet, "y", features="ab")
+
+
 def test_training_from_files(backend, tmp_path, data):
     X, y = data
     np.save(tmp_path / "X.npy", X)
