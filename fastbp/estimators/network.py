@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # scikit-learn's names of output activations -> ours.
 OUTPUTS = {theirs: ours for ours in spec.DEFAULT_LOSSES if (theirs := EQUIVALENTS[ours].sklearn)}
 # Those that no loss has. They can be set for predictions.
-FOR_PREDICTIONS = {"tanh": np.tanh, "relu": lambda h: np.maximum(h, 0)}
+FOR_PREDICTIONS: dict[str, Any] = {"tanh": np.tanh, "relu": lambda h: np.maximum(h, 0)}
 
 
 class Held(NamedTuple):
