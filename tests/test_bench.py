@@ -378,3 +378,22 @@ def test_calls(tmp_path):
             assert f"{backend}: {call}" in done.stdout
             total, kernel = map(min, zip(*rounds, strict=True))
             assert 0 < kernel < total
+
+
+@pytest.mark.slow
+def test_ageing(tmp_path):
+    """A short run prints and writes both times of every case."""
+    output = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, str(BENCH / "ageing.py"), "--epochs", "60", "--output", str(output)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(output.read_text())
+    assert len(results) >= 5
+    for figures in results:
+        assert f"{figures['loss']}, {figures['activation']}" in done.stdout
+        assert 0 < figures["early"] < 0.01 and 0 < figures["late"] < 0.01
