@@ -208,7 +208,8 @@ def compare_backends(
     batch_size : int or None, default=32
         As for `Network.fit`.
     seconds : float, default=0.5
-        Approximate time for measuring each backend; the backends take turns.
+        Approximate time for measuring each backend. The backends take turns; in each turn they
+        train for the same number of epochs from the same weights.
     only : sequence of str, optional
         Names of the backends to compare; the reference is always added.
 
@@ -298,20 +299,26 @@ def _relative(values, reference):
 def _interleaved_times(networks, fit, steps, seconds):
     """Return the median seconds per step of each network.
 
-    The networks take turns, so that changes of the machine's speed affect all equally.
+    A step's time may depend on the weights. So in each round, all networks train for the same
+    number of epochs from the weights that they are given with; fast ones do so several times.
+    They take turns, so that changes of the machine's speed affect all equally.
     """
-    epochs, rounds = {}, 7
-    for name, network in networks.items():
+    rounds = 7
+
+    def timed(name, epochs, repeats):
+        copies = [networks[name].to_backend(name) for _ in range(repeats)]
         started = time.perf_counter()
-        fit(network)
-        once = time.perf_counter() - started
-        epochs[name] = max(1, int(seconds / rounds / max(once, 1e-7)))
+        for network in copies:
+            fit(network, epochs=epochs)
+        return (time.perf_counter() - started) / repeats / epochs
+
+    once = {name: max(timed(name, 1, 1), 1e-7) for name in networks}
+    slowest = max(once.values())
+    epochs = max(1, int(seconds / rounds / slowest))
     times: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(rounds):
-        for name, network in networks.items():
-            started = time.perf_counter()
-            fit(network, epochs=epochs[name])
-            times[name].append((time.perf_counter() - started) / epochs[name] / steps)
+        for name in networks:
+            times[name].append(timed(name, epochs, int(slowest / once[name])) / steps)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

@@ -8,6 +8,7 @@ import pytest
 import fastbp
 from fastbp.backends import BACKENDS
 from fastbp.cli import main
+from fastbp.study import compare
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,30 @@ def test_plot_writes_a_picture(comparison, tmp_path, ending):
     path = tmp_path / f"comparison.{ending}"
     comparison.plot(path)
     assert path.stat().st_size > 1000
+
+
+def test_each_turn_has_the_same_epochs_from_the_same_weights(monkeypatch):
+    """Since a step's time may depend on the weights."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(64, 3)), rng.normal(size=(64, 2))
+    fit, turns = fastbp.Network.fit, {}
+
+    def watched(network, X, y, **options):
+        if len(X) == 64:  # not one of the fits by which results are compared
+            turns.setdefault(network.backend, []).append(
+                (options["epochs"], network.weights[0].tobytes())
+            )
+        return fit(network, X, y, **options)
+
+    monkeypatch.setattr(fastbp.Network, "fit", watched)
+    monkeypatch.setattr(compare, "_starts", lambda *how: (1.0, 1.0))
+    fastbp.compare_backends([3, 4, 2], X, y, loss="huber", batch_size=2, seconds=0.5)
+    usable = [name for name, answer in fastbp.available_backends().items() if answer[:3] == "yes"]
+    assert set(turns) == set(usable)
+    assert len({weights for of_one in turns.values() for _, weights in of_one}) == 1
+    of_reference = set(turns["numpy"])  # a first look at one epoch, and the turns
+    assert all(set(of_one) == of_reference for of_one in turns.values())
+    assert all(len(of_one) >= 8 for of_one in turns.values())
 
 
 def test_only_restricts_and_keeps_the_reference():
