@@ -2,8 +2,9 @@
 #
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), tile.h (matrix
 # product), dropout, elementwise, losses, optimizers, passes, regularizers, train, per_sample. This
-# one holds the entry points. They turn arrays into pointers and release the GIL;
-# fastbp/backends/interface.py has the arguments.
+# one holds the entry points. They turn arrays into pointers and release the GIL. Those of a training
+# flush denormal numbers: see denormals.h for how, and why their bodies are called by a hidden
+# address. fastbp/backends/interface.py has the arguments.
 
 include "simd.pxi"
 include "tile.pxi"
@@ -57,6 +58,7 @@ cdef Net net_of(model, Py_ssize_t block, workspace) except *:
         loss,
         loss_parameter,
         <LossFunction><size_t>function,
+        control(),
         <real *>memory("parameters", parameters).start,
         block,
         <real *>memory("workspace", workspace).start,
@@ -110,7 +112,15 @@ def predict(model, X, Py_ssize_t block, workspace, out):
 
 
 def forward(model, X, workspace, out):
-    predict(model, X, X.shape[0], workspace, out)
+    cdef Net net = net_of(model, X.shape[0], workspace)
+    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL)
+    cdef real *result = <real *>memory("out", out).start
+    body = run_predict
+    hide(&body)
+    with nogil:
+        net.outside = flush()
+        body(&net, &data, net.block, result)
+        set_control(net.outside)
 
 
 def backward(model, X, deltas, workspace, transposed, gradient, errors):
@@ -120,8 +130,12 @@ def backward(model, X, deltas, workspace, transposed, gradient, errors):
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef real *G = <real *>memory("gradient", gradient).start
     cdef real *of_input = <real *>memory("errors", errors).start
+    body = run_from_deltas
+    hide(&body)
     with nogil:
-        run_from_deltas(&net, &data, given, WT, G, of_input)
+        net.outside = flush()
+        body(&net, &data, given, WT, G, of_input)
+        set_control(net.outside)
 
 
 def loss_and_gradient(model, data, Py_ssize_t block, workspace, transposed, gradient, stop):
@@ -132,8 +146,12 @@ def loss_and_gradient(model, data, Py_ssize_t block, workspace, transposed, grad
     cdef const int64_t *stopped = <const int64_t *>memory("stop", stop).start
     cdef Py_ssize_t n = data.X.shape[0]
     cdef double mean
+    body = run_loss_and_gradient
+    hide(&body)
     with nogil:
-        mean = run_loss_and_gradient(&net, &samples, n, WT, G, stopped)
+        net.outside = flush()
+        mean = body(&net, &samples, n, WT, G, stopped)
+        set_control(net.outside)
     return mean
 
 
@@ -196,21 +214,31 @@ cdef class Job:
         data.order = <const int64_t *>memory("order", order).start
         if data.order != NULL:
             n = order.shape[1]
+        body = run_train
+        hide(&body)
         with nogil:
-            finished = run_train(
+            net.outside = flush()
+            finished = body(
                 &net, &data, n, epochs, self.batch_size, &how, <const double *>of_steps.start,
                 of_steps.bytes > <Py_ssize_t>sizeof(double), self.sklearn_penalties, self.seed,
                 self.transposed, self.gradient, epoch_losses, self.stop,
             )
+            set_control(net.outside)
         return finished
 
     def update(self, double rate, double total=1.0):
         self.register()
         cdef Net net = self.net
         cdef Stepping how = self.how
-        how.factor = penalty_factor(self.sklearn_penalties, total)
+        body = run_update
+        hide(&body)
         with nogil:
-            run_update(&net, &how, self.threads, rate, self.transposed, self.gradient)
+            net.outside = flush()
+            body(
+                &net, &how, self.threads, rate, self.sklearn_penalties, total, self.transposed,
+                self.gradient,
+            )
+            set_control(net.outside)
 
 
 def job(

@@ -4,19 +4,31 @@
 # The twin of fastbp/backends/numba_/losses.py.
 
 # The signature of a user's loss, see `function` in fastbp/backends/interface.py.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 ctypedef void (*LossFunction)(
     int64_t rows, int64_t n, int64_t stride, real *s, real *y, real *unwritten
 ) noexcept nogil
 
 
+cdef void call_outside(
+    LossFunction function, uint64_t outside, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride,
+    real *s, real *y, real *unwritten
+) noexcept nogil:
+    """Call a user's loss with the floating-point control word of the kernel's caller."""
+    cdef uint64_t inside = control()
+    set_control(outside)
+    function(rows, n, stride, s, y, unwritten)
+    set_control(inside)
+
+
 cdef void pointwise(
-    Py_ssize_t loss, LossFunction function, double parameter, Py_ssize_t rows, Py_ssize_t n,
-    Py_ssize_t stride, real *s, real *y, real *unwritten
+    Py_ssize_t loss, LossFunction function, uint64_t outside, double parameter, Py_ssize_t rows,
+    Py_ssize_t n, Py_ssize_t stride, real *s, real *y, real *unwritten
 ) noexcept nogil:
     """In rows of n numbers, padded to `stride`, replace pre-activations s by deltas and targets y
-    by losses. `unwritten` is a number of scratch space for custom losses.
+    by losses. For custom losses, `outside` is the control word to call them with, and `unwritten`
+    a number of scratch space.
     """
     cdef Py_ssize_t i, size = rows * stride
     cdef vec x, t, zero = splat(0.0), u, h, d, upper, high, low, linear_part, y_log_y
@@ -73,7 +85,9 @@ cdef void pointwise(
             store(s, i, slope)
     elif rows > 0:  # a custom loss; losses that it has not written become NaN
         unwritten[0] = 1.0
-        function(rows, n, stride, s, y, unwritten)
+        call = call_outside
+        hide(&call)
+        call(function, outside, rows, n, stride, s, y, unwritten)
         if unwritten[0] != 0.0:
             for i in range(rows):
                 y[i * stride] = NAN

@@ -15,6 +15,7 @@ cdef struct Net:
     Py_ssize_t loss
     double loss_parameter
     LossFunction function
+    uint64_t outside  # the floating-point control word of the kernel's caller
     real *parameters
     Py_ssize_t block
     real *workspace
@@ -349,7 +350,9 @@ cdef void output_deltas(
                 continue
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
-        pointwise(net.loss, net.function, net.loss_parameter, rows, n, stride, s, y, losses)
+        pointwise(
+            net.loss, net.function, net.outside, net.loss_parameter, rows, n, stride, s, y, losses
+        )
         if stride == 1:
             for r from 0 <= r < rows by FBP_LANES:
                 store(d, r, load(s, r) * load(shares, r))

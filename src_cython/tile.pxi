@@ -1,4 +1,4 @@
-# The names of tile.h, team.h and check.h.
+# The names of tile.h, team.h, denormals.h and check.h.
 
 cdef extern from "check.h" nogil:
     const int FBP_CHECKED  # 1 in the debug build
@@ -15,9 +15,15 @@ cdef extern from "tile.h" nogil:
         const real *from_, Py_ssize_t ldf, Py_ssize_t rows,
         real *to, Py_ssize_t ldt, Py_ssize_t columns)
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "team.h" nogil:
     enum:
         STOPPED "FBP_STOPPED"
     void barrier "fbp_barrier"(int64_t *shared, Py_ssize_t threads)
+
+cdef extern from "denormals.h" nogil:
+    uint64_t control "fbp_control"()
+    uint64_t flush "fbp_flush"()
+    void set_control "fbp_set_control"(uint64_t word)
+    void hide "fbp_hide"(void *pointer)

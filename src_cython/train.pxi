@@ -1,4 +1,4 @@
-# The training loop and the other entry points of the backend.
+# The training loop and the other passes over all samples.
 #
 # A step takes the rows of a batch through the network in blocks. Per block it computes the forward
 # pass, the losses and output deltas, and the backward pass of the deltas. Then, for a few weight
@@ -324,9 +324,11 @@ cdef Py_ssize_t run_train(
 
 
 cdef void run_update(
-    Net *net, Stepping *how, Py_ssize_t threads, double rate, real *transposed, real *gradient
+    Net *net, Stepping *how, Py_ssize_t threads, double rate, bint sklearn_penalties, double total,
+    real *transposed, real *gradient
 ) noexcept nogil:
     cdef Py_ssize_t i
+    how.factor = penalty_factor(sklearn_penalties, total)
     next_step(how, rate)
     for i in range(3, 3 * threads):
         how.counters[i] = how.counters[i - 3]

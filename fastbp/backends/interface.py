@@ -24,6 +24,10 @@ gradient : real array of shape (layout.n_parameters,), OUT
     ∂(mean loss)/∂parameters, laid out like the parameters. Its padding must be zero on entry.
 
 No two arrays overlap.
+
+In the compiled backends, `loss_and_gradient`, `forward`, `backward` and a job take denormal numbers
+for zeros. They restore the thread's floating-point control register, also while a custom loss runs.
+The other functions are exact.
 """
 
 from typing import NamedTuple, Protocol
@@ -108,6 +112,8 @@ class Backend(Protocol):
 
     def forward(self, model: Model, X: Real, workspace: Real, out: Real) -> None:
         """`predict` with all rows in one block, whose workspace `backward` goes on with.
+
+        As a part of a step, it takes denormal numbers for zeros.
 
         workspace : real array of shape (layout.workspace_size(n),), OUT
             Keeps h_i and, where the plan has a place for it, s_i of the hidden layers; and s_m.

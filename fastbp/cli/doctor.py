@@ -124,7 +124,7 @@ def _cache():
     """Return folder and size of the cache of Numba's compiled kernels; None if there is none."""
     try:
         jit = importlib.import_module("fastbp.backends.numba_._jit")
-        kernels = importlib.import_module("fastbp.backends.numba_.train")
+        kernels = importlib.import_module("fastbp.backends.numba_.kernels")
         folder = Path(jit.Cache(kernels.train).cache_path)
     except (ImportError, RuntimeError):  # RuntimeError: Numba finds no writable folder
         return None

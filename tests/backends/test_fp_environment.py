@@ -5,6 +5,7 @@ A library that was linked with -ffast-math switches denormals off for everyone a
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -15,22 +16,22 @@ import pytest
 from building import ROOT, build, copy_project, need_a_compiler
 from helpers import SECONDS
 
+import fastbp
 from fastbp import backends
 
 PROGRAM = """
-import ctypes, hashlib, json, platform, sys
+import ctypes, hashlib, json, os, platform, signal, sys, threading, time, warnings
 import numpy as np
 
 libm = ctypes.CDLL(None)
+# Where the place of MXCSR is known.
+known = sys.platform == "linux" and platform.machine() == "x86_64"
 
 
-def control():
-    # The control bits of MXCSR (not its record of past exceptions), where its place is known.
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        return None
-    environment = (ctypes.c_uint32 * 64)()
-    assert libm.fegetenv(environment) == 0
-    return environment[7] & 0xFFC0
+def environment():
+    found = (ctypes.c_uint32 * 64)()
+    assert libm.fegetenv(found) == 0
+    return found
 
 
 def state():
@@ -39,7 +40,8 @@ def state():
     tiny = {np.float32: 1e-38, np.float64: 1e-307}
     return {
         "rounding": libm.fegetround() if hasattr(libm, "fegetround") else None,
-        "control": control(),
+        # The control bits (not the record of past exceptions).
+        "control": environment()[7] & 0xFFC0 if known else None,
         "denormals": [bool(number != 0) for number in (
             *(dtype(t) / dtype(100) for dtype, t in tiny.items()),
             *((np.full(64, t, dtype) / dtype(100)).all() for dtype, t in tiny.items()),
@@ -49,22 +51,69 @@ def state():
     }
 
 
-backend, dtypes = sys.argv[1], sys.argv[2:]
-before = state()
+backend, *dtypes = sys.argv[1:]
+if "flushing" in dtypes:  # as by a library that was linked with -ffast-math
+    dtypes.remove("flushing")
+    changed = environment()
+    changed[7] |= 0x8040
+    assert libm.fesetenv(changed) == 0
+states = {"before": state()}
 import fastbp
-after_import = state()
+states["after import"] = state()
 digest = hashlib.sha256()
 for dtype in dtypes:
     rng = np.random.default_rng(0)
     X, y = rng.uniform(-1, 1, (100, 5)), rng.uniform(-1, 1, (100, 2))
-    net = fastbp.Network(
-        [5, 33, 7, 2], activation="tanh", loss="huber", seed=0, dtype=dtype, backend=backend
-    )
+    how = dict(activation="tanh", seed=0, dtype=dtype, backend=backend)
+    net = fastbp.Network([5, 33, 7, 2], loss="huber", **how)
     net.fit(X, y, epochs=5, batch_size=16)  # in the main thread
     net.fit(X, y, epochs=1000, batch_size=16)  # in a thread of its own
     digest.update(net.predict(X).tobytes() + net.loss_and_gradient(X, y)[1].weights[0].tobytes())
+    states[dtype, "after training"] = state()
+
+    class Callback(fastbp.Callback):
+        def epoch(self, network, history):
+            states[dtype, "in a callback"] = state()
+            if len(history.loss) == 2:
+                raise ZeroDivisionError
+
+    def loss(output, y):
+        states[dtype, "in a loss", len(states)] = state()
+        if armed:
+            raise ZeroDivisionError
+        return ((output - y) ** 2).sum(axis=1), 2 * (output - y)
+
+    def until_an_error(call):
+        try:
+            call()
+        except ZeroDivisionError:
+            states[dtype, "after an error", len(states)] = state()
+        else:
+            raise AssertionError("no error")
+
+    until_an_error(lambda: net.fit(X, y, epochs=9, callbacks=[Callback()]))
+    armed = False
+    own = fastbp.Network([5, 33, 2], loss=loss, **how)
+    own.loss_and_gradient(X, y)
+    own.per_sample_gradients(X[:2], y[:2])
+    own.fit(X, y, epochs=2, batch_size=50, threads=1)
+    armed = True
+    until_an_error(lambda: own.fit(X, y, epochs=2, batch_size=16))
+
+    def press():  # Ctrl-C, once some epochs are over
+        seen = set()
+        while len(seen) < 4:
+            seen.add(net.weights[0][0, 0])
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert net.fit(X, y, epochs=10**7, batch_size=16).interrupted
+    states[dtype, "after Ctrl-C"] = state()
 print(json.dumps({
-    "before": before, "after import": after_import, "after": state(), "bits": digest.hexdigest(),
+    "states": {str(when): found for when, found in states.items()}, "bits": digest.hexdigest(),
     "from": fastbp.__file__,
 }))
 """
@@ -87,17 +136,38 @@ def run(backend, *dtypes, root=ROOT, **variables):
     return comp
 
 
-def assert_unchanged(comp):
-    before = comp["before"]
+def assert_unchanged(comp, denormals=True):
+    before = comp["states"]["before"]
     # Else something else in the process had switched denormals off, and this tests nothing.
-    assert all(before["denormals"])
-    assert comp["after import"] == before
-    assert comp["after"] == before
+    assert set(before["denormals"]) == {denormals}
+    assert [when for when, found in comp["states"].items() if found != before] == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no libm by itself on Windows")
 def test_nothing_changes(backend):
     assert_unchanged(run(backend, "float32", "float64"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the place of MXCSR is known on Linux only")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="a register of x86")
+def test_a_caller_without_denormals(compiled):
+    """It has none afterwards either, nor in its own loss."""
+    assert_unchanged(run(compiled, "float32", "flushing"), denormals=False)
+
+
+def test_compiled_losses_see_denormals(compiled):
+    """NaN would end the training."""
+    numba = pytest.importorskip("numba")
+
+    @numba.njit
+    def loss(output, y):
+        e = np.where(y[:, 0] > 0, 1.0, np.nan)
+        return e, output - y
+
+    X, y = np.ones((20, 3)), np.full((20, 2), 1e-310)
+    net = fastbp.Network([3, 4, 2], loss=loss, dtype="float64", backend=compiled)
+    assert net.fit(X, y, epochs=2, batch_size=16).loss == [1.0, 1.0]
+    assert net.loss_and_gradient(X, y)[0] == 1.0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="compilers of Windows take no such flags")

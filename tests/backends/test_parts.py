@@ -121,6 +121,22 @@ def test_each_loss_and_activation(backend, loss, kind, activation, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_denormal_numbers(compiled, dtype):
+    """The parts take h_1 for zeros, as the whole step does; exactly, it would count in s_2."""
+    how = {"activation": "relu"}
+    whole, parts = twins(compiled, "wide", "squared_error", dtype, fastbp.SGD(), {}, **how)
+    tiny = np.finfo(dtype).tiny
+    for net in (whole.net, parts.net):
+        net.weights[0], net.weights[1] = net.weights[0] * tiny, net.weights[1] / (100 * tiny)
+        net.biases[0] = np.zeros(130)
+    assert not np.array_equal(parts.forward(), parts.net.predict(parts.data.X))
+    whole.run()
+    for rate in RATES.tolist():
+        parts.step_by_parts(own_deltas(parts, "squared_error"), rate)
+    assert parts.bits() == whole.bits()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_blocks_make_no_difference(backend, dtype):
     optimizer = OPTIMIZERS["nesterov"]
     whole, parts = twins(backend, "wide", "squared_error", dtype, optimizer, {}, block=16)

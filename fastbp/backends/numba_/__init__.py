@@ -1,8 +1,9 @@
 """The Numba backend: ``@njit`` kernels, compiled on first use and cached on disk.
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...), tile
-(matrix product), team (threads), dropout, elementwise, losses, optimizers, pieces (those, called by
-address), passes, regularizers, train and per_sample (the kernels that are called), jobs.
+(matrix product), team (threads), denormals, dropout, elementwise, losses, optimizers, pieces
+(those, called by address), passes, regularizers, train, per_sample, kernels (where those that
+train are called), jobs.
 """
 
 name = "numba"
@@ -12,8 +13,8 @@ try:
     from numba import types
 
     from ...basis import spec
+    from . import kernels, train
     from . import per_sample as of_samples
-    from . import train as kernels
     from ._jit import by_precision, entry, read, written
     from .elementwise import ACTIVATIONS
     from .jobs import Job
@@ -54,10 +55,10 @@ def _data(real):
     return read(real, 2), read(types.int64, 1), read(real, 2), read(real, 1)
 
 
-_finite = entry(kernels.finite, by_precision(lambda real: types.boolean(read(real, 1))))
+_finite = entry(train.finite, by_precision(lambda real: types.boolean(read(real, 1))))
 
 _activation = entry(
-    kernels.activation,
+    train.activation,
     by_precision(
         lambda real: types.void(
             types.int64, types.int64, types.int64, read(real, 1), written(real, 2)
@@ -65,14 +66,13 @@ _activation = entry(
     ),
 )
 
-_predict = entry(
-    kernels.predict,
-    by_precision(
-        lambda real: types.void(
-            *_model(real), read(real, 2), types.int64, written(real, 1), written(real, 2)
-        )
-    ),
+_of_outputs = by_precision(
+    lambda real: types.void(
+        *_model(real), read(real, 2), types.int64, written(real, 1), written(real, 2)
+    )
 )
+_predict = entry(train.predict, _of_outputs)
+_forward = entry(kernels.forward, _of_outputs)
 
 _loss_and_gradient = entry(
     kernels.loss_and_gradient,
@@ -107,8 +107,8 @@ _per_sample = entry(
     ),
 )
 
-_from_deltas = entry(
-    of_samples.from_deltas,
+_backward = entry(
+    kernels.backward,
     by_precision(
         lambda real: types.void(
             *_model(real),
@@ -139,12 +139,13 @@ def predict(model, X, block, workspace, out):
 
 
 def forward(model, X, workspace, out):
-    predict(model, X, len(X), workspace, out)
+    pieces = table(X.dtype, model.plan.tobytes(), model.loss, True, False)
+    _forward(X.dtype)(pieces, *model, X, len(X), workspace, out)
 
 
 def backward(model, X, deltas, workspace, transposed, gradient, errors):
     pieces = table(X.dtype, model.plan.tobytes(), model.loss, False, True)
-    _from_deltas(X.dtype)(pieces, *model, X, deltas, workspace, transposed, gradient, errors)
+    _backward(X.dtype)(pieces, *model, X, deltas, workspace, transposed, gradient, errors)
 
 
 def loss_and_gradient(model, data, block, workspace, transposed, gradient, stop):

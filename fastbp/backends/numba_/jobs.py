@@ -7,8 +7,7 @@ import numpy as np
 from numba import config, types
 
 from ...basis.layout import address
-from . import fields
-from . import train as kernels
+from . import fields, kernels
 from ._jit import by_precision, entry, read, written
 from .pieces import table
 

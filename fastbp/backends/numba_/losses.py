@@ -9,6 +9,7 @@ from numba import types
 
 from ...basis import spec
 from ._jit import REALS, Piece, call, inner
+from .denormals import control, set_control
 from .simd import (
     absolute,
     fma,
@@ -27,11 +28,11 @@ from .simd import (
 from .vmath import exp, log, log1p_unit, sigmoid
 
 # Losses that treat each output by itself: in rows of n numbers, padded to `stride`, they replace
-# pre-activations s by deltas and targets y by losses. `unwritten` is a number of scratch space for
-# custom losses.
+# pre-activations s by deltas and targets y by losses. For custom losses, `outside` is the control
+# word to call them with, and `unwritten` a number of scratch space.
 
 
-def log_loss(function, parameter, rows, n, stride, s, y, unwritten):
+def log_loss(function, outside, parameter, rows, n, stride, s, y, unwritten):
     """A positive parameter clips the probabilities in the reported loss."""
     if parameter > 0.0:
         for i in range(0, rows * stride, lanes(s)):
@@ -50,7 +51,7 @@ def log_loss(function, parameter, rows, n, stride, s, y, unwritten):
         store(s, i, h - t)
 
 
-def squared_error(function, parameter, rows, n, stride, s, y, unwritten):
+def squared_error(function, outside, parameter, rows, n, stride, s, y, unwritten):
     """A positive parameter is a factor of the reported loss."""
     half = 0.5 * (parameter if parameter > 0.0 else 1.0)
     for i in range(0, rows * stride, lanes(s)):
@@ -59,7 +60,7 @@ def squared_error(function, parameter, rows, n, stride, s, y, unwritten):
         store(s, i, d)
 
 
-def absolute_error(function, parameter, rows, n, stride, s, y, unwritten):
+def absolute_error(function, outside, parameter, rows, n, stride, s, y, unwritten):
     for i in range(0, rows * stride, lanes(s)):
         d = load(s, i) - load(y, i)
         zero = splat(d, 0.0)
@@ -68,7 +69,7 @@ def absolute_error(function, parameter, rows, n, stride, s, y, unwritten):
         store(s, i, select_lt(d, zero, splat(d, -1.0), upper))
 
 
-def huber(function, parameter, rows, n, stride, s, y, unwritten):
+def huber(function, outside, parameter, rows, n, stride, s, y, unwritten):
     for i in range(0, rows * stride, lanes(s)):
         d = load(s, i) - load(y, i)
         high, low = splat(d, parameter), splat(d, -parameter)
@@ -77,7 +78,7 @@ def huber(function, parameter, rows, n, stride, s, y, unwritten):
         store(s, i, select_lt(d, low, low, select_lt(high, d, high, d)))
 
 
-def poisson(function, parameter, rows, n, stride, s, y, unwritten):
+def poisson(function, outside, parameter, rows, n, stride, s, y, unwritten):
     for i in range(0, rows * stride, lanes(s)):
         x, t = load(s, i), load(y, i)
         h = exp(x)
@@ -86,7 +87,7 @@ def poisson(function, parameter, rows, n, stride, s, y, unwritten):
         store(s, i, h - t)
 
 
-def quantile(function, parameter, rows, n, stride, s, y, unwritten):
+def quantile(function, outside, parameter, rows, n, stride, s, y, unwritten):
     for i in range(0, rows * stride, lanes(s)):
         d = load(s, i) - load(y, i)
         zero, above, below = splat(d, 0.0), splat(d, 1.0 - parameter), splat(d, -parameter)
@@ -95,12 +96,18 @@ def quantile(function, parameter, rows, n, stride, s, y, unwritten):
         store(s, i, slope)
 
 
-def custom(function, parameter, rows, n, stride, s, y, unwritten):
-    """Call a user's function, see interface.py; losses that it has not written become NaN."""
+def custom(function, outside, parameter, rows, n, stride, s, y, unwritten):
+    """Call a user's function with the floating-point control word `outside`; see interface.py.
+
+    Losses that it has not written become NaN.
+    """
     if rows == 0:
         return
     unwritten[0] = 1.0
+    inside = control()
+    set_control(outside)
     call(function, (rows, n, stride, s, y, unwritten))
+    set_control(inside)
     if unwritten[0] != 0.0:
         for r in range(rows):
             y[r * stride] = np.nan
@@ -185,7 +192,9 @@ def softmax_output(s, h, top, total, rows, n, stride):
 
 def _loss(function):
     whole = types.intp
-    return Piece(function, types.int64, types.float64, whole, whole, whole, REALS, REALS, REALS)
+    return Piece(
+        function, types.int64, types.int64, types.float64, whole, whole, whole, REALS, REALS, REALS
+    )
 
 
 def _output(function):

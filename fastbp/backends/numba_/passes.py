@@ -39,14 +39,15 @@ from .simd import (
 )
 from .tile import product, transpose_block
 
-# The network (m layers), its pieces and the lowest layer that learns; its working memory; the
-# array that the team's threads share (see team.py) and their number; this thread's rank; the key
-# of the step's random numbers; the block's first row in the batch; and the thread's own rows in
-# the block, `rows` of them from `first` on.
+# The network (m layers), its pieces and the lowest layer that learns; a custom loss and the control
+# word that it is called with, which is that of the kernel's caller; the working memory; the array
+# that the team's threads share (see team.py) and their number; this thread's rank; the key of the
+# step's random numbers; the block's first row in the batch; and the thread's own rows in the block,
+# `rows` of them from `first` on.
 Net = namedtuple(
     "Net",
-    "plan m pieces lowest loss loss_parameter function parameters block workspace shared threads "
-    "rank key start first rows",
+    "plan m pieces lowest loss loss_parameter function outside parameters block workspace shared "
+    "threads rank key start first rows",
 )
 # The samples. Without labels, weights or an order, those pointers are not read.
 Data = namedtuple("Data", "X labels targets weight order has_labels weighted ordered")
@@ -79,6 +80,7 @@ def take_rows(net, key, start, rows):
         net.loss,
         net.loss_parameter,
         net.function,
+        net.outside,
         net.parameters,
         net.block,
         net.workspace,
@@ -388,7 +390,7 @@ def output_deltas(net, data, start, total):
                 continue
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
-        numbers = (net.function, net.loss_parameter, rows, n, stride, s, y, losses)
+        numbers = (net.function, net.outside, net.loss_parameter, rows, n, stride, s, y, losses)
         call(net.pieces[LOSS], numbers)
         if stride == 1:
             for r in range(0, rows, lanes(s)):

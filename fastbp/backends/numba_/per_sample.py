@@ -8,6 +8,7 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 
 from ...basis.layout import COLUMNS, DS, SIZE, STRIDE, H, S
 from ._jit import inner
+from .denormals import apart, control
 from .passes import (
     LOSSES,
     Data,
@@ -118,7 +119,9 @@ def per_sample(
     errors,
     units,
 ):
-    net = alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace)
+    net = alone(
+        pieces, plan, loss, loss_parameter, function, parameters, block, workspace, control()
+    )
     samples, numbers = pointer(X), pointer(labels)
     has_labels = labels.size > 0
     data = Data(samples, numbers, pointer(targets), samples, numbers, has_labels, False, False)
@@ -147,6 +150,7 @@ def per_sample(
             copy_input_errors(net, WT, offset(pointer(errors), start * X.shape[1]))
 
 
+@inner
 def from_deltas(
     pieces,
     plan,
@@ -160,10 +164,11 @@ def from_deltas(
     transposed,
     gradient,
     errors,
+    outside,
 ):
-    """`Backend.backward`."""
+    apart()
     n = X.shape[0]
-    net = alone(pieces, plan, loss, loss_parameter, function, parameters, n, workspace)
+    net = alone(pieces, plan, loss, loss_parameter, function, parameters, n, workspace, outside)
     samples, none = pointer(X), pointer(plan)
     data = Data(samples, none, samples, samples, none, False, False, False)
     WT = pointer(transposed)

@@ -1,4 +1,4 @@
-"""The training loop and the other entry points of the backend.
+"""The training loop and the other passes over all samples.
 
 A step takes the rows of a batch through the network in blocks. Per block it computes the forward
 pass, the losses and output deltas, and the backward pass of the deltas. Then, for a few weight
@@ -19,6 +19,7 @@ from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS
 from ...basis.spec import L1, L2, RULES
 from . import fields
 from ._jit import call, inlined, inner
+from .denormals import apart, control
 from .dropout import step_key
 from .optimizers import pace_of
 from .passes import (
@@ -219,7 +220,7 @@ def has_dropout(net):
 
 
 @inner
-def alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace):
+def alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace, outside):
     """The Net for a single thread."""
     nothing = pointer(plan)
     return Net(
@@ -230,6 +231,7 @@ def alone(pieces, plan, loss, loss_parameter, function, parameters, block, works
         loss,
         loss_parameter,
         function,
+        outside,
         pointer(parameters),
         block,
         pointer(workspace),
@@ -264,8 +266,13 @@ def finite(array):
     return sum_lanes(rest) + last == 0.0
 
 
-def predict(pieces, plan, loss, loss_parameter, function, parameters, X, block, workspace, out):
-    net = alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace)
+@inner
+def pass_forward(
+    pieces, plan, loss, loss_parameter, function, parameters, X, block, workspace, out, outside
+):
+    """Write the network's outputs for X to `out`."""
+    apart()
+    net = alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace, outside)
     samples, none = pointer(X), pointer(plan)
     data = Data(samples, none, samples, samples, none, False, False, False)
     here, result = offset(pointer(plan), net.m * COLUMNS), pointer(out)
@@ -277,6 +284,14 @@ def predict(pieces, plan, loss, loss_parameter, function, parameters, X, block, 
         copy_rows(outputs(net), stride, net.rows, n, offset(result, start * n), n)
 
 
+def predict(pieces, plan, loss, loss_parameter, function, parameters, X, block, workspace, out):
+    pass_forward(
+        *(pieces, plan, loss, loss_parameter, function, parameters),
+        *(X, block, workspace, out, control()),
+    )
+
+
+@inner
 def loss_and_gradient(
     pieces,
     plan,
@@ -293,8 +308,10 @@ def loss_and_gradient(
     transposed,
     gradient,
     stop,
+    outside,
 ):
-    net = alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace)
+    apart()
+    net = alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace, outside)
     data = data_of(X, labels, targets, sample_weight, pointer(labels), 0)
     wanted = gradient.size > 0
     set_constants(net)
@@ -317,7 +334,7 @@ def loss_and_gradient(
 
 
 @inner
-def net_of(job, reals, like, threads, rank):
+def net_of(job, reals, like, threads, rank, outside):
     """The Net of a job; `like` is a pointer to numbers of the network's precision."""
     layer_rules = at(job, fields.LAYER_RULES, pointer(reals))
     whole = pointer(job)
@@ -329,6 +346,7 @@ def net_of(job, reals, like, threads, rank):
         job[fields.LOSS],
         reals[fields.LOSS_PARAMETER],
         job[fields.FUNCTION],
+        outside,
         at(job, fields.PARAMETERS, like),
         job[fields.BLOCK],
         at(job, fields.WORKSPACE, like),
@@ -373,11 +391,14 @@ def penalty_factor(job, total):
     return 1.0 / total if total != 0.0 else 0.0
 
 
-def train(job, reals, X, labels, targets, sample_weight, order, epochs, rates, losses, rank):
-    """`Job.run`."""
+@inner
+def train(
+    job, reals, X, labels, targets, sample_weight, order, epochs, rates, losses, rank, outside
+):
+    apart()
     threads, batch_size, block = job[fields.THREADS], job[fields.BATCH_SIZE], job[fields.BLOCK]
     leading, sklearn_penalties, like = rank == 0, job[fields.SKLEARN_PENALTIES] != 0, pointer(X)
-    net = net_of(job, reals, like, threads, rank)
+    net = net_of(job, reals, like, threads, rank, outside)
     layer_rules = at(job, fields.LAYER_RULES, pointer(reals))
     stop = at(job, fields.STOP, pointer(job))
     shared = net.shared
@@ -440,10 +461,11 @@ def train(job, reals, X, labels, targets, sample_weight, order, epochs, rates, l
     return epochs
 
 
-def apply_gradient(job, reals, parameters, rate, total):
-    """`Job.update`."""
+@inner
+def apply_gradient(job, reals, parameters, rate, total, outside):
+    apart()
     like = pointer(parameters)
-    net = net_of(job, reals, like, 1, 0)
+    net = net_of(job, reals, like, 1, 0, outside)
     counters = at(job, fields.COUNTERS, pointer(reals))
     how = next_step(job, reals, like, counters, rate, penalty_factor(job, total))
     for i in range(3, 3 * job[fields.THREADS]):
