@@ -62,8 +62,17 @@ cdef Net net_of(model, Py_ssize_t block, workspace) except *:
         <real *>memory("parameters", parameters).start,
         block,
         <real *>memory("workspace", workspace).start,
-        NULL, 1, 0, 0, 0, 0, 0,
+        NULL, 1, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0,
     )
+
+
+cdef void form_team(Net *net, shared, Py_ssize_t threads, sums, workspace) except *:
+    """Let the Net belong to a team of threads, with partial sums for batches of several blocks."""
+    net.shared = <int64_t *>memory("shared", shared).start
+    net.threads = threads
+    net.sums = <double *>memory("sums", sums).start
+    net.lines, net.line = sums.shape[0], sums.shape[1]
+    net.apart = workspace.shape[0] // threads
 
 
 cdef Data data_of(data) except *:
@@ -138,8 +147,13 @@ def backward(model, X, deltas, workspace, transposed, gradient, errors):
         set_control(net.outside)
 
 
-def loss_and_gradient(model, data, Py_ssize_t block, workspace, transposed, gradient, stop):
+def loss_and_gradient(
+    model, data, Py_ssize_t block, workspace, transposed, gradient, sums, stop, shared,
+    Py_ssize_t threads, Py_ssize_t rank
+):
     cdef Net net = net_of(model, block, workspace)
+    form_team(&net, shared, threads, sums, workspace)
+    net.rank = rank
     cdef Data samples = data_of(data)
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef real *G = <real *>memory("gradient", gradient).start
@@ -180,7 +194,7 @@ cdef class Job:
     cdef Net net
     cdef Data data
     cdef Stepping how
-    cdef Py_ssize_t n, batch_size, threads
+    cdef Py_ssize_t n, batch_size
     cdef bint sklearn_penalties
     cdef int64_t seed
     cdef real *transposed
@@ -209,7 +223,7 @@ cdef class Job:
         cdef Array of_steps = memory("rates", rates)
         cdef double *epoch_losses = <double *>memory("losses", losses).start
         cdef Py_ssize_t n = self.n, finished
-        net.threads, net.rank = self.threads, rank
+        net.rank = rank
         how.counters += 3 * rank
         data.order = <const int64_t *>memory("order", order).start
         if data.order != NULL:
@@ -234,28 +248,26 @@ cdef class Job:
         hide(&body)
         with nogil:
             net.outside = flush()
-            body(
-                &net, &how, self.threads, rate, self.sklearn_penalties, total, self.transposed,
-                self.gradient,
-            )
+            body(&net, &how, rate, self.sklearn_penalties, total, self.transposed, self.gradient)
             set_control(net.outside)
 
 
 def job(
     model, data, *, Py_ssize_t batch_size, Py_ssize_t optimizer, hyper, layer_rules,
     bint sklearn_penalties, double clip_norm, squares, double decay, average, int64_t seed,
-    counters, state, Py_ssize_t block, workspace, transposed, gradient, stop, shared
+    counters, state, Py_ssize_t block, workspace, transposed, gradient, sums, stop, shared
 ):
     cdef Job made = Job.__new__(Job)
     made.arrays = {
         b"plan": model.plan, b"parameters": model.parameters, b"hyper": hyper,
         b"layer_rules": layer_rules, b"squares": squares, b"average": average,
         b"counters": counters, b"state": state, b"workspace": workspace,
-        b"transposed": transposed, b"gradient": gradient, b"stop": stop, b"shared": shared,
+        b"transposed": transposed, b"gradient": gradient, b"sums": sums, b"stop": stop,
+        b"shared": shared,
     }
     made.net = net_of(model, block, workspace)
-    made.net.shared = <int64_t *>memory("shared", shared).start
     cdef Array of_threads = memory("counters", counters)
+    form_team(&made.net, shared, counters.shape[0], sums, workspace)
     cdef Array slots = memory("state", state)
     cdef Py_ssize_t slot = memory("parameters", model.parameters).bytes
     # An optimiser with fewer slots does not look at the others.
@@ -271,7 +283,6 @@ def job(
         decay, <real *>memory("average", average).start, 0.0,
     )
     made.batch_size, made.sklearn_penalties, made.seed = batch_size, sklearn_penalties, seed
-    made.threads = of_threads.bytes // (3 * sizeof(double))
     made.transposed = <real *>memory("transposed", transposed).start
     made.gradient = <real *>memory("gradient", gradient).start
     made.stop = <const int64_t *>memory("stop", stop).start

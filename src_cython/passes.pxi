@@ -6,8 +6,8 @@
 
 from libc.stdint cimport int64_t
 
-# The network, its working memory, the team of threads, and this thread's own rows in the block:
-# `rows` of them from `first` on.
+# The network, its working memory, the team of threads, the batch's partial sums, and this thread's
+# own rows in the block: `rows` of them from `first` on.
 cdef struct Net:
     const int64_t *plan
     Py_ssize_t m  # number of layers
@@ -22,6 +22,11 @@ cdef struct Net:
     int64_t *shared  # by the team of threads, see team.h
     Py_ssize_t threads
     Py_ssize_t rank
+    double *sums  # a line for each group of blocks: its gradient, its loss at the end
+    Py_ssize_t line  # numbers in a line of `sums`
+    Py_ssize_t lines  # lines of `sums`; 0 if all batches are single blocks
+    Py_ssize_t groups  # of this batch, at most `lines`
+    Py_ssize_t apart  # numbers from a thread's workspace to the next one's, if there are groups
     uint32_t key  # of the step's random numbers
     Py_ssize_t start  # the block's first row in the batch
     Py_ssize_t first
@@ -31,6 +36,12 @@ cdef struct Net:
 # write to the same vector.
 cdef enum:
     UNIT = 16
+
+# What a block is for the gradient of its batch: all of it; the first, another, or the last of
+# several blocks, whose gradients are added up in `sums`. With OF_GROUPS, all blocks are in `sums`;
+# with COMPLETE, the gradient is there.
+cdef enum:
+    WHOLE, FIRST, NEXT, LAST, OF_GROUPS, COMPLETE
 
 # The samples. Missing labels, weights and orders are NULL.
 cdef struct Data:
@@ -443,63 +454,97 @@ cdef void backward_pass(Net *net, const real *transposed) noexcept nogil:
 
 cdef void weight_gradient(
     Net *net, Py_ssize_t i, const real *h, Py_ssize_t stride_in, Py_ssize_t rows,
-    real *gradient, bint adding, Py_ssize_t first, Py_ssize_t last
+    real *gradient, Py_ssize_t part, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil:
     """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1; row n_{i-1} is ∇b_i.
 
     The sums run over all `rows` of the block, not only own ones. `h` is the network's input,
-    with rows `stride_in` apart. `adding` continues the sums of earlier blocks of the batch.
+    with rows `stride_in` apart. `part` says how the block's gradient becomes that of the batch.
     """
     cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
     cdef const int64_t *here = net.plan + i * COLUMNS
-    cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE], J = padded(here[SIZE]), ldi = 0
+    cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE], J = padded(here[SIZE])
     cdef Py_ssize_t of_weights = min(last, n_in) - first
+    cdef Py_ssize_t at = here[WEIGHTS] + first * stride, size = (last - first) * stride
     cdef const real *d = of_block(net, i, DS)
-    cdef real *G = gradient + here[WEIGHTS]
-    cdef real *target = G + first * stride
-    cdef const real *init = zero_row(net)
+    cdef real *target = gradient + at
+    cdef const real *zeros = zero_row(net)
+    if part == COMPLETE:
+        return
+    if single_output(net, i):
+        size = padded(n_in) + FBP_LANES
+    if part == OF_GROUPS:
+        collect(net, target, at, size)
+        return
     if i > 1:
         h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
     if single_output(net, i):
-        single_gradient(h, stride_in, d, rows, G, n_in, unit(net), init, adding)
-        return
-    if of_weights > 0:
-        if adding:
-            init, ldi = target, stride
-        product(
-            h + first, 1, stride_in, d, stride, init, ldi, target, stride, of_weights, J, rows
-        )
-    if last > n_in:
-        target = G + n_in * stride
-        if adding:
-            init = target
-        product(unit(net), 0, 0, d, stride, init, 0, target, stride, 1, J, rows)
+        single_gradient(h, stride_in, d, rows, target, n_in, unit(net), zeros)
+    else:
+        if of_weights > 0:
+            product(
+                h + first, 1, stride_in, d, stride, zeros, 0, target, stride, of_weights, J, rows
+            )
+        if last > n_in:
+            product(
+                unit(net), 0, 0, d, stride, zeros, 0, target + of_weights * stride, stride, 1, J,
+                rows,
+            )
+    if part != WHOLE:
+        add_block(target, net.sums + at, size, part)
+
+
+cdef void add_block(real *g, double *sums, Py_ssize_t n, Py_ssize_t part) noexcept nogil:
+    """Add a block's gradient g[:n] to the sums; the last block makes g the sums."""
+    cdef Py_ssize_t j
+    check(g, n)
+    if part == FIRST:
+        for j in range(n):
+            sums[j] = g[j]
+    elif part == NEXT:
+        for j in range(n):
+            sums[j] += g[j]
+    else:
+        for j in range(n):
+            g[j] = <real>(sums[j] + g[j])
+
+
+cdef void collect(Net *net, real *g, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
+    """g[:n] = the sum of all groups' gradients from `at` on, in the order of the groups."""
+    cdef double *total = net.sums + at
+    cdef double *other
+    cdef Py_ssize_t group, j
+    check(g, n)
+    for group in range(1, net.groups):
+        other = total + group * net.line
+        for j in range(n):
+            total[j] += other[j]
+    for j in range(n):
+        g[j] = <real>total[j]
 
 
 cdef void single_gradient(
     const real *h, Py_ssize_t stride_in, const real *d, Py_ssize_t rows, real *G,
-    Py_ssize_t n_in, const real *one, const real *zeros, bint adding
+    Py_ssize_t n_in, const real *one, const real *zeros
 ) noexcept nogil:
     """The gradient of a single output: a row of weights, then a vector with the bias."""
     cdef Py_ssize_t width = padded(n_in), last = width - FBP_LANES
-    cdef const real *init = G if adding else <real *>zeros
-    product(d, 0, 1, h, stride_in, init, 0, G, 0, 1, width, rows)
+    product(d, 0, 1, h, stride_in, zeros, 0, G, 0, 1, width, rows)
     # h need not be zero in the padding: sigmoid(0) is not.
     store(G, last, keep_first(load(G, last), n_in - last, 0.0))
-    init = G + width if adding else <real *>zeros
-    product(d, 0, 1, one, 0, init, 0, G + width, 0, 1, FBP_LANES, rows)
+    product(d, 0, 1, one, 0, zeros, 0, G + width, 0, 1, FBP_LANES, rows)
 
 
 cdef void accumulate(
     Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, real *gradient,
-    bint adding
+    Py_ssize_t part
 ) noexcept nogil:
     """This thread's share of the weight rows of all layers' gradients, from a block's rows."""
     cdef Py_ssize_t i, first, last
     for i in range(net.m, 0, -1):
         weight_rows(net, i, &first, &last)
         if first < last:
-            weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
+            weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
 
 
 cdef void weight_rows(

@@ -134,6 +134,6 @@ cdef void run_from_deltas(
     put_deltas(net, deltas)
     backward_pass(net, transposed)
     if gradient != NULL:
-        accumulate(net, h, stride, net.rows, gradient, False)
+        accumulate(net, h, stride, net.rows, gradient, WHOLE)
     if errors != NULL:
         copy_input_errors(net, transposed, errors)

@@ -16,6 +16,9 @@ cpdef enum:
 cpdef enum:
     SIZE, STRIDE, WEIGHTS, TRANSPOSED, ACTIVATION, H, S, DS, DROPOUT, OUTPUT, COLUMNS
 
+cpdef enum:
+    LOSS_PLACES = 8
+
 cdef extern from *:
     """
     static const double LEAKY_SLOPE = 0.01;

@@ -6,7 +6,10 @@
 # optimiser and updates the transposed copy.
 #
 # Each thread of a team takes a share of the rows and then a share of the weight rows, with a
-# barrier after each. No sum spans several threads, so their number changes no bit.
+# barrier after each. In a large batch of a small network, it instead takes whole groups of blocks,
+# whose gradients are then added up in the order of the groups. Blocks and groups depend only on
+# the network and the batch, and no other sum spans several threads, so their number changes no
+# bit. Sums over several blocks are in double precision.
 #
 # See fastbp/backends/interface.py for the arguments. The twin of
 # fastbp/backends/numba_/train.py.
@@ -78,7 +81,7 @@ cdef double total_of(Losses *sums) noexcept nogil:
 
 
 cdef void complete(
-    Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, bint adding, real *gradient,
+    Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, Py_ssize_t part, real *gradient,
     Stepping *how
 ) noexcept nogil:
     """Finish the batch's gradient with its last block, add penalties, and sum its squares."""
@@ -91,7 +94,7 @@ cdef void complete(
         weight_rows(net, i, &first, &last)
         if first == last or is_frozen(how.layer_rules, i):
             continue
-        weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
+        weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
         n = padded(n_in) if single_output(net, i) else (min(last, n_in) - first) * stride
         l1 = how.factor * how.layer_rules[i * RULES + L1]
         l2 = how.factor * how.layer_rules[i * RULES + L2]
@@ -138,7 +141,7 @@ cdef void apply(
 
 
 cdef void step(
-    Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, bint adding,
+    Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, Py_ssize_t part,
     real *transposed, real *gradient, Stepping *how
 ) noexcept nogil:
     """Finish the batch's gradient with its last block and apply it, a few weight rows at a time."""
@@ -146,7 +149,7 @@ cdef void step(
     cdef const int64_t *here
     cdef double factor = 1.0
     if how.squares != NULL:  # clipping needs the whole gradient first
-        complete(net, h, stride_in, rows, adding, gradient, how)
+        complete(net, h, stride_in, rows, part, gradient, how)
         barrier(net.shared, net.threads)
         factor = clip_factor(net, how.squares, how.clip_norm)
     for i in range(net.m, 0, -1):
@@ -157,13 +160,13 @@ cdef void step(
             continue
         if single_output(net, i):
             if how.squares == NULL:
-                weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
+                weight_gradient(net, i, h, stride_in, rows, gradient, part, 0, n_in + 1)
             apply(net, how, i, gradient, start, padded(n_in), FBP_LANES, factor)
             continue
         while first < end:
             last = min(first + CHUNK, end)
             if how.squares == NULL:
-                weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
+                weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
             of_weights = min(last, n_in) - first
             apply(
                 net, how, i, gradient, start + first * stride, of_weights * stride,
@@ -211,6 +214,78 @@ cdef void run_predict(
         copy_rows(outputs(net), stride, net.rows, n, out + start * n, n)
 
 
+cdef Net detached(Net *net) noexcept nogil:
+    """The Net of a thread that takes groups: with a workspace of its own, and no team."""
+    cdef Net own = net[0]
+    own.workspace += net.rank * net.apart
+    own.rank, own.threads = 0, 1
+    return own
+
+
+cdef inline real *own_gradient(Net *net) noexcept nogil:
+    """The gradient of a block, at the end of the workspace of a thread that takes groups."""
+    return net.workspace + net.apart - (net.line - LOSS_PLACES)
+
+
+cdef void prepare(Net *net) noexcept nogil:
+    """Write what does not change in the workspace, and zeros into the padding of gradients."""
+    cdef Net own = detached(net)
+    cdef Py_ssize_t j
+    if net.lines > 1:
+        set_constants(&own)
+        for j in range(net.line - LOSS_PLACES):
+            own_gradient(&own)[j] = 0.0
+    elif net.rank == 0:
+        set_constants(net)
+
+
+cdef void by_groups(
+    Net *net, Data *data, Py_ssize_t start, Py_ssize_t end, double total, const real *transposed,
+    bint gradients, const int64_t *stop
+) noexcept nogil:
+    """Write the losses of this thread's groups, and their gradients if wanted, to `sums`.
+
+    The batch's rows in the order are start..end - 1. `stop` may be NULL.
+    """
+    cdef Net own = detached(net)
+    cdef Py_ssize_t blocks = (end - start + net.block - 1) // net.block
+    cdef Py_ssize_t group, block, first, last, at, stride
+    cdef Losses sums
+    cdef const real *h
+    net.groups = min(net.lines, blocks)
+    for group in range(
+        net.groups * net.rank // net.threads, net.groups * (net.rank + 1) // net.threads
+    ):
+        own.sums = net.sums + group * net.line
+        sums = Losses([0.0, 0.0, 0.0, 0.0])
+        first, last = blocks * group // net.groups, blocks * (group + 1) // net.groups
+        for block in range(first, last):
+            if stop != NULL and read_once(stop) != 0:
+                return
+            at = start + block * net.block
+            take_rows(&own, at - start, min(net.block, end - at))
+            h = gather(&own, data, at, &stride)
+            forward_pass(&own, h, stride)
+            output_deltas(&own, data, at, total)
+            add_losses(&sums, per_row(&own, LOSSES), own.rows)
+            if gradients:
+                backward_pass(&own, transposed)
+                accumulate(
+                    &own, h, stride, own.rows, own_gradient(&own),
+                    FIRST if block == first else NEXT,
+                )
+        own.sums[net.line - 1] = total_of(&sums)
+
+
+cdef double loss_of_groups(Net *net) noexcept nogil:
+    """The sum of the losses of all groups."""
+    cdef double total = 0.0
+    cdef Py_ssize_t group
+    for group in range(net.groups):
+        total += net.sums[group * net.line + net.line - 1]
+    return total
+
+
 cdef double run_loss_and_gradient(
     Net *net, Data *data, Py_ssize_t n_samples, real *transposed, real *gradient,
     const int64_t *stop
@@ -220,9 +295,18 @@ cdef double run_loss_and_gradient(
     cdef Losses sums = Losses([0.0, 0.0, 0.0, 0.0])
     cdef Py_ssize_t start, stride
     cdef const real *h
-    set_constants(net)
+    prepare(net)
     if gradient != NULL:
         transpose(net, transposed)
+    if net.lines > 1:
+        barrier(net.shared, net.threads)
+        by_groups(net, data, 0, n_samples, total, transposed, gradient != NULL, stop)
+        barrier(net.shared, net.threads)
+        if read_once(stop) != 0:
+            return NAN
+        if gradient != NULL:
+            accumulate(net, NULL, 0, 0, gradient, OF_GROUPS)
+        return loss_of_groups(net) / total if total != 0.0 else 0.0
     for start from 0 <= start < n_samples by net.block:
         if read_once(stop) != 0:
             return NAN
@@ -233,8 +317,20 @@ cdef double run_loss_and_gradient(
         add_losses(&sums, per_row(net, LOSSES), net.rows)
         if gradient != NULL:
             backward_pass(net, transposed)
-            accumulate(net, h, stride, net.rows, gradient, start > 0)
+            accumulate(
+                net, h, stride, net.rows, gradient,
+                part_of(start, start + net.rows, 0, n_samples),
+            )
     return total_of(&sums) / total if total != 0.0 else 0.0
+
+
+cdef inline Py_ssize_t part_of(
+    Py_ssize_t start, Py_ssize_t end, Py_ssize_t first, Py_ssize_t last
+) noexcept nogil:
+    """What the block start..end - 1 is for the gradient of the batch first..last - 1."""
+    if start == first:
+        return WHOLE if end == last else FIRST
+    return LAST if end == last else NEXT
 
 
 cdef void next_step(Stepping *how, double rate) noexcept nogil:
@@ -258,7 +354,7 @@ cdef Py_ssize_t run_train(
     Stepping *how, const double *rates, bint many_rates, bint sklearn_penalties, int64_t seed,
     real *transposed, real *gradient, double *losses, const int64_t *stop
 ) noexcept nogil:
-    cdef Py_ssize_t epoch, batch, rows, start, end, stride, steps = 0
+    cdef Py_ssize_t epoch, batch, rows, start, end, stride, part, steps = 0
     cdef double numerator, denominator, penalty, total, batch_loss
     cdef bint leading = net.rank == 0
     cdef bint dropping = has_dropout(net)
@@ -267,8 +363,8 @@ cdef Py_ssize_t run_train(
     cdef const real *h
     cdef const int64_t *order = data.order
     net.lowest = lowest_learning(how.layer_rules, net.m)
+    prepare(net)
     if leading:
-        set_constants(net)
         net.shared[STOPPED] = read_once(stop)
     transpose(net, transposed)
     barrier(net.shared, net.threads)
@@ -287,8 +383,14 @@ cdef Py_ssize_t run_train(
             if dropping:
                 net.key = step_key(seed, <Py_ssize_t>how.counters[0])
             sums = Losses([0.0, 0.0, 0.0, 0.0])
-            while True:
+            h, stride, rows, part = NULL, 0, 0, OF_GROUPS
+            if net.lines > 1:
+                by_groups(net, data, start, end, total, transposed, True, NULL)
+                barrier(net.shared, net.threads)
+                start = end
+            while start < end:
                 rows = min(net.block, end - start)
+                part = part_of(start, start + rows, batch, end)
                 take_rows(net, start - batch, rows)
                 h = gather(net, data, start, &stride)
                 forward_pass(net, h, stride)
@@ -296,12 +398,11 @@ cdef Py_ssize_t run_train(
                 backward_pass(net, transposed)
                 barrier(net.shared, net.threads)
                 add_losses(&sums, per_row(net, LOSSES), rows)
-                if start + rows == end:
-                    break
-                accumulate(net, h, stride, rows, gradient, start > batch)
-                barrier(net.shared, net.threads)
                 start += rows
-            batch_loss = total_of(&sums)
+                if start < end:
+                    accumulate(net, h, stride, rows, gradient, part)
+                    barrier(net.shared, net.threads)
+            batch_loss = loss_of_groups(net) if part == OF_GROUPS else total_of(&sums)
             if not isfinite(batch_loss):
                 if leading:
                     losses[epoch] = batch_loss
@@ -314,7 +415,7 @@ cdef Py_ssize_t run_train(
                 denominator += total
             next_step(how, rates[steps if many_rates else 0])
             steps += 1
-            step(net, h, stride, rows, start > batch, transposed, gradient, how)
+            step(net, h, stride, rows, part, transposed, gradient, how)
             if leading:
                 net.shared[STOPPED] = read_once(stop)
             barrier(net.shared, net.threads)
@@ -324,13 +425,13 @@ cdef Py_ssize_t run_train(
 
 
 cdef void run_update(
-    Net *net, Stepping *how, Py_ssize_t threads, double rate, bint sklearn_penalties, double total,
+    Net *net, Stepping *how, double rate, bint sklearn_penalties, double total,
     real *transposed, real *gradient
 ) noexcept nogil:
     cdef Py_ssize_t i
     how.factor = penalty_factor(sklearn_penalties, total)
     next_step(how, rate)
-    for i in range(3, 3 * threads):
+    for i in range(3, 3 * net.threads):
         how.counters[i] = how.counters[i - 3]
-    # A step that adds no more rows to the gradient.
-    step(net, net.workspace, net.plan[STRIDE], 0, True, transposed, gradient, how)
+    net.threads = 1
+    step(net, NULL, 0, 0, COMPLETE, transposed, gradient, how)

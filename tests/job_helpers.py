@@ -46,6 +46,7 @@ class Parts:
             workspace=layout.zeros(layout.workspace_size(block or n)),
             transposed=layout.zeros(layout.n_transposed),
             gradient=self.gradient,
+            sums=np.empty((int(bool(block) and block < n), layout.line)),
             stop=np.zeros(1, np.int64),
             shared=np.zeros(SHARED_SIZE, np.int64),
         )

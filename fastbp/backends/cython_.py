@@ -110,9 +110,8 @@ def backward(model, X, deltas, workspace, transposed, gradient, errors):
     KERNELS[X.dtype].backward(model, X, deltas, workspace, transposed, gradient, errors)
 
 
-def loss_and_gradient(model, data, block, workspace, transposed, gradient, stop):
-    kernels = KERNELS[data.X.dtype]
-    return kernels.loss_and_gradient(model, data, block, workspace, transposed, gradient, stop)
+def loss_and_gradient(model, data, *rest):
+    return KERNELS[data.X.dtype].loss_and_gradient(model, data, *rest)
 
 
 def per_sample(model, data, *rest):

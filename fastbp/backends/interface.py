@@ -16,12 +16,16 @@ data : Data, IN
     the loss and the gradient, even if its own loss overflows.
 block : int, IN
     How many rows go through the network at a time (layout.block_rows): the whole batch, or a
-    multiple of 16. The result does not depend on it.
+    multiple of 16.
 workspace : real array of shape (layout.workspace_size(block),), destroyed
 transposed : real array of shape (layout.n_transposed,), OUT
     Space for the transposed weights.
 gradient : real array of shape (layout.n_parameters,), OUT
     ∂(mean loss)/∂parameters, laid out like the parameters. Its padding must be zero on entry.
+sums : float64 array of shape (groups, layout.line), destroyed
+    Space for the gradients and losses of groups of blocks; (groups, LOSS_PLACES) without gradients.
+    `groups` and `block` are those of layout.partition for a batch: 0 groups for batches of a single
+    block. `workspace` then has layout.team_workspace_size(block, groups, threads) numbers.
 
 No two arrays overlap.
 
@@ -156,7 +160,11 @@ class Backend(Protocol):
         workspace: Real,
         transposed: Real,
         gradient: Real,
+        sums: NDArray[np.float64],
         stop: NDArray[np.int64],
+        shared: NDArray[np.int64],
+        threads: int,
+        rank: int,
     ) -> float:
         """The weighted mean loss Σ w e / Σ w of all rows, and its gradient.
 
@@ -166,6 +174,11 @@ class Backend(Protocol):
         stop : int64 array of shape (1,), IN
             Read before each block; once it is not zero, NaN is returned. NumPy's backend takes
             all rows at once and ignores it.
+        shared : int64 array of shape (SHARED_SIZE,), destroyed
+            The state that the threads of a team share, zero at first.
+        threads, rank : int, IN
+            The number of threads, each of which calls this function with its own rank, as in
+            `Job.run`. One thread, unless there are at least 2 groups.
         """
 
     def per_sample(
@@ -222,6 +235,7 @@ class Backend(Protocol):
         workspace: Real,
         transposed: Real,
         gradient: Real,
+        sums: NDArray[np.float64],
         stop: NDArray[np.int64],
         shared: NDArray[np.int64],
     ) -> "Job":

@@ -33,6 +33,15 @@ CONFLICT_BYTES = 1024
 # Buffers of at least LARGE_BYTES are put on large pages of PAGE_BYTES.
 LARGE_BYTES = 1 << 19
 PAGE_BYTES = 1 << 21
+# Large batches are divided into groups of blocks of at most GROUP_ROWS rows, if there are at least
+# FEWEST_GROUPS; at most MOST_GROUPS, and as many as have room in SUMS_BYTES.
+GROUP_ROWS = 256
+FEWEST_GROUPS = 8
+MOST_GROUPS = 256
+SUMS_BYTES = 1 << 24
+# Numbers behind a group's gradient, so that the next one begins on a vector; the last is its loss.
+LOSS_PLACES = 8
+NO_SUMS = np.empty((0, LOSS_PLACES))
 
 # Columns of the plan. Offsets count elements. H, S and DS are offsets per row of the block:
 # with a block of R rows, the array starts at R times that number.
@@ -192,6 +201,37 @@ class Layout:
         """
         fitting = self._fitting_rows
         return rows if rows <= fitting else max(fitting // 16 * 16, 16)
+
+    def partition(self, rows):
+        """How a batch of `rows` rows is divided: rows of a block, and number of groups of blocks.
+
+        0 groups means a single block. Threads take whole groups, if there are some; else they
+        share the rows and the weights of each block, which pays for larger networks.
+        """
+        block = self.block_rows(rows)
+        if rows <= block:
+            return block, 0
+        small = min(block, GROUP_ROWS)
+        groups = min(-(-rows // small), MOST_GROUPS, SUMS_BYTES // (8 * self.line))
+        return (small, groups) if groups >= FEWEST_GROUPS else (block, 1)
+
+    @cached_property
+    def line(self):
+        """The numbers in the sums of a group of blocks: a gradient, and places for a loss."""
+        return self.n_parameters + LOSS_PLACES
+
+    def sums(self, groups, gradients=True):
+        """Space for the sums of that many groups, without gradients only for their losses."""
+        width = self.line if gradients else LOSS_PLACES
+        return np.empty((groups, width)) if groups else NO_SUMS
+
+    def team_workspace_size(self, block, groups, threads, gradients=True):
+        """The number of workspace elements for batches that are divided like that.
+
+        Threads that take groups have one each, with the gradient of a block at its end.
+        """
+        size = self.workspace_size(block)
+        return size if groups < 2 else threads * (size + gradients * self.n_parameters)
 
     @cached_property
     def _fitting_rows(self):

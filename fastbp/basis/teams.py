@@ -39,12 +39,15 @@ def available():
     return max(1, cores - _busy)
 
 
-def automatic(flops, widest):
-    """Return the number of threads for steps of `flops` operations; `widest` is the widest input.
+def automatic(flops, widest, groups):
+    """Return the number of threads for steps of `flops` operations.
 
-    Fewer than two threads' worth of work means one thread.
+    Threads take whole groups of the batch's blocks; with less than two groups, they share the
+    weights, and `widest` is the widest input. Fewer than two threads' worth of work means one.
     """
-    worth = min(int(flops // FLOPS_PER_THREAD), widest // UNITS_PER_THREAD)
+    worth = min(
+        int(flops // FLOPS_PER_THREAD), groups if groups > 1 else widest // UNITS_PER_THREAD
+    )
     return 1 if worth < 2 else min(worth, available())
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import backends
-from ..backends.interface import Model
+from ..backends.interface import SHARED_SIZE, Model
 from ..basis import checks, interrupts, spec, teams
 from ..basis.data import Data
 from ..basis.layout import layer_view
@@ -24,6 +24,7 @@ from .parameters import Gradient, Parameters
 # Ctrl-C can stop it. Estimated at a rate that any machine reaches.
 INLINE_SECONDS = 0.2
 FLOPS_PER_SECOND = 1e9
+ALONE = np.zeros(SHARED_SIZE, np.int64)  # of a team of one thread, which does not use it
 # Predictions of at most this many rows share workspaces of one size.
 FEW_ROWS = 16
 # What messages call the samples.
@@ -279,8 +280,9 @@ class Engine:
             return 1
         if threads is not None:
             return threads
-        flops = self.layout.flops_per_row * batch_size
-        return teams.automatic(flops, max(self.layout.sizes[:-1]))
+        layout = self.layout
+        flops = layout.flops_per_row * batch_size
+        return teams.automatic(flops, max(layout.sizes[:-1]), layout.partition(batch_size)[1])
 
     def outputs(self, X):
         """h_m for checked X."""
@@ -313,17 +315,25 @@ class Engine:
 
     def loss_and_gradient(self, data, gradient):
         """The mean loss; fills `gradient` unless that is empty."""
-        layout = self.layout
-        block = layout.block_rows(len(data.X))
-        workspace = buffers.take(layout, layout.workspace_size(block))
+        layout, wanted, n = self.layout, gradient.size > 0, len(data.X)
+        block, groups = layout.partition(n)
+        threads = self.team_size(None, n) if groups > 1 else 1
+        size = layout.team_workspace_size(block, groups, threads, wanted)
+        workspace = buffers.take(layout, size)
         transposed = buffers.take(layout, layout.n_transposed)
+        sums = layout.sums(groups, wanted)
+        shared = np.zeros(SHARED_SIZE, np.int64) if threads > 1 else ALONE
 
         def call(stop):
-            return self.backend.loss_and_gradient(
-                self.model, data, block, workspace, transposed, gradient, stop
-            )
+            def member(rank):
+                return self.backend.loss_and_gradient(
+                    *(self.model, data, block, workspace, transposed, gradient, sums),
+                    *(stop, shared, threads, rank),
+                )
 
-        loss = self.run(call, len(data.X))
+            return member(0) if threads == 1 else teams.run(member, threads)
+
+        loss = self.run(call, n)
         buffers.give(workspace, transposed)
         if not math.isfinite(loss):
             self.raise_error(data)

@@ -122,8 +122,9 @@ class Training:
         """A workspace and a job for batches of that size."""
         layout = self._layout
         self.batch_size = batch_size
-        block = layout.block_rows(batch_size)
-        self._workspace = buffers.take(layout, layout.workspace_size(block))
+        block, groups = layout.partition(batch_size)
+        space = layout.team_workspace_size(block, groups, self.threads)
+        self._workspace = buffers.take(layout, space)
         regularizers, average = self.regularizers, self.regularizers.average
         squares, by_step = NO_SQUARES, isinstance(average, EMA)
         if regularizers.clip_norm is not None:
@@ -147,6 +148,7 @@ class Training:
             workspace=self._workspace,
             transposed=self.transposed,
             gradient=self.gradient,
+            sums=layout.sums(groups),
             stop=self.stop,
             shared=self._shared,
         )

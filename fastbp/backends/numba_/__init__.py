@@ -84,7 +84,11 @@ _loss_and_gradient = entry(
             written(real, 1),
             written(real, 1),
             written(real, 1),
+            written(types.float64, 2),
             read(types.int64, 1),
+            written(types.int64, 1),
+            types.int64,
+            types.int64,
         )
     ),
 )
@@ -148,12 +152,10 @@ def backward(model, X, deltas, workspace, transposed, gradient, errors):
     _backward(X.dtype)(pieces, *model, X, deltas, workspace, transposed, gradient, errors)
 
 
-def loss_and_gradient(model, data, block, workspace, transposed, gradient, stop):
+def loss_and_gradient(model, data, *rest):
     dtype = data.X.dtype
     pieces = table(dtype, model.plan.tobytes(), model.loss, False, True)
-    return _loss_and_gradient(dtype)(
-        pieces, *model, *data, block, workspace, transposed, gradient, stop
-    )
+    return _loss_and_gradient(dtype)(pieces, *model, *data, *rest)
 
 
 def per_sample(model, data, deltas, block, workspace, transposed, losses, gradients, errors, units):

@@ -68,6 +68,7 @@ class Job:
         workspace,
         transposed,
         gradient,
+        sums,
         stop,
         shared,
     ):
@@ -91,6 +92,7 @@ class Job:
             fields.TRANSPOSED: transposed,
             fields.GRADIENT: gradient,
             fields.STOP: stop,
+            fields.SUMS: sums,
         }
         self._kept = arrays  # their addresses are good for as long as they live
         kind = object if config.DISABLE_JIT else np.int64
@@ -107,6 +109,9 @@ class Job:
             fields.CLIPPING: squares.size > 0,
             fields.AVERAGING: average.size > 0,
             fields.SEED: seed,
+            fields.LINE: sums.shape[1],
+            fields.LINES: sums.shape[0],
+            fields.APART: workspace.size // len(counters),
             **{field: _place(array) for field, array in arrays.items()},
         }.items():
             self._numbers[field] = value

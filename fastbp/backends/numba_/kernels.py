@@ -55,13 +55,18 @@ def loss_and_gradient(
     workspace,
     transposed,
     gradient,
+    sums,
     stop,
+    shared,
+    threads,
+    rank,
 ):
     outside = flush()
     mean = training.loss_and_gradient(
         *(pieces, plan, loss, loss_parameter, function, parameters),
         *(X, labels, targets, sample_weight),
-        *(block, workspace, transposed, gradient, stop, outside),
+        *(block, workspace, transposed, gradient, sums, stop),
+        *(shared, threads, rank, outside),
     )
     set_control(outside)
     return mean

@@ -11,6 +11,7 @@ from ._jit import inner
 from .denormals import apart, control
 from .passes import (
     LOSSES,
+    WHOLE,
     Data,
     accumulate,
     backward_pass,
@@ -178,6 +179,6 @@ def from_deltas(
     put_deltas(net, pointer(deltas))
     backward_pass(net, WT)
     if gradient.size > 0:
-        accumulate(net, h, stride, n, pointer(gradient), False)
+        accumulate(net, h, stride, n, pointer(gradient), WHOLE)
     if errors.size > 0:
         copy_input_errors(net, WT, pointer(errors))

@@ -6,7 +6,10 @@ rows at a time while they are in the cache, it computes the gradient over the ro
 optimiser and updates the transposed copy.
 
 Each thread of a team takes a share of the rows and then a share of the weight rows, with a
-barrier after each. No sum spans several threads, so their number changes no bit.
+barrier after each. In a large batch of a small network, it instead takes whole groups of blocks,
+whose gradients are then added up in the order of the groups. Blocks and groups depend only on
+the network and the batch, and no other sum spans several threads, so their number changes no
+bit. Sums over several blocks are in double precision.
 
 See ``backends/interface.py`` for the arguments. The twin of this file is
 ``src_cython/train.pxi``.
@@ -15,7 +18,7 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 import math
 from collections import namedtuple
 
-from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS
+from ...basis.layout import COLUMNS, DROPOUT, LOSS_PLACES, SIZE, STRIDE, WEIGHTS
 from ...basis.spec import L1, L2, RULES
 from . import fields
 from ._jit import call, inlined, inner
@@ -23,7 +26,13 @@ from .denormals import apart, control
 from .dropout import step_key
 from .optimizers import pace_of
 from .passes import (
+    COMPLETE,
+    FIRST,
+    LAST,
     LOSSES,
+    NEXT,
+    OF_GROUPS,
+    WHOLE,
     Data,
     Net,
     accumulate,
@@ -120,7 +129,7 @@ def layer_penalties(how, i):
 
 
 @inner
-def complete(net, h, stride_in, rows, adding, gradient, how):
+def complete(net, h, stride_in, rows, part, gradient, how):
     """Finish the batch's gradient with its last block, add penalties, and sum its squares."""
     for i in range(1, net.m + 1):
         here = offset(net.plan, i * COLUMNS)
@@ -128,7 +137,7 @@ def complete(net, h, stride_in, rows, adding, gradient, how):
         first, last = weight_rows(net, i)
         if first == last or is_frozen(how.layer_rules, i):
             continue
-        weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
+        weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
         n = padded(gradient, n_in) if single_output(net, i) else (min(last, n_in) - first) * stride
         l1, l2 = layer_penalties(how, i)
         if l1 > 0.0 or l2 > 0.0:
@@ -179,11 +188,11 @@ def apply(net, how, i, gradient, at, weights, biases, factor):
 
 
 @inner
-def step(net, h, stride_in, rows, adding, transposed, gradient, how):
+def step(net, h, stride_in, rows, part, transposed, gradient, how):
     """Finish the batch's gradient with its last block and apply it, a few weight rows at a time."""
     factor = 1.0
     if how.clipping:  # clipping needs the whole gradient first
-        complete(net, h, stride_in, rows, adding, gradient, how)
+        complete(net, h, stride_in, rows, part, gradient, how)
         barrier(net.shared, net.threads)
         factor = clip_factor(net, how.squares, how.clip_norm)
     for i in range(net.m, 0, -1):
@@ -194,14 +203,14 @@ def step(net, h, stride_in, rows, adding, transposed, gradient, how):
             continue
         if single_output(net, i):
             if not how.clipping:
-                weight_gradient(net, i, h, stride_in, rows, gradient, adding, 0, n_in + 1)
+                weight_gradient(net, i, h, stride_in, rows, gradient, part, 0, n_in + 1)
             width = padded(gradient, n_in)
             apply(net, how, i, gradient, start, width, lanes(gradient), factor)
             continue
         for first in range(own, end, CHUNK):
             last = min(first + CHUNK, end)
             if not how.clipping:
-                weight_gradient(net, i, h, stride_in, rows, gradient, adding, first, last)
+                weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
             of_weights = min(last, n_in) - first
             biases = (last - first - of_weights) * stride
             at = start + first * stride
@@ -235,14 +244,118 @@ def alone(pieces, plan, loss, loss_parameter, function, parameters, block, works
         pointer(parameters),
         block,
         pointer(workspace),
-        nothing,
-        1,
-        0,
-        0,
-        0,
-        0,
-        0,
+        *(nothing, 1, 0),
+        *(pointer(parameters), 0, 0, 0, 0),  # no sums
+        *(0, 0, 0, 0),
     )
+
+
+@inlined
+def changed(net, workspace, threads, rank, sums, groups):
+    """The Net with some fields set anew."""
+    return Net(
+        net.plan,
+        net.m,
+        net.pieces,
+        net.lowest,
+        net.loss,
+        net.loss_parameter,
+        net.function,
+        net.outside,
+        net.parameters,
+        net.block,
+        workspace,
+        net.shared,
+        threads,
+        rank,
+        sums,
+        net.line,
+        net.lines,
+        groups,
+        net.apart,
+        net.key,
+        net.start,
+        net.first,
+        net.rows,
+    )
+
+
+@inlined
+def detached(net):
+    """The Net of a thread that takes groups: with a workspace of its own, and no team."""
+    return changed(net, offset(net.workspace, net.rank * net.apart), 1, 0, net.sums, 0)
+
+
+@inlined
+def regrouped(net, rows):
+    """The Net with the number of groups for a batch of `rows` rows."""
+    groups = min(net.lines, (rows + net.block - 1) // net.block)
+    return changed(net, net.workspace, net.threads, net.rank, net.sums, groups)
+
+
+@inlined
+def own_gradient(net):
+    """The gradient of a block, at the end of the workspace of a thread that takes groups."""
+    return offset(net.workspace, net.apart - (net.line - LOSS_PLACES))
+
+
+@inner
+def prepare(net):
+    """Write what does not change in the workspace, and zeros into the padding of gradients."""
+    if net.lines > 1:
+        own = detached(net)
+        set_constants(own)
+        gradient = own_gradient(own)
+        for j in range(net.line - LOSS_PLACES):
+            gradient[j] = 0.0
+    elif net.rank == 0:
+        set_constants(net)
+
+
+@inner
+def by_groups(net, key, data, start, end, total, transposed, gradients, stop, stoppable):
+    """Write the losses of this thread's groups, and their gradients if wanted, to `sums`.
+
+    The batch's rows in the order are start..end - 1.
+    """
+    blocks, groups = (end - start + net.block - 1) // net.block, net.groups
+    own = detached(net)
+    gradient = own_gradient(own)
+    for group in range(groups * net.rank // net.threads, groups * (net.rank + 1) // net.threads):
+        line, sums = offset(net.sums, group * net.line), NO_LOSSES
+        own = changed(own, own.workspace, 1, 0, line, 0)
+        first, last = blocks * group // groups, blocks * (group + 1) // groups
+        for block in range(first, last):
+            if stoppable and stop[0] != 0:
+                return
+            begin = start + block * net.block
+            own = take_rows(own, key, begin - start, min(net.block, end - begin))
+            h, stride = gather(own, data, begin)
+            forward_pass(own, h, stride)
+            output_deltas(own, data, begin, total)
+            sums = add_losses(sums, per_row(own, LOSSES), own.rows)
+            if gradients:
+                backward_pass(own, transposed)
+                part = FIRST if block == first else NEXT
+                accumulate(own, h, stride, own.rows, gradient, part)
+        line[net.line - 1] = total_of(sums)
+
+
+@inner
+def loss_of_groups(net):
+    """The sum of the losses of all groups."""
+    total = 0.0
+    for group in range(net.groups):
+        total += net.sums[group * net.line + net.line - 1]
+    return total
+
+
+@inlined
+def part_of(start, end, first, last):
+    """What the block start..end - 1 is for the gradient of the batch first..last - 1."""
+    if start == first:
+        return WHOLE if end == last else FIRST
+    return LAST if end == last else NEXT
 
 
 def activation(activate, multiply_by_derivative, multiply_by_second_derivative, s, out):
@@ -307,30 +420,60 @@ def loss_and_gradient(
     workspace,
     transposed,
     gradient,
+    sums,
     stop,
+    shared,
+    threads,
+    rank,
     outside,
 ):
     apart()
-    net = alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace, outside)
+    net = Net(
+        pointer(plan),
+        plan.shape[0] - 1,
+        pointer(pieces),
+        1,
+        loss,
+        loss_parameter,
+        function,
+        outside,
+        pointer(parameters),
+        block,
+        pointer(workspace),
+        *(pointer(shared), threads, rank),
+        *(pointer(sums), sums.shape[1], sums.shape[0], 0, workspace.size // threads),
+        *(0, 0, 0, 0),
+    )
     data = data_of(X, labels, targets, sample_weight, pointer(labels), 0)
-    wanted = gradient.size > 0
-    set_constants(net)
+    wanted, WT, n = gradient.size > 0, pointer(transposed), X.shape[0]
+    prepare(net)
     if wanted:
-        transpose(net, pointer(transposed))
-    total = weight_total(data, 0, X.shape[0])
-    sums = NO_LOSSES
-    for start in range(0, X.shape[0], block):
+        transpose(net, WT)
+    total = weight_total(data, 0, n)
+    if net.lines > 1:
+        barrier(net.shared, threads)
+        net = regrouped(net, n)
+        by_groups(net, 0, data, 0, n, total, WT, wanted, pointer(stop), True)
+        barrier(net.shared, threads)
         if stop[0] != 0:
             return math.nan
-        net = take_rows(net, 0, start, min(block, X.shape[0] - start))
+        if wanted:
+            accumulate(net, net.workspace, 0, 0, pointer(gradient), OF_GROUPS)
+        return loss_of_groups(net) / total if total != 0.0 else 0.0
+    of_rows = NO_LOSSES
+    for start in range(0, n, block):
+        if stop[0] != 0:
+            return math.nan
+        net = take_rows(net, 0, start, min(block, n - start))
         h, stride = gather(net, data, start)
         forward_pass(net, h, stride)
         output_deltas(net, data, start, total)
-        sums = add_losses(sums, per_row(net, LOSSES), net.rows)
+        of_rows = add_losses(of_rows, per_row(net, LOSSES), net.rows)
         if wanted:
-            backward_pass(net, pointer(transposed))
-            accumulate(net, h, stride, net.rows, pointer(gradient), start > 0)
-    return total_of(sums) / total if total != 0.0 else 0.0
+            backward_pass(net, WT)
+            part = part_of(start, start + net.rows, 0, n)
+            accumulate(net, h, stride, net.rows, pointer(gradient), part)
+    return total_of(of_rows) / total if total != 0.0 else 0.0
 
 
 @inner
@@ -353,10 +496,12 @@ def net_of(job, reals, like, threads, rank, outside):
         at(job, fields.SHARED, whole),
         threads,
         rank,
+        at(job, fields.SUMS, pointer(reals)),
+        job[fields.LINE],
+        job[fields.LINES],
         0,
-        0,
-        0,
-        0,
+        job[fields.APART],
+        *(0, 0, 0, 0),
     )
 
 
@@ -408,8 +553,8 @@ def train(
     dropping = has_dropout(net)
     WT, G = at(job, fields.TRANSPOSED, like), at(job, fields.GRADIENT, like)
     n = order.shape[1] if order.size > 0 else X.shape[0]
+    prepare(net)
     if leading:
-        set_constants(net)
         shared[STOPPED] = stop[0]
     transpose(net, WT)
     barrier(shared, threads)
@@ -428,8 +573,15 @@ def train(
             if dropping:
                 key = step_key(job[fields.SEED], int(counts[0]))
             sums = NO_LOSSES
-            while True:
+            h, stride, rows, part = net.workspace, 0, 0, OF_GROUPS
+            if net.lines > 1:
+                net = regrouped(net, end - start)
+                by_groups(net, key, data, start, end, total, WT, True, stop, False)
+                barrier(shared, threads)
+                start = end
+            while start < end:
                 rows = min(block, end - start)
+                part = part_of(start, start + rows, batch, end)
                 net = take_rows(net, key, start - batch, rows)
                 h, stride = gather(net, data, start)
                 forward_pass(net, h, stride)
@@ -437,12 +589,11 @@ def train(
                 backward_pass(net, WT)
                 barrier(shared, threads)
                 sums = add_losses(sums, per_row(net, LOSSES), rows)
-                if start + rows == end:
-                    break
-                accumulate(net, h, stride, rows, G, start > batch)
-                barrier(shared, threads)
                 start += rows
-            batch_loss = total_of(sums)
+                if start < end:
+                    accumulate(net, h, stride, rows, G, part)
+                    barrier(shared, threads)
+            batch_loss = loss_of_groups(net) if part == OF_GROUPS else total_of(sums)
             if not math.isfinite(batch_loss):
                 if leading:
                     losses[epoch] = batch_loss
@@ -452,7 +603,7 @@ def train(
             rate = rates[steps if rates.size > 1 else 0]
             steps += 1
             how = next_step(job, reals, like, counts, rate, factor)
-            step(net, h, stride, rows, start > batch, WT, G, how)
+            step(net, h, stride, rows, part, WT, G, how)
             if leading:
                 shared[STOPPED] = stop[0]
             barrier(shared, threads)
@@ -470,6 +621,5 @@ def apply_gradient(job, reals, parameters, rate, total, outside):
     how = next_step(job, reals, like, counters, rate, penalty_factor(job, total))
     for i in range(3, 3 * job[fields.THREADS]):
         counters[i] = counters[i - 3]
-    # A step that adds no more rows to the gradient.
     WT, G = at(job, fields.TRANSPOSED, like), at(job, fields.GRADIENT, like)
-    step(net, net.workspace, net.plan[STRIDE], 0, True, WT, G, how)
+    step(net, net.workspace, 0, 0, COMPLETE, WT, G, how)

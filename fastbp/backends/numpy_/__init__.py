@@ -175,7 +175,9 @@ def _gradient(model, X, y, w, gradient, factors=None):
     return float(e.sum())
 
 
-def loss_and_gradient(model, data, block, workspace, transposed, gradient, stop):
+def loss_and_gradient(
+    model, data, block, workspace, transposed, gradient, sums, stop, shared, threads, rank
+):
     X = data.X
     y = _dense(data.labels, data.targets, model.plan[-1, SIZE], X.dtype)
     w = _weights(len(X), data.sample_weight)
@@ -261,6 +263,7 @@ class Job:
         workspace,
         transposed,
         gradient,
+        sums,
         stop,
         shared,
     ):
