@@ -137,13 +137,14 @@ def test_denormal_numbers(compiled, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_blocks_make_no_difference(backend, dtype):
+def test_blocks_change_the_rounding_only(backend, dtype):
     optimizer = OPTIMIZERS["nesterov"]
     whole, parts = twins(backend, "wide", "squared_error", dtype, optimizer, {}, block=16)
     whole.run()
     for rate in RATES.tolist():
         parts.step_by_parts(own_deltas(parts, "squared_error"), rate)
-    assert parts.bits() == whole.bits()
+    ref, comp = (net._engine.parameters for net in (whole.net, parts.net))
+    assert error(comp, ref) < {"float32": 1e-6, "float64": 1e-14}[dtype]
 
 
 @pytest.mark.nojit

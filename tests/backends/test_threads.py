@@ -13,9 +13,12 @@ from fastbp.basis import teams
 pytestmark = pytest.mark.serial
 
 # Sizes, samples, batch size: rows and weight rows that do not divide evenly, fewer of them than
-# threads, single outputs, several blocks a batch, no hidden layer.
+# threads, single outputs, groups of blocks and several blocks a batch, no hidden layer.
 SHAPES = {
-    "several blocks": ([4, 32, 16, 4], 9000, 9000),
+    "groups": ([4, 32, 16, 4], 9000, 9000),
+    "groups in all batches but the last": ([4, 32, 16, 4], 5100, 2500),
+    "groups, one output": ([9, 5, 1], 5000, 5000),
+    "several blocks": ([40, 400, 250, 11], 1500, 1500),
     "ragged": ([17, 70, 33, 3], 500, 130),
     "one output": ([30, 65, 1], 200, 32),
     "batches of one": ([5, 20, 2], 40, 1),
@@ -38,6 +41,29 @@ def test_the_number_of_threads_changes_no_bit(compiled, shape):
         one = trained(compiled, shape, 1, **options)
         for threads in (2, 5):
             assert trained(compiled, shape, threads, **options) == one
+
+
+def test_the_shapes_are_what_they_say():
+    for shape, (sizes, n, batch_size) in SHAPES.items():
+        _, groups = make_network(sizes, "squared_error", None, "float32").layout.partition(
+            min(n, batch_size)
+        )
+        assert groups == 1 if shape == "several blocks" else (groups >= 8) == ("groups" in shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_threads_change_no_bit_of_gradients(compiled, shape, monkeypatch):
+    sizes, n, _ = SHAPES[shape]
+    net = make_network(sizes, "squared_error", compiled, "float32", activation="tanh", seed=0)
+    X, y = make_data("squared_error", n, sizes[0], sizes[-1], seed=0)
+    found = set()
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(teams, "automatic", lambda *_, threads=threads: threads)
+        loss, gradient = net.loss_and_gradient(X, y)
+        found.add((loss, *(array.tobytes() for array in (*gradient.weights, *gradient.biases))))
+        engine = net._engine
+        assert engine.loss_and_gradient(engine.data(X, y), np.empty(0, "float32")) == loss
+    assert len(found) == 1
 
 
 def test_threads_take_part(compiled, monkeypatch):
@@ -91,25 +117,27 @@ def test_errors_of_members_are_raised():
 
 
 def test_small_steps_get_one_thread():
-    assert teams.automatic(1e6, 1000) == 1
-    assert teams.automatic(1e9, 100) == 1
+    assert teams.automatic(1e6, 1000, 0) == 1
+    assert teams.automatic(1e9, 100, 0) == 1  # too few weights to share
+    assert teams.automatic(1e9, 1000, 1) >= teams.automatic(1e9, 100, 1) == 1
 
 
 def test_large_steps_get_what_is_free(monkeypatch):
     monkeypatch.setattr("joblib.cpu_count", lambda: 4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert teams.automatic(1e9, 1000) == 4
-    assert teams.automatic(2.5e7, 1000) == 2
+    assert teams.automatic(1e9, 1000, 0) == 4
+    assert teams.automatic(2.5e7, 1000, 0) == 2
+    assert teams.automatic(1e9, 5, 3) == 3  # no more than there are groups
     found = []
-    teams.run(lambda rank: found.append(teams.automatic(1e9, 1000)), 3)
+    teams.run(lambda rank: found.append(teams.automatic(1e9, 1000, 0)), 3)
     assert found == [1, 1, 1]
-    assert teams.automatic(1e9, 1000) == 4
+    assert teams.automatic(1e9, 1000, 0) == 4
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert teams.automatic(1e9, 1000) == 2
+    assert teams.automatic(1e9, 1000, 0) == 2
 
 
 def _automatic(_):
-    return teams.automatic(1e9, 1000)
+    return teams.automatic(1e9, 1000, 0)
 
 
 def test_workers_of_a_pool_get_one_thread():

@@ -111,6 +111,7 @@ def test_the_same_bits(twins, loss, dtype, monkeypatch):
     for backend in twins:
         assert trained(backend, 1) == trained(backend, 3) == ref
     monkeypatch.setattr(Layout, "block_rows", lambda self, n: min(n, 16))
+    ref = trained(twins[0], 1)
     for backend in twins:
         assert trained(backend, 2) == ref
 

@@ -317,14 +317,18 @@ def trained(backend, shape, dtype, options, threads=None):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_threads_and_blocks_change_no_bit(compiled, shape, options, monkeypatch):
-    weights, losses = trained(compiled, shape, "float32", options, 1)
-    for threads, rows in ((2, None), (5, None), (1, 16), (2, 48)):
+def test_threads_change_no_bit(compiled, shape, options, monkeypatch):
+    """Nor with several blocks a batch, where only the rounding is another."""
+    whole, _ = trained(compiled, shape, "float32", options, 1)
+    for rows in (None, 16, 48):
         if rows:
             monkeypatch.setattr(Layout, "block_rows", lambda self, n, rows=rows: min(n, rows))
-        comp, comp_losses = trained(compiled, shape, "float32", options, threads)
-        assert np.array_equal(comp, weights)
-        assert comp_losses == losses
+        weights, losses = trained(compiled, shape, "float32", options, 1)
+        assert error(weights, whole) < 1e-4
+        for threads in (2, 5):
+            comp, comp_losses = trained(compiled, shape, "float32", options, threads)
+            assert np.array_equal(comp, weights)
+            assert comp_losses == losses
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
