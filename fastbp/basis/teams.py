@@ -51,23 +51,30 @@ def automatic(flops, widest, groups):
     return 1 if worth < 2 else min(worth, available())
 
 
+@contextlib.contextmanager
+def _occupying(threads):
+    """Count cores as used by this process while the block runs."""
+    global _busy
+    with _lock:
+        _busy += threads
+    try:
+        yield
+    finally:
+        with _lock:
+            _busy -= threads
+
+
 def run(member, threads):
     """Call member(0), member(1), ... in `threads` threads; return the result of member(0).
 
     If the system cannot start all threads, raise RuntimeError without calling any member.
     """
-    global _busy
     errors: list = []
     others = _start(member, threads, errors) if threads > 1 else []
-    with _lock:
-        _busy += threads
-    try:
+    with _occupying(threads):
         result = member(0)
         for thread in others:
             thread.join()
-    finally:
-        with _lock:
-            _busy -= threads
     if errors:
         raise errors[0]
     return result
@@ -158,8 +165,9 @@ def share(jobs, threads, done):
         except RuntimeError:
             break
         others.append(thread)
-    work()
-    for thread in others:
-        thread.join()
+    with _occupying(len(others)):  # so that jobs start no teams of their own
+        work()
+        for thread in others:
+            thread.join()
     if errors:
         raise errors[0]

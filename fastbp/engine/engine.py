@@ -286,17 +286,36 @@ class Engine:
 
     def outputs(self, X):
         """h_m for checked X."""
-        layout, model, n = self.layout, self.model, len(X)
+        layout, n = self.layout, len(X)
         out = np.empty((n, layout.sizes[-1]), layout.dtype)
-        block = FEW_ROWS if n <= FEW_ROWS else layout.block_rows(n)
-        workspace = buffers.take(layout, layout.workspace_size(block))
         if n <= FEW_ROWS:
-            self.backend.predict(model, X, block, workspace, out)
-        else:
-            for rows in self.slices(n):
-                self.backend.predict(model, X[rows], block, workspace, out[rows])
-        buffers.give(workspace)
+            self._predict(X, FEW_ROWS, out)
+            return out
+        block = layout.block_rows(n)
+        for rows in self.slices(n):
+            self._predict_in_threads(X[rows], block, out[rows])
         return out
+
+    def _predict(self, X, block, out):
+        workspace = buffers.take(self.layout, self.layout.workspace_size(block))
+        self.backend.predict(self.model, X, block, workspace, out)
+        buffers.give(workspace)
+
+    def _predict_in_threads(self, X, block, out):
+        """As `_predict`, in as many threads as are worth it, each with blocks of its own."""
+        blocks, threads = -(-len(X) // block), 1
+        if blocks > 1 and self.backend.teams:
+            flops = self.layout.flops_per_row * len(X) / 3  # a third of a training step
+            threads = teams.automatic(flops, 0, blocks)
+
+        def member(rank):
+            first, last = (block * (blocks * k // threads) for k in (rank, rank + 1))
+            self._predict(X[first:last], block, out[first:last])
+
+        if threads == 1:
+            member(0)
+        else:
+            teams.run(member, threads)
 
     def layer_outputs(self, X):
         """h_1, ..., h_m for checked X."""
