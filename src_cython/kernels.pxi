@@ -1,8 +1,8 @@
 # The Cython backend for one precision and one kind of processor; setup.py compiles it for each.
 #
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), tile.h (matrix
-# product), dropout, elementwise, losses, optimizers, passes, regularizers, train, per_sample. This
-# one holds the entry points. They turn arrays into pointers and release the GIL. Those of a training
+# product), dropout, elementwise, losses, optimizers, passes, gradients, groups, regularizers, train,
+# per_sample. This one holds the entry points. They turn arrays into pointers and release the GIL. Those of a training
 # flush denormal numbers: see denormals.h for how, and why their bodies are called by a hidden
 # address. fastbp/backends/interface.py has the arguments.
 
@@ -15,6 +15,8 @@ include "elementwise.pxi"
 include "losses.pxi"
 include "optimizers.pxi"
 include "passes.pxi"
+include "gradients.pxi"
+include "groups.pxi"
 include "regularizers.pxi"
 include "train.pxi"
 include "per_sample.pxi"

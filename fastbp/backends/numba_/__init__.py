@@ -2,7 +2,7 @@
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...), tile
 (matrix product), team (threads), denormals, dropout, elementwise, losses, optimizers, pieces
-(those, called by address), passes, regularizers, train, per_sample, kernels (where those that
+(those, called by address), passes, gradients, groups, regularizers, train, per_sample, kernels (where those that
 train are called), jobs.
 """
 

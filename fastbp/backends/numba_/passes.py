@@ -57,10 +57,6 @@ Data = namedtuple("Data", "X labels targets weight order has_labels weighted ord
 
 # The arrays of `per_row`: w e, w / Σ w, and for softmax max s and Σ exp(s - max).
 LOSSES, SHARES, TOPS, TOTALS = range(4)
-# What a block is for the gradient of its batch: all of it; the first, another, or the last of
-# several blocks, whose gradients are added up in `sums`. With OF_GROUPS, all blocks are in `sums`;
-# with COMPLETE, the gradient is there.
-WHOLE, FIRST, NEXT, LAST, OF_GROUPS, COMPLETE = range(6)
 # Threads get shares of multiples of UNIT rows. UNIT rows are whole vectors, so no two threads
 # write to the same vector.
 UNIT = 16
@@ -481,93 +477,3 @@ def backward_pass(net, transposed):
         if above[ACTIVATION] != spec.IDENTITY:
             numbers = net.rows * above[STRIDE]
             call(net.pieces[MULTIPLY_BY_DERIVATIVE + above[ACTIVATION]], (s, h, d, numbers))
-
-
-@inlined
-def weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last):
-    """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1; row n_{i-1} is ∇b_i.
-
-    The sums run over all `rows` of the block, not only own ones. `h` is the network's input,
-    with rows `stride_in` apart. `part` says how the block's gradient becomes that of the batch.
-    """
-    above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
-    n_in, stride, J = above[SIZE], here[STRIDE], padded(gradient, here[SIZE])
-    if part == COMPLETE:
-        return
-    at, size = here[WEIGHTS] + first * stride, (last - first) * stride
-    target = offset(gradient, at)
-    if single_output(net, i):
-        size = padded(gradient, n_in) + lanes(gradient)
-    if part == OF_GROUPS:
-        collect(net, target, at, size)
-        return
-    if i > 1:
-        h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
-    d, zeros = of_block(net, i, DS), zero_row(net)
-    of_weights = min(last, n_in) - first
-    if single_output(net, i):
-        single_gradient(h, stride_in, d, rows, target, n_in, unit(net), zeros)
-    else:
-        if of_weights > 0:
-            source = offset(h, first)
-            product(source, 1, stride_in, d, stride, zeros, 0, target, stride, of_weights, J, rows)
-        if last > n_in:
-            biases = offset(target, of_weights * stride)
-            product(unit(net), 0, 0, d, stride, zeros, 0, biases, stride, 1, J, rows)
-    if part != WHOLE:
-        add_block(target, offset(net.sums, at), size, part)
-
-
-@inner
-def add_block(g, sums, n, part):
-    """Add a block's gradient g[:n] to the sums; the last block makes g the sums."""
-    if part == FIRST:
-        for j in range(n):
-            sums[j] = g[j]
-    elif part == NEXT:
-        for j in range(n):
-            sums[j] += g[j]
-    else:
-        for j in range(n):
-            g[j] = sums[j] + g[j]
-
-
-@inner
-def collect(net, g, at, n):
-    """g[:n] = the sum of all groups' gradients from `at` on, in the order of the groups."""
-    total = offset(net.sums, at)
-    for group in range(1, net.groups):
-        other = offset(total, group * net.line)
-        for j in range(n):
-            total[j] += other[j]
-    for j in range(n):
-        g[j] = total[j]
-
-
-@inlined
-def single_gradient(h, stride_in, d, rows, G, n_in, one, zeros):
-    """The gradient of a single output: a row of weights, then a vector with the bias."""
-    width = padded(G, n_in)
-    last, bias = width - lanes(G), offset(G, width)
-    product(d, 0, 1, h, stride_in, zeros, 0, G, 0, 1, width, rows)
-    # h need not be zero in the padding: sigmoid(0) is not.
-    store(G, last, keep_first(load(G, last), n_in - last, 0.0))
-    product(d, 0, 1, one, 0, zeros, 0, bias, 0, 1, lanes(G), rows)
-
-
-@inlined
-def accumulate(net, h, stride_in, rows, gradient, part):
-    """This thread's share of the weight rows of all layers' gradients, from a block's rows."""
-    for i in range(net.m, 0, -1):
-        first, last = weight_rows(net, i)
-        if first < last:
-            weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
-
-
-@inlined
-def weight_rows(net, i):
-    """This thread's share first..last - 1 of layer i's weight rows and its row of biases."""
-    n = net.plan[(i - 1) * COLUMNS + SIZE] + 1
-    if single_output(net, i):  # is not split
-        return 0, n if net.rank == 0 else 0
-    return share_start(net, n, net.rank), share_start(net, n, net.rank + 1)

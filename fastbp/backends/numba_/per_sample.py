@@ -9,11 +9,10 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 from ...basis.layout import COLUMNS, DS, SIZE, STRIDE, H, S
 from ._jit import inner
 from .denormals import apart, control
+from .gradients import WHOLE, accumulate
 from .passes import (
     LOSSES,
-    WHOLE,
     Data,
-    accumulate,
     backward_pass,
     copy_rows,
     forward_pass,

@@ -18,24 +18,29 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 import math
 from collections import namedtuple
 
-from ...basis.layout import COLUMNS, DROPOUT, LOSS_PLACES, SIZE, STRIDE, WEIGHTS
+from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS
 from ...basis.spec import L1, L2, RULES
 from . import fields
 from ._jit import call, inlined, inner
 from .denormals import apart, control
 from .dropout import step_key
+from .gradients import COMPLETE, OF_GROUPS, accumulate, weight_gradient, weight_rows
+from .groups import (
+    NO_LOSSES,
+    add_losses,
+    by_groups,
+    loss_of_groups,
+    part_of,
+    prepare,
+    regrouped,
+    total_of,
+    weight_total,
+)
 from .optimizers import pace_of
 from .passes import (
-    COMPLETE,
-    FIRST,
-    LAST,
     LOSSES,
-    NEXT,
-    OF_GROUPS,
-    WHOLE,
     Data,
     Net,
-    accumulate,
     backward_pass,
     copy_rows,
     data_of,
@@ -45,14 +50,10 @@ from .passes import (
     outputs,
     padded,
     per_row,
-    row_of,
-    set_constants,
     single_output,
     take_rows,
     transpose,
     transpose_rows,
-    weight_gradient,
-    weight_rows,
 )
 from .pieces import UPDATE
 from .regularizers import (
@@ -79,46 +80,6 @@ Stepping = namedtuple(
     "Stepping",
     "hyper pace first second layer_rules factor clipping clip_norm squares averaging average keep",
 )
-
-
-@inlined
-def weight_total(data, start, rows):
-    """The sum of a batch's sample weights."""
-    if not data.weighted:
-        return 1.0 * rows
-    total = 0.0
-    for r in range(rows):
-        total += data.weight[row_of(data, start + r)]
-    return total
-
-
-# Running sums of the batch's losses by row number modulo 4. A single chain of additions would be
-# slow; going by row number makes the result independent of the blocks.
-NO_LOSSES = (0.0, 0.0, 0.0, 0.0)
-
-
-@inlined
-def add_losses(sums, losses, rows):
-    """Add a block's losses; all blocks but the last have a multiple of 4 rows."""
-    a, b, c, d = sums
-    whole = rows // 4 * 4
-    for r in range(0, whole, 4):
-        a += losses[r]
-        b += losses[r + 1]
-        c += losses[r + 2]
-        d += losses[r + 3]
-    if rows - whole > 0:
-        a += losses[whole]
-    if rows - whole > 1:
-        b += losses[whole + 1]
-    if rows - whole > 2:
-        c += losses[whole + 2]
-    return a, b, c, d
-
-
-@inlined
-def total_of(sums):
-    return (sums[0] + sums[1]) + (sums[2] + sums[3])
 
 
 @inlined
@@ -248,114 +209,6 @@ def alone(pieces, plan, loss, loss_parameter, function, parameters, block, works
         *(pointer(parameters), 0, 0, 0, 0),  # no sums
         *(0, 0, 0, 0),
     )
-
-
-@inlined
-def changed(net, workspace, threads, rank, sums, groups):
-    """The Net with some fields set anew."""
-    return Net(
-        net.plan,
-        net.m,
-        net.pieces,
-        net.lowest,
-        net.loss,
-        net.loss_parameter,
-        net.function,
-        net.outside,
-        net.parameters,
-        net.block,
-        workspace,
-        net.shared,
-        threads,
-        rank,
-        sums,
-        net.line,
-        net.lines,
-        groups,
-        net.apart,
-        net.key,
-        net.start,
-        net.first,
-        net.rows,
-    )
-
-
-@inlined
-def detached(net):
-    """The Net of a thread that takes groups: with a workspace of its own, and no team."""
-    return changed(net, offset(net.workspace, net.rank * net.apart), 1, 0, net.sums, 0)
-
-
-@inlined
-def regrouped(net, rows):
-    """The Net with the number of groups for a batch of `rows` rows."""
-    groups = min(net.lines, (rows + net.block - 1) // net.block)
-    return changed(net, net.workspace, net.threads, net.rank, net.sums, groups)
-
-
-@inlined
-def own_gradient(net):
-    """The gradient of a block, at the end of the workspace of a thread that takes groups."""
-    return offset(net.workspace, net.apart - (net.line - LOSS_PLACES))
-
-
-@inner
-def prepare(net):
-    """Write what does not change in the workspace, and zeros into the padding of gradients."""
-    if net.lines > 1:
-        own = detached(net)
-        set_constants(own)
-        gradient = own_gradient(own)
-        for j in range(net.line - LOSS_PLACES):
-            gradient[j] = 0.0
-    elif net.rank == 0:
-        set_constants(net)
-
-
-@inner
-def by_groups(net, key, data, start, end, total, transposed, gradients, stop, stoppable):
-    """Write the losses of this thread's groups, and their gradients if wanted, to `sums`.
-
-    The batch's rows in the order are start..end - 1.
-    """
-    blocks, groups = (end - start + net.block - 1) // net.block, net.groups
-    own = detached(net)
-    gradient = own_gradient(own)
-    for group in range(groups * net.rank // net.threads, groups * (net.rank + 1) // net.threads):
-        line, sums = offset(net.sums, group * net.line), NO_LOSSES
-        own = changed(own, own.workspace, 1, 0, line, 0)
-        first, last = blocks * group // groups, blocks * (group + 1) // groups
-        for block in range(first, last):
-            if stoppable and stop[0] != 0:
-                return
-            begin = start + block * net.block
-            own = take_rows(own, key, begin - start, min(net.block, end - begin))
-            h, stride = gather(own, data, begin)
-            forward_pass(own, h, stride)
-            output_deltas(own, data, begin, total)
-            sums = add_losses(sums, per_row(own, LOSSES), own.rows)
-            if gradients:
-                backward_pass(own, transposed)
-                part = FIRST if block == first else NEXT
-                accumulate(own, h, stride, own.rows, gradient, part)
-        line[net.line - 1] = total_of(sums)
-
-
-@inner
-def loss_of_groups(net):
-    """The sum of the losses of all groups."""
-    total = 0.0
-    for group in range(net.groups):
-        total += net.sums[group * net.line + net.line - 1]
-    return total
-
-
-@inlined
-def part_of(start, end, first, last):
-    """What the block start..end - 1 is for the gradient of the batch first..last - 1."""
-    if start == first:
-        return WHOLE if end == last else FIRST
-    return LAST if end == last else NEXT
 
 
 def activation(activate, multiply_by_derivative, multiply_by_second_derivative, s, out):

@@ -1,0 +1,114 @@
+# Gradients of the weights: of a block of rows, and of all blocks of a batch.
+#
+# The twin of fastbp/backends/numba_/gradients.py.
+
+# What a block is for the gradient of its batch: all of it; the first, another, or the last of
+# several blocks, whose gradients are added up in `sums`. With OF_GROUPS, all blocks are in `sums`;
+# with COMPLETE, the gradient is there.
+cdef enum:
+    WHOLE, FIRST, NEXT, LAST, OF_GROUPS, COMPLETE
+
+
+cdef void weight_gradient(
+    Net *net, Py_ssize_t i, const real *h, Py_ssize_t stride_in, Py_ssize_t rows,
+    real *gradient, Py_ssize_t part, Py_ssize_t first, Py_ssize_t last
+) noexcept nogil:
+    """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1; row n_{i-1} is ∇b_i.
+
+    The sums run over all `rows` of the block, not only own ones. `h` is the network's input,
+    with rows `stride_in` apart. `part` says how the block's gradient becomes that of the batch.
+    """
+    cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
+    cdef const int64_t *here = net.plan + i * COLUMNS
+    cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE], J = padded(here[SIZE])
+    cdef Py_ssize_t of_weights = min(last, n_in) - first
+    cdef Py_ssize_t at = here[WEIGHTS] + first * stride, size = (last - first) * stride
+    cdef const real *d = of_block(net, i, DS)
+    cdef real *target = gradient + at
+    cdef const real *zeros = zero_row(net)
+    if part == COMPLETE:
+        return
+    if single_output(net, i):
+        size = padded(n_in) + FBP_LANES
+    if part == OF_GROUPS:
+        collect(net, target, at, size)
+        return
+    if i > 1:
+        h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
+    if single_output(net, i):
+        single_gradient(h, stride_in, d, rows, target, n_in, unit(net), zeros)
+    else:
+        if of_weights > 0:
+            product(
+                h + first, 1, stride_in, d, stride, zeros, 0, target, stride, of_weights, J, rows
+            )
+        if last > n_in:
+            product(
+                unit(net), 0, 0, d, stride, zeros, 0, target + of_weights * stride, stride, 1, J,
+                rows,
+            )
+    if part != WHOLE:
+        add_block(target, net.sums + at, size, part)
+
+
+cdef void add_block(real *g, double *sums, Py_ssize_t n, Py_ssize_t part) noexcept nogil:
+    """Add a block's gradient g[:n] to the sums; the last block makes g the sums."""
+    cdef Py_ssize_t j
+    check(g, n)
+    if part == FIRST:
+        for j in range(n):
+            sums[j] = g[j]
+    elif part == NEXT:
+        for j in range(n):
+            sums[j] += g[j]
+    else:
+        for j in range(n):
+            g[j] = <real>(sums[j] + g[j])
+
+
+cdef void collect(Net *net, real *g, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
+    """g[:n] = the sum of all groups' gradients from `at` on, in the order of the groups."""
+    cdef double *total = net.sums + at
+    cdef double *other
+    cdef Py_ssize_t group, j
+    check(g, n)
+    for group in range(1, net.groups):
+        other = total + group * net.line
+        for j in range(n):
+            total[j] += other[j]
+    for j in range(n):
+        g[j] = <real>total[j]
+
+
+cdef void single_gradient(
+    const real *h, Py_ssize_t stride_in, const real *d, Py_ssize_t rows, real *G,
+    Py_ssize_t n_in, const real *one, const real *zeros
+) noexcept nogil:
+    """The gradient of a single output: a row of weights, then a vector with the bias."""
+    cdef Py_ssize_t width = padded(n_in), last = width - FBP_LANES
+    product(d, 0, 1, h, stride_in, zeros, 0, G, 0, 1, width, rows)
+    # h need not be zero in the padding: sigmoid(0) is not.
+    store(G, last, keep_first(load(G, last), n_in - last, 0.0))
+    product(d, 0, 1, one, 0, zeros, 0, G + width, 0, 1, FBP_LANES, rows)
+
+
+cdef void accumulate(
+    Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, real *gradient,
+    Py_ssize_t part
+) noexcept nogil:
+    """This thread's share of the weight rows of all layers' gradients, from a block's rows."""
+    cdef Py_ssize_t i, first, last
+    for i in range(net.m, 0, -1):
+        weight_rows(net, i, &first, &last)
+        if first < last:
+            weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
+
+
+cdef void weight_rows(
+    Net *net, Py_ssize_t i, Py_ssize_t *first, Py_ssize_t *last
+) noexcept nogil:
+    """This thread's share first..last - 1 of layer i's weight rows and its row of biases."""
+    cdef Py_ssize_t n = net.plan[(i - 1) * COLUMNS + SIZE] + 1
+    first[0], last[0] = share_start(net, n, net.rank), share_start(net, n, net.rank + 1)
+    if single_output(net, i):  # is not split
+        first[0], last[0] = 0, n if net.rank == 0 else 0
