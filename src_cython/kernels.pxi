@@ -2,9 +2,9 @@
 #
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), tile.h (matrix
 # product), dropout, elementwise, losses, optimizers, passes, gradients, groups, regularizers, train,
-# per_sample. This one holds the entry points. They turn arrays into pointers and release the GIL. Those of a training
-# flush denormal numbers: see denormals.h for how, and why their bodies are called by a hidden
-# address. fastbp/backends/interface.py has the arguments.
+# per_sample. This one holds the entry points. They turn arrays into pointers and release the GIL.
+# Those of a training flush denormal numbers: see denormals.h for how, and why their bodies are
+# called by a hidden address. fastbp/backends/interface.py has the arguments.
 
 include "simd.pxi"
 include "tile.pxi"
