@@ -245,7 +245,9 @@ class Training:
 
     def close(self):
         """Let other calls have the scratch memory; no thread may be in `run` any more."""
-        buffers.give(self._workspace, self.transposed, self.gradient)
+        if self._workspace is not None:  # None if only Dask's workers computed steps
+            buffers.give(self._workspace)
+        buffers.give(self.transposed, self.gradient)
         if self._forgets:
             buffers.give(self.state.reshape(-1))
         self._job = self._workspace = self.transposed = self.gradient = self.state = None
