@@ -8,6 +8,7 @@ bench/README.md says more.
 
 import argparse
 import contextlib
+import inspect
 import json
 import statistics
 import sys
@@ -21,6 +22,7 @@ from measure import HERE, Worker, WorkerFailed, cores_for
 from report import aligned, microseconds
 
 import fastbp
+from fastbp.backends import interface
 from fastbp.basis import writing
 
 LAYERS = [4, 32, 1]
@@ -53,6 +55,10 @@ def prepared(backend):
     def step():
         job.run(order, 1, rates, losses, 0)
 
+    # The last arguments of `loss_and_gradient` for a single block; older commits have fewer.
+    rest = (stop,)
+    if "sums" in inspect.signature(interface.Backend.loss_and_gradient).parameters:
+        rest = layout.sums(0), stop, np.zeros(interface.SHARED_SIZE, np.int64), 1, 0
     return {
         "predict, 1 row": (
             lambda: net.predict(row),
@@ -61,7 +67,8 @@ def prepared(backend):
         "loss_and_gradient": (
             lambda: net.loss_and_gradient(X, y),
             lambda: kernels.loss_and_gradient(
-                model, data, ROWS, workspace, transposed, gradient, stop
+                *(model, data, ROWS, workspace, transposed, gradient),
+                *rest,
             ),
         ),
         "input_gradient": (
