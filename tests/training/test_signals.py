@@ -326,7 +326,8 @@ def test_ctrl_c_comes_between_slices(backend, monkeypatch):
     assert sum(rows) < 1000
 
 
-def test_a_long_gradient_is_broken_off(compiled, monkeypatch):
+@pytest.mark.parametrize("rows", [50, 5000], ids=["one block", "groups of blocks"])
+def test_a_long_gradient_is_broken_off(compiled, rows, monkeypatch):
     """It runs in a thread, and the kernel looks at `stop`."""
     monkeypatch.setattr("fastbp.engine.engine.INLINE_SECONDS", 0.0)
     net = network(compiled, "squared_error")
@@ -334,14 +335,16 @@ def test_a_long_gradient_is_broken_off(compiled, monkeypatch):
 
     def loss_and_gradient(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
-        wait_until(lambda: arguments[-1][0])
+        *_, stop, _, _, _ = arguments
+        wait_until(lambda: stop[0])
         losses.append(usual(*arguments))
         return losses[0]
 
     monkeypatch.setattr(net._engine.backend, "loss_and_gradient", loss_and_gradient)
     with pytest.raises(KeyboardInterrupt):
-        net.loss_and_gradient(*data(50))
-    assert np.isnan(losses).all()
+        net.loss_and_gradient(*data(rows))
+    assert (net.layout.partition(rows)[1] > 1) == (rows > 50)
+    assert len(losses) == 1 and np.isnan(losses).all()
 
 
 # Handlers that come and go, and forks.
