@@ -13,23 +13,6 @@ cdef inline vec sign(vec v) noexcept nogil:
     return select_lt(v, zero, splat(-1.0), select_lt(zero, v, splat(1.0), zero))
 
 
-cdef inline vec settled(vec v) noexcept nogil:
-    """v, but 0 where it is smaller than SMALLEST.
-
-    What decays (the moments of a weight whose gradient stays 0, say) ends as a denormal number
-    otherwise, with which some processors compute a hundred times slower.
-    """
-    return select_lt(absolute(v), splat(SMALLEST), splat(0.0), v)
-
-
-cdef inline vec squarable(vec v) noexcept nogil:
-    """v, but 0 where it is smaller than SMALLEST_SQUARED.
-
-    Squares that underflow cost time, too, such as those of a weight that its penalty made decay.
-    """
-    return select_lt(absolute(v), splat(SMALLEST_SQUARED), splat(0.0), v)
-
-
 # A step's learning rate, and the rate and epsilon after Adam's bias corrections.
 cdef struct Pace:
     double rate
@@ -62,7 +45,7 @@ cdef void update(
     biases).
     """
     cdef Py_ssize_t i
-    cdef vec x, d, root, v, m, step, mu, keep, add, keep_1, add_1, keep_2, add_2, shrink
+    cdef vec x, d, v, m, step, mu, keep, add, keep_1, add_1, keep_2, add_2, shrink
     cdef vec zero = splat(0.0), one = splat(1.0), minus, plus, smallest, largest
     cdef vec agreement, factor
     cdef vec rate = splat(<real>pace.rate)
@@ -82,7 +65,7 @@ cdef void update(
         mu = splat(<real>hyper[1])
         for i from 0 <= i < n by FBP_LANES:
             x = load(w, i)
-            v = settled(fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i))))
+            v = fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i)))
             store(first, i, v)
             store(w, i, x + v)
     elif optimizer == NESTEROV:
@@ -90,7 +73,7 @@ cdef void update(
         for i from 0 <= i < n by FBP_LANES:
             x = load(w, i)
             step = minus_rate * fma(penalty, x, load(g, i))
-            v = settled(fma(mu, load(first, i), step))
+            v = fma(mu, load(first, i), step)
             store(first, i, v)
             store(w, i, x + fma(mu, v, step))
     elif optimizer == RMSPROP:
@@ -98,8 +81,7 @@ cdef void update(
         for i from 0 <= i < n by FBP_LANES:
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
-            root = squarable(d)
-            v = settled(fma(keep, load(first, i), add * root * root))
+            v = fma(keep, load(first, i), add * d * d)
             store(first, i, v)
             store(w, i, x - rate * d * reciprocal(sqrt(v) + epsilon))
     elif optimizer == ADAGRAD:
@@ -117,9 +99,8 @@ cdef void update(
         for i from 0 <= i < n by FBP_LANES:
             x = load(w, i)
             d = fma(penalty, x, load(g, i))
-            m = settled(fma(keep_1, load(first, i), add_1 * d))
-            root = squarable(d)
-            v = settled(fma(keep_2, load(second, i), add_2 * root * root))
+            m = fma(keep_1, load(first, i), add_1 * d)
+            v = fma(keep_2, load(second, i), add_2 * d * d)
             store(first, i, m)
             store(second, i, v)
             store(w, i, shrink * x - rate * m * reciprocal(sqrt(v) + epsilon))

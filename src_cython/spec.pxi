@@ -22,12 +22,8 @@ cpdef enum:
 cdef extern from *:
     """
     static const double LEAKY_SLOPE = 0.01;
-    static const double SMALLEST = 0x1p-100;
-    static const double SMALLEST_SQUARED = 0x1p-60;
     """
     const double LEAKY_SLOPE
-    const double SMALLEST
-    const double SMALLEST_SQUARED
 
 
 def codes():

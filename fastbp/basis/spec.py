@@ -19,11 +19,6 @@ SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
 L1, L2, FROZEN, RULES = range(4)
 
 LEAKY_SLOPE = 0.01  # slope of leaky_relu below zero
-# Optimisers set moments that are smaller than this to 0.
-SMALLEST = 2.0**-100
-# Averages of squares treat gradients smaller than this as 0: in float32, their squares are below
-# the last place of any average that is not set to 0.
-SMALLEST_SQUARED = 2.0**-60
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from numba import types
 from ...basis import spec
 from ._jit import REALS, Piece, inner
 from .simd import (
-    absolute,
     fma,
     lanes,
     load,
@@ -25,25 +24,6 @@ from .vmath import reciprocal
 
 # A step's learning rate, and the rate and epsilon after Adam's bias corrections.
 Pace = namedtuple("Pace", "rate corrected epsilon")
-
-
-@inner
-def settled(v):
-    """v, but 0 where it is smaller than spec.SMALLEST.
-
-    What decays (the moments of a weight whose gradient stays 0, say) ends as a denormal number
-    otherwise, with which some processors compute a hundred times slower.
-    """
-    return select_lt(absolute(v), splat(v, spec.SMALLEST), splat(v, 0.0), v)
-
-
-@inner
-def squarable(v):
-    """v, but 0 where it is smaller than spec.SMALLEST_SQUARED.
-
-    Squares that underflow cost time, too, such as those of a weight that its penalty made decay.
-    """
-    return select_lt(absolute(v), splat(v, spec.SMALLEST_SQUARED), splat(v, 0.0), v)
 
 
 @inner
@@ -83,7 +63,7 @@ def momentum(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay)
     mu = splat(w, hyper[1])
     for i in range(0, n, lanes(w)):
         x = load(w, i)
-        v = settled(fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i))))
+        v = fma(mu, load(first, i), minus_rate * fma(penalty, x, load(g, i)))
         store(first, i, v)
         store(w, i, x + v)
 
@@ -94,7 +74,7 @@ def nesterov(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay)
     for i in range(0, n, lanes(w)):
         x = load(w, i)
         step = minus_rate * fma(penalty, x, load(g, i))
-        v = settled(fma(mu, load(first, i), step))
+        v = fma(mu, load(first, i), step)
         store(first, i, v)
         store(w, i, x + fma(mu, v, step))
 
@@ -105,8 +85,7 @@ def rmsprop(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay):
     for i in range(0, n, lanes(w)):
         x = load(w, i)
         d = fma(penalty, x, load(g, i))
-        root = squarable(d)
-        v = settled(fma(keep, load(first, i), add * root * root))
+        v = fma(keep, load(first, i), add * d * d)
         store(first, i, v)
         store(w, i, x - eta * d * reciprocal(sqrt(v) + offset))
 
@@ -130,9 +109,8 @@ def adam(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay):
     for i in range(0, n, lanes(w)):
         x = load(w, i)
         d = fma(penalty, x, load(g, i))
-        m = settled(fma(keep_1, load(first, i), add_1 * d))
-        root = squarable(d)
-        v = settled(fma(keep_2, load(second, i), add_2 * root * root))
+        m = fma(keep_1, load(first, i), add_1 * d)
+        v = fma(keep_2, load(second, i), add_2 * d * d)
         store(first, i, m)
         store(second, i, v)
         store(w, i, shrink * x - eta * m * reciprocal(sqrt(v) + offset))

@@ -11,31 +11,26 @@ import numpy as np
 from ...basis import spec
 
 
-def settled(v):
-    """v with negligible values, below spec.SMALLEST, set to 0."""
-    return np.where(np.abs(v) < spec.SMALLEST, 0, v)
-
-
 def sgd(hyper, rate, counters, w, g, state, weight_decay):
     w -= rate * g
 
 
 def momentum(hyper, rate, counters, w, g, state, weight_decay):
     (v,) = state
-    v[...] = settled(hyper[1] * v - rate * g)
+    v[...] = hyper[1] * v - rate * g
     w += v
 
 
 def nesterov(hyper, rate, counters, w, g, state, weight_decay):
     (v,) = state
-    v[...] = settled(hyper[1] * v - rate * g)
+    v[...] = hyper[1] * v - rate * g
     w += hyper[1] * v - rate * g
 
 
 def rmsprop(hyper, rate, counters, w, g, state, weight_decay):
     _, rho, _, epsilon, _, _ = hyper
     (v,) = state
-    v[...] = settled(rho * v + (1 - rho) * g * g)
+    v[...] = rho * v + (1 - rho) * g * g
     w -= rate * g / (np.sqrt(v) + epsilon)
 
 
@@ -50,8 +45,8 @@ def adam(hyper, rate, counters, w, g, state, weight_decay):
     _, beta_1, beta_2, epsilon, _, epsilon_hat = hyper
     m, v = state
     w *= 1 - rate * weight_decay
-    m[...] = settled(beta_1 * m + (1 - beta_1) * g)
-    v[...] = settled(beta_2 * v + (1 - beta_2) * g * g)
+    m[...] = beta_1 * m + (1 - beta_1) * g
+    v[...] = beta_2 * v + (1 - beta_2) * g * g
     m_hat = m / (1 - counters[1])
     v_hat = v / (1 - counters[2])
     if epsilon_hat:
