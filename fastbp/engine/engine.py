@@ -30,9 +30,6 @@ FEW_ROWS = 16
 # What messages call the samples.
 NAMES = ("X", "y", "sample_weight")
 ALL_ROWS = slice(None)
-# The flag of calls that cannot be stopped.
-NEVER = np.zeros(1, np.int64)
-NEVER.flags.writeable = False
 # Made anew for each copy.
 NOT_COPIED = ("backend", "custom", "function", "loss_spec")
 
@@ -258,16 +255,16 @@ class Engine:
             return not changing
         return self.layout.flops_per_row * rows <= INLINE_SECONDS * FLOPS_PER_SECOND
 
-    def run(self, call, rows, changing=False):
-        """Return ``call(stop)``; `call` passes `rows` rows to the backend.
+    def run(self, call, rows, stop=None, changing=False):
+        """Return ``call()``, which passes `rows` rows to the backend.
 
-        Ctrl-C sets ``stop[0]``, which ends the call early, and raises its exception here.
+        Ctrl-C raises its exception here once the call has ended. Before, it sets ``stop[0]`` to 1;
+        a call that can end early reads that.
         """
         if self.may_run_inline(rows, changing):
-            return call(NEVER)
-        stop = np.zeros(1, np.int64)
+            return call()
         with interrupts.held(stop):
-            return interrupts.in_thread(lambda: call(stop))
+            return interrupts.in_thread(call)
 
     def slices(self, n):
         """Slices of n rows, each short enough for Ctrl-C to come after it; maybe ALL_ROWS."""
@@ -342,8 +339,9 @@ class Engine:
         transposed = buffers.take(layout, layout.n_transposed)
         sums = layout.sums(groups, wanted)
         shared = np.zeros(SHARED_SIZE, np.int64) if threads > 1 else ALONE
+        stop = np.zeros(1, np.int64)
 
-        def call(stop):
+        def call():
             def member(rank):
                 return self.backend.loss_and_gradient(
                     *(self.model, data, block, workspace, transposed, gradient, sums),
@@ -352,7 +350,7 @@ class Engine:
 
             return member(0) if threads == 1 else teams.run(member, threads)
 
-        loss = self.run(call, n)
+        loss = self.run(call, n, stop)
         buffers.give(workspace, transposed)
         if not math.isfinite(loss):
             self.raise_error(data)
@@ -406,7 +404,7 @@ class Engine:
             part: tuple = data, deltas, found
             if rows is not ALL_ROWS:
                 part = data.rows(rows), deltas[rows], [array[rows] for array in found]
-            self.run(lambda stop, part=part: call(*part), 0)
+            self.run(lambda part=part: call(*part), 0)
         buffers.give(workspace, transposed)
         if self.custom and not all(np.isfinite(part).all() for part in found):
             self.raise_error(data)

@@ -167,7 +167,7 @@ class Training:
         losses = self._one_loss
         engine = self.engine
 
-        def call(_):  # a single step is not stopped
+        def call():
             return self._job.run(NATURAL_ORDER, 1, self._rate, losses, 0)
 
         if not engine.run(call, len(data.X), changing=True):
