@@ -35,6 +35,10 @@ class Data(NamedTuple):
         """Some of the samples, by a slice or by their numbers."""
         return Data(*(array[rows] if len(array) else array for array in self))
 
+    def batches(self, size):
+        """The samples in parts of `size` rows; the last may have fewer."""
+        return (self.rows(slice(i, i + size)) for i in range(0, len(self.X), size))
+
     def total_weight(self):
         """Σ w, in double precision."""
         weight = self.sample_weight

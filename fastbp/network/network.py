@@ -447,6 +447,10 @@ class Network:
         Notes
         -----
         The optimiser's state is kept from block to block and from epoch to epoch.
+
+        ``history.loss`` is that of `fit`. Only if the first pass begins with blocks without
+        weights, and later blocks have weights, do penalties count in the former as if they were
+        part of each sample's loss.
         """
         engine = self._engine
         engine.check_finite()

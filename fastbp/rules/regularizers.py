@@ -84,6 +84,11 @@ class Regularizers:
     clip_norm: float | None = None
     average: EMA | SWA | None = None
 
+    @property
+    def penalised(self):
+        """Whether a layer has a penalty."""
+        return bool(self.layer_rules[1:, (spec.L1, spec.L2)].any())
+
 
 def regularizers_of(
     m,

@@ -12,8 +12,9 @@ class History:
     Attributes
     ----------
     loss : list of float
-        Mean training loss of each finished epoch, over its batches as they came, the
-        penalties included.
+        Training loss of each finished epoch: Σ w e / Σ w over all its samples, plus the mean of
+        the penalties, for which every sample counts the same. Both are computed before the step
+        of the sample's batch.
     validation_loss : list of float
         Mean loss on the validation data after each epoch, without penalty; empty if there
         were none.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.interface import SHARED_SIZE
+from ..backends.numpy_ import penalties
 from ..basis import interrupts, teams
 from ..engine import buffers
 from ..rules.regularizers import EMA, SWA
@@ -211,6 +212,11 @@ class Training:
             raise TrainingDiverged(
                 len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
             )
+
+    def penalty(self):
+        """The penalties that the next step adds to its batch's loss."""
+        with np.errstate(over="ignore"):
+            return penalties(self.regularizers.layer_rules, self.engine.weights)
 
     def end_epoch(self, done):
         """Add the weights to SWA's average, if it averages after `done` epochs."""

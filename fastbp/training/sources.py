@@ -6,6 +6,7 @@ have sources of their own.
 
 import contextlib
 import itertools
+import math
 
 import numpy as np
 
@@ -107,6 +108,10 @@ class Blocks:
         self.engine, self.blocks = engine, blocks
         self.steps, self._size = steps, batch_size
         self._how = {"class_weight": class_weight, "label_smoothing": label_smoothing}
+        # Whether a block had weights. An epoch's loss weights the losses of samples by them, but
+        # penalties by rows. The backend returns the sum, so each step then is a call of its own,
+        # before which the penalties are computed.
+        self._weighted = False
         try:
             self._waiting = iter(blocks)
         except TypeError:
@@ -159,23 +164,22 @@ class Blocks:
 
     def run(self, training, epochs, history, rates):
         """Train for an epoch."""
-        loss = total = 0.0
+        loss = total = penalties = 0.0
         rows = 0
         for block in self._all():
-            training.take(block, self._size_for(block))
-            part = History()
-            steps = -(-len(block.X) // training.batch_size)
-            of_block = rates.next(steps, len(history.loss))
-            try:
-                training.run(NATURAL_ORDER, 1, part, of_block)
-            except TrainingDiverged as error:
-                raise TrainingDiverged(len(history.loss) + 1, error._what, history) from None
-            if part.interrupted:
-                history.interrupted = True
-                return
-            rows += len(block.X)
-            weight = block.total_weight()  # also weights the penalty term
-            loss, total = loss + weight * part.loss[0], total + weight
+            size, count = self._size_for(block), len(block.X)
+            self._weighted = self._weighted or block.sample_weight.size > 0
+            apart = self._weighted and training.regularizers.penalised
+            for part in block.batches(size) if apart else [block]:
+                penalty = training.penalty() if apart else 0.0
+                mean = self._train(training, part, size, history, rates)
+                if mean is None:
+                    return
+                penalties += len(part.X) * penalty
+                weight = part.total_weight()
+                of_data = mean - penalty if math.isfinite(penalty) else 0.0
+                loss, total = loss + weight * of_data, total + weight
+            rows += count
         if not rows:
             raise ValueError("batches was empty when it was gone through again")
         if not total:
@@ -183,4 +187,18 @@ class Blocks:
                 "sample_weight or class_weight is zero for every sample of batches; at least one "
                 "must be positive"
             )
-        history.loss.append(loss / total)
+        history.loss.append(loss / total + penalties / rows)
+
+    def _train(self, training, data, batch_size, history, rates):
+        """Train on some samples; return their mean loss, or None after Ctrl-C."""
+        training.take(data, batch_size)
+        part = History()
+        steps = -(-len(data.X) // batch_size)
+        try:
+            training.run(NATURAL_ORDER, 1, part, rates.next(steps, len(history.loss)))
+        except TrainingDiverged as error:
+            raise TrainingDiverged(len(history.loss) + 1, error._what, history) from None
+        if part.interrupted:
+            history.interrupted = True
+            return None
+        return part.loss[0]

@@ -13,6 +13,7 @@ from helpers import OPTIMIZERS, SECONDS, error, make_data, make_network, paramet
 import fastbp
 
 SIZES, LOSS, N = [4, 6, 3], "cross_entropy", 48
+WEIGHTS = np.linspace(0.2, 3, N)
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def batches_of(arrays, rows):
 
 @pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if name != "rprop"])
 @pytest.mark.parametrize("rows, batch_size", [(7, None), (16, 8), (21, 7)])
-@pytest.mark.parametrize("weight, l2", [(None, 0.01), (np.linspace(0.2, 3, N), 0.0)])
+@pytest.mark.parametrize("weight, l2", [(None, 0.01), (WEIGHTS, 0.0), (WEIGHTS, 0.01)])
 def test_as_fit(backend, data, optimizer, rows, batch_size, weight, l2):
     """The optimiser's state is kept from batch to batch, of whatever size, and over epochs."""
     options = {"optimizer": OPTIMIZERS[optimizer], "epochs": 3, "l2": l2}
@@ -46,6 +47,35 @@ def test_as_fit(backend, data, optimizer, rows, batch_size, weight, l2):
     )
     assert error(parameters(net), parameters(ref)) < 1e-12
     assert comp.loss == pytest.approx(history.loss, rel=1e-10)
+
+
+@pytest.mark.parametrize("penalties", [{"l1": 0.1}, {"l2": 2.0}, {"l1": (0.2, 0.0), "l2": 1.0}])
+@pytest.mark.parametrize("rows, batch_size", [(7, 7), (20, 6)])
+def test_penalties_count_by_rows_beside_weights(backend, data, rows, batch_size, penalties):
+    """An epoch's loss from its definition in docs/mathematics.md; steps take what they take."""
+    blocks = batches_of([*data, WEIGHTS], rows)
+    options = {"optimizer": fastbp.SGD(0.1), **penalties}
+    net, ref = network(backend), network(backend)
+    history = net.fit_batches(blocks, batch_size=batch_size, **options)
+    factors = [np.broadcast_to(penalties.get(name, 0.0), 2) for name in ("l1", "l2")]
+    of_data = of_penalties = 0.0
+    for X, y, w in (batch for block in blocks for batch in batches_of(block, batch_size)):
+        of_data += w.sum() * ref.loss_and_gradient(X, y, w)[0]
+        for W, l1, l2 in zip(ref.weights, *factors, strict=True):
+            of_penalties += len(X) * (l1 * np.abs(W).sum() + l2 / 2 * (W**2).sum())
+        ref.fit(X, y, sample_weight=w, epochs=1, batch_size=None, **options)
+    assert history.loss == pytest.approx([of_data / WEIGHTS.sum() + of_penalties / N], rel=1e-12)
+    assert np.array_equal(parameters(net), parameters(ref))
+
+
+def test_the_loss_of_a_pass_in_which_some_blocks_have_weights(backend, data):
+    X, y = data
+    weight = np.concatenate([WEIGHTS[:21], np.ones(N - 21)])
+    blocks = batches_of([X, y, weight], 21)
+    mixed = [blocks[0], *((X, y) for X, y, _ in blocks[1:])]
+    options = {"batch_size": 7, "l2": 0.5, "epochs": 2}
+    histories = [network(backend).fit_batches(given, **options) for given in (mixed, blocks)]
+    assert histories[0].loss == pytest.approx(histories[1].loss, rel=1e-13)
 
 
 def test_what_fit_has(backend, data):

@@ -222,7 +222,7 @@ def per_sample(model, data, deltas, block, workspace, transposed, losses, gradie
                 at += plan[i, SIZE]
 
 
-def _penalty(layer_rules, weights):
+def penalties(layer_rules, weights):
     """Σ l1 |W| + l2 / 2 W² over the weights of all layers."""
     total = 0.0
     for (l1, l2, _), W in zip(layer_rules[1:], weights, strict=True):
@@ -310,7 +310,7 @@ class Job:
                     losses[epoch] = batch
                     return epoch
                 factor = self._factor(total)
-                penalty += factor * count * _penalty(self.layer_rules, self.parameters[0])
+                penalty += factor * count * penalties(self.layer_rules, self.parameters[0])
                 numerator += batch * factor * count if self.sklearn_penalties else batch
                 denominator += count if self.sklearn_penalties else total
                 self._step(float(rates[steps if rates.size > 1 else 0]), factor)
