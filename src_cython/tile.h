@@ -45,23 +45,34 @@ FBP_INLINE void fbp_tile(
             ((fbp_loose *)(C + i * ldc))[v].part = acc[i][v];
 }
 
-/* The product for a panel of `vectors` vectors of columns, and any number of rows. */
+/* The product for a panel of `vectors` vectors of columns, and any number of rows. All rows use
+ * `depth` rows of B, then the next. */
 #define FBP_PANEL(NAME, VECTORS, MOST_ROWS)                                                    \
 static __attribute__((noinline)) void NAME(                                                    \
     const real *A, ptrdiff_t row_step, ptrdiff_t k_step, const real *B, ptrdiff_t ldb,         \
-    const real *init, ptrdiff_t ldi, real *C, ptrdiff_t ldc, ptrdiff_t M, ptrdiff_t K)         \
+    const real *init, ptrdiff_t ldi, real *C, ptrdiff_t ldc, ptrdiff_t M, ptrdiff_t K,         \
+    ptrdiff_t depth)                                                                           \
 {                                                                                              \
-    ptrdiff_t i = 0;                                                                           \
-    while (i + MOST_ROWS <= M) FBP_ROWS(MOST_ROWS, VECTORS)                                    \
-    if (MOST_ROWS > 8 && i + 8 <= M) FBP_ROWS(8, VECTORS)                                      \
-    if (MOST_ROWS > 4 && i + 4 <= M) FBP_ROWS(4, VECTORS)                                      \
-    if (MOST_ROWS > 2 && i + 2 <= M) FBP_ROWS(2, VECTORS)                                      \
-    if (i < M) FBP_ROWS(1, VECTORS)                                                            \
+    for (;;) {                                                                                 \
+        const ptrdiff_t now = K < depth ? K : depth;                                           \
+        ptrdiff_t i = 0;                                                                       \
+        while (i + MOST_ROWS <= M) FBP_ROWS(MOST_ROWS, VECTORS)                                \
+        if (MOST_ROWS > 8 && i + 8 <= M) FBP_ROWS(8, VECTORS)                                  \
+        if (MOST_ROWS > 4 && i + 4 <= M) FBP_ROWS(4, VECTORS)                                  \
+        if (MOST_ROWS > 2 && i + 2 <= M) FBP_ROWS(2, VECTORS)                                  \
+        if (i < M) FBP_ROWS(1, VECTORS)                                                        \
+        K -= now;                                                                              \
+        if (K == 0) return;                                                                    \
+        A += now * k_step;                                                                     \
+        B += now * ldb;                                                                        \
+        init = C;                                                                              \
+        ldi = ldc;                                                                             \
+    }                                                                                          \
 }
 #define FBP_ROWS(ROWS, VECTORS)                                                                \
     {                                                                                          \
         fbp_tile(ROWS, VECTORS * FBP_PARTS, A + i * row_step, row_step, k_step, B, ldb,        \
-                 init + i * ldi, ldi, C + i * ldc, ldc, K);                                    \
+                 init + i * ldi, ldi, C + i * ldc, ldc, now);                                  \
         i += ROWS;                                                                             \
     }
 
@@ -77,6 +88,11 @@ FBP_PANEL(fbp_one_vector, 1, 6)
 FBP_PANEL(fbp_one_vector, 1, 2)
 #endif
 
+/* A factor B of more bytes does not stay in the cache while each few rows of A read all of it, so
+ * all rows use FBP_DEPTH rows of it before the next. */
+#define FBP_WIDE (8 << 20)
+#define FBP_DEPTH 128
+
 /* C = init + A B.
  *
  * A is M x K with element (i, k) at A[i * row_step + k * k_step], so either order can be read;
@@ -88,6 +104,7 @@ static inline void fbp_product(
     const real *init, ptrdiff_t ldi, real *C, ptrdiff_t ldc, ptrdiff_t M, ptrdiff_t J,
     ptrdiff_t K)
 {
+    const ptrdiff_t depth = K * J * (ptrdiff_t)sizeof(real) < FBP_WIDE ? K : FBP_DEPTH;
     ptrdiff_t j = 0;
     fbp_check(A, (M - 1) * row_step + (K - 1) * k_step + 1);
     fbp_check(B, (K - 1) * ldb + J);
@@ -95,14 +112,17 @@ static inline void fbp_product(
     fbp_check(C, (M - 1) * ldc + J);
 #if FBP_PARTS == 1
     for (; j + 4 * FBP_LANES <= J; j += 4 * FBP_LANES)
-        fbp_four_vectors(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K);
+        fbp_four_vectors(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K,
+                         depth);
     if (j + 2 * FBP_LANES <= J) {
-        fbp_two_vectors(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K);
+        fbp_two_vectors(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K,
+                         depth);
         j += 2 * FBP_LANES;
     }
 #endif
     for (; j < J; j += FBP_LANES)
-        fbp_one_vector(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K);
+        fbp_one_vector(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K,
+                         depth);
 }
 
 /* Transpose a block: to[j * ldt + k] = from[k * ldf + j] for j < columns and k < FBP_LANES,

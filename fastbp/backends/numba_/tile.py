@@ -13,7 +13,7 @@ from numba import config, types
 from numba.extending import intrinsic
 
 from ._jit import inner
-from .simd import lanes, offset
+from .simd import VECTOR_BYTES, lanes, offset
 
 if config.DISABLE_JIT:
 
@@ -143,39 +143,52 @@ def _panel(vectors, most_rows):
     two, one = _tile(2, vectors), _tile(1, vectors)
 
     @inner
-    def panel(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, K):
-        i = 0
-        while i + most_rows <= M:
-            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
-            tall(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
-            i += most_rows
-        if most_rows > 8 and i + 8 <= M:
-            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
-            eight(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
-            i += 8
-        if i + 4 <= M:
-            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
-            four(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
-            i += 4
-        if i + 2 <= M:
-            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
-            two(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
-            i += 2
-        if i < M:
-            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
-            one(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
+    def panel(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, K, depth):
+        """All rows use `depth` rows of B, then the next."""
+        while True:
+            now = min(K, depth)
+            i = 0
+            while i + most_rows <= M:
+                a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+                tall(a, row_step, k_step, B, ldb, d, ldi, c, ldc, now)
+                i += most_rows
+            if most_rows > 8 and i + 8 <= M:
+                a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+                eight(a, row_step, k_step, B, ldb, d, ldi, c, ldc, now)
+                i += 8
+            if i + 4 <= M:
+                a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+                four(a, row_step, k_step, B, ldb, d, ldi, c, ldc, now)
+                i += 4
+            if i + 2 <= M:
+                a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+                two(a, row_step, k_step, B, ldb, d, ldi, c, ldc, now)
+                i += 2
+            if i < M:
+                a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+                one(a, row_step, k_step, B, ldb, d, ldi, c, ldc, now)
+            K -= now
+            if K == 0:
+                return
+            A, B = offset(A, now * k_step), offset(B, now * ldb)
+            init, ldi = C, ldc
 
     return panel
 
 
 # Accumulators, a row of B and a broadcast number of A should fill the registers: AVX-512 has
 # 32 of 64 bytes, AVX2 the equivalent of 8, NEON of 8.
-_WIDE = FEATURES.get("avx512f", False)
-if _WIDE:
+_AVX512 = FEATURES.get("avx512f", False)
+if _AVX512:
     _four_vectors, _two_vectors, _one_vector = _panel(4, 6), _panel(2, 8), _panel(1, 16)
 else:
     _one_vector = _panel(1, 6)
     _four_vectors = _two_vectors = _one_vector
+
+
+# A factor B of more bytes does not stay in the cache while each few rows of A read all of it, so
+# all rows use DEPTH rows of it before the next.
+WIDE, DEPTH = 8 << 20, 128
 
 
 @inner
@@ -188,17 +201,19 @@ def product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K):
     C itself to add to it.
     """
     width = lanes(C)
+    bytes_of_B = K * J * VECTOR_BYTES // width
+    depth = K if bytes_of_B < WIDE else DEPTH
     j = 0
-    if _WIDE:
+    if _AVX512:
         while j + 4 * width <= J:
             b, d, c = offset(B, j), offset(init, j), offset(C, j)
-            _four_vectors(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K)
+            _four_vectors(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K, depth)
             j += 4 * width
         if j + 2 * width <= J:
             b, d, c = offset(B, j), offset(init, j), offset(C, j)
-            _two_vectors(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K)
+            _two_vectors(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K, depth)
             j += 2 * width
     while j < J:
         b, d, c = offset(B, j), offset(init, j), offset(C, j)
-        _one_vector(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K)
+        _one_vector(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K, depth)
         j += width
