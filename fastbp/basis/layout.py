@@ -236,7 +236,7 @@ class Layout:
     @cached_property
     def _fitting_rows(self):
         per_row = self.workspace_size(1) * self.dtype.itemsize
-        budget = max(256 * 1024, 4 * self.n_parameters * self.dtype.itemsize)
+        budget = max(384 * 1024, 4 * self.n_parameters * self.dtype.itemsize)
         return max(budget // per_row, 1)
 
     def workspace_size(self, rows):
