@@ -1,1 +1,1 @@
-"""The basis of all rooms: vocabulary, memory layout, checks, threads, signals, writing of files."""
+"""The basis of all rooms: vocabulary, memory layout, checks, threads, signals, progress, files."""

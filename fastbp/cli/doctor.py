@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import backends
-from ..basis import teams
+from ..basis import progress, teams
 from ..basis.version import __version__
 from .options import add_command, filled
 
@@ -71,15 +71,15 @@ def run(options):
 
 def _compile():
     """Compile every kernel of the Numba backend for both precisions."""
-    from tqdm import tqdm
-
     backends.get("numba")  # raises an error with the reason if Numba cannot be used
     jit = importlib.import_module("fastbp.backends.numba_._jit")
     kernels = [
         (kernel, np.dtype(name)) for name in ("float64", "float32") for kernel in jit.KERNELS
     ]
-    for kernel, dtype in tqdm(kernels, "compiling", unit="kernel"):
-        kernel(dtype)
+    with progress.bar(True, desc="compiling", total=len(kernels), unit="kernel") as bar:
+        for kernel, dtype in kernels:
+            kernel(dtype)
+            bar.update()
 
 
 def _versions():

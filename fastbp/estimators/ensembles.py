@@ -23,9 +23,8 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from tqdm.auto import tqdm
 
-from ..basis import teams
+from ..basis import progress, teams
 from .mlp import MLPClassifier, MLPRegressor
 
 if TYPE_CHECKING:
@@ -206,10 +205,15 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
             delayed(_fit_member)(clone(first), samples, targets, weight, seed, self._drawing)
             for seed in self._seeds
         )
-        with teams.abandoning():
-            fitted = self._parallel()(calls)
-            bar = tqdm(fitted, "members", self.n_estimators, disable=not self.progress)
-            self.estimators_ = list(bar)
+        members = []
+        with (
+            teams.abandoning(),
+            progress.bar(self.progress, desc="members", total=self.n_estimators) as bar,
+        ):
+            for member in self._parallel()(calls):
+                members.append(member)
+                bar.update()
+        self.estimators_ = members
         if self.oob_score:
             self._note_oob(targets, self._oob_outputs(samples))
         return self

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 
 from ..basis import checks, interrupts, teams
+from ..basis import progress as progress_
 from ..basis.data import Data
 from ..network.network import Network, check_network
 from ..rules.regularizers import Regularizers, regularizers_of
@@ -234,9 +235,7 @@ def _train(jobs, threads, progress):
 
     # Begin with the longest, so that no long job is started last, while other threads are idle.
     order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
-    from tqdm.auto import tqdm
-
-    with tqdm(total=len(jobs), unit="network", disable=not progress) as bar:
+    with progress_.bar(progress, total=len(jobs), unit="network") as bar:
         calls = [lambda i=i: train(i) for i in order]
         try:
             with interrupts.held(stop):

@@ -1,9 +1,9 @@
 """Runs `fit_many` on the workers of a Dask cluster, in chunks of networks; data are sent once."""
 
 from distributed import Client, as_completed
-from tqdm.auto import tqdm
 
 from ..basis import interrupts
+from ..basis import progress as progress_
 
 # Minimum work of a task (about 0.3 s), so that sending and starting it costs little in comparison.
 FLOPS_PER_TASK = 1e10
@@ -53,7 +53,7 @@ def run(client, fit_chunk, shared, networks, own, works, progress):
         futures[future] = chunk
     histories: dict = {}
     failures: dict = {}
-    bar = tqdm(total=len(networks), unit="network", disable=not progress)
+    bar = progress_.bar(progress, total=len(networks), unit="network")
     try:
         for future in as_completed(futures):
             chunk = futures[future]

@@ -9,7 +9,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..basis import checks, interrupts
+from ..basis import checks, interrupts, progress
 from ..rules import monitoring
 
 if TYPE_CHECKING:
@@ -213,9 +213,7 @@ class ProgressBar(Callback):
         self.epochs = epochs
 
     def begin(self, network, history):
-        from tqdm.auto import tqdm
-
-        self._bar = tqdm(total=self.epochs, initial=len(history.loss), unit="epoch")
+        self._bar = progress.bar(True, total=self.epochs, initial=len(history.loss), unit="epoch")
 
     def epoch(self, network, history):
         figures = {"loss": history.loss}
