@@ -112,6 +112,19 @@ def activation(Py_ssize_t code, s, out):
         multiply_by_second_derivative(code, given, h, h + 2 * n, n)
 
 
+def loss_hessian_product(model, s, y, v, out):
+    forget()
+    plan, loss, loss_parameter, function, parameters = model
+    cdef Py_ssize_t code = loss, rows = s.shape[0], n = plan[-1, SIZE], stride = s.shape[1]
+    cdef double parameter = loss_parameter
+    cdef const real *given = <const real *>memory("s", s).start
+    cdef const real *targets = <const real *>memory("y", y).start
+    cdef const real *vectors = <const real *>memory("v", v).start
+    cdef real *products = <real *>memory("out", out).start
+    with nogil:
+        hessian_product(code, parameter, rows, n, stride, given, targets, vectors, products)
+
+
 def predict(model, X, Py_ssize_t block, workspace, out):
     cdef Net net = net_of(model, block, workspace)
     cdef Array samples = memory("X", X)

@@ -1,7 +1,8 @@
 # Losses with their output activations: a sample's loss e and its delta ∂e/∂s.
 #
-# All but cross_entropy treat each output by itself; their results for padding are not used.
-# The twin of fastbp/backends/numba_/losses.py.
+# Below each loss is the product of its Hessian ∂²e/∂s∂s and a vector v. All but cross_entropy treat
+# each output by itself; their results for padding are not used. The twin of
+# fastbp/backends/numba_/losses.py.
 
 # The signature of a user's loss, see `function` in fastbp/backends/interface.py.
 from libc.stdint cimport int64_t, uint64_t
@@ -22,6 +23,180 @@ cdef void call_outside(
     set_control(inside)
 
 
+# Losses that treat each output by itself: in `size` numbers, they replace pre-activations s by deltas
+# and targets y by losses. Their Hessians are diagonal, so the products are functions of vectors.
+
+
+cdef void log_loss(double parameter, Py_ssize_t size, real *s, real *y) noexcept nogil:
+    """A positive parameter clips the probabilities in the reported loss."""
+    cdef Py_ssize_t i
+    cdef vec x, t, h, u, p, least, most, zero = splat(0.0)
+    if parameter > 0:
+        least, most = splat(<real>parameter), splat(<real>(1 - parameter))
+        for i from 0 <= i < size by FBP_LANES:
+            h, t = sigmoid(load(s, i)), load(y, i)
+            p = select_lt(splat(0.5), t, h, <real>1.0 - h)
+            store(y, i, -log(select_lt(p, least, least, select_lt(most, p, most, p))))
+            store(s, i, h - t)
+        return
+    for i from 0 <= i < size by FBP_LANES:
+        x, t = load(s, i), load(y, i)
+        u = exp(-absolute(x))
+        h = select_lt(x, zero, u, splat(1.0)) / (<real>1.0 + u)
+        store(y, i, fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u))
+        store(s, i, h - t)
+
+
+cdef inline vec log_loss_hessian_product(double parameter, vec s, vec y, vec v) noexcept nogil:
+    """h (1 - h) = u / (1 + u)² with u = exp(-|s|), which keeps its digits where h is near 1."""
+    cdef vec u = exp(-absolute(s)), a = <real>1.0 + u
+    return u / (a * a) * v
+
+
+cdef void squared_error(double parameter, Py_ssize_t size, real *s, real *y) noexcept nogil:
+    """A positive parameter is a factor of the reported loss."""
+    cdef Py_ssize_t i
+    cdef vec d
+    cdef real half = <real>(0.5 * (parameter if parameter > 0 else 1))
+    for i from 0 <= i < size by FBP_LANES:
+        d = load(s, i) - load(y, i)
+        store(y, i, half * d * d)
+        store(s, i, d)
+
+
+cdef inline vec squared_error_hessian_product(
+    double parameter, vec s, vec y, vec v
+) noexcept nogil:
+    return v
+
+
+cdef inline vec no_curvature(double parameter, vec s, vec y, vec v) noexcept nogil:
+    """The product for piecewise linear losses; their kinks count for nothing."""
+    return splat(0.0)
+
+
+cdef void absolute_error(double parameter, Py_ssize_t size, real *s, real *y) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef vec d, upper, zero = splat(0.0)
+    for i from 0 <= i < size by FBP_LANES:
+        d = load(s, i) - load(y, i)
+        store(y, i, absolute(d))
+        upper = select_lt(zero, d, splat(1.0), zero)
+        store(s, i, select_lt(d, zero, splat(-1.0), upper))
+
+
+cdef void huber(double parameter, Py_ssize_t size, real *s, real *y) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef vec d, linear_part, high = splat(<real>parameter), low = splat(<real>-parameter)
+    for i from 0 <= i < size by FBP_LANES:
+        d = load(s, i) - load(y, i)
+        linear_part = high * absolute(d) - splat(<real>(0.5 * parameter * parameter))
+        store(y, i, select_le(absolute(d), high, <real>0.5 * d * d, linear_part))
+        store(s, i, select_lt(d, low, low, select_lt(high, d, high, d)))
+
+
+cdef inline vec huber_hessian_product(double parameter, vec s, vec y, vec v) noexcept nogil:
+    """v for |d| ≤ δ, the bounds included; 0 beyond."""
+    return select_le(absolute(s - y), splat(<real>parameter), v, splat(0.0))
+
+
+cdef void poisson(double parameter, Py_ssize_t size, real *s, real *y) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef vec x, t, h, y_log_y
+    for i from 0 <= i < size by FBP_LANES:
+        x, t = load(s, i), load(y, i)
+        h = exp(x)
+        y_log_y = t * log(select_le(t, splat(0.0), splat(1.0), t))
+        store(y, i, fma(-t, x, h) + (y_log_y - t))
+        store(s, i, h - t)
+
+
+cdef inline vec poisson_hessian_product(double parameter, vec s, vec y, vec v) noexcept nogil:
+    return exp(s) * v
+
+
+cdef void quantile(double parameter, Py_ssize_t size, real *s, real *y) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef vec d, slope, zero = splat(0.0)
+    cdef vec above = splat(<real>(1.0 - parameter)), below = splat(<real>-parameter)
+    for i from 0 <= i < size by FBP_LANES:
+        d = load(s, i) - load(y, i)
+        slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
+        store(y, i, slope * d)
+        store(s, i, slope)
+
+
+cdef inline vec unknown(double parameter, vec s, vec y, vec v) noexcept nogil:
+    """A function of the user's own gives no second derivative."""
+    return splat(NAN)
+
+
+cdef void custom(
+    LossFunction function, uint64_t outside, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride,
+    real *s, real *y, real *unwritten
+) noexcept nogil:
+    """Call a user's function with the floating-point control word `outside`.
+
+    Losses that it has not written become NaN.
+    """
+    cdef Py_ssize_t r
+    if rows == 0:
+        return
+    unwritten[0] = 1.0
+    call = call_outside
+    hide(&call)
+    call(function, outside, rows, n, stride, s, y, unwritten)
+    if unwritten[0] != 0.0:
+        for r in range(rows):
+            y[r * stride] = NAN
+
+
+ctypedef void (*Pointwise)(double parameter, Py_ssize_t size, real *s, real *y) noexcept nogil
+ctypedef vec (*Product)(double parameter, vec s, vec y, vec v) noexcept nogil
+
+# The two operations over arrays of outputs.
+cdef enum:
+    LOSSES_AND_DELTAS, HESSIAN_PRODUCT
+
+
+cdef inline void over_outputs(
+    Py_ssize_t operation, Pointwise losses_and_deltas, Product product, double parameter,
+    Py_ssize_t size, real *s, real *y, const real *v, real *out
+) noexcept nogil:
+    """Inlined with the functions of one loss, so that the calls of `product` do not remain."""
+    cdef Py_ssize_t i
+    if operation == LOSSES_AND_DELTAS:
+        losses_and_deltas(parameter, size, s, y)
+    else:
+        for i from 0 <= i < size by FBP_LANES:
+            store(out, i, product(parameter, load(s, i), load(y, i), load(v, i)))
+
+
+cdef void of_outputs(
+    Py_ssize_t loss, Py_ssize_t operation, double parameter, Py_ssize_t size, real *s, real *y,
+    const real *v, real *out
+) noexcept nogil:
+    """All losses but cross_entropy and, unless for products, custom ones."""
+    if loss == LOG_LOSS:
+        over_outputs(
+            operation, log_loss, log_loss_hessian_product, parameter, size, s, y, v, out
+        )
+    elif loss == SQUARED_ERROR:
+        over_outputs(
+            operation, squared_error, squared_error_hessian_product, parameter, size, s, y, v, out
+        )
+    elif loss == ABSOLUTE_ERROR:
+        over_outputs(operation, absolute_error, no_curvature, parameter, size, s, y, v, out)
+    elif loss == HUBER:
+        over_outputs(operation, huber, huber_hessian_product, parameter, size, s, y, v, out)
+    elif loss == POISSON:
+        over_outputs(operation, poisson, poisson_hessian_product, parameter, size, s, y, v, out)
+    elif loss == QUANTILE:
+        over_outputs(operation, quantile, no_curvature, parameter, size, s, y, v, out)
+    else:
+        over_outputs(HESSIAN_PRODUCT, NULL, unknown, parameter, size, s, y, v, out)
+
+
 cdef void pointwise(
     Py_ssize_t loss, LossFunction function, uint64_t outside, double parameter, Py_ssize_t rows,
     Py_ssize_t n, Py_ssize_t stride, real *s, real *y, real *unwritten
@@ -30,67 +205,12 @@ cdef void pointwise(
     by losses. For custom losses, `outside` is the control word to call them with, and `unwritten`
     a number of scratch space.
     """
-    cdef Py_ssize_t i, size = rows * stride
-    cdef vec x, t, zero = splat(0.0), u, h, d, upper, high, low, linear_part, y_log_y
-    cdef vec above, below, slope, p, least, most
-    cdef real half
-    check(s, size)
-    check(y, size)
-    if loss == LOG_LOSS and parameter > 0:
-        least, most = splat(<real>parameter), splat(<real>(1 - parameter))
-        for i from 0 <= i < size by FBP_LANES:
-            h, t = sigmoid(load(s, i)), load(y, i)
-            p = select_lt(splat(0.5), t, h, <real>1.0 - h)
-            store(y, i, -log(select_lt(p, least, least, select_lt(most, p, most, p))))
-            store(s, i, h - t)
-    elif loss == LOG_LOSS:
-        for i from 0 <= i < size by FBP_LANES:
-            x, t = load(s, i), load(y, i)
-            u = exp(-absolute(x))
-            h = select_lt(x, zero, u, splat(1.0)) / (<real>1.0 + u)
-            store(y, i, fma(-x, t, select_lt(x, zero, zero, x)) + log1p_unit(u))
-            store(s, i, h - t)
-    elif loss == SQUARED_ERROR:
-        half = <real>(0.5 * (parameter if parameter > 0 else 1))
-        for i from 0 <= i < size by FBP_LANES:
-            d = load(s, i) - load(y, i)
-            store(y, i, half * d * d)
-            store(s, i, d)
-    elif loss == ABSOLUTE_ERROR:
-        for i from 0 <= i < size by FBP_LANES:
-            d = load(s, i) - load(y, i)
-            store(y, i, absolute(d))
-            upper = select_lt(zero, d, splat(1.0), zero)
-            store(s, i, select_lt(d, zero, splat(-1.0), upper))
-    elif loss == HUBER:
-        high, low = splat(<real>parameter), splat(<real>-parameter)
-        for i from 0 <= i < size by FBP_LANES:
-            d = load(s, i) - load(y, i)
-            linear_part = high * absolute(d) - splat(<real>(0.5 * parameter * parameter))
-            store(y, i, select_le(absolute(d), high, <real>0.5 * d * d, linear_part))
-            store(s, i, select_lt(d, low, low, select_lt(high, d, high, d)))
-    elif loss == POISSON:
-        for i from 0 <= i < size by FBP_LANES:
-            x, t = load(s, i), load(y, i)
-            h = exp(x)
-            y_log_y = t * log(select_le(t, zero, splat(1.0), t))
-            store(y, i, fma(-t, x, h) + (y_log_y - t))
-            store(s, i, h - t)
-    elif loss == QUANTILE:
-        above, below = splat(<real>(1.0 - parameter)), splat(<real>-parameter)
-        for i from 0 <= i < size by FBP_LANES:
-            d = load(s, i) - load(y, i)
-            slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
-            store(y, i, slope * d)
-            store(s, i, slope)
-    elif rows > 0:  # a custom loss; losses that it has not written become NaN
-        unwritten[0] = 1.0
-        call = call_outside
-        hide(&call)
-        call(function, outside, rows, n, stride, s, y, unwritten)
-        if unwritten[0] != 0.0:
-            for i in range(rows):
-                y[i * stride] = NAN
+    check(s, rows * stride)
+    check(y, rows * stride)
+    if loss == CUSTOM:
+        custom(function, outside, rows, n, stride, s, y, unwritten)
+    else:
+        of_outputs(loss, LOSSES_AND_DELTAS, parameter, rows * stride, s, y, NULL, NULL)
 
 
 cdef inline vec row_max(const real *s, Py_ssize_t n) noexcept nogil:
@@ -154,6 +274,42 @@ cdef void scale_rows(
         f = splat(factor[r])
         for j from 0 <= j < n by FBP_LANES:
             store(h, r * stride + j, load(h, r * stride + j) * f)
+
+
+cdef void cross_entropy_hessian_product(
+    Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride, const real *s, const real *v, real *out
+) noexcept nogil:
+    """out = p ∘ v - p (p · v) with p = softmax(s)."""
+    cdef Py_ssize_t r, j, row
+    cdef vec e, largest, total, weighted, mean
+    for r in range(rows):
+        row = r * stride
+        largest = row_max(s + row, n)
+        total = weighted = splat(0.0)
+        for j from row <= j < row + n by FBP_LANES:
+            e = keep_first(exp(load(s, j) - largest), row + n - j, 0.0)
+            store(out, j, e)
+            total = total + e
+            weighted = fma(e, load(v, j), weighted)
+        total = splat(sum_lanes(total))
+        mean = splat(sum_lanes(weighted)) / total
+        for j from row <= j < row + n by FBP_LANES:
+            store(out, j, load(out, j) / total * (load(v, j) - mean))
+
+
+cdef void hessian_product(
+    Py_ssize_t loss, double parameter, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride,
+    const real *s, const real *y, const real *v, real *out
+) noexcept nogil:
+    """out = (∂²e/∂s∂s) v for rows of n numbers, padded to `stride`."""
+    check(s, rows * stride)
+    check(y, rows * stride)
+    check(v, rows * stride)
+    check(out, rows * stride)
+    if loss == CROSS_ENTROPY:
+        cross_entropy_hessian_product(rows, n, stride, s, v, out)
+    else:
+        of_outputs(loss, HESSIAN_PRODUCT, parameter, rows * stride, <real *>s, <real *>y, v, out)
 
 
 cdef real *output_activation(

@@ -18,7 +18,7 @@ teams = True
 BUILDS = ("avx512", "avx2", "baseline")
 CPU_VARIABLE = "FASTBP_CPU"
 KERNEL_FUNCTIONS = (
-    *("finite", "activation", "predict", "forward", "backward"),
+    *("finite", "activation", "loss_hessian_product", "predict", "forward", "backward"),
     *("loss_and_gradient", "per_sample", "job"),
 )
 _HOW = (
@@ -96,6 +96,10 @@ def finite(array):
 
 def activation(code, s, out):
     KERNELS[s.dtype].activation(code, s, out)
+
+
+def loss_hessian_product(model, s, y, v, out):
+    KERNELS[s.dtype].loss_hessian_product(model, s, y, v, out)
 
 
 def predict(model, X, block, workspace, out):

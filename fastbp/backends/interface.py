@@ -103,6 +103,28 @@ class Backend(Protocol):
             σ(s), σ'(s) and σ''(s).
         """
 
+    def loss_hessian_product(self, model: Model, s: Real, y: Real, v: Real, out: Real) -> None:
+        """The Hessian of each row's loss by the outputs' pre-activations, times a vector.
+
+        out = (∂²e/∂s∂s) v, where ∂e/∂s is the row's delta. For cross_entropy, whose targets sum to
+        1, out = p ∘ v - p (p · v) with p = softmax(s). The other losses treat each output by
+        itself, so out = e''(s) v. With the output h, e'' is h (1 - h) for log_loss, 1 for
+        squared_error and h for poisson. For huber it is 1 where |s - y| ≤ δ and 0 beyond. For
+        absolute_error and quantile it is 0, at their kinks, too. For a custom loss, whose second
+        derivative is unknown, `out` becomes NaN; see ``Engine.check_second_derivative``.
+
+        s : real array of shape (n, stride), C-contiguous, IN
+            Pre-activations s_m, rows of n_m numbers at the stride of the plan's last layer. n must
+            be a multiple of 16, so that they are whole vectors also with a single output.
+        y : as s
+            Targets. For cross_entropy they are ignored.
+        v : as s
+            The vectors.
+        out : as s, OUT
+            The products. If the padding of s, y and v is 0, so is that of `out`, up to the next
+            whole vector.
+        """
+
     def predict(self, model: Model, X: Real, block: int, workspace: Real, out: Real) -> None:
         """Forward pass: out = σ_m(... σ_1(X W_1 + b_1) ...).
 

@@ -169,6 +169,15 @@ class Engine:
         """The loss's name, or the name of its function."""
         return self.loss if not self.custom else getattr(self.loss, "__name__", "custom")
 
+    def check_second_derivative(self):
+        """Refuse a loss without a second derivative, which products with Hessians need."""
+        if self.custom:
+            raise ValueError(
+                f"the network's loss is the function {self.loss_title!r}, which gives no second "
+                "derivative, so products with the Hessian are unknown; use one of the losses "
+                f"that have a name: {', '.join(spec.LOSSES)}"
+            )
+
     def raise_error(self, data):
         """Raise the exception of the user's loss function, if it raised one."""
         if self.custom:

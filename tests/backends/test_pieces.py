@@ -9,6 +9,7 @@ from job_helpers import Parts
 
 import fastbp
 from fastbp.basis import spec
+from fastbp.basis.layout import STRIDE
 from fastbp.cli import main
 
 pytest.importorskip("numba")
@@ -40,6 +41,8 @@ def use_all(dtype):
         net.loss_and_gradient(X, y)
         net.per_sample_gradients(X, y)
         net.predict(X)
+        rows = np.zeros((4, 16, net.layout.plan[-1, STRIDE]), dtype)
+        net._engine.backend.loss_hessian_product(net._engine.model, *rows)
     parts = Parts(net, X, y, fastbp.SGD())
     parts.backward(parts.forward())
     parts.job.update(0.1)

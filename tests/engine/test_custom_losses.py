@@ -50,6 +50,14 @@ def network_of(loss, backend, dtype="float64", sizes=SIZES):
     return net
 
 
+def test_products_with_hessians_are_refused():
+    net = fastbp.Network(SIZES, loss=log_cosh)
+    message = "loss is the function 'log_cosh', which gives no second derivative.*: log_loss, cross"
+    with pytest.raises(ValueError, match=message):
+        net._engine.check_second_derivative()
+    fastbp.Network(SIZES, loss="huber")._engine.check_second_derivative()
+
+
 def data_of(sizes=SIZES, n=N):
     return make_data("squared_error", n, sizes[0], sizes[-1])
 

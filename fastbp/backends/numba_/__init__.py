@@ -13,7 +13,8 @@ try:
     from numba import types
 
     from ...basis import spec
-    from . import kernels, train
+    from ...basis.layout import SIZE
+    from . import kernels, losses, train
     from . import per_sample as of_samples
     from ._jit import by_precision, entry, read, written
     from .elementwise import ACTIVATIONS
@@ -62,6 +63,16 @@ _activation = entry(
     by_precision(
         lambda real: types.void(
             types.int64, types.int64, types.int64, read(real, 1), written(real, 2)
+        )
+    ),
+)
+
+_loss_hessian_product = entry(
+    losses.loss_hessian_product,
+    by_precision(
+        lambda real: types.void(
+            *(types.int64, types.float64, types.int64),
+            *(read(real, 2), read(real, 2), read(real, 2), written(real, 2)),
         )
     ),
 )
@@ -135,6 +146,12 @@ def activation(code, s, out):
     out[0], out[1], out[2] = s, 1, code != spec.IDENTITY
     if code != spec.IDENTITY:
         _activation(s.dtype)(*(piece.address(s.dtype) for piece in ACTIVATIONS[code]), s, out)
+
+
+def loss_hessian_product(model, s, y, v, out):
+    piece = losses.LOSSES[model.loss].hessian_product.address(s.dtype)
+    n = int(model.plan[-1, SIZE])
+    _loss_hessian_product(s.dtype)(piece, model.loss_parameter, n, s, y, v, out)
 
 
 def predict(model, X, block, workspace, out):

@@ -1,8 +1,11 @@
 """Losses with their output activations: a sample's loss e and its delta ∂e/∂s.
 
-All but cross_entropy treat each output by itself; their results for padding are not used.
-The twin of this file is ``src_cython/losses.pxi``; the reference is ``numpy_``.
+Below each loss is the product of its Hessian ∂²e/∂s∂s and a vector v. All but cross_entropy treat
+each output by itself; their results for padding are not used. The twin of this file is
+``src_cython/losses.pxi``; the reference is ``numpy_``.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import types
@@ -19,6 +22,7 @@ from .simd import (
     load,
     max_lanes,
     offset,
+    pointer,
     select_le,
     select_lt,
     splat,
@@ -29,7 +33,8 @@ from .vmath import exp, log, log1p_unit, sigmoid
 
 # Losses that treat each output by itself: in rows of n numbers, padded to `stride`, they replace
 # pre-activations s by deltas and targets y by losses. For custom losses, `outside` is the control
-# word to call them with, and `unwritten` a number of scratch space.
+# word to call them with, and `unwritten` a number of scratch space. Their Hessians are diagonal, so
+# the products are functions of vectors.
 
 
 def log_loss(function, outside, parameter, rows, n, stride, s, y, unwritten):
@@ -51,6 +56,14 @@ def log_loss(function, outside, parameter, rows, n, stride, s, y, unwritten):
         store(s, i, h - t)
 
 
+@inner
+def log_loss_hessian_product(parameter, s, y, v):
+    """h (1 - h) = u / (1 + u)² with u = exp(-|s|), which keeps its digits where h is near 1."""
+    u = exp(-absolute(s))
+    a = 1.0 + u
+    return u / (a * a) * v
+
+
 def squared_error(function, outside, parameter, rows, n, stride, s, y, unwritten):
     """A positive parameter is a factor of the reported loss."""
     half = 0.5 * (parameter if parameter > 0.0 else 1.0)
@@ -58,6 +71,17 @@ def squared_error(function, outside, parameter, rows, n, stride, s, y, unwritten
         d = load(s, i) - load(y, i)
         store(y, i, half * d * d)
         store(s, i, d)
+
+
+@inner
+def squared_error_hessian_product(parameter, s, y, v):
+    return v
+
+
+@inner
+def no_curvature(parameter, s, y, v):
+    """The product for piecewise linear losses; their kinks count for nothing."""
+    return splat(v, 0.0)
 
 
 def absolute_error(function, outside, parameter, rows, n, stride, s, y, unwritten):
@@ -78,6 +102,12 @@ def huber(function, outside, parameter, rows, n, stride, s, y, unwritten):
         store(s, i, select_lt(d, low, low, select_lt(high, d, high, d)))
 
 
+@inner
+def huber_hessian_product(parameter, s, y, v):
+    """v for |d| ≤ δ, the bounds included; 0 beyond."""
+    return select_le(absolute(s - y), splat(s, parameter), v, splat(v, 0.0))
+
+
 def poisson(function, outside, parameter, rows, n, stride, s, y, unwritten):
     for i in range(0, rows * stride, lanes(s)):
         x, t = load(s, i), load(y, i)
@@ -85,6 +115,11 @@ def poisson(function, outside, parameter, rows, n, stride, s, y, unwritten):
         y_log_y = t * log(select_le(t, splat(t, 0.0), splat(t, 1.0), t))
         store(y, i, fma(-t, x, h) + (y_log_y - t))
         store(s, i, h - t)
+
+
+@inner
+def poisson_hessian_product(parameter, s, y, v):
+    return exp(s) * v
 
 
 def quantile(function, outside, parameter, rows, n, stride, s, y, unwritten):
@@ -111,6 +146,12 @@ def custom(function, outside, parameter, rows, n, stride, s, y, unwritten):
     if unwritten[0] != 0.0:
         for r in range(rows):
             y[r * stride] = np.nan
+
+
+@inner
+def unknown(parameter, s, y, v):
+    """A function of the user's own gives no second derivative."""
+    return splat(v, np.nan)
 
 
 @inner
@@ -169,6 +210,23 @@ def cross_entropy(parameter, losses, targets, h, total, shares, rows, n, stride)
     scale_rows(h, total, rows, n, stride)
 
 
+def cross_entropy_hessian_product(parameter, rows, n, stride, s, y, v, out):
+    """out = p ∘ v - p (p · v) with p = softmax(s)."""
+    for r in range(rows):
+        row = r * stride
+        largest = row_max(offset(s, row), n)
+        total = weighted = splat(s, 0.0)
+        for j in range(row, row + n, lanes(s)):
+            e = keep_first(exp(load(s, j) - largest), row + n - j, 0.0)
+            store(out, j, e)
+            total = total + e
+            weighted = fma(e, load(v, j), weighted)
+        total = splat(s, sum_lanes(total))
+        mean = splat(s, sum_lanes(weighted)) / total
+        for j in range(row, row + n, lanes(s)):
+            store(out, j, load(out, j) / total * (load(v, j) - mean))
+
+
 # Output activations: write the network's output for rows of pre-activations s to h. `top` and
 # `total` are scratch space.
 
@@ -190,33 +248,60 @@ def softmax_output(s, h, top, total, rows, n, stride):
     scale_rows(h, total, rows, n, stride)
 
 
-def _loss(function):
-    whole = types.intp
-    return Piece(
-        function, types.int64, types.int64, types.float64, whole, whole, whole, REALS, REALS, REALS
-    )
+# The whole interface.
+
+
+def loss_hessian_product(piece, parameter, n, s, y, v, out):
+    rows, stride = s.shape
+    numbers = parameter, rows, n, stride
+    call(piece, (*numbers, pointer(s), pointer(y), pointer(v), pointer(out)))
+
+
+class Loss(NamedTuple):
+    """Pieces for one loss: e with ∂e/∂s, the product of ∂²e/∂s∂s and vectors, and the output.
+
+    The last is None where the output is s.
+    """
+
+    losses_and_deltas: Piece
+    hessian_product: Piece
+    output: Piece | None
+
+
+WHOLE = types.intp
+
+
+def _over_rows(hessian_product):
+    return Piece(hessian_product, types.float64, WHOLE, WHOLE, WHOLE, *[REALS] * 4)
+
+
+def _pointwise(loss, hessian_product, output=None):
+    def multiply(parameter, rows, n, stride, s, y, v, out):
+        """Out = (∂²e/∂s∂s) v for rows of n numbers, padded to `stride`."""
+        for i in range(0, rows * stride, lanes(s)):
+            store(out, i, hessian_product(parameter, load(s, i), load(y, i), load(v, i)))
+
+    multiply.__qualname__ = f"{loss.__name__}_{hessian_product.__name__}"
+    numbers = types.int64, types.int64, types.float64, WHOLE, WHOLE, WHOLE
+    return Loss(Piece(loss, *numbers, REALS, REALS, REALS), _over_rows(multiply), output)
 
 
 def _output(function):
-    return Piece(function, *[REALS] * 4, types.intp, types.intp, types.intp)
+    return Piece(function, *[REALS] * 4, WHOLE, WHOLE, WHOLE)
 
 
-POINTWISE = {
-    spec.LOG_LOSS: _loss(log_loss),
-    spec.SQUARED_ERROR: _loss(squared_error),
-    spec.ABSOLUTE_ERROR: _loss(absolute_error),
-    spec.HUBER: _loss(huber),
-    spec.POISSON: _loss(poisson),
-    spec.QUANTILE: _loss(quantile),
-    spec.CUSTOM: _loss(custom),
+LOSSES = {
+    spec.LOG_LOSS: _pointwise(log_loss, log_loss_hessian_product, _output(sigmoid_output)),
+    spec.CROSS_ENTROPY: Loss(
+        Piece(cross_entropy, types.float64, *[REALS] * 5, WHOLE, WHOLE, WHOLE),
+        _over_rows(cross_entropy_hessian_product),
+        _output(softmax_output),
+    ),
+    spec.SQUARED_ERROR: _pointwise(squared_error, squared_error_hessian_product),
+    spec.ABSOLUTE_ERROR: _pointwise(absolute_error, no_curvature),
+    spec.HUBER: _pointwise(huber, huber_hessian_product),
+    spec.POISSON: _pointwise(poisson, poisson_hessian_product, _output(exp_output)),
+    spec.QUANTILE: _pointwise(quantile, no_curvature),
+    spec.CUSTOM: _pointwise(custom, unknown),
 }
-BEGIN_SOFTMAX = Piece(begin_softmax, *[REALS] * 4, types.intp, types.intp, types.intp)
-CROSS_ENTROPY = Piece(
-    cross_entropy, types.float64, *[REALS] * 5, types.intp, types.intp, types.intp
-)
-# All losses but those whose output is s.
-OUTPUTS = {
-    spec.LOG_LOSS: _output(sigmoid_output),
-    spec.POISSON: _output(exp_output),
-    spec.CROSS_ENTROPY: _output(softmax_output),
-}
+BEGIN_SOFTMAX = Piece(begin_softmax, *[REALS] * 4, WHOLE, WHOLE, WHOLE)

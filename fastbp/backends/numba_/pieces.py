@@ -14,7 +14,7 @@ from ...basis import spec
 from ...basis.layout import ACTIVATION, COLUMNS, DROPOUT
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS
-from .losses import BEGIN_SOFTMAX, CROSS_ENTROPY, OUTPUTS, POINTWISE
+from .losses import BEGIN_SOFTMAX, LOSSES
 from .optimizers import UPDATES
 
 # Indices in the table. The pieces of an activation are at ACTIVATE and MULTIPLY_BY_DERIVATIVE plus
@@ -55,12 +55,12 @@ def table(dtype, plan, loss, output, deltas, optimizer=None):
             pieces[MULTIPLY_BY_DERIVATIVE + code] = activation.multiply_by_derivative
     if plan[:, DROPOUT].any():
         pieces[DROP] = DROP_UNITS
-    if output and loss in OUTPUTS:
-        pieces[OUTPUT] = OUTPUTS[loss]
+    if output and LOSSES[loss].output:
+        pieces[OUTPUT] = LOSSES[loss].output
+    if deltas:
+        pieces[LOSS] = LOSSES[loss].losses_and_deltas
     if deltas and loss == spec.CROSS_ENTROPY:
-        pieces[SOFTMAX], pieces[LOSS] = BEGIN_SOFTMAX, CROSS_ENTROPY
-    elif deltas:
-        pieces[LOSS] = POINTWISE[loss]
+        pieces[SOFTMAX] = BEGIN_SOFTMAX
     if optimizer is not None:
         pieces[UPDATE] = UPDATES[optimizer]
     addresses = np.zeros(PLACES, object if config.DISABLE_JIT else np.int64)

@@ -11,7 +11,7 @@ import numpy as np
 from ...basis import spec
 from ...basis.layout import ACTIVATION, DROPOUT, SIZE, H, S, layer_view, views
 from .elementwise import ACTIVATIONS
-from .losses import loss_and_delta, output
+from .losses import hessian_product, loss_and_delta, output
 from .optimizers import UPDATES
 
 # Added to a norm before dividing by it, as in PyTorch.
@@ -36,6 +36,13 @@ def activation(code, s, out):
         out[0] = functions.value(s)
         out[1] = functions.derivative(s, out[0])
         out[2] = functions.second_derivative(s, out[0])
+
+
+def loss_hessian_product(model, s, y, v, out):
+    n = model.plan[-1, SIZE]
+    with np.errstate(all="ignore"):
+        out[:, n:] = 0
+        out[:, :n] = hessian_product(model, s[:, :n], y[:, :n], v[:, :n])
 
 
 def step(optimizer, hyper, rate, counters, layers, slots, learning):

@@ -1,11 +1,13 @@
 """Losses of the reference, with the output activations that belong to them.
 
 A loss takes pre-activations s and targets y of shape (n, n_m) and the loss's parameter. It returns
-each sample's loss e, summed over the outputs, and its delta ∂e/∂s.
+each sample's loss e, summed over the outputs, and its delta ∂e/∂s. The function below it takes a
+vector v besides, for each sample, and returns the product of the Hessian ∂²e/∂s∂s and v.
 """
 
 import ctypes
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +25,12 @@ def log_loss(s, y, least):
     return e.sum(axis=1), h - y
 
 
+def log_loss_hessian_product(s, y, least, v):
+    """h (1 - h) = u / (1 + u)² with u = exp(-|s|), which keeps its digits where h is near 1."""
+    u = np.exp(-np.abs(s))
+    return u / (1 + u) ** 2 * v
+
+
 def softmax(s):
     e = np.exp(s - s.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
@@ -36,9 +44,24 @@ def cross_entropy(s, y, most):
     return np.minimum(e, most or np.inf), softmax(s) - y
 
 
+def cross_entropy_hessian_product(s, y, most, v):
+    """p ∘ v - p (p · v) with p = softmax(s)."""
+    p = softmax(s)
+    return p * (v - (p * v).sum(axis=1, keepdims=True))
+
+
 def squared_error(s, y, factor):
     """e = ½ (s - y)²."""
     return ((s - y) ** 2).sum(axis=1) * ((factor or 1) / 2), s - y
+
+
+def squared_error_hessian_product(s, y, factor, v):
+    return v
+
+
+def no_curvature(s, y, _, v):
+    """The product for piecewise linear losses; their kinks count for nothing."""
+    return np.zeros_like(v)
 
 
 def absolute_error(s, y, _):
@@ -53,11 +76,20 @@ def huber(s, y, delta):
     return e.sum(axis=1), np.clip(d, -delta, delta)
 
 
+def huber_hessian_product(s, y, delta, v):
+    """v for |d| ≤ δ, the bounds included; 0 beyond."""
+    return np.where(np.abs(s - y) <= delta, v, 0)
+
+
 def poisson(s, y, _):
     """Half the Poisson deviance: e = h - y + y ln(y / h) with h = exp(s); y ln y is 0 at 0."""
     h = np.exp(s)
     y_log_y = y * np.log(np.where(y > 0, y, 1))
     return (h - y * s + y_log_y - y).sum(axis=1), h - y
+
+
+def poisson_hessian_product(s, y, _, v):
+    return np.exp(s) * v
 
 
 def quantile(s, y, q):
@@ -75,23 +107,41 @@ def custom(s, y, function):
     return np.full(len(y), np.nan) if unwritten[0] else y[:, 0], s
 
 
-LOSSES: dict[int, tuple[Callable, Callable]] = {
-    spec.LOG_LOSS: (log_loss, sigmoid),
-    spec.CROSS_ENTROPY: (cross_entropy, softmax),
-    spec.SQUARED_ERROR: (squared_error, identity),
-    spec.ABSOLUTE_ERROR: (absolute_error, identity),
-    spec.HUBER: (huber, identity),
-    spec.POISSON: (poisson, np.exp),
-    spec.QUANTILE: (quantile, identity),
-    spec.CUSTOM: (custom, identity),
+def unknown(s, y, _, v):
+    """A function of the user's own gives no second derivative."""
+    return np.full_like(v, np.nan)
+
+
+class Loss(NamedTuple):
+    """e with ∂e/∂s, the product of ∂²e/∂s∂s and a vector, and the output activation."""
+
+    loss_and_delta: Callable
+    hessian_product: Callable
+    output: Callable
+
+
+LOSSES = {
+    spec.LOG_LOSS: Loss(log_loss, log_loss_hessian_product, sigmoid),
+    spec.CROSS_ENTROPY: Loss(cross_entropy, cross_entropy_hessian_product, softmax),
+    spec.SQUARED_ERROR: Loss(squared_error, squared_error_hessian_product, identity),
+    spec.ABSOLUTE_ERROR: Loss(absolute_error, no_curvature, identity),
+    spec.HUBER: Loss(huber, huber_hessian_product, identity),
+    spec.POISSON: Loss(poisson, poisson_hessian_product, np.exp),
+    spec.QUANTILE: Loss(quantile, no_curvature, identity),
+    spec.CUSTOM: Loss(custom, unknown, identity),
 }
 
 
 def loss_and_delta(model, s, y):
     """e and ∂e/∂s of the samples. The parameter of a custom loss is its function."""
-    return LOSSES[model.loss][0](s, y, model.function or model.loss_parameter)
+    return LOSSES[model.loss].loss_and_delta(s, y, model.function or model.loss_parameter)
+
+
+def hessian_product(model, s, y, v):
+    """The product of each sample's ∂²e/∂s∂s and v."""
+    return LOSSES[model.loss].hessian_product(s, y, model.loss_parameter, v)
 
 
 def output(loss, s):
     """The network's output from the last layer's pre-activations."""
-    return LOSSES[loss][1](s)
+    return LOSSES[loss].output(s)
