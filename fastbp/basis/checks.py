@@ -123,7 +123,7 @@ def all_finite(array):
     return all(np.isfinite(flat[i : i + 65536]).all() for i in range(0, flat.size, 65536))
 
 
-def _numbers(name, value, instead_of_text=""):
+def real_numbers(name, value, instead_of_text=""):
     """Return `value` as an ndarray of real numbers of any dtype."""
     if hasattr(value, "toarray") and not isinstance(value, np.ndarray):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
@@ -181,7 +181,7 @@ def samples(X, n_features, dtype, name="X", finite=all_finite):
         and finite(X)
     ):
         return X  # the usual case; the checks below would return it too, more slowly
-    array = _numbers(name, X)
+    array = real_numbers(name, X)
     if array.ndim != 2:
         hint = f"; for one sample pass {name}.reshape(1, -1)" if array.ndim == 1 else ""
         raise ValueError(
@@ -204,7 +204,7 @@ def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y", finite=al
     array = y
     if type(y) is not np.ndarray or y.dtype.kind not in "fiub":
         classes = loss_name in ("cross_entropy", "log_loss")
-        array = _numbers(name, y, NUMBERED if classes else "")
+        array = real_numbers(name, y, NUMBERED if classes else "")
     if array.ndim == 0 or len(array) != n_samples:
         raise ValueError(
             f"{name} must have one entry per sample: {n_samples} samples, "
@@ -276,7 +276,7 @@ def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight", pa
     """
     if sample_weight is None:
         return np.empty(0, dtype)
-    array = _numbers(name, sample_weight)
+    array = real_numbers(name, sample_weight)
     if array.shape != (n_samples,):
         raise ValueError(f"{name} must have shape ({n_samples},), got {array.shape}")
     values = _cast(name, array, dtype)
@@ -353,7 +353,7 @@ def rows(name, value, n_samples):
 
 def parameter(value, shape, dtype, name):
     """Return a layer's weights or biases as an array of `shape` and `dtype`."""
-    array = _numbers(name, value)
+    array = real_numbers(name, value)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
     return _cast(name, array, dtype)

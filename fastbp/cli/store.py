@@ -1,5 +1,6 @@
 """Saves and loads models for all commands, with notes on how they were trained."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -13,11 +14,14 @@ class Stored(NamedTuple):
         Notes that `train` or the user has saved; empty if there are none.
     library : str
         The version of fastbp that saved it.
+    path : Path
+        The file.
     """
 
     model: Any
     notes: dict
     library: str
+    path: Path
 
 
 def save(model, path, notes):
@@ -49,10 +53,9 @@ def load(path):
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"the file {str(path)!r} {what}")
-    try:
-        return Stored(models.load(path), *file.read_notes(path))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    model = models.load(path)
+    with file.named(path):
+        return Stored(model, *file.read_notes(path), path)
 
 
 def is_ours(stored):
@@ -92,7 +95,7 @@ def parts(stored):
     """
     if not is_ours(stored):
         raise ValueError(
-            f"the file holds a {type(stored.model).__name__} that was not made by fastbp train, so "
-            "the columns of its table are unknown; use fastbp.load in Python"
+            f"{stored.path}: the file holds a {type(stored.model).__name__} that was not made by "
+            "fastbp train, so the columns of its table are unknown; use fastbp.load in Python"
         )
     return stored.model["columns"], stored.model["network"]

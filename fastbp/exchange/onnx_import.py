@@ -14,7 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from google.protobuf.message import DecodeError  # of onnx
 
+from ..backends import get
 from ..backends.numpy_ import elementwise
+from ..files.file import named
 from .activations import EQUIVALENTS
 from .chain import Chain, check_output, network_of
 from .onnx_export import MOST_BYTES, onnx
@@ -79,30 +81,34 @@ OPERATORS = (
 
 def from_onnx(cls, path, output, loss, backend):
     """See Network.from_onnx."""
-    model = read(path)
-    if len(model.functions):
-        raise ValueError(f"{path} defines functions of its own; inline them before exporting")
-    _check_opset(model)
-    graph = model.graph
-    reader = Reader(graph)
-    name = _choose_output(graph, output)
-    for node in _needed(graph, name):
-        reader.visit(node)
-    return network_of(cls, reader.chain(name), loss, backend)
+    get(backend)  # an unknown backend is not an error in the file
+    with named(path):
+        model = read(path)
+        if len(model.functions):
+            raise ValueError("the file defines functions of its own; inline them before exporting")
+        _check_opset(model)
+        graph = model.graph
+        reader = Reader(graph)
+        name = _choose_output(graph, output)
+        for node in _needed(graph, name):
+            reader.visit(node)
+        return network_of(cls, reader.chain(name), loss, backend)
 
 
 def read(path):
     """Return the model in a file; nothing in it is checked yet."""
     size = Path(path).stat().st_size
     if size > MOST_BYTES:
-        raise ValueError(f"{path} has {size:,} bytes, but an ONNX file has at most {MOST_BYTES:,}")
+        raise ValueError(
+            f"the file has {size:,} bytes, but an ONNX file has at most {MOST_BYTES:,}"
+        )
     model = onnx.ModelProto()
     try:
         model.ParseFromString(Path(path).read_bytes())
     except DecodeError as error:
-        raise ValueError(f"{path} is not an ONNX file: {error}") from None
+        raise ValueError(f"not an ONNX file: {error}") from None
     if not model.graph.node:
-        raise ValueError(f"{path} is not an ONNX file, or its graph is empty")
+        raise ValueError("not an ONNX file, or its graph is empty")
     return model
 
 

@@ -4,6 +4,7 @@ The safetensors package reads and writes the format. This file adds the document
 memory that a hostile file can take.
 """
 
+import contextlib
 import json
 import os
 import stat
@@ -24,6 +25,15 @@ DTYPES: dict[str, np.dtype] = {
     "F32": np.dtype(np.float32),
     "F64": np.dtype(np.float64),
 }
+
+
+@contextlib.contextmanager
+def named(path):
+    """A context in which errors about a file's content begin with the file's path."""
+    try:
+        yield
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def write(path, document, tensors, notes=None):
@@ -57,7 +67,10 @@ def write(path, document, tensors, notes=None):
 
 
 def read(path):
-    """Return the document and the arrays of a file, as `parse` does."""
+    """Return the document and the arrays of a file, as `parse` does.
+
+    To be called in `named`, like all functions that check what is in the file.
+    """
     return parse(_content(path))
 
 
@@ -84,7 +97,7 @@ def _content(path, header_only=False):
     with open(os.fspath(path), "rb", opener=_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{os.fspath(path)!r} is not a regular file")
+            raise ValueError("not a regular file")
         # Read at most the size the file had: it may grow, and a broken one ends after the header.
         start = file.read(8)
         length = _check_header(start, status.st_size)

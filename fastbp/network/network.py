@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import numpy as np
 
+from ..backends import get
 from ..basis import checks, late, spec
 from ..basis.layout import Layout
 from ..engine.engine import Engine
@@ -675,8 +676,10 @@ class Network:
         """
         from ..files import file, network
 
-        document, tensors = file.read(path)
-        return network.from_file(cls, document, tensors, backend)
+        get(backend)  # an unknown backend is not an error in the file
+        with file.named(path):
+            document, tensors = file.read(path)
+            return network.from_file(cls, document, tensors, backend)
 
     # Exchange with other tools.
 

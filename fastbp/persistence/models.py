@@ -86,7 +86,8 @@ def load(path: StrPath) -> Any:
     OSError
         If the file does not exist or cannot be read.
     """
-    return model_of(*file.read(path))
+    with file.named(path):
+        return model_of(*file.read(path))
 
 
 def model_of(document, tensors):

@@ -297,6 +297,10 @@ class Saved:
 
     def restore(self, state):
         """Set a training that has not begun to the saved state."""
+        with file.named(state.source):
+            self._restore(state)
+
+    def _restore(self, state):
         training, saved, tensors = state.training, self._training, self._tensors
         layout = state.network.layout
         # Check everything first; the network changes last.
@@ -412,11 +416,9 @@ def read(path, now):
     -------
     Saved
     """
-    try:
+    with file.named(path):
         document, tensors = file.read(path)
         return saved_of(document, tensors, now)
-    except ValueError as error:
-        raise ValueError(f"resume_from={str(path)!r}: {error}") from None
 
 
 def saved_of(document, tensors, now):

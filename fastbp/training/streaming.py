@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..basis import checks
+from ..files import file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -153,10 +154,10 @@ class ParquetStream(Stream):
         weights = [] if sample_weight is None else _names("sample_weight", sample_weight)
         self._groups = []
         for path in paths:
-            with parquet.ParquetFile(path) as file:
-                groups = range(file.metadata.num_row_groups)
-                known = file.schema_arrow.names
-                self._groups += [(path, i) for i in groups if file.metadata.row_group(i).num_rows]
+            with file.named(path), parquet.ParquetFile(path) as opened:
+                metadata, known = opened.metadata, opened.schema_arrow.names
+                groups = range(metadata.num_row_groups)
+                self._groups += [(path, i) for i in groups if metadata.row_group(i).num_rows]
             if features is None:
                 features = [name for name in known if name not in [*targets, *weights]]
             self.features, self.target, self.sample_weight = features, target, sample_weight
@@ -176,11 +177,16 @@ class ParquetStream(Stream):
         from pyarrow import parquet
 
         path, group = self._groups[number]
-        with parquet.ParquetFile(path) as file:
-            table = file.read_row_group(group, columns=self._columns, use_threads=False)
+        with file.named(path), parquet.ParquetFile(path) as opened:
+            table = opened.read_row_group(group, columns=self._columns, use_threads=False)
         X = np.empty((table.num_rows, len(self.features)), self.dtype)
         for j, name in enumerate(self.features):
-            X[:, j] = table[name].to_numpy()
+            try:
+                X[:, j] = checks.real_numbers(name, table[name].to_numpy())
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"{path}: column {name!r} must hold numbers, but its type is {table[name].type}"
+                ) from None
         if isinstance(self.target, str):
             y = table[self.target].to_numpy()
         else:
@@ -202,7 +208,14 @@ def _names(what, value):
 
 
 def _opened(array):
-    return np.load(array, mmap_mode="r") if isinstance(array, (str, Path)) else array
+    if not isinstance(array, (str, Path)):
+        return array
+    with file.named(array):
+        opened = np.load(array, mmap_mode="r")
+        if not isinstance(opened, np.ndarray):
+            opened.close()
+            raise ValueError("the file holds several arrays; save each by numpy.save")
+        return opened
 
 
 def _length(name, array):
