@@ -123,12 +123,36 @@ def all_finite(array):
     return all(np.isfinite(flat[i : i + 65536]).all() for i in range(0, flat.size, 65536))
 
 
+def first_of(wrong, array=None):
+    """Return a text on the entries for which `wrong` is True: how many, and where the first is.
+
+    Parameters
+    ----------
+    wrong : ndarray of bool
+        At least one entry is True.
+    array : ndarray, optional
+        Of the same shape, with the values to show.
+    """
+    at = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+    shown = at[:1] if wrong.shape[1:] == (1,) else at  # a vector, or a column that was one
+    names = ("row", "column", *["index"] * len(shown))
+    place = ", ".join(f"{name} {i}" for name, i in zip(names, shown, strict=False))
+    first = "the first" if array is None else f"the first, {array[at]},"
+    return f"{np.count_nonzero(wrong)} in all; {first} is in {place}, counted from 0"
+
+
+def not_finite(name, array):
+    """Return the message for an array that has NaN or infinite values."""
+    return f"{name} has NaN or infinite values ({first_of(~np.isfinite(array), array)})"
+
+
 def real_numbers(name, value, instead_of_text=""):
     """Return `value` as an ndarray of real numbers of any dtype."""
     if hasattr(value, "toarray") and not isinstance(value, np.ndarray):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(f"{name} has masked entries; fill or drop them first")
+        entries = first_of(np.atleast_1d(np.ma.getmaskarray(value)))
+        raise ValueError(f"{name} has masked entries ({entries}); fill or drop them first")
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -166,8 +190,9 @@ def _cast(name, array, dtype, finite=all_finite):
             return result
         too_large = np.isfinite(array).all()
     if too_large:
-        raise ValueError(f"{name} has values too large for {dtype}")
-    raise ValueError(f"{name} has NaN or infinite values; all must be finite")
+        entries = first_of(~np.isfinite(result), array)
+        raise ValueError(f"{name} has values too large for {dtype} ({entries})")
+    raise ValueError(f"{not_finite(name, array)}; all must be finite")
 
 
 def samples(X, n_features, dtype, name="X", finite=all_finite):
@@ -256,10 +281,13 @@ def _labels(name, array, n_classes):
     """Return class indices as int64, checked to be in 0..n_classes-1."""
     if array.dtype.kind == "f":
         if not all_finite(array):
-            raise ValueError(f"{name} has NaN or infinite values; labels must be whole numbers")
-        if not (array == np.rint(array)).all():
-            bad = array[array != np.rint(array)][0]
-            raise ValueError(f"labels in {name} must be whole numbers, got {bad:g}")
+            raise ValueError(f"{not_finite(name, array)}; labels must be whole numbers")
+        broken = array != np.rint(array)
+        if broken.any():
+            raise ValueError(
+                f"labels in {name} must be whole numbers, but some are not "
+                f"({first_of(broken, array)})"
+            )
     low, high = _range(array)
     if low < 0 or high >= n_classes:
         raise ValueError(

@@ -55,7 +55,8 @@ def load(path):
         raise FileNotFoundError(f"the file {str(path)!r} {what}")
     model = models.load(path)
     with file.named(path):
-        return Stored(model, *file.read_notes(path), path)
+        notes, library = file.read_notes(path)
+    return Stored(model, notes, library, path)
 
 
 def is_ours(stored):

@@ -58,10 +58,8 @@ def _samples(net, X):
     X = checks.samples(X, n_in, net.layout.dtype)
     h = net.to_backend("auto").predict(X)  # the NumPy reference differs in the last bits
     if not np.isfinite(h).all():
-        raise ValueError(
-            "the network's outputs for the samples of the test program are not finite; "
-            "pass other samples as X="
-        )
+        outputs = "the network's output for the samples of the test program"
+        raise ValueError(f"{checks.not_finite(outputs, h)}; pass other samples as X=")
     return X, h
 
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from ..basis.checks import all_finite
+from ..basis import checks
 
 
 def shown(value):
@@ -143,8 +143,8 @@ class Tensors:
                 f"broken file: the tensor {name!r} must have shape {shape} and dtype "
                 f"{np.dtype(dtype)}, got {array.shape} and {array.dtype}"
             )
-        if finite and array.dtype.kind == "f" and not all_finite(array):
-            raise ValueError(f"broken file: the tensor {name!r} has NaN or infinite values")
+        if finite and array.dtype.kind == "f" and not checks.all_finite(array):
+            raise ValueError(f"broken file: {checks.not_finite(f'the tensor {name!r}', array)}")
         return array
 
     def split(self):

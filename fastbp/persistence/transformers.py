@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from ..basis import checks
 from ..files import schema, values
 from . import estimators
 
@@ -29,8 +30,8 @@ WORDS = ("passthrough", "drop")
 
 def _numbers(what, value, n):
     array = values.array_from_json(what, value, ("float32", "float64"), n)
-    if not np.isfinite(array).all():
-        raise schema.wrong(what, array.tolist(), "finite")
+    if not checks.all_finite(array):
+        raise ValueError(f"broken file: {checks.not_finite(what, array)}")
     return array
 
 

@@ -403,7 +403,7 @@ def test_refused(tmp_path):
         net.to_c(tmp_path, weights="int4")
     with pytest.raises(ValueError, match="X has 3 features"):
         net.to_c(tmp_path, X=[[1, 2, 3]])
-    with pytest.raises(ValueError, match="not finite; pass other samples"):
+    with pytest.raises(ValueError, match=r"the first, inf, is in row 0, .*; pass other samples"):
         rates = fastbp.Network([2, 1], loss="poisson")
         rates.biases[0] = [100]
         rates.to_c(tmp_path)

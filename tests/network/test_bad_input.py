@@ -49,16 +49,24 @@ SAMPLES = {
     "an empty list": ([], ValueError, r"X must be 2-D.*got shape \(0,\)"),
     "ragged": ([[1, 2, 3], [4]], ValueError, "X cannot be read as an array"),
     "NaN": (with_entry(X, (2, 1), NAN), ValueError, "X has NaN or infinite values"),
-    "infinite": (with_entry(X, (5, 2), -INF), ValueError, "X has NaN or infinite values"),
+    "infinite": (
+        with_entry(X, (5, 2), -INF),
+        ValueError,
+        r"X has NaN or .* values \(1 in all; the first, -inf, is in row 5, column 2, .*from 0\)",
+    ),
     "None": (None, ValueError, r"X must be 2-D.*got shape \(\)"),
-    "None inside": ([[1, None, 2]] * N, ValueError, "X has NaN"),
+    "None inside": (
+        [[1, None, 2]] * N,
+        ValueError,
+        r"X has NaN.*\(6 in all; the first, nan, is in row 0, column 1",
+    ),
     "complex": (X + 1j, TypeError, "X must hold real numbers, got dtype complex128"),
     "strings": (X.astype(str), TypeError, "X must hold real numbers, got dtype <U"),
     "objects": (np.array([["a", 1, 2]] * N, object), TypeError, "X must hold .*objects"),
     "numbers as str": (np.array([["1", 1, 2]] * N, object), TypeError, "X must hold .*objects"),
     "dates": (np.zeros((N, 3), "M8[s]"), TypeError, "X must hold real numbers, got dtype datetime"),
     "sparse": (scipy.sparse.csr_array(X), TypeError, r"X is a sparse matrix; pass X.toarray\(\)"),
-    "masked": (masked(X, 2), ValueError, "X has masked entries"),
+    "masked": (masked(X, 2), ValueError, r"X has masked entries \(2 in all.* row 0, col"),
 }
 
 
@@ -99,20 +107,40 @@ TARGETS = {
         ValueError,
         r"\(6,\) \(labels\) or \(6, 3\) \(one-hot.*got \(6, 1\)",
     ),
-    "NaN": ("huber", 1, with_entry(np.ones(N), 1, NAN), ValueError, "y has NaN or infinite"),
+    "NaN": ("huber", 1, with_entry(np.ones(N), 1, NAN), ValueError, "y has NaN.* row 1, c"),
+    "NaN in a column": (
+        "huber",
+        1,
+        with_entry(np.ones((N, 1)), 4, NAN),
+        ValueError,
+        r"y has NaN.*\(1 in all; the first, nan, is in row 4, counted",
+    ),
+    "NaN in columns": (
+        "huber",
+        2,
+        with_entry(np.ones((N, 2)), (slice(3, 6), 1), NAN),
+        ValueError,
+        r"y has NaN.*\(3 in all; the first, nan, is in row 3, column 1, counted",
+    ),
     "infinite": ("poisson", 1, with_entry(np.ones(N), 1, INF), ValueError, "y has NaN or inf"),
     "complex": ("huber", 1, np.ones(N) * 1j, TypeError, "y must hold real numbers"),
     "sparse": ("huber", 3, scipy.sparse.csr_array(X), TypeError, "y is a sparse matrix"),
     "masked": ("huber", 1, masked(np.ones(N), 1), ValueError, "y has masked entries"),
     "a label too high": ("cross_entropy", 3, LABELS + 1, ValueError, r"0\.\.2 .*from 1 to 3"),
     "a negative label": ("cross_entropy", 3, LABELS - 1, ValueError, r"0\.\.2 .*from -1 to 1"),
-    "half a label": ("cross_entropy", 3, LABELS + 0.5, ValueError, "whole numbers, got 0.5"),
+    "half a label": (
+        "cross_entropy",
+        3,
+        LABELS + 0.5,
+        ValueError,
+        r"whole .* \(6 in all; .*, 0.5, is in row 0,",
+    ),
     "a NaN label": (
         "cross_entropy",
         3,
         with_entry(LABELS, 3, NAN),
         ValueError,
-        "NaN or infinite values; labels must be whole",
+        r"NaN or .* the first, nan, is in row 3, counted from 0\); labels must be whole",
     ),
     "a huge label": ("cross_entropy", 3, np.full(N, 1e300), ValueError, r"0\.\.2"),
     "strings": (
@@ -166,7 +194,7 @@ WEIGHTS = {
     "a column": (np.ones((N, 1)), ValueError, r"shape \(6,\), got \(6, 1\)"),
     "a number": (2.0, ValueError, r"shape \(6,\), got \(\)"),
     "negative": (with_entry(np.ones(N), 2, -0.5), ValueError, "not be negative.*-0.5"),
-    "NaN": (with_entry(np.ones(N), 2, NAN), ValueError, "sample_weight has NaN or infinite"),
+    "NaN": (with_entry(np.ones(N), 2, NAN), ValueError, "sample_weight has NaN.* in row 2, c"),
     "infinite": (with_entry(np.ones(N), 2, INF), ValueError, "sample_weight has NaN or inf"),
     "all zero": (np.zeros(N), ValueError, "zero for every sample"),
     "strings": (["1"] * N, TypeError, "sample_weight must hold real numbers"),
@@ -193,7 +221,7 @@ def test_values_too_large_for_float32(backend, name):
     data = {"X": X.copy(), "y": np.ones((N, 2)), "sample_weight": np.ones(N)}
     data[name].flat[0] = 1e39
     net = make_network([3, 4, 2], "squared_error", backend, "float32")
-    with pytest.raises(ValueError, match=f"{name} has values too large for float32"):
+    with pytest.raises(ValueError, match=rf"{name} has values too large for float32 \(1 .*row 0,"):
         unchanged(net, lambda: net.fit(**data, epochs=1))
 
 
