@@ -11,27 +11,32 @@ cdef enum:
 
 cdef void weight_gradient(
     Net *net, Py_ssize_t i, const real *h, Py_ssize_t stride_in, Py_ssize_t rows,
-    real *gradient, Py_ssize_t part, Py_ssize_t first, Py_ssize_t last
+    real *gradient, Py_ssize_t part, Share own
 ) noexcept nogil:
-    """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1; row n_{i-1} is ∇b_i.
+    """A share of ∇W_i = h_{i-1}ᵀ ∂e/∂s_i, whose row n_{i-1} is ∇b_i.
 
     The sums run over all `rows` of the block, not only own ones. `h` is the network's input,
     with rows `stride_in` apart. `part` says how the block's gradient becomes that of the batch.
     """
     cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
     cdef const int64_t *here = net.plan + i * COLUMNS
-    cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE], J = padded(here[SIZE])
-    cdef Py_ssize_t of_weights = min(last, n_in) - first
-    cdef Py_ssize_t at = here[WEIGHTS] + first * stride, size = (last - first) * stride
-    cdef const real *d = of_block(net, i, DS)
+    cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE]
+    cdef Py_ssize_t of_weights = min(own.last, n_in) - own.first, width = own.right - own.left
+    cdef Py_ssize_t at = here[WEIGHTS] + own.first * stride + own.left
+    cdef Py_ssize_t pieces, piece, size
+    cdef const real *d = of_block(net, i, DS) + own.left
     cdef real *target = gradient + at
     cdef const real *zeros = zero_row(net)
     if part == COMPLETE:
         return
+    pieces, size = 1, (own.last - own.first) * stride
+    if own.split:  # each row is a piece
+        pieces, size = own.last - own.first, width
     if single_output(net, i):
         size = padded(n_in) + FBP_LANES
     if part == OF_GROUPS:
-        collect(net, target, at, size)
+        for piece in range(pieces):
+            collect(net, target + piece * stride, at + piece * stride, size)
         return
     if i > 1:
         h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
@@ -40,15 +45,17 @@ cdef void weight_gradient(
     else:
         if of_weights > 0:
             product(
-                h + first, 1, stride_in, d, stride, zeros, 0, target, stride, of_weights, J, rows
+                h + own.first, 1, stride_in, d, stride, zeros, 0, target, stride, of_weights,
+                width, rows,
             )
-        if last > n_in:
+        if own.last > n_in:
             product(
-                unit(net), 0, 0, d, stride, zeros, 0, target + of_weights * stride, stride, 1, J,
-                rows,
+                unit(net), 0, 0, d, stride, zeros, 0, target + of_weights * stride, stride, 1,
+                width, rows,
             )
     if part != WHOLE:
-        add_block(target, net.sums + at, size, part)
+        for piece in range(pieces):
+            add_block(target + piece * stride, net.sums + at + piece * stride, size, part)
 
 
 cdef void add_block(real *g, double *sums, Py_ssize_t n, Py_ssize_t part) noexcept nogil:
@@ -96,19 +103,25 @@ cdef void accumulate(
     Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, real *gradient,
     Py_ssize_t part
 ) noexcept nogil:
-    """This thread's share of the weight rows of all layers' gradients, from a block's rows."""
-    cdef Py_ssize_t i, first, last
+    """This thread's share of all layers' gradients, from a block's rows."""
+    cdef Py_ssize_t i
+    cdef Share own
     for i in range(net.m, 0, -1):
-        weight_rows(net, i, &first, &last)
-        if first < last:
-            weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
+        own = weight_share(net, i, True)
+        if own.first < own.last and own.left < own.right:
+            weight_gradient(net, i, h, stride_in, rows, gradient, part, own)
 
 
-cdef void weight_rows(
-    Net *net, Py_ssize_t i, Py_ssize_t *first, Py_ssize_t *last
-) noexcept nogil:
-    """This thread's share first..last - 1 of layer i's weight rows and its row of biases."""
-    cdef Py_ssize_t n = net.plan[(i - 1) * COLUMNS + SIZE] + 1
-    first[0], last[0] = share_start(net, n, net.rank), share_start(net, n, net.rank + 1)
-    if single_output(net, i):  # is not split
-        first[0], last[0] = 0, n if net.rank == 0 else 0
+cdef Share weight_share(Net *net, Py_ssize_t i, bint by_columns) noexcept nogil:
+    """This thread's share of layer i's weight rows and its row of biases."""
+    cdef Py_ssize_t rows = net.plan[(i - 1) * COLUMNS + SIZE] + 1
+    cdef Py_ssize_t columns = padded(net.plan[i * COLUMNS + SIZE])
+    if single_output(net, i):  # is not divided
+        return Share(0, rows if net.rank == 0 else 0, 0, 1, False)
+    if not by_columns:
+        return Share(
+            share_start(rows, UNIT, net.rank, net.threads),
+            share_start(rows, UNIT, net.rank + 1, net.threads),
+            0, columns, False,
+        )
+    return share_of(rows, columns, net.rank, net.threads)

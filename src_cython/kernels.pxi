@@ -1,8 +1,9 @@
 # The Cython backend for one precision and one kind of processor; setup.py compiles it for each.
 #
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), tile.h (matrix
-# product), dropout, elementwise, losses, optimizers, passes, gradients, groups, regularizers, train,
-# per_sample. This one holds the entry points. They turn arrays into pointers and release the GIL.
+# product), dropout, elementwise, losses, optimizers, shares, passes, gradients, groups,
+# regularizers, steps, train, per_sample. This one holds the entry points. They turn arrays into
+# pointers and release the GIL.
 # Those of a training flush denormal numbers: see denormals.h for how, and why their bodies are
 # called by a hidden address. fastbp/backends/interface.py has the arguments.
 
@@ -14,10 +15,12 @@ include "dropout.pxi"
 include "elementwise.pxi"
 include "losses.pxi"
 include "optimizers.pxi"
+include "shares.pxi"
 include "passes.pxi"
 include "gradients.pxi"
 include "groups.pxi"
 include "regularizers.pxi"
+include "steps.pxi"
 include "train.pxi"
 include "per_sample.pxi"
 
@@ -64,7 +67,7 @@ cdef Net net_of(model, Py_ssize_t block, workspace) except *:
         <real *>memory("parameters", parameters).start,
         block,
         <real *>memory("workspace", workspace).start,
-        NULL, 1, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0,
+        NULL, 1, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     )
 
 

@@ -29,13 +29,9 @@ cdef struct Net:
     Py_ssize_t apart  # numbers from a thread's workspace to the next one's, if there are groups
     uint32_t key  # of the step's random numbers
     Py_ssize_t start  # the block's first row in the batch
+    Py_ssize_t all_rows  # of the block
     Py_ssize_t first
     Py_ssize_t rows
-
-# Threads get shares of multiples of UNIT rows. UNIT rows are whole vectors, so no two threads
-# write to the same vector.
-cdef enum:
-    UNIT = 16
 
 # The samples. Missing labels, weights and orders are NULL.
 cdef struct Data:
@@ -51,16 +47,11 @@ cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
     return (n + FBP_LANES - 1) // FBP_LANES * FBP_LANES
 
 
-cdef inline Py_ssize_t share_start(Net *net, Py_ssize_t n, Py_ssize_t rank) noexcept nogil:
-    """The first row of thread `rank`'s share of n rows; the share before it ends there."""
-    return min(n, (n + UNIT - 1) // UNIT * rank // net.threads * UNIT)
-
-
 cdef void take_rows(Net *net, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
     """Set this thread's own rows to its share of a block's `rows`."""
-    net.start = start
-    net.first = share_start(net, rows, net.rank)
-    net.rows = share_start(net, rows, net.rank + 1) - net.first
+    net.start, net.all_rows = start, rows
+    net.first = share_start(rows, UNIT, net.rank, net.threads)
+    net.rows = share_start(rows, UNIT, net.rank + 1, net.threads) - net.first
 
 
 cdef inline real *of_block(Net *net, Py_ssize_t i, Py_ssize_t column) noexcept nogil:
@@ -128,26 +119,28 @@ cdef void set_constants(Net *net) noexcept nogil:
 
 
 cdef void transpose_rows(
-    Net *net, Py_ssize_t i, real *transposed, Py_ssize_t first, Py_ssize_t last
+    Net *net, Py_ssize_t i, real *transposed, Py_ssize_t first, Py_ssize_t last,
+    Py_ssize_t left, Py_ssize_t right
 ) noexcept nogil:
-    """Copy the weight rows first..last - 1 of layer i into columns of the transposed copy.
+    """Copy columns left..right - 1 of the weight rows first..last - 1 of layer i.
 
-    `first` is a multiple of the vector length.
+    They become rows left..right - 1 of the transposed copy, without those for padding. `first` and
+    `left` are multiples of the vector length.
     """
     cdef const int64_t *here = net.plan + i * COLUMNS
-    cdef Py_ssize_t n_out = here[SIZE], stride = here[STRIDE]
+    cdef Py_ssize_t end = min(here[SIZE], right), stride = here[STRIDE]
     cdef Py_ssize_t stride_in = net.plan[(i - 1) * COLUMNS + STRIDE]
     cdef const real *W = net.parameters + here[WEIGHTS]
     cdef real *WT = transposed + here[TRANSPOSED]
     cdef Py_ssize_t j, k
     if last > first:
         check(W + first * stride, (last - first) * stride)
-        check(WT, (n_out - 1) * stride_in + padded(last))
+        check(WT, (end - 1) * stride_in + padded(last))
     for k from first <= k < last by FBP_LANES:
-        for j from 0 <= j < n_out by FBP_LANES:
+        for j from left <= j < end by FBP_LANES:
             transpose_block(
                 W + k * stride + j, stride, min(last - k, FBP_LANES),
-                WT + j * stride_in + k, stride_in, min(n_out - j, FBP_LANES),
+                WT + j * stride_in + k, stride_in, min(end - j, FBP_LANES),
             )
 
 
@@ -158,8 +151,8 @@ cdef void transpose(Net *net, real *transposed) noexcept nogil:
         if not single_output(net, i):
             n_in = net.plan[(i - 1) * COLUMNS + SIZE]
             transpose_rows(
-                net, i, transposed,
-                share_start(net, n_in, net.rank), share_start(net, n_in, net.rank + 1),
+                net, i, transposed, share_start(n_in, UNIT, net.rank, net.threads),
+                share_start(n_in, UNIT, net.rank + 1, net.threads), 0, net.plan[i * COLUMNS + SIZE],
             )
 
 
@@ -230,6 +223,25 @@ cdef inline real dot(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
     return sum_lanes(total)
 
 
+cdef void product_of_block(
+    Net *net, const real *A, Py_ssize_t lda, const real *B, Py_ssize_t ldb, const real *init,
+    real *C, Py_ssize_t ldc, Py_ssize_t J, Py_ssize_t K
+) noexcept nogil:
+    """C = init + A B for this thread's share of the block's rows; each row begins with `init`.
+
+    If threads divide the columns, they wait for the rows of A, and for the others' parts of C.
+    """
+    cdef Share own = share_of(net.all_rows, J, net.rank, net.threads)
+    if own.split:
+        barrier(net.shared, net.threads)
+    product(
+        A + own.first * lda, lda, 1, B + own.left, ldb, init + own.left, 0,
+        C + own.first * ldc + own.left, ldc, own.last - own.first, own.right - own.left, K,
+    )
+    if own.split:
+        barrier(net.shared, net.threads)
+
+
 cdef void forward_pass(Net *net, const real *h, Py_ssize_t stride_in) noexcept nogil:
     """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m, except for σ_m.
 
@@ -239,27 +251,26 @@ cdef void forward_pass(Net *net, const real *h, Py_ssize_t stride_in) noexcept n
     cdef const int64_t *here
     cdef const real *W
     cdef real *s
-    h += net.first * stride_in
     for i in range(1, net.m + 1):
         here = net.plan + i * COLUMNS
         stride = here[STRIDE]
         W = net.parameters + here[WEIGHTS]
         s = of_own(net, i, S)
         if single_output(net, i):
+            h += net.first * stride_in
             check(h, (net.rows - 1) * stride_in + padded(n_in))
             check(s, net.rows)
             for r in range(net.rows):
                 put(s, r, net.rows, dot(h + r * stride_in, W, n_in) + W[padded(n_in)])
             return
-        product(
-            h, stride_in, 1, W, stride, W + n_in * stride, 0, s, stride, net.rows,
+        product_of_block(
+            net, h, stride_in, W, stride, W + n_in * stride, of_block(net, i, S), stride,
             padded(here[SIZE]), n_in,
         )
-        h = of_own(net, i, H)
-        activate(here[ACTIVATION], s, <real *>h, net.rows * stride)
+        activate(here[ACTIVATION], s, of_own(net, i, H), net.rows * stride)
         if here[DROPOUT] != 0:
-            drop_units(net, i, h, of_own(net, i, OUTPUT))
-            h = of_own(net, i, OUTPUT)
+            drop_units(net, i, of_own(net, i, H), of_own(net, i, OUTPUT))
+        h = of_block(net, i, OUTPUT)
         n_in, stride_in = here[SIZE], stride
 
 
@@ -418,16 +429,16 @@ cdef void sum_outputs(
 cdef void pass_back(
     Net *net, Py_ssize_t i, const real *transposed, real *target
 ) noexcept nogil:
-    """Write ∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ of own rows to `target`, laid out like h_{i-1}."""
+    """Write ∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ of own rows to `target`, the block's rows of a layer."""
     cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
     cdef const int64_t *here = net.plan + i * COLUMNS
     cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE], stride_in = above[STRIDE]
     cdef const real *WT = transposed + here[TRANSPOSED]
     if single_output(net, i):
         WT = net.parameters + here[WEIGHTS]
-    product(
-        of_own(net, i, DS), stride, 1, WT, stride_in, zero_row(net), 0, target, stride_in,
-        net.rows, padded(n_in), here[SIZE],
+    product_of_block(
+        net, of_block(net, i, DS), stride, WT, stride_in, zero_row(net), target, stride_in,
+        padded(n_in), here[SIZE],
     )
 
 
@@ -437,7 +448,7 @@ cdef void backward_pass(Net *net, const real *transposed) noexcept nogil:
     cdef const int64_t *above
     for i in range(net.m, net.lowest, -1):
         above = net.plan + (i - 1) * COLUMNS
-        pass_back(net, i, transposed, of_own(net, i - 1, DS))
+        pass_back(net, i, transposed, of_block(net, i - 1, DS))
         if above[DROPOUT] != 0:
             drop_units(net, i - 1, of_own(net, i - 1, DS), of_own(net, i - 1, DS))
         multiply_by_derivative(

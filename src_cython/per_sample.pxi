@@ -77,7 +77,7 @@ cdef void begin(Net *net, real *transposed, bint errors) noexcept nogil:
     set_constants(net)
     transpose(net, transposed)
     if errors and not single_output(net, 1):
-        transpose_rows(net, 1, transposed, 0, net.plan[SIZE])
+        transpose_rows(net, 1, transposed, 0, net.plan[SIZE], 0, net.plan[COLUMNS + SIZE])
 
 
 cdef void copy_input_errors(Net *net, const real *transposed, real *errors) noexcept nogil:

@@ -5,136 +5,16 @@
 # rows at a time while they are in the cache, it computes the gradient over the rows, applies the
 # optimiser and updates the transposed copy.
 #
-# Each thread of a team takes a share of the rows and then a share of the weight rows, with a
-# barrier after each. In a large batch of a small network, it instead takes whole groups of blocks,
-# whose gradients are then added up in the order of the groups. Blocks and groups depend only on
-# the network and the batch, and no other sum spans several threads, so their number changes no
+# Each thread of a team takes a share of the rows and then a share of the weights, with a barrier
+# after each; see shares.pxi. In a large batch of a small network, it instead takes whole groups of
+# blocks, whose gradients are then added up in the order of the groups. Blocks and groups depend only
+# on the network and the batch, and no other sum spans several threads, so their number changes no
 # bit. Sums over several blocks are in double precision.
 #
 # See fastbp/backends/interface.py for the arguments. The twin of
 # fastbp/backends/numba_/train.py.
 
-# The number of weight rows whose gradient is computed, applied and transposed at a time; a
-# multiple of the tiles' heights and of the vector length.
-cdef enum:
-    CHUNK = 48
-
 from libc.math cimport isfinite
-
-# The optimiser's hyper-parameters and state arrays, and this step's pace; the layers' rules and
-# the factor of the penalties; the clipping norm and scratch array; the average and its decay.
-# Without clipping or averaging, their arrays are NULL.
-cdef struct Stepping:
-    Py_ssize_t optimizer
-    const double *hyper
-    double *counters
-    Pace pace
-    real *first
-    real *second
-    const double *layer_rules
-    double factor
-    double clip_norm
-    double *squares
-    double decay
-    real *average
-    double keep
-
-
-cdef void complete(
-    Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, Py_ssize_t part, real *gradient,
-    Stepping *how
-) noexcept nogil:
-    """Finish the batch's gradient with its last block, add penalties, and sum its squares."""
-    cdef Py_ssize_t i, n_in, stride, first, last, n, at
-    cdef const int64_t *here
-    cdef double l1, l2
-    for i in range(1, net.m + 1):
-        here = net.plan + i * COLUMNS
-        n_in, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE]
-        weight_rows(net, i, &first, &last)
-        if first == last or is_frozen(how.layer_rules, i):
-            continue
-        weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
-        n = padded(n_in) if single_output(net, i) else (min(last, n_in) - first) * stride
-        l1 = how.factor * how.layer_rules[i * RULES + L1]
-        l2 = how.factor * how.layer_rules[i * RULES + L2]
-        if l1 > 0.0 or l2 > 0.0:
-            at = here[WEIGHTS] + first * stride
-            add_penalties(net.parameters + at, gradient + at, n, l1, l2)
-        note_squares(net, i, gradient, first, last, how.squares)
-
-
-cdef void apply(
-    Net *net, Stepping *how, Py_ssize_t i, real *gradient, Py_ssize_t at, Py_ssize_t weights,
-    Py_ssize_t biases, double factor
-) noexcept nogil:
-    """Step layer i's parameters from `at` on: `weights` numbers of weights, then `biases`.
-
-    `factor` is the clipping factor. With clipping, the gradient already includes the penalties.
-    """
-    cdef real *w = net.parameters + at
-    cdef real *g = gradient + at
-    cdef double l1 = how.factor * how.layer_rules[i * RULES + L1]
-    cdef double l2 = how.factor * how.layer_rules[i * RULES + L2]
-    cdef double decay = how.hyper[4]
-    cdef real *first = how.first + at
-    cdef real *second = how.second + at
-    if how.squares != NULL:
-        l2 = 0.0
-        if factor < 1.0:
-            scale(g, weights + biases, factor)
-    elif l1 > 0.0:
-        add_penalties(w, g, weights, l1, l2)
-        l2 = 0.0
-    if l2 == 0.0 and decay == 0.0:  # weights and biases take the same step
-        weights, biases = weights + biases, 0
-    update(
-        how.optimizer, how.hyper, how.pace, w, g, first, second, weights, l2, decay
-    )
-    if biases > 0:
-        update(
-            how.optimizer, how.hyper, how.pace, w + weights, g + weights, first + weights,
-            second + weights, biases, 0.0, 0.0,
-        )
-    if how.average != NULL:
-        blend(how.average + at, w, weights + biases, how.keep)
-
-
-cdef void step(
-    Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, Py_ssize_t part,
-    real *transposed, real *gradient, Stepping *how
-) noexcept nogil:
-    """Finish the batch's gradient with its last block and apply it, a few weight rows at a time."""
-    cdef Py_ssize_t i, n_in, stride, start, first, last, end, of_weights
-    cdef const int64_t *here
-    cdef double factor = 1.0
-    if how.squares != NULL:  # clipping needs the whole gradient first
-        complete(net, h, stride_in, rows, part, gradient, how)
-        barrier(net.shared, net.threads)
-        factor = clip_factor(net, how.squares, how.clip_norm)
-    for i in range(net.m, 0, -1):
-        here = net.plan + i * COLUMNS
-        n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
-        weight_rows(net, i, &first, &end)
-        if first == end or is_frozen(how.layer_rules, i):
-            continue
-        if single_output(net, i):
-            if how.squares == NULL:
-                weight_gradient(net, i, h, stride_in, rows, gradient, part, 0, n_in + 1)
-            apply(net, how, i, gradient, start, padded(n_in), FBP_LANES, factor)
-            continue
-        while first < end:
-            last = min(first + CHUNK, end)
-            if how.squares == NULL:
-                weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
-            of_weights = min(last, n_in) - first
-            apply(
-                net, how, i, gradient, start + first * stride, of_weights * stride,
-                (last - first - of_weights) * stride, factor,
-            )
-            if i > 1:
-                transpose_rows(net, i, transposed, first, first + of_weights)
-            first = last
 
 
 cdef bint run_finite(const real *numbers, Py_ssize_t n) noexcept nogil:
@@ -181,7 +61,7 @@ cdef double run_loss_and_gradient(
     """Return the mean loss; fill `gradient` unless it is NULL."""
     cdef double total = weight_total(data, 0, n_samples)
     cdef Losses sums = Losses([0.0, 0.0, 0.0, 0.0])
-    cdef Py_ssize_t start, stride
+    cdef Py_ssize_t start, stride, rows
     cdef const real *h
     prepare(net)
     if gradient != NULL:
@@ -195,30 +75,27 @@ cdef double run_loss_and_gradient(
         if gradient != NULL:
             accumulate(net, NULL, 0, 0, gradient, OF_GROUPS)
         return loss_of_groups(net) / total if total != 0.0 else 0.0
+    barrier(net.shared, net.threads)
     for start from 0 <= start < n_samples by net.block:
-        if read_once(stop) != 0:
-            return NAN
-        take_rows(net, start, min(net.block, n_samples - start))
+        rows = min(net.block, n_samples - start)
+        take_rows(net, start, rows)
         h = gather(net, data, start, &stride)
         forward_pass(net, h, stride)
         output_deltas(net, data, start, total)
-        add_losses(&sums, per_row(net, LOSSES), net.rows)
         if gradient != NULL:
             backward_pass(net, transposed)
+        if net.rank == 0:
+            net.shared[STOPPED] = read_once(stop)
+        barrier(net.shared, net.threads)
+        if net.shared[STOPPED] != 0:
+            return NAN
+        add_losses(&sums, per_row(net, LOSSES), rows)
+        if gradient != NULL:
             accumulate(
-                net, h, stride, net.rows, gradient,
-                part_of(start, start + net.rows, 0, n_samples),
+                net, h, stride, rows, gradient, part_of(start, start + rows, 0, n_samples)
             )
+        barrier(net.shared, net.threads)
     return total_of(&sums) / total if total != 0.0 else 0.0
-
-
-cdef void next_step(Stepping *how, double rate) noexcept nogil:
-    """Count a step and set its pace."""
-    how.counters[0] += 1.0
-    how.counters[1] *= how.hyper[1]
-    how.counters[2] *= how.hyper[2]
-    how.pace = pace_of(how.optimizer, how.hyper, rate, how.counters)
-    how.keep = how.decay if how.counters[0] > 1.0 else 0.0
 
 
 cdef inline double penalty_factor(bint sklearn_penalties, double total) noexcept nogil:

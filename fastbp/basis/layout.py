@@ -193,6 +193,12 @@ class Layout:
         products = [a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)]
         return 4 * products[0] + 6 * sum(products[1:])
 
+    @cached_property
+    def divisible_weights(self):
+        """The largest number of weights in a layer that threads share: not of a single output."""
+        pairs = zip(self.sizes, self.sizes[1:], strict=False)
+        return max((n_in * n_out for n_in, n_out in pairs if n_out > 1), default=0)
+
     def block_rows(self, rows):
         """How many of `rows` rows go through the network at a time.
 

@@ -14,9 +14,9 @@ import weakref
 # Each additional thread needs at least this many operations per step (about 100 µs of work);
 # otherwise the barriers cost more than the thread saves.
 FLOPS_PER_THREAD = 1e7
-# Each thread also needs at least this many inputs of the widest layer. Threads split the weight
-# rows; with few rows, one thread would update them while the others wait.
-UNITS_PER_THREAD = 64
+# Each thread also needs at least this many weights of the largest layer: with few, one thread
+# would update them while the others wait.
+WEIGHTS_PER_THREAD = 4096
 
 _lock = threading.Lock()
 _busy = 0  # number of this process's threads that are training now
@@ -39,14 +39,15 @@ def available():
     return max(1, cores - _busy)
 
 
-def automatic(flops, widest, groups):
+def automatic(flops, weights, groups):
     """Return the number of threads for steps of `flops` operations.
 
     Threads take whole groups of the batch's blocks; with less than two groups, they share the
-    weights, and `widest` is the widest input. Fewer than two threads' worth of work means one.
+    weights, of which the largest layer has `weights`. Fewer than two threads' worth of work means
+    one.
     """
     worth = min(
-        int(flops // FLOPS_PER_THREAD), groups if groups > 1 else widest // UNITS_PER_THREAD
+        int(flops // FLOPS_PER_THREAD), groups if groups > 1 else weights // WEIGHTS_PER_THREAD
     )
     return 1 if worth < 2 else min(worth, available())
 

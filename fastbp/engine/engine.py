@@ -24,7 +24,6 @@ from .parameters import Gradient, Parameters
 # Ctrl-C can stop it. Estimated at a rate that any machine reaches.
 INLINE_SECONDS = 0.2
 FLOPS_PER_SECOND = 1e9
-ALONE = np.zeros(SHARED_SIZE, np.int64)  # of a team of one thread, which does not use it
 # Predictions of at most this many rows share workspaces of one size.
 FEW_ROWS = 16
 # What messages call the samples.
@@ -288,7 +287,7 @@ class Engine:
             return threads
         layout = self.layout
         flops = layout.flops_per_row * batch_size
-        return teams.automatic(flops, max(layout.sizes[:-1]), layout.partition(batch_size)[1])
+        return teams.automatic(flops, layout.divisible_weights, layout.partition(batch_size)[1])
 
     def outputs(self, X):
         """h_m for checked X."""
@@ -342,12 +341,12 @@ class Engine:
         """The mean loss; fills `gradient` unless that is empty."""
         layout, wanted, n = self.layout, gradient.size > 0, len(data.X)
         block, groups = layout.partition(n)
-        threads = self.team_size(None, n) if groups > 1 else 1
+        threads = self.team_size(None, n)
         size = layout.team_workspace_size(block, groups, threads, wanted)
         workspace = buffers.take(layout, size)
         transposed = buffers.take(layout, layout.n_transposed)
         sums = layout.sums(groups, wanted)
-        shared = np.zeros(SHARED_SIZE, np.int64) if threads > 1 else ALONE
+        shared = np.zeros(SHARED_SIZE, np.int64)
         stop = np.zeros(1, np.int64)
 
         def call():

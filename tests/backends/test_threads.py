@@ -8,9 +8,12 @@ import pytest
 from helpers import make_data, make_network, parameters
 
 import fastbp
+from fastbp.backends.numba_ import shares
 from fastbp.basis import teams
 
 pytestmark = pytest.mark.serial
+
+MANY = 1 << 20  # weights
 
 # Sizes, samples, batch size: rows and weight rows that do not divide evenly, fewer of them than
 # threads, single outputs, groups of blocks and several blocks a batch, no hidden layer.
@@ -23,6 +26,7 @@ SHAPES = {
     "one output": ([30, 65, 1], 200, 32),
     "batches of one": ([5, 20, 2], 40, 1),
     "no hidden layer": ([50, 1], 100, 17),
+    "columns": ([20, 300, 1, 280, 150, 3], 37, 16),
 }
 
 
@@ -32,6 +36,29 @@ def trained(backend, shape, threads, loss="squared_error", **options):
     X, y = make_data(loss, n, sizes[0], sizes[-1], seed=0)
     history = net.fit(X, y, batch_size=batch_size, epochs=2, threads=threads, **options)
     return parameters(net).tobytes(), tuple(history.loss)
+
+
+REGULARIZED = {
+    "l1": 1e-4,
+    "l2": 1e-3,
+    "dropout": 0.3,
+    "frozen": [1],
+    "average": fastbp.EMA(0.9),
+    "optimizer": fastbp.AdamW(1e-3, weight_decay=1e-2),
+}
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+def test_columns_change_no_bit(compiled, clip_norm):
+    """With few rows in a batch, threads divide the columns of the layers, too."""
+    sizes, _, batch_size = SHAPES["columns"]
+    split = [
+        shares.column_parts.py_func(-(-batch_size // 16), -(-n // 64), 4) > 1 for n in sizes[1:]
+    ]
+    assert split == [True, False, True, True, False]
+    one = trained(compiled, "columns", 1, clip_norm=clip_norm, **REGULARIZED)
+    for threads in (2, 3, 4, 8):
+        assert trained(compiled, "columns", threads, clip_norm=clip_norm, **REGULARIZED) == one
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -117,27 +144,27 @@ def test_errors_of_members_are_raised():
 
 
 def test_small_steps_get_one_thread():
-    assert teams.automatic(1e6, 1000, 0) == 1
-    assert teams.automatic(1e9, 100, 0) == 1  # too few weights to share
-    assert teams.automatic(1e9, 1000, 1) >= teams.automatic(1e9, 100, 1) == 1
+    assert teams.automatic(1e6, MANY, 0) == 1
+    assert teams.automatic(1e9, 5000, 0) == 1  # too few weights to share
+    assert teams.automatic(1e9, MANY, 1) >= teams.automatic(1e9, 5000, 1) == 1
 
 
 def test_large_steps_get_what_is_free(monkeypatch):
     monkeypatch.setattr("joblib.cpu_count", lambda: 4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert teams.automatic(1e9, 1000, 0) == 4
-    assert teams.automatic(2.5e7, 1000, 0) == 2
+    assert teams.automatic(1e9, MANY, 0) == 4
+    assert teams.automatic(2.5e7, MANY, 0) == 2
     assert teams.automatic(1e9, 5, 3) == 3  # no more than there are groups
     found = []
-    teams.run(lambda rank: found.append(teams.automatic(1e9, 1000, 0)), 3)
+    teams.run(lambda rank: found.append(teams.automatic(1e9, MANY, 0)), 3)
     assert found == [1, 1, 1]
-    assert teams.automatic(1e9, 1000, 0) == 4
+    assert teams.automatic(1e9, MANY, 0) == 4
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert teams.automatic(1e9, 1000, 0) == 2
+    assert teams.automatic(1e9, MANY, 0) == 2
 
 
 def _automatic(_):
-    return teams.automatic(1e9, 1000, 0)
+    return teams.automatic(1e9, MANY, 0)
 
 
 def test_workers_of_a_pool_get_one_thread():

@@ -1,4 +1,4 @@
-"""Layers whose weights exceed the caches: their products go through the weights in another order."""
+"""Layers whose weights exceed the caches: products take a few rows of the weights at a time."""
 
 import numpy as np
 import pytest

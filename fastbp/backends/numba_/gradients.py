@@ -5,7 +5,8 @@ The twin of this file is ``src_cython/gradients.pxi``; the reference is ``numpy_
 
 from ...basis.layout import COLUMNS, DS, OUTPUT, SIZE, STRIDE, WEIGHTS
 from ._jit import inlined, inner
-from .passes import of_block, padded, share_start, single_output, unit, zero_row
+from .passes import of_block, padded, single_output, unit, zero_row
+from .shares import UNIT, Share, share_of, share_start
 from .simd import keep_first, lanes, load, offset, store
 from .tile import product
 
@@ -16,38 +17,44 @@ WHOLE, FIRST, NEXT, LAST, OF_GROUPS, COMPLETE = range(6)
 
 
 @inlined
-def weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last):
-    """∇W_i = h_{i-1}ᵀ ∂e/∂s_i for its rows first..last - 1; row n_{i-1} is ∇b_i.
+def weight_gradient(net, i, h, stride_in, rows, gradient, part, own):
+    """A share of ∇W_i = h_{i-1}ᵀ ∂e/∂s_i, whose row n_{i-1} is ∇b_i.
 
     The sums run over all `rows` of the block, not only own ones. `h` is the network's input,
     with rows `stride_in` apart. `part` says how the block's gradient becomes that of the batch.
     """
     above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
-    n_in, stride, J = above[SIZE], here[STRIDE], padded(gradient, here[SIZE])
+    n_in, stride, width = above[SIZE], here[STRIDE], own.right - own.left
     if part == COMPLETE:
         return
-    at, size = here[WEIGHTS] + first * stride, (last - first) * stride
+    at = here[WEIGHTS] + own.first * stride + own.left
     target = offset(gradient, at)
+    pieces, size = 1, (own.last - own.first) * stride
+    if own.split:  # each row is a piece
+        pieces, size = own.last - own.first, width
     if single_output(net, i):
         size = padded(gradient, n_in) + lanes(gradient)
     if part == OF_GROUPS:
-        collect(net, target, at, size)
+        for piece in range(pieces):
+            collect(net, offset(target, piece * stride), at + piece * stride, size)
         return
     if i > 1:
         h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
-    d, zeros = of_block(net, i, DS), zero_row(net)
-    of_weights = min(last, n_in) - first
+    d, zeros = offset(of_block(net, i, DS), own.left), zero_row(net)
+    of_weights = min(own.last, n_in) - own.first
     if single_output(net, i):
         single_gradient(h, stride_in, d, rows, target, n_in, unit(net), zeros)
     else:
         if of_weights > 0:
-            source = offset(h, first)
-            product(source, 1, stride_in, d, stride, zeros, 0, target, stride, of_weights, J, rows)
-        if last > n_in:
+            A = offset(h, own.first)
+            product(A, 1, stride_in, d, stride, zeros, 0, target, stride, of_weights, width, rows)
+        if own.last > n_in:
             biases = offset(target, of_weights * stride)
-            product(unit(net), 0, 0, d, stride, zeros, 0, biases, stride, 1, J, rows)
+            product(unit(net), 0, 0, d, stride, zeros, 0, biases, stride, 1, width, rows)
     if part != WHOLE:
-        add_block(target, offset(net.sums, at), size, part)
+        for piece in range(pieces):
+            sums = offset(net.sums, at + piece * stride)
+            add_block(offset(target, piece * stride), sums, size, part)
 
 
 @inner
@@ -89,17 +96,21 @@ def single_gradient(h, stride_in, d, rows, G, n_in, one, zeros):
 
 @inlined
 def accumulate(net, h, stride_in, rows, gradient, part):
-    """This thread's share of the weight rows of all layers' gradients, from a block's rows."""
+    """This thread's share of all layers' gradients, from a block's rows."""
     for i in range(net.m, 0, -1):
-        first, last = weight_rows(net, i)
-        if first < last:
-            weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
+        own = weight_share(net, i, True)
+        if own.first < own.last and own.left < own.right:
+            weight_gradient(net, i, h, stride_in, rows, gradient, part, own)
 
 
-@inlined
-def weight_rows(net, i):
-    """This thread's share first..last - 1 of layer i's weight rows and its row of biases."""
-    n = net.plan[(i - 1) * COLUMNS + SIZE] + 1
-    if single_output(net, i):  # is not split
-        return 0, n if net.rank == 0 else 0
-    return share_start(net, n, net.rank), share_start(net, n, net.rank + 1)
+@inner
+def weight_share(net, i, by_columns):
+    """This thread's share of layer i's weight rows and its row of biases."""
+    rows = net.plan[(i - 1) * COLUMNS + SIZE] + 1
+    columns = padded(net.workspace, net.plan[i * COLUMNS + SIZE])
+    if single_output(net, i):  # is not divided
+        return Share(0, rows if net.rank == 0 else 0, 0, 1, False)
+    if not by_columns:
+        first = share_start(rows, UNIT, net.rank, net.threads)
+        return Share(first, share_start(rows, UNIT, net.rank + 1, net.threads), 0, columns, False)
+    return share_of(rows, columns, lanes(net.workspace), net.rank, net.threads)

@@ -11,8 +11,8 @@ from ._jit import inlined, inner
 from .gradients import FIRST, LAST, NEXT, WHOLE, accumulate
 from .passes import (
     LOSSES,
-    Net,
     backward_pass,
+    changed,
     forward_pass,
     gather,
     output_deltas,
@@ -65,46 +65,19 @@ def total_of(sums):
 
 
 @inlined
-def changed(net, workspace, threads, rank, sums, groups):
-    """The Net with some fields set anew."""
-    return Net(
-        net.plan,
-        net.m,
-        net.pieces,
-        net.lowest,
-        net.loss,
-        net.loss_parameter,
-        net.function,
-        net.outside,
-        net.parameters,
-        net.block,
-        workspace,
-        net.shared,
-        threads,
-        rank,
-        sums,
-        net.line,
-        net.lines,
-        groups,
-        net.apart,
-        net.key,
-        net.start,
-        net.first,
-        net.rows,
-    )
-
-
-@inlined
-def detached(net):
+def detached(net, sums):
     """The Net of a thread that takes groups: with a workspace of its own, and no team."""
-    return changed(net, offset(net.workspace, net.rank * net.apart), 1, 0, net.sums, 0)
+    workspace = offset(net.workspace, net.rank * net.apart)
+    return changed(net, workspace, 1, 0, sums, 0, net.key, net.start, net.all_rows)
 
 
 @inlined
 def regrouped(net, rows):
     """The Net with the number of groups for a batch of `rows` rows."""
     groups = min(net.lines, (rows + net.block - 1) // net.block)
-    return changed(net, net.workspace, net.threads, net.rank, net.sums, groups)
+    return changed(
+        net, net.workspace, net.threads, net.rank, net.sums, groups, net.key, net.start, rows
+    )
 
 
 @inlined
@@ -117,7 +90,7 @@ def own_gradient(net):
 def prepare(net):
     """Write what does not change in the workspace, and zeros into the padding of gradients."""
     if net.lines > 1:
-        own = detached(net)
+        own = detached(net, net.sums)
         set_constants(own)
         gradient = own_gradient(own)
         for j in range(net.line - LOSS_PLACES):
@@ -133,11 +106,10 @@ def by_groups(net, key, data, start, end, total, transposed, gradients, stop, st
     The batch's rows in the order are start..end - 1.
     """
     blocks, groups = (end - start + net.block - 1) // net.block, net.groups
-    own = detached(net)
-    gradient = own_gradient(own)
+    gradient = own_gradient(detached(net, net.sums))
     for group in range(groups * net.rank // net.threads, groups * (net.rank + 1) // net.threads):
         line, sums = offset(net.sums, group * net.line), NO_LOSSES
-        own = changed(own, own.workspace, 1, 0, line, 0)
+        own = detached(net, line)
         first, last = blocks * group // groups, blocks * (group + 1) // groups
         for block in range(first, last):
             if stoppable and stop[0] != 0:

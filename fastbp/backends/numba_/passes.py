@@ -24,6 +24,7 @@ from ...basis.layout import (
 from ._jit import call, inlined, inner
 from .pieces import ACTIVATE, DROP, LOSS, MULTIPLY_BY_DERIVATIVE, SOFTMAX
 from .pieces import OUTPUT as OUTPUT_ACTIVATION
+from .shares import UNIT, share_of, share_start
 from .simd import (
     fma,
     keep_first,
@@ -37,44 +38,36 @@ from .simd import (
     store,
     sum_lanes,
 )
+from .team import barrier
 from .tile import product, transpose_block
 
 # The network (m layers), its pieces and the lowest layer that learns; a custom loss and the control
 # word that it is called with, which is that of the kernel's caller; the working memory; the array
 # that the team's threads share (see team.py) and their number; this thread's rank; the key of the
-# step's random numbers; the block's first row in the batch; and the thread's own rows in the block,
-# `rows` of them from `first` on. Before the key: `sums` has a line for each group of blocks, its
-# gradient followed by its loss; the numbers in a line; the number of lines (0 if all batches are
-# single blocks); the groups of this batch, at most as many; and, if there are groups, the numbers
-# from a thread's workspace to the next one's.
+# step's random numbers; the block's first row in the batch, and the number of all its rows; and the
+# thread's own rows in the block, `rows` of them from `first` on. Before the key: `sums` has a line
+# for each group of blocks, its gradient followed by its loss; the numbers in a line; the number of
+# lines (0 if all batches are single blocks); the groups of this batch, at most as many; and, if
+# there are groups, the numbers from a thread's workspace to the next one's.
 Net = namedtuple(
     "Net",
     "plan m pieces lowest loss loss_parameter function outside parameters block workspace shared "
-    "threads rank sums line lines groups apart key start first rows",
+    "threads rank sums line lines groups apart key start all_rows first rows",
 )
 # The samples. Without labels, weights or an order, those pointers are not read.
 Data = namedtuple("Data", "X labels targets weight order has_labels weighted ordered")
 
 # The arrays of `per_row`: w e, w / Σ w, and for softmax max s and Σ exp(s - max).
 LOSSES, SHARES, TOPS, TOTALS = range(4)
-# Threads get shares of multiples of UNIT rows. UNIT rows are whole vectors, so no two threads
-# write to the same vector.
-UNIT = 16
 # Samples are prefetched into the cache this many rows ahead.
 AHEAD = 4
 
 
 @inlined
-def share_start(net, n, rank):
-    """The first row of thread `rank`'s share of n rows; the share before it ends there."""
-    return min(n, (n + UNIT - 1) // UNIT * rank // net.threads * UNIT)
-
-
-@inlined
-def take_rows(net, key, start, rows):
-    """The Net with this thread's own rows set to its share of a block's `rows`."""
-    first = share_start(net, rows, net.rank)
-    own = share_start(net, rows, net.rank + 1) - first
+def changed(net, workspace, threads, rank, sums, groups, key, start, all_rows):
+    """The Net with other memory, another team, or another block, and its own rows of that."""
+    first = share_start(all_rows, UNIT, rank, threads)
+    last = share_start(all_rows, UNIT, rank + 1, threads)
     return Net(
         net.plan,
         net.m,
@@ -86,19 +79,28 @@ def take_rows(net, key, start, rows):
         net.outside,
         net.parameters,
         net.block,
-        net.workspace,
+        workspace,
         net.shared,
-        net.threads,
-        net.rank,
-        net.sums,
+        threads,
+        rank,
+        sums,
         net.line,
         net.lines,
-        net.groups,
+        groups,
         net.apart,
         key,
         start,
+        all_rows,
         first,
-        own,
+        last - first,
+    )
+
+
+@inlined
+def take_rows(net, key, start, rows):
+    """The Net for a block of `rows` rows, which begins at row `start` of the batch."""
+    return changed(
+        net, net.workspace, net.threads, net.rank, net.sums, net.groups, key, start, rows
     )
 
 
@@ -194,26 +196,27 @@ def set_constants(net):
 
 
 @inner
-def transpose_rows(net, i, transposed, first, last):
-    """Copy the weight rows first..last - 1 of layer i into columns of the transposed copy.
+def transpose_rows(net, i, transposed, first, last, left, right):
+    """Copy columns left..right - 1 of the weight rows first..last - 1 of layer i.
 
-    `first` is a multiple of the vector length.
+    They become rows left..right - 1 of the transposed copy, without those for padding. `first` and
+    `left` are multiples of the vector length.
     """
     here = offset(net.plan, i * COLUMNS)
-    n_out, stride = here[SIZE], here[STRIDE]
+    end, stride = min(here[SIZE], right), here[STRIDE]
     stride_in = net.plan[(i - 1) * COLUMNS + STRIDE]
     W = offset(net.parameters, here[WEIGHTS])
     WT = offset(transposed, here[TRANSPOSED])
     width = lanes(W)
     for k in range(first, last, width):
-        for j in range(0, n_out, width):
+        for j in range(left, end, width):
             transpose_block(
                 offset(W, k * stride + j),
                 stride,
                 min(last - k, width),
                 offset(WT, j * stride_in + k),
                 stride_in,
-                min(n_out - j, width),
+                min(end - j, width),
             )
 
 
@@ -223,8 +226,9 @@ def transpose(net, transposed):
     for i in range(2, net.m + 1):
         if not single_output(net, i):
             n_in = net.plan[(i - 1) * COLUMNS + SIZE]
-            first, last = share_start(net, n_in, net.rank), share_start(net, n_in, net.rank + 1)
-            transpose_rows(net, i, transposed, first, last)
+            first = share_start(n_in, UNIT, net.rank, net.threads)
+            last = share_start(n_in, UNIT, net.rank + 1, net.threads)
+            transpose_rows(net, i, transposed, first, last, 0, net.plan[i * COLUMNS + SIZE])
 
 
 @inlined
@@ -284,31 +288,51 @@ def dot(a, b, n):
 
 
 @inner
+def product_of_block(net, A, lda, B, ldb, init, C, ldc, J, K):
+    """C = init + A B for this thread's share of the block's rows; each row begins with `init`.
+
+    If threads divide the columns, they wait for the rows of A, and for the others' parts of C.
+    """
+    own = share_of(net.all_rows, J, lanes(C), net.rank, net.threads)
+    if own.split:
+        barrier(net.shared, net.threads)
+    A, B, init = offset(A, own.first * lda), offset(B, own.left), offset(init, own.left)
+    C, rows, columns = (
+        offset(C, own.first * ldc + own.left),
+        own.last - own.first,
+        own.right - own.left,
+    )
+    product(A, lda, 1, B, ldb, init, 0, C, ldc, rows, columns, K)
+    if own.split:
+        barrier(net.shared, net.threads)
+
+
+@inner
 def forward_pass(net, h, stride_in):
     """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m, except for σ_m.
 
     `h` is the block's input, with rows `stride_in` apart.
     """
     n_in = net.plan[SIZE]
-    h = offset(h, net.first * stride_in)
     for i in range(1, net.m + 1):
         here = offset(net.plan, i * COLUMNS)
         stride = here[STRIDE]
         W = offset(net.parameters, here[WEIGHTS])
         s = of_own(net, i, S)
         if single_output(net, i):
+            h = offset(h, net.first * stride_in)
             for r in range(net.rows):
                 x = dot(offset(h, r * stride_in), W, n_in) + W[padded(W, n_in)]
                 put(s, r, net.rows, x)
             return
         bias, J = offset(W, n_in * stride), padded(W, here[SIZE])
-        product(h, stride_in, 1, W, stride, bias, 0, s, stride, net.rows, J, n_in)
-        h = of_own(net, i, H)
+        product_of_block(net, h, stride_in, W, stride, bias, of_block(net, i, S), stride, J, n_in)
+        own = of_own(net, i, H)
         if here[ACTIVATION] != spec.IDENTITY:  # with identity, h is s
-            call(net.pieces[ACTIVATE + here[ACTIVATION]], (s, h, net.rows * stride))
+            call(net.pieces[ACTIVATE + here[ACTIVATION]], (s, own, net.rows * stride))
         if here[DROPOUT] != 0:
-            drop_units(net, i, h, of_own(net, i, OUTPUT))
-            h = of_own(net, i, OUTPUT)
+            drop_units(net, i, own, of_own(net, i, OUTPUT))
+        h = of_block(net, i, OUTPUT)
         n_in, stride_in = here[SIZE], stride
 
 
@@ -455,14 +479,14 @@ def sum_outputs(delta, e, d, losses, shares, rows, n, stride):
 
 @inlined
 def pass_back(net, i, transposed, target):
-    """Write ∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ of own rows to `target`, laid out like h_{i-1}."""
+    """Write ∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ of own rows to `target`, the block's rows of a layer."""
     above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
     stride, stride_in = here[STRIDE], above[STRIDE]
     WT = offset(transposed, here[TRANSPOSED])
     if single_output(net, i):
         WT = offset(net.parameters, here[WEIGHTS])
-    d, zeros, J = of_own(net, i, DS), zero_row(net), padded(target, above[SIZE])
-    product(d, stride, 1, WT, stride_in, zeros, 0, target, stride_in, net.rows, J, here[SIZE])
+    d, zeros, J = of_block(net, i, DS), zero_row(net), padded(target, above[SIZE])
+    product_of_block(net, d, stride, WT, stride_in, zeros, target, stride_in, J, here[SIZE])
 
 
 @inner
@@ -471,7 +495,7 @@ def backward_pass(net, transposed):
     for i in range(net.m, net.lowest, -1):
         above = offset(net.plan, (i - 1) * COLUMNS)
         s, h, d = of_own(net, i - 1, S), of_own(net, i - 1, H), of_own(net, i - 1, DS)
-        pass_back(net, i, transposed, d)
+        pass_back(net, i, transposed, of_block(net, i - 1, DS))
         if above[DROPOUT] != 0:
             drop_units(net, i - 1, d, d)
         if above[ACTIVATION] != spec.IDENTITY:

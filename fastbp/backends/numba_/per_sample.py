@@ -88,7 +88,7 @@ def begin(net, transposed, errors):
     set_constants(net)
     transpose(net, transposed)
     if errors and not single_output(net, 1):
-        transpose_rows(net, 1, transposed, 0, net.plan[SIZE])
+        transpose_rows(net, 1, transposed, 0, net.plan[SIZE], 0, net.plan[COLUMNS + SIZE])
 
 
 @inner

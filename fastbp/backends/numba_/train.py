@@ -5,10 +5,10 @@ pass, the losses and output deltas, and the backward pass of the deltas. Then, f
 rows at a time while they are in the cache, it computes the gradient over the rows, applies the
 optimiser and updates the transposed copy.
 
-Each thread of a team takes a share of the rows and then a share of the weight rows, with a
-barrier after each. In a large batch of a small network, it instead takes whole groups of blocks,
-whose gradients are then added up in the order of the groups. Blocks and groups depend only on
-the network and the batch, and no other sum spans several threads, so their number changes no
+Each thread of a team takes a share of the rows and then a share of the weights, with a barrier
+after each; see shares.py. In a large batch of a small network, it instead takes whole groups of
+blocks, whose gradients are then added up in the order of the groups. Blocks and groups depend only
+on the network and the batch, and no other sum spans several threads, so their number changes no
 bit. Sums over several blocks are in double precision.
 
 See ``backends/interface.py`` for the arguments. The twin of this file is
@@ -16,15 +16,13 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 """
 
 import math
-from collections import namedtuple
 
-from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS
-from ...basis.spec import L1, L2, RULES
+from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE
 from . import fields
-from ._jit import call, inlined, inner
+from ._jit import call, inner
 from .denormals import apart, control
 from .dropout import step_key
-from .gradients import COMPLETE, OF_GROUPS, accumulate, weight_gradient, weight_rows
+from .gradients import COMPLETE, OF_GROUPS, accumulate
 from .groups import (
     NO_LOSSES,
     add_losses,
@@ -36,7 +34,6 @@ from .groups import (
     total_of,
     weight_total,
 )
-from .optimizers import pace_of
 from .passes import (
     LOSSES,
     Data,
@@ -48,136 +45,14 @@ from .passes import (
     gather,
     output_deltas,
     outputs,
-    padded,
     per_row,
-    single_output,
     take_rows,
     transpose,
-    transpose_rows,
 )
-from .pieces import UPDATE
-from .regularizers import (
-    add_penalties,
-    blend,
-    clip_factor,
-    is_frozen,
-    lowest_learning,
-    note_squares,
-    penalised,
-    penalties,
-    scale,
-)
+from .regularizers import lowest_learning, penalised, penalties
 from .simd import at, lane, lanes, load, offset, pointer, splat, sum_lanes
+from .steps import next_step, step
 from .team import STOPPED, barrier
-
-# The number of weight rows whose gradient is computed, applied and transposed at a time; a
-# multiple of the tiles' heights and of the vector length.
-CHUNK = 48
-
-# The optimiser's hyper-parameters and state arrays, and this step's pace; the layers' rules and
-# the factor of the penalties; the clipping norm and scratch array; the average and its decay.
-Stepping = namedtuple(
-    "Stepping",
-    "hyper pace first second layer_rules factor clipping clip_norm squares averaging average keep",
-)
-
-
-@inlined
-def layer_penalties(how, i):
-    """The factors of layer i's penalties in this step."""
-    of_layer = offset(how.layer_rules, i * RULES)
-    return how.factor * of_layer[L1], how.factor * of_layer[L2]
-
-
-@inner
-def complete(net, h, stride_in, rows, part, gradient, how):
-    """Finish the batch's gradient with its last block, add penalties, and sum its squares."""
-    for i in range(1, net.m + 1):
-        here = offset(net.plan, i * COLUMNS)
-        n_in, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE]
-        first, last = weight_rows(net, i)
-        if first == last or is_frozen(how.layer_rules, i):
-            continue
-        weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
-        n = padded(gradient, n_in) if single_output(net, i) else (min(last, n_in) - first) * stride
-        l1, l2 = layer_penalties(how, i)
-        if l1 > 0.0 or l2 > 0.0:
-            at = here[WEIGHTS] + first * stride
-            add_penalties(offset(net.parameters, at), offset(gradient, at), n, l1, l2)
-        note_squares(net, i, gradient, first, last, how.squares)
-
-
-@inlined
-def update(net, how, w, g, first, second, n, l2, decay):
-    """Apply one step of the optimiser to w[:n], see optimizers.py."""
-    pace = how.pace
-    call(
-        net.pieces[UPDATE],
-        (
-            *(how.hyper, pace.rate, pace.corrected, pace.epsilon),
-            *(w, g, first, second, n, l2, decay),
-        ),
-    )
-
-
-@inlined
-def apply(net, how, i, gradient, at, weights, biases, factor):
-    """Step layer i's parameters from `at` on: `weights` numbers of weights, then `biases`.
-
-    `factor` is the clipping factor. With clipping, the gradient already includes the penalties.
-    """
-    w, g = offset(net.parameters, at), offset(gradient, at)
-    l1, l2 = layer_penalties(how, i)
-    decay = how.hyper[4]
-    first, second = offset(how.first, at), offset(how.second, at)
-    if how.clipping:
-        l2 = 0.0
-        if factor < 1.0:
-            scale(g, weights + biases, factor)
-    elif l1 > 0.0:
-        add_penalties(w, g, weights, l1, l2)
-        l2 = 0.0
-    if l2 == 0.0 and decay == 0.0:  # weights and biases take the same step
-        weights, biases = weights + biases, 0
-    update(net, how, w, g, first, second, weights, l2, decay)
-    if biases > 0:
-        after, g = offset(w, weights), offset(g, weights)
-        first, second = offset(first, weights), offset(second, weights)
-        update(net, how, after, g, first, second, biases, 0.0, 0.0)
-    if how.averaging:
-        blend(offset(how.average, at), w, weights + biases, how.keep)
-
-
-@inner
-def step(net, h, stride_in, rows, part, transposed, gradient, how):
-    """Finish the batch's gradient with its last block and apply it, a few weight rows at a time."""
-    factor = 1.0
-    if how.clipping:  # clipping needs the whole gradient first
-        complete(net, h, stride_in, rows, part, gradient, how)
-        barrier(net.shared, net.threads)
-        factor = clip_factor(net, how.squares, how.clip_norm)
-    for i in range(net.m, 0, -1):
-        here = offset(net.plan, i * COLUMNS)
-        n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
-        own, end = weight_rows(net, i)
-        if own == end or is_frozen(how.layer_rules, i):
-            continue
-        if single_output(net, i):
-            if not how.clipping:
-                weight_gradient(net, i, h, stride_in, rows, gradient, part, 0, n_in + 1)
-            width = padded(gradient, n_in)
-            apply(net, how, i, gradient, start, width, lanes(gradient), factor)
-            continue
-        for first in range(own, end, CHUNK):
-            last = min(first + CHUNK, end)
-            if not how.clipping:
-                weight_gradient(net, i, h, stride_in, rows, gradient, part, first, last)
-            of_weights = min(last, n_in) - first
-            biases = (last - first - of_weights) * stride
-            at = start + first * stride
-            apply(net, how, i, gradient, at, of_weights * stride, biases, factor)
-            if i > 1:
-                transpose_rows(net, i, transposed, first, first + of_weights)
 
 
 @inner
@@ -204,7 +79,7 @@ def alone(pieces, plan, loss, loss_parameter, function, parameters, block, works
         pointer(workspace),
         *(nothing, 1, 0),
         *(pointer(parameters), 0, 0, 0, 0),  # no sums
-        *(0, 0, 0, 0),
+        *(0, 0, 0, 0, 0),
     )
 
 
@@ -289,7 +164,7 @@ def loss_and_gradient(
         pointer(workspace),
         *(pointer(shared), threads, rank),
         *(pointer(sums), sums.shape[1], sums.shape[0], 0, workspace.size // threads),
-        *(0, 0, 0, 0),
+        *(0, 0, 0, 0, 0),
     )
     data = data_of(X, labels, targets, sample_weight, pointer(labels), 0)
     wanted, WT, n = gradient.size > 0, pointer(transposed), X.shape[0]
@@ -307,19 +182,26 @@ def loss_and_gradient(
         if wanted:
             accumulate(net, net.workspace, 0, 0, pointer(gradient), OF_GROUPS)
         return loss_of_groups(net) / total if total != 0.0 else 0.0
+    barrier(net.shared, threads)
     of_rows = NO_LOSSES
     for start in range(0, n, block):
-        if stop[0] != 0:
-            return math.nan
-        net = take_rows(net, 0, start, min(block, n - start))
+        rows = min(block, n - start)
+        net = take_rows(net, 0, start, rows)
         h, stride = gather(net, data, start)
         forward_pass(net, h, stride)
         output_deltas(net, data, start, total)
-        of_rows = add_losses(of_rows, per_row(net, LOSSES), net.rows)
         if wanted:
             backward_pass(net, WT)
-            part = part_of(start, start + net.rows, 0, n)
-            accumulate(net, h, stride, net.rows, pointer(gradient), part)
+        if rank == 0:
+            shared[STOPPED] = stop[0]
+        barrier(net.shared, threads)
+        if shared[STOPPED] != 0:
+            return math.nan
+        of_rows = add_losses(of_rows, per_row(net, LOSSES), rows)
+        if wanted:
+            part = part_of(start, start + rows, 0, n)
+            accumulate(net, h, stride, rows, pointer(gradient), part)
+        barrier(net.shared, threads)
     return total_of(of_rows) / total if total != 0.0 else 0.0
 
 
@@ -348,30 +230,7 @@ def net_of(job, reals, like, threads, rank, outside):
         job[fields.LINES],
         0,
         job[fields.APART],
-        *(0, 0, 0, 0),
-    )
-
-
-@inner
-def next_step(job, reals, like, counts, rate, factor):
-    """Count a step in `counts`; return its Stepping. `factor` is that of the penalties."""
-    hyper = at(job, fields.HYPER, pointer(reals))
-    counts[0] += 1.0
-    counts[1] *= hyper[1]
-    counts[2] *= hyper[2]
-    return Stepping(
-        hyper,
-        pace_of(job[fields.OPTIMIZER], hyper, rate, counts),
-        at(job, fields.FIRST, like),
-        at(job, fields.SECOND, like),
-        at(job, fields.LAYER_RULES, pointer(reals)),
-        factor,
-        job[fields.CLIPPING] != 0,
-        reals[fields.CLIP_NORM],
-        at(job, fields.SQUARES, pointer(reals)),
-        job[fields.AVERAGING] != 0,
-        at(job, fields.AVERAGE, like),
-        reals[fields.DECAY] if counts[0] > 1.0 else 0.0,
+        *(0, 0, 0, 0, 0),
     )
 
 
