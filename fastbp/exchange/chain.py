@@ -68,6 +68,21 @@ def check_output(what, output):
         )
 
 
+def hidden_activations(what, activation, n_hidden):
+    """Return the names of the hidden layers' activations, for weights that come without them.
+
+    Without hidden layers, none need be passed.
+    """
+    if activation is not None:
+        return spec.activations_of(activation, n_hidden)
+    if n_hidden:
+        raise ValueError(
+            f"a {what} does not tell the activations of its {n_hidden} hidden layers: pass "
+            'activation=, such as "relu"'
+        )
+    return ()
+
+
 def in_float64(chain):
     """Return the same chain with weights in float64."""
     weights, biases = ([a.astype(np.float64) for a in arrays] for arrays in chain[:2])

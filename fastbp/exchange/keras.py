@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 
 from .activations import EQUIVALENTS
-from .chain import ROWS, Chain, Linear, chain_of, check_outputs, in_float64, network_of
+from .chain import (
+    ROWS,
+    Chain,
+    Linear,
+    chain_of,
+    check_outputs,
+    hidden_activations,
+    in_float64,
+    network_of,
+)
 
 # Class in keras.layers -> activation, and the attributes with which the class computes it. Layers
 # that act only in training, or do not change rows, are the identity.
@@ -39,10 +48,10 @@ def to_keras(net):
 def from_keras(cls, model, activation, loss, backend):
     """See Network.from_keras."""
     if isinstance(model, (list, tuple)):
-        if activation is None or loss is None:
+        if loss is None:
             raise ValueError(
-                "a list of weights does not tell the activations: pass activation= and loss=, or "
-                "the model itself"
+                "a list of weights does not tell the output's activation: pass loss=, or the model "
+                "itself"
             )
         return network_of(cls, _of_list(model, activation), loss, backend)
     keras = sys.modules.get("keras")  # a user with a model has imported it
@@ -80,7 +89,7 @@ def _of_list(arrays, activation):
             else f"the bias of the kernel in entry {len(arrays) - 1} is missing: pass the model "
             "itself, or zeros as the bias"
         )
-    hidden = [activation] * (len(arrays) // 2 - 1) if isinstance(activation, str) else activation
+    hidden = hidden_activations("list of weights", activation, len(arrays) // 2 - 1)
     return Chain(arrays[::2], arrays[1::2], hidden, "identity")
 
 

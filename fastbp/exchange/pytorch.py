@@ -17,7 +17,7 @@ except ImportError as error:
     raise ImportError("exchange with PyTorch needs torch: pip install torch") from error
 
 from .activations import EQUIVALENTS
-from .chain import ROWS, Linear, chain_of, check_outputs, in_float64, network_of
+from .chain import ROWS, Linear, chain_of, check_outputs, hidden_activations, in_float64, network_of
 
 
 class Exp(nn.Module):
@@ -59,8 +59,6 @@ def to_torch(net, output):
 def from_torch(cls, module, activation, loss, backend):
     """See Network.from_torch."""
     if isinstance(module, Mapping):
-        if activation is None:
-            raise ValueError('a state_dict does not tell the activations: pass activation="relu"')
         return network_of(cls, chain_of_state(module, activation), loss, backend)
     if activation is not None:
         raise ValueError(
@@ -177,9 +175,8 @@ def chain_of_state(state, activation):
     """Return the chain of a state_dict, with a linear output."""
     layers = _in_order(_linear_layers(state))
     chain = chain_of(layers)
-    if isinstance(activation, str):
-        activation = [activation] * (len(layers) - 1)
-    return chain._replace(activations=activation)
+    hidden = hidden_activations("state_dict", activation, len(layers) - 1)
+    return chain._replace(activations=hidden)
 
 
 def _linear_layers(state):

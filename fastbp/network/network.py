@@ -784,8 +784,8 @@ class Network:
             Softmax(dim=1). Dropout and Flatten() are ignored. Or a state_dict with a weight and a
             bias for each linear layer, in an order that follows from their numbers or widths.
         activation : str or sequence of str, optional
-            Activations of the hidden layers, as for `Network`; only for a state_dict, which does
-            not have them.
+            Activations of the hidden layers, as for `Network`; only for a state_dict that has
+            hidden layers, since it does not tell them.
         loss : str or callable, optional
             The loss for further training, as for `Network`. By default log_loss after a sigmoid,
             cross_entropy after a softmax, squared_error otherwise. If the module ends in a linear
@@ -896,9 +896,9 @@ class Network:
             Dropout and noise layers are ignored; Normalization before the first Dense layer is
             merged into it. Or the result of ``get_weights()`` for Dense layers with biases.
         activation : str or sequence of str, optional
-            Activations of the hidden layers, as for `Network`; only for a list, which does not
-            have them. (Keras's ``"linear"`` is identity here, and its ``"leaky_relu"`` has
-            another slope.)
+            Activations of the hidden layers, as for `Network`; only for a list that has hidden
+            layers, since it does not tell them. (Keras's ``"linear"`` is identity here, and its
+            ``"leaky_relu"`` has another slope.)
         loss : str or callable, optional
             As for `from_torch`. It is required for a list, and must have the model's output
             activation: cross_entropy for softmax, log_loss for sigmoid, squared_error for linear,

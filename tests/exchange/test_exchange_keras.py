@@ -423,10 +423,20 @@ def test_refused_lists(weights, message):
         fastbp.Network.from_keras(weights, activation="relu", loss="huber")
 
 
-@pytest.mark.parametrize("given", [{"activation": "relu"}, {"loss": "huber"}, {}])
-def test_a_list_needs_more(given):
-    with pytest.raises(ValueError, match="does not tell the activations"):
-        fastbp.Network.from_keras([W, B], **given)
+def test_a_list_needs_more():
+    deep = [W, B, np.ones((3, 1)), np.ones(1)]
+    for arrays in ([W, B], deep):
+        with pytest.raises(ValueError, match="does not tell the output's activation: pass loss="):
+            fastbp.Network.from_keras(arrays, activation="relu")
+    with pytest.raises(ValueError, match="does not tell the activations of its 1 hidden layers"):
+        fastbp.Network.from_keras(deep, loss="huber")
+
+
+@pytest.mark.parametrize("activation", [None, (), "relu"])
+def test_a_list_without_hidden_layers_has_no_activations(activation):
+    net = fastbp.Network.from_keras([W, B], loss="cross_entropy", activation=activation)
+    assert net.layout.sizes == (2, 3) and net.layout.activations == ()
+    assert np.array_equal(net.weights[0], W)
 
 
 def test_refused_arguments(keras):

@@ -347,6 +347,15 @@ ODD = {
 }
 
 
+@pytest.mark.parametrize("activation", [None, (), "relu"])
+def test_a_state_dict_without_hidden_layers_has_no_activations(rng, activation):
+    module = nn.Sequential(nn.Linear(3, 2))
+    net = fastbp.Network.from_torch(module.state_dict(), activation=activation, loss="huber")
+    assert net.layout.sizes == (3, 2) and net.layout.activations == ()
+    X = rng.standard_normal((5, 3)).astype(np.float32)
+    assert error(net.predict(X), module(torch.from_numpy(X)).detach().numpy()) < 1e-6
+
+
 @pytest.mark.parametrize(
     "state, message",
     [
@@ -384,8 +393,9 @@ def test_refused_arguments():
         fastbp.Network.from_torch(module, loss="hinge")
     with pytest.raises(ValueError, match="activation is only for a state_dict"):
         fastbp.Network.from_torch(module, activation="relu")
-    with pytest.raises(ValueError, match='pass activation="relu"'):
-        fastbp.Network.from_torch(module.state_dict())
+    deep = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    with pytest.raises(ValueError, match="activations of its 1 hidden layers: pass activation="):
+        fastbp.Network.from_torch(deep.state_dict())
     with pytest.raises(ValueError, match="no weights"):
         fastbp.Network.from_torch({}, activation="relu")
     norm = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
