@@ -99,20 +99,7 @@ cdef void single_gradient(
     product(d, 0, 1, one, 0, zeros, 0, G + width, 0, 1, FBP_LANES, rows)
 
 
-cdef void accumulate(
-    Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, real *gradient,
-    Py_ssize_t part
-) noexcept nogil:
-    """This thread's share of all layers' gradients, from a block's rows."""
-    cdef Py_ssize_t i
-    cdef Share own
-    for i in range(net.m, 0, -1):
-        own = weight_share(net, i, True)
-        if own.first < own.last and own.left < own.right:
-            weight_gradient(net, i, h, stride_in, rows, gradient, part, own)
-
-
-cdef Share weight_share(Net *net, Py_ssize_t i, bint by_columns) noexcept nogil:
+cdef inline Share weight_share(Net *net, Py_ssize_t i, bint by_columns) noexcept nogil:
     """This thread's share of layer i's weight rows and its row of biases."""
     cdef Py_ssize_t rows = net.plan[(i - 1) * COLUMNS + SIZE] + 1
     cdef Py_ssize_t columns = padded(net.plan[i * COLUMNS + SIZE])
@@ -125,3 +112,16 @@ cdef Share weight_share(Net *net, Py_ssize_t i, bint by_columns) noexcept nogil:
             0, columns, False,
         )
     return share_of(rows, columns, net.rank, net.threads)
+
+
+cdef void accumulate(
+    Net *net, const real *h, Py_ssize_t stride_in, Py_ssize_t rows, real *gradient,
+    Py_ssize_t part
+) noexcept nogil:
+    """This thread's share of all layers' gradients, from a block's rows."""
+    cdef Py_ssize_t i
+    cdef Share own
+    for i in range(net.m, 0, -1):
+        own = weight_share(net, i, True)
+        if own.first < own.last and own.left < own.right:
+            weight_gradient(net, i, h, stride_in, rows, gradient, part, own)

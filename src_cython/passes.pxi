@@ -223,7 +223,7 @@ cdef inline real dot(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
     return sum_lanes(total)
 
 
-cdef void product_of_block(
+cdef inline void product_of_block(
     Net *net, const real *A, Py_ssize_t lda, const real *B, Py_ssize_t ldb, const real *init,
     real *C, Py_ssize_t ldc, Py_ssize_t J, Py_ssize_t K
 ) noexcept nogil:

@@ -44,14 +44,15 @@ cdef Py_ssize_t column_parts(
     return best
 
 
-cdef Share share_of(
+cdef inline Share share_of(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t rank, Py_ssize_t threads
 ) noexcept nogil:
     """The share of thread `rank`. The matrix is padded to `columns`, which are whole vectors."""
-    cdef Py_ssize_t panel = PANEL_VECTORS * FBP_LANES, parts = 1, teams = threads
-    if threads > 1:
-        parts = column_parts((rows + UNIT - 1) // UNIT, (columns + panel - 1) // panel, threads)
-        teams = threads // parts
+    cdef Py_ssize_t panel = PANEL_VECTORS * FBP_LANES, parts, teams
+    if threads == 1:  # soon done, for the sake of tiny networks
+        return Share(0, rows, 0, columns, False)
+    parts = column_parts((rows + UNIT - 1) // UNIT, (columns + panel - 1) // panel, threads)
+    teams = threads // parts
     return Share(
         share_start(rows, UNIT, rank // parts, teams),
         share_start(rows, UNIT, rank // parts + 1, teams),

@@ -103,7 +103,7 @@ def accumulate(net, h, stride_in, rows, gradient, part):
             weight_gradient(net, i, h, stride_in, rows, gradient, part, own)
 
 
-@inner
+@inlined
 def weight_share(net, i, by_columns):
     """This thread's share of layer i's weight rows and its row of biases."""
     rows = net.plan[(i - 1) * COLUMNS + SIZE] + 1

@@ -287,7 +287,7 @@ def dot(a, b, n):
     return sum_lanes(total)
 
 
-@inner
+@inlined
 def product_of_block(net, A, lda, B, ldb, init, C, ldc, J, K):
     """C = init + A B for this thread's share of the block's rows; each row begins with `init`.
 

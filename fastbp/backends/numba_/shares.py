@@ -40,13 +40,14 @@ def column_parts(units, panels, threads):
     return best
 
 
-@inner
+@inlined
 def share_of(rows, columns, lanes, rank, threads):
     """The share of thread `rank`. The matrix is padded to `columns`, which are whole vectors."""
-    panel, parts, teams = PANEL_VECTORS * lanes, 1, threads
-    if threads > 1:
-        parts = column_parts((rows + UNIT - 1) // UNIT, (columns + panel - 1) // panel, threads)
-        teams = threads // parts
+    panel = PANEL_VECTORS * lanes
+    if threads == 1:  # soon done, for the sake of tiny networks
+        return Share(0, rows, 0, columns, False)
+    parts = column_parts((rows + UNIT - 1) // UNIT, (columns + panel - 1) // panel, threads)
+    teams = threads // parts
     return Share(
         share_start(rows, UNIT, rank // parts, teams),
         share_start(rows, UNIT, rank // parts + 1, teams),
