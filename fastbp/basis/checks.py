@@ -5,9 +5,12 @@ type) or ValueError (wrong value) that names the argument, its value and the exp
 Arrays that are already C-contiguous, aligned and of the right dtype are not copied.
 """
 
+import itertools
 import math
 import numbers
 import operator
+import os
+from collections.abc import Mapping
 from decimal import Decimal
 
 import numpy as np
@@ -21,6 +24,10 @@ NUMBERED = (
 FEW = 16
 # Catches typing errors: no machine has more processors, and further threads would only wait.
 MOST_THREADS = 1024
+# The most epochs, steps or units of a layer; nobody waits for more, and no memory holds them.
+MOST = 2**31 - 1
+# The most weights and biases of a network; with their padding, they can be counted in int64.
+MOST_PARAMETERS = 2**53
 
 
 def plain(value):
@@ -30,9 +37,9 @@ def plain(value):
     return value.item() if getattr(value, "shape", None) == () else value
 
 
-def whole_number(name, value, lowest=1):
-    """Return `value` as an int, checked to be at least `lowest`."""
-    if type(value) is int and value >= lowest:  # the usual case
+def whole_number(name, value, lowest=1, highest=math.inf):
+    """Return `value` as an int, checked to be in [lowest, highest]."""
+    if type(value) is int and lowest <= value <= highest:  # the usual case
         return value
     value = plain(value)
     if isinstance(value, bool):
@@ -45,7 +52,24 @@ def whole_number(name, value, lowest=1):
         ) from None
     if number < lowest:
         raise ValueError(f"{name} must be at least {lowest}, got {number}")
+    if number > highest:
+        raise ValueError(f"{name} must be at most {highest}, got {_short(number)}")
     return number
+
+
+def _short(number):
+    """Return an int as text, in powers of ten if it is long."""
+    return str(number) if number < 10**20 else f"about 10^{int(math.log10(number))}"
+
+
+def path(name, value):
+    """Return a path as a str."""
+    try:
+        return os.fsdecode(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a path (str or path-like), got {type(value).__name__}: {value!r}"
+        ) from None
 
 
 def threads(value):
@@ -123,6 +147,20 @@ def all_finite(array):
     return all(np.isfinite(flat[i : i + 65536]).all() for i in range(0, flat.size, 65536))
 
 
+def is_sparse(value):
+    """Return whether a value is a sparse matrix of SciPy's."""
+    return hasattr(value, "toarray") and not isinstance(value, (np.ndarray, type))
+
+
+def is_sequence(value):
+    """Return whether a value has ordered entries: no text, set or sparse matrix, and no dict."""
+    if getattr(value, "shape", None) == () or is_sparse(value):
+        return False
+    if isinstance(value, (str, bytes, Mapping, type)):
+        return False
+    return hasattr(value, "__len__") and hasattr(value, "__getitem__")
+
+
 def first_of(wrong, array=None):
     """Return a text on the entries for which `wrong` is True: how many, and where the first is.
 
@@ -148,7 +186,7 @@ def not_finite(name, array):
 
 def real_numbers(name, value, instead_of_text=""):
     """Return `value` as an ndarray of real numbers of any dtype."""
-    if hasattr(value, "toarray") and not isinstance(value, np.ndarray):
+    if is_sparse(value):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         entries = first_of(np.atleast_1d(np.ma.getmaskarray(value)))
@@ -390,21 +428,28 @@ def parameter(value, shape, dtype, name):
 def layer_sizes(value):
     """Return the sizes of at least two layers as a tuple of ints."""
     try:
-        sizes = list(value)
+        given = list(value)
     except TypeError:
         raise TypeError(f"layer_sizes must be a list of sizes, got {value!r}") from None
-    if len(sizes) < 2:
+    if len(given) < 2:
         raise ValueError(
-            f"layer_sizes must have at least 2 entries, inputs and outputs, got {sizes!r}"
+            f"layer_sizes must have at least 2 entries, inputs and outputs, got {given!r}"
         )
-    return tuple(whole_number(f"layer_sizes[{i}]", size) for i, size in enumerate(sizes))
+    sizes = tuple(whole_number(f"layer_sizes[{i}]", n, 1, MOST) for i, n in enumerate(given))
+    n_parameters = sum((a + 1) * b for a, b in itertools.pairwise(sizes))
+    if n_parameters > MOST_PARAMETERS:
+        raise ValueError(
+            f"layer_sizes {list(sizes)} make {n_parameters:.2g} weights and biases, more than any "
+            "memory holds"
+        )
+    return sizes
 
 
 def dtype(value):
     """Return float32 or float64 as a numpy.dtype."""
     try:
         found = None if value is None else np.dtype(value)  # np.dtype(None) is float64
-    except TypeError:
+    except (TypeError, ValueError):
         found = None
     if found not in (np.float32, np.float64):  # dtypes of another byte order are not equal
         raise ValueError(f'dtype must be "float32" or "float64", got {value!r}')

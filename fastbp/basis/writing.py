@@ -12,6 +12,8 @@ import secrets
 import stat
 import sys
 
+from . import checks
+
 
 def check(path):
     """Raise an error if no file can be written to a path, as far as is known before writing.
@@ -68,7 +70,7 @@ def write(path, content):
     OSError
         If the file cannot be written; an existing file is unchanged.
     """
-    write_all({os.fsdecode(path): content})
+    write_all({checks.path("path", path): content})
 
 
 def write_all(contents):

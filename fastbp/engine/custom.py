@@ -38,7 +38,15 @@ class CustomLoss:
         """Call the function with a few zeros, to find errors before training."""
         zeros = np.zeros((3, n_outputs), dtype)
         with np.errstate(all="ignore"):
-            _checked(self.function(zeros, zeros.copy()), 3, n_outputs)
+            try:
+                result = self.function(zeros, zeros.copy())
+            except Exception as error:
+                error.add_note(
+                    f"in the loss function {self.function!r}, called as loss(h, y) with zeros of "
+                    f"shape {zeros.shape}, to find errors before training"
+                )
+                raise
+        _checked(result, 3, n_outputs)
 
     def _wrap(self, dtype):
         number = ctypes.c_float if dtype == np.float32 else ctypes.c_double

@@ -19,7 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from ..basis import checks
 from ..rules.regularizers import SWA, regularizers_of
 from .lbfgs import minimize, report_as_scikit_learn
-from .network import EstimatorNetwork, by_rows, check_width
+from .network import EstimatorNetwork, by_rows, check_layers, check_width
 from .parameters import CONSTRAINTS, NOT_FOR_LBFGS, STOCHASTIC, hidden_activations
 from .privates import in_its_name, overridden
 from .rules import NOT_FINITE, StochasticTraining
@@ -224,8 +224,11 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
     def _build(self, X, y, sample_weight=None, incremental=False):
         """Return the network to train, with initial coefficients if needed, and checked samples."""
         hidden = checks.plain(self.hidden_layer_sizes)
-        hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
-        hidden = [checks.whole_number("hidden_layer_sizes", size, -math.inf) for size in hidden]
+        listed = hasattr(hidden, "__iter__") and not isinstance(hidden, type)
+        hidden = [
+            checks.whole_number("hidden_layer_sizes", size, -math.inf, checks.MOST)
+            for size in (hidden if listed else [hidden])
+        ]
         if any(size <= 0 for size in hidden):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
@@ -243,6 +246,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         self._random_state = check_random_state(self.random_state)
         layer_units = [X.shape[1], *hidden, self.n_outputs_]
         if first_pass:
+            checks.layer_sizes(layer_units)
             self._initialize(samples.encoded(self.n_outputs_), layer_units, X.dtype)
         self._check_sizes(layer_units)
         if first_pass or self.solver == "lbfgs":
@@ -259,6 +263,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
 
     def _check_sizes(self, layer_units):
         """Raise ValueError if training cannot continue from the existing coefficients."""
+        check_layers(self)
         sizes = [len(self.coefs_[0]), *(len(b) for b in self.intercepts_)]
         if len(sizes) != len(layer_units) or (
             self.solver == "lbfgs" and sizes[1:-1] != layer_units[1:-1]

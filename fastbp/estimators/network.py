@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..basis import spec
+from ..basis import checks, spec
 from ..exchange.activations import EQUIVALENTS
 from ..network.network import Network
 from .parameters import hidden_activations
@@ -74,13 +74,15 @@ class EstimatorNetwork(BaseEstimator):
         copied into the network in each call, since their values may have changed. With `adopt`,
         they are replaced by views.
         """
+        check_layers(self)
         if self.__dict__.get("n_layers_", len(self.coefs_) + 1) != len(self.coefs_) + 1:
             raise ValueError(
                 f"n_layers_ is {self.n_layers_}, but coefs_ has {len(self.coefs_)} entries, one "
                 "for each layer behind the input; set both"
             )
-        named = isinstance(self.activation, str)
-        activation = self.activation if named else tuple(self.activation)
+        activation = self.activation
+        if not isinstance(activation, str):
+            activation = hidden_activations(activation, len(self.coefs_) - 1)
         made_for = (activation, *self._loss(), self.backend)
         held = getattr(self, "_held", None)
         if held is not None and not held.is_for(made_for):
@@ -194,6 +196,19 @@ class EstimatorNetwork(BaseEstimator):
         """Apply out_activation_ to the outputs if the user has set one that belongs to no loss."""
         function = FOR_PREDICTIONS.get(self.out_activation_)
         return h if function is None else function(h)
+
+
+def check_layers(estimator):
+    """Raise an error unless `coefs_` and `intercepts_` are lists with entries for the layers."""
+    for name in ("coefs_", "intercepts_"):
+        value = getattr(estimator, name)
+        if not isinstance(value, list) and not checks.is_sequence(value):
+            raise TypeError(
+                f"{name} must be a list of arrays, one for each layer behind the input, got "
+                f"{type(value).__name__}: {value!r}"
+            )
+        if not len(value):
+            raise ValueError(f"{name} is empty; it must have an array for each layer")
 
 
 def by_rows(X):

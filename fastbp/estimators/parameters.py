@@ -11,7 +11,7 @@ from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from ..backends import BACKENDS
-from ..basis import spec
+from ..basis import checks, spec
 from ..basis.checks import MOST_THREADS
 from ..rules.regularizers import EMA, SWA
 from ..rules.schedules import Schedule
@@ -217,5 +217,9 @@ def hidden_activations(activation, n_hidden):
     """Return Network's names of the hidden layers' activations for the parameter's value."""
     if isinstance(activation, str):
         activation = [activation] * n_hidden
+    if not checks.is_sequence(activation):
+        raise TypeError(
+            f"activation must be a name or one name per hidden layer, got {activation!r}"
+        )
     names = [ALIASES.get(name, name) if isinstance(name, str) else name for name in activation]
     return spec.activations_of(names, n_hidden)

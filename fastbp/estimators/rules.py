@@ -88,13 +88,14 @@ class StochasticTraining(PrivateMethods):
             tasks,
         )
         engine, regularizers = network._engine, self._regularizers(network)
+        threads = None if self.threads is None else checks.threads(self.threads)
         training = Training(
             engine,
             source.data(engine.layout.dtype),
             self._optimizer,
             source.batch_size,
             regularizers,
-            engine.team_size(self.threads, source.batch_size),
+            engine.team_size(threads, source.batch_size),
             memory=self._optimizer.memory,
             seed=int(self._random_state.randint(2**63, dtype=np.int64))
             if regularizers.dropout

@@ -12,7 +12,7 @@ from ..basis import spec
 from ..exchange.activations import EQUIVALENTS
 from ..exchange.chain import Chain, network_of
 from .base import MultilayerPerceptron
-from .network import OUTPUTS
+from .network import OUTPUTS, check_layers
 from .parameters import hidden_activations
 
 
@@ -27,6 +27,7 @@ def from_sklearn(cls, estimator, loss, backend):
         check_is_fitted(estimator)
     except NotFittedError as error:
         raise ValueError(f"{type(estimator).__name__} is not fitted: call its fit first") from error
+    check_layers(estimator)
     hidden = hidden_activations(estimator.activation, len(estimator.coefs_) - 1)
     if estimator.out_activation_ not in [*OUTPUTS]:
         raise ValueError(
@@ -94,7 +95,12 @@ def _binarizer(output, n_outputs, classes):
             )
         return LabelBinarizer().fit(np.tile([[0], [1]], n_outputs))
     n = 2 if output == "sigmoid" else n_outputs
-    classes = np.arange(n) if classes is None else np.ravel(classes)
+    try:
+        classes = np.arange(n) if classes is None else np.ravel(classes)
+    except ValueError:  # lists of different lengths
+        raise ValueError(
+            f"classes must be {n} different labels in sorted order, got {classes!r}"
+        ) from None
     if len(classes) != n or not np.array_equal(np.unique(classes), classes):
         raise ValueError(f"classes must be {n} different labels in sorted order, got {classes!r}")
     return LabelBinarizer().fit(classes)

@@ -18,7 +18,8 @@ N_SAMPLES = 8
 def to_c(net, folder, name, weights, X):
     """See Network.to_c."""
     check_name(name)
-    if weights not in WEIGHTS:
+    folder = Path(checks.path("folder", folder))
+    if not isinstance(weights, str) or weights not in WEIGHTS:
         raise ValueError(f'weights must be "float32" or "int8", got {weights!r}')
     exported = net._converted("float32", net.backend)
     steps = None
@@ -32,7 +33,6 @@ def to_c(net, folder, name, weights, X):
         f"{name}.c": _source(exported, name, steps),
         f"{name}_test.c": _test(name, X, h),
     }
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     writing.write_all({folder / file: text.encode("ascii") for file, text in texts.items()})
     return exported

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..basis import checks
 from .activations import EQUIVALENTS
 from .chain import (
     ROWS,
@@ -74,7 +75,7 @@ def from_keras(cls, model, activation, loss, backend):
 
 def _of_list(arrays, activation):
     """Return the chain of a list of alternating kernels and biases, with a linear output."""
-    arrays = [np.asarray(array) for array in arrays]
+    arrays = [checks.real_numbers(f"entry {i}", array) for i, array in enumerate(arrays)]
     for i, array in enumerate(arrays):
         if array.ndim != 2 - i % 2 or (i % 2 and array.shape != arrays[i - 1].shape[1:]):
             what = "bias of the kernel before it" if i % 2 else "kernel of a Dense layer"

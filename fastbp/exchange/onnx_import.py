@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError  # of onnx
 
 from ..backends import get
 from ..backends.numpy_ import elementwise
+from ..basis import checks
 from ..files.file import named
 from .activations import EQUIVALENTS
 from .chain import Chain, check_output, network_of
@@ -81,6 +82,7 @@ OPERATORS = (
 
 def from_onnx(cls, path, output, loss, backend):
     """See Network.from_onnx."""
+    path = Path(checks.path("path", path))
     get(backend)  # an unknown backend is not an error in the file
     with named(path):
         model = read(path)
@@ -97,14 +99,14 @@ def from_onnx(cls, path, output, loss, backend):
 
 def read(path):
     """Return the model in a file; nothing in it is checked yet."""
-    size = Path(path).stat().st_size
+    size = path.stat().st_size
     if size > MOST_BYTES:
         raise ValueError(
             f"the file has {size:,} bytes, but an ONNX file has at most {MOST_BYTES:,}"
         )
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(Path(path).read_bytes())
+        model.ParseFromString(path.read_bytes())
     except DecodeError as error:
         raise ValueError(f"not an ONNX file: {error}") from None
     if not model.graph.node:

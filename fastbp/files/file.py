@@ -11,7 +11,7 @@ import stat
 
 import numpy as np
 
-from ..basis import writing
+from ..basis import checks, writing
 from . import schema
 
 # The metadata's entry that holds the document.
@@ -55,7 +55,10 @@ def write(path, document, tensors, notes=None):
     document = {"schema": SCHEMA, "library": __version__, **document}
     metadata = {KEY: json.dumps(document, allow_nan=False)}
     if notes is not None:
-        metadata[NOTES] = json.dumps(notes, allow_nan=False)
+        try:
+            metadata[NOTES] = json.dumps(notes, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"notes must be representable in JSON: {error}") from None
     content = save(tensors, metadata)
     length = int.from_bytes(content[:8], "little")
     if length > MAX_HEADER:
@@ -94,7 +97,7 @@ def kind(path):
 
 def _content(path, header_only=False):
     # A number would be an open file's, such as standard output, and be closed.
-    with open(os.fspath(path), "rb", opener=_without_waiting) as file:
+    with open(checks.path("path", path), "rb", opener=_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a regular file")

@@ -371,6 +371,8 @@ def _job(
     **options,
 ):
     network._engine.check_finite()
+    if resume_from is not None:
+        checks.path("resume_from", resume_from)
     of_data = {name: options.pop(name) for name in OF_DATA if name in options}
     data, rows = datasets.training(network, rows, **of_data)
     samples = sources.Rows(data, batch_size, shuffle, rows)

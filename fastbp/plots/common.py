@@ -58,6 +58,14 @@ def network_of(estimator):
     return network
 
 
+def check_kind(name, value, kind, made_by):
+    """Raise TypeError unless `value` is of a class; `made_by` says what returns one."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name} must be a {kind.__name__}, which {made_by} returns, got {type(value).__name__}"
+        )
+
+
 class Display:
     """Base class of the displays.
 

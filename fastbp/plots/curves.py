@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..basis import checks
-from .common import Display, axes_for, bare, legend_below, network_of, style
+from ..study.health import Health
+from ..training.history import History
+from .common import Display, axes_for, bare, check_kind, legend_below, network_of, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..basis.annotations import Floats, Quantity
-    from ..study.health import Health
-    from ..training.history import History
 
 
 class LearningCurveDisplay(Display):
@@ -54,6 +54,7 @@ class LearningCurveDisplay(Display):
         -------
         LearningCurveDisplay
         """
+        check_kind("history", history, History, "Network.fit")
         return cls(history.loss, history.validation_loss).plot(ax=ax)
 
     @classmethod
@@ -187,7 +188,12 @@ class HealthDisplay(Display):
     """
 
     def __init__(self, health: Health, what: Quantity = "gradient") -> None:
-        if what not in QUANTITIES:
+        if not isinstance(health, Health):
+            raise TypeError(
+                "health must be a fastbp.Health that was passed to fit as a callback, got "
+                f"{type(health).__name__}"
+            )
+        if not isinstance(what, str) or what not in QUANTITIES:
             raise ValueError(f"what must be one of {', '.join(QUANTITIES)}; got {what!r}")
         self.health, self.what = health, what
 

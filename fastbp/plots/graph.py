@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .common import Display, axes_for, network_of
+from ..network.trace import Trace
+from .common import Display, axes_for, check_kind, network_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..basis.annotations import Floats
-    from ..network.trace import Trace
 
 # Larger layers are drawn with a gap in the middle.
 MOST_UNITS = 12
@@ -66,6 +66,7 @@ class NetworkGraphDisplay(Display):
         -------
         NetworkGraphDisplay
         """
+        check_kind("trace", trace, Trace, "Network.trace")
         return cls(trace.W[1:], trace.dW[1:]).plot(ax=ax)
 
     def plot(self, *, ax: Axes | None = None) -> Self:

@@ -177,7 +177,8 @@ def _rates(dropout, m):
 
 def indices(name, value, m):
     """Return layer numbers 1..m, from indices into `Network.weights`."""
-    if isinstance(value, (str, bytes)) or not hasattr(checks.plain(value), "__iter__"):
+    plain = checks.plain(value)
+    if isinstance(plain, (str, bytes, Mapping, type)) or not hasattr(plain, "__iter__"):
         raise TypeError(
             f"{name} must be a list of indices into the network's weights, got {value!r}"
         )
@@ -194,9 +195,5 @@ def indices(name, value, m):
 
 
 def _is_sequence(value):
-    """Return whether a value has ordered entries: no set, and no dict, which yields its keys."""
-    if type(value) is float:  # the usual case; the checks below take a microsecond
-        return False
-    if getattr(value, "shape", None) == () or isinstance(value, (str, bytes, Mapping)):
-        return False
-    return hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    # A float is the usual case; the checks take a microsecond.
+    return type(value) is not float and checks.is_sequence(value)

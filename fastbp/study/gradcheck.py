@@ -220,7 +220,7 @@ def check_gradients(
     tolerance = checks.real_number("tolerance", tolerance, 1e-12, 1.0)
     entries = checks.whole_number("entries", entries)
     raises = checks.flag("raises", raises)
-    if isinstance(only, str):
+    if only is not None and not (checks.is_sequence(only) or isinstance(only, (set, frozenset))):
         raise TypeError(f"only must be a list of names of backends, got {only!r}")
     results, missing = [], {}
     for name in backends.BACKENDS if only is None else only:

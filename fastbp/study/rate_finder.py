@@ -150,7 +150,7 @@ def find_learning_rate(
     highest = checks.real_number("highest", highest, 1e-30)
     if lowest >= highest:
         raise ValueError(f"lowest must be below highest, got {lowest:g} and {highest:g}")
-    n_steps = checks.whole_number("n_steps", n_steps, lowest=3)
+    n_steps = checks.whole_number("n_steps", n_steps, 3, checks.MOST)
     smoothing = checks.real_number("smoothing", smoothing)
     if smoothing >= 1:
         raise ValueError(f"smoothing must be in [0, 1), got {smoothing:g}")

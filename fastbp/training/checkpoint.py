@@ -88,7 +88,7 @@ class Checkpoint(Callback):
         every_minutes: float | None = None,
         keep: int = 3,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(checks.path("Checkpoint: folder", folder))
         if every_minutes is not None:
             every_minutes = checks.real_number("Checkpoint: every_minutes", every_minutes)
         elif every_epochs is None:
@@ -416,6 +416,7 @@ def read(path, now):
     -------
     Saved
     """
+    checks.path("resume_from", path)
     with file.named(path):
         document, tensors = file.read(path)
         return saved_of(document, tensors, now)

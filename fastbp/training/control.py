@@ -70,7 +70,7 @@ def control(
 
     `recorded` are names of scores that the caller records.
     """
-    epochs = checks.whole_number("epochs", epochs)
+    epochs = checks.whole_number("epochs", epochs, 1, checks.MOST)
     optimizer = optimizer_of(optimizer)
     schedule = schedules.schedule_of(schedule, optimizer)
     users = callbacks_.callbacks_of(callbacks)

@@ -99,6 +99,8 @@ class Blocks:
             raise ValueError(
                 f"class_weight={class_weight!r} needs all labels at once; pass a dict of weights"
             )
+        if checks.is_sparse(blocks):
+            raise TypeError("batches must be an iterable of (X, y), got a sparse matrix")
         if batch_size is not None:
             batch_size = checks.whole_number("batch_size", batch_size)
         if steps is not None:

@@ -6,6 +6,7 @@ Pass it to `Network.fit_batches`, or loop over it and call an estimator's ``part
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,8 +145,10 @@ class ParquetStream(Stream):
         super().__init__(shuffle, seed)
         from pyarrow import parquet
 
-        paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
-        if not paths:
+        one = isinstance(paths, (str, bytes, os.PathLike, type)) or not hasattr(paths, "__iter__")
+        several: Any = [paths] if one else paths
+        files = [checks.path("paths", path) for path in several]
+        if not files:
             raise ValueError("paths is empty; at least one file is needed")
         self.dtype = checks.dtype(dtype)
         targets = _names("target", target)
@@ -153,7 +156,7 @@ class ParquetStream(Stream):
             features = _names("features", features)
         weights = [] if sample_weight is None else _names("sample_weight", sample_weight)
         self._groups = []
-        for path in paths:
+        for path in files:
             with file.named(path), parquet.ParquetFile(path) as opened:
                 metadata, known = opened.metadata, opened.schema_arrow.names
                 groups = range(metadata.num_row_groups)
@@ -220,6 +223,9 @@ def _opened(array):
 
 def _length(name, array):
     array = _opened(array)
-    if not getattr(array, "shape", None):
+    if checks.is_sparse(array):
+        raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
+    shape = getattr(array, "shape", None)
+    if not isinstance(shape, tuple) or not shape:
         raise TypeError(f"{name} must be a path or an array, got {array!r}")
-    return array.shape[0]
+    return shape[0]

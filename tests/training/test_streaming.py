@@ -262,7 +262,8 @@ def parquet(tmp_path):
 
 
 def test_parquet(parquet):
-    stream = fastbp.ParquetStream(parquet, "y", sample_weight="w", seed=1)
+    paths = (path for path in parquet)  # as Path.glob gives them
+    stream = fastbp.ParquetStream(paths, "y", sample_weight="w", seed=1)
     assert len(stream) == 5
     assert stream.features == ["a", "b"]
     numbers = []
