@@ -146,7 +146,11 @@ class Engine:
     def check_finite(self):
         """Refuse parameters that are not finite."""
         if not self.finite():
-            raise ValueError("the network's weights or biases have NaN or infinite values")
+            for name, arrays in (("weights", self.weights), ("biases", self.biases)):
+                for i, array in enumerate(arrays):
+                    if not checks.all_finite(array):
+                        raise ValueError(checks.not_finite(f"the network's {name}[{i}]", array))
+            raise ValueError("the padding of the network's parameters has NaN or infinite values")
 
     def clear_padding(self):
         """Zero the padding of the parameters, where 0 * inf may have left NaN."""
