@@ -139,8 +139,10 @@ def main(arguments=None):
         results[name] = measured(layers, backends, rounds, seconds)
         lines.append([name, *(time_cell(results[name][column]) for column in lines[0][1:])])
     print(aligned(lines))
-    print("Median of the rounds ± half the distance of the quartiles. The bits of all C programs")
-    print("are those of predict for the weights as they were rounded, or there would be no table.")
+    print(
+        "Median of the rounds ± half the distance of the quartiles. All C programs give the bits of"
+    )
+    print("predict for the weights as they were rounded, or there would be no table.")
     if options.output:
         writing.write(options.output, json.dumps(results, indent=1).encode())
     return 0

@@ -66,7 +66,7 @@ def levels(workers):
 
 
 def tasks(workers):
-    """Those of a round: weights, partitions, sums."""
+    """The number of tasks in a round: weights, partitions, sums."""
     return 1 + workers + sum(levels(workers))
 
 

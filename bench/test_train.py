@@ -20,7 +20,7 @@ def test_train_step(benchmark, record, workload, backend):
     error = float(np.abs(net.predict(X) - reference.predict(X)).max())
     assert error < 1e-2
 
-    # A round is some 0.1 s of epochs; what is timed is an epoch, as for the peers.
+    # A round is some 0.1 s of epochs; it times an epoch, as for the peers.
     speed = 5e9 if backend == "numpy" else 50e9
     epochs = max(1, round(0.1 / (workload.steps * (workload.flops / speed + 1e-6))))
     benchmark.pedantic(

@@ -15,8 +15,8 @@
 
 #include <stdint.h>
 
-/* The floating-point control word of the thread, and its bits by which denormal results and denormal
- * operands become zero; 0 on unknown processors. */
+/* The floating-point control word of the thread, and the bits in it that turn denormal results and
+ * operands to zero; 0 on unknown processors. */
 #if defined(__x86_64__)
 
 #include <xmmintrin.h>

@@ -4,8 +4,8 @@
 # product), dropout, elementwise, losses, optimizers, shares, passes, gradients, groups,
 # regularizers, steps, train, per_sample. This one holds the entry points. They turn arrays into
 # pointers and release the GIL.
-# Those of a training flush denormal numbers: see denormals.h for how, and why their bodies are
-# called by a hidden address. fastbp/backends/interface.py has the arguments.
+# Entry points that train flush denormal numbers; denormals.h says how, and why they call their
+# bodies by a hidden address. fastbp/backends/interface.py has the arguments.
 
 include "simd.pxi"
 include "tile.pxi"

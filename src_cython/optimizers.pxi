@@ -41,7 +41,7 @@ cdef void update(
 ) noexcept nogil:
     """One step of w[:n] for gradients g[:n] and the state arrays `first` and `second`.
 
-    n is a whole number of vectors; `l2` and `decay` are those of these weights (0 for
+    n is a whole number of vectors; `l2` and `decay` apply to these weights (0 for
     biases).
     """
     cdef Py_ssize_t i

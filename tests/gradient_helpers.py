@@ -58,7 +58,7 @@ def finite_differences(net, *data):
 
 
 def torch_activations(torch):
-    """PyTorch's functions by fastbp's names, those of outputs too."""
+    """PyTorch's activations by fastbp's names, including output activations."""
     functional = torch.nn.functional
     return {
         "identity": lambda s: s.clone(),  # else gradients of s and h would be kept in one tensor

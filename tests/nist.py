@@ -1,6 +1,6 @@
 """Nonlinear regressions of NIST's Statistical Reference Datasets that a network can express.
 
-Data, starting values and certified values are those of
+Data, starting values and certified values come from
 https://www.itl.nist.gov/div898/strd/nls/nls_main.shtml.
 """
 
@@ -44,7 +44,7 @@ class Regression:
 
 
 def _saturating(b):
-    """y = b1 (1 - exp(-b2 x)), of which elu gives exp(-b2 x) - 1."""
+    """y = b1 (1 - exp(-b2 x)); elu gives exp(-b2 x) - 1."""
     return -b[1], 0.0, -b[0]
 
 

@@ -316,84 +316,69 @@ def test_no_file_is_too_long():
     assert lengths and {name for name, length in lengths.items() if length > 500} == set()
 
 
+# Short runs of the benches with a table of their own: what they print and write.
+
+
+def check_estimators(results, printed):
+    """Both trained for as many epochs, and reached about the same."""
+    assert len(results) == 6
+    for name, contenders in results.items():
+        assert name in printed
+        assert len({figures["epochs"] for figures in contenders.values()}) == 1
+        reached = [figures["reached"] for figures in contenders.values()]
+        assert max(reached) - min(reached) < 0.02
+
+
+def check_latency(results, printed):
+    """A time for every contender."""
+    assert list(results) == ["2-8-1", "64-64-10"]
+    for name, contenders in results.items():
+        assert name in printed
+        assert len(contenders) >= 5
+        assert all(0 < figures["median"] < 0.1 for figures in contenders.values())
+
+
+def check_calls(results, printed):
+    """A line for each call and backend; a call takes longer than its kernel."""
+    assert "numba" in results
+    for backend, calls in results.items():
+        assert len(calls) == 5
+        for call, rounds in calls.items():
+            assert f"{backend}: {call}" in printed
+            total, kernel = map(min, zip(*rounds, strict=True))
+            assert 0 < kernel < total
+
+
+def check_ageing(results, printed):
+    """Both times of every case."""
+    assert len(results) >= 5
+    for figures in results:
+        assert f"{figures['loss']}, {figures['activation']}" in printed
+        assert 0 < figures["early"] < 0.01 and 0 < figures["late"] < 0.01
+
+
+COMPILES = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+
+
 @pytest.mark.slow
-def test_estimators(tmp_path):
-    """A quick run says how both compare, and that both did the same."""
+@pytest.mark.parametrize(
+    "script, options, check",
+    [
+        ("estimators.py", ["--quick"], check_estimators),
+        pytest.param("latency.py", ["--quick"], check_latency, marks=COMPILES),
+        ("calls.py", ["--quick"], check_calls),
+        ("ageing.py", ["--epochs", "60"], check_ageing),
+    ],
+    ids=["estimators", "latency", "calls", "ageing"],
+)
+def test_short_run(script, options, check, tmp_path):
     output = tmp_path / "figures.json"
     done = subprocess.run(
-        [sys.executable, str(BENCH / "estimators.py"), "--quick", "--output", str(output)],
+        [sys.executable, str(BENCH / script), *options, "--output", str(output)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    results = json.loads(output.read_text())
-    assert len(results) == 6
-    for name, contenders in results.items():
-        assert name in done.stdout
-        assert len({figures["epochs"] for figures in contenders.values()}) == 1
-        reached = [figures["reached"] for figures in contenders.values()]
-        assert max(reached) - min(reached) < 0.02
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
-def test_latency(tmp_path):
-    """A quick run compiles, compares bits, and prints a time for every contender."""
-    output = tmp_path / "figures.json"
-    done = subprocess.run(
-        [sys.executable, str(BENCH / "latency.py"), "--quick", "--output", str(output)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    results = json.loads(output.read_text())
-    assert list(results) == ["2-8-1", "64-64-10"]
-    for name, contenders in results.items():
-        assert name in done.stdout
-        assert len(contenders) >= 5
-        assert all(0 < figures["median"] < 0.1 for figures in contenders.values())
-
-
-@pytest.mark.slow
-def test_calls(tmp_path):
-    """A quick run prints a line for each call and backend; a call takes longer than its kernel."""
-    output = tmp_path / "figures.json"
-    done = subprocess.run(
-        [sys.executable, str(BENCH / "calls.py"), "--quick", "--output", str(output)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    results = json.loads(output.read_text())
-    assert "numba" in results
-    for backend, calls in results.items():
-        assert len(calls) == 5
-        for call, rounds in calls.items():
-            assert f"{backend}: {call}" in done.stdout
-            total, kernel = map(min, zip(*rounds, strict=True))
-            assert 0 < kernel < total
-
-
-@pytest.mark.slow
-def test_ageing(tmp_path):
-    """A short run prints and writes both times of every case."""
-    output = tmp_path / "figures.json"
-    done = subprocess.run(
-        [sys.executable, str(BENCH / "ageing.py"), "--epochs", "60", "--output", str(output)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    results = json.loads(output.read_text())
-    assert len(results) >= 5
-    for figures in results:
-        assert f"{figures['loss']}, {figures['activation']}" in done.stdout
-        assert 0 < figures["early"] < 0.01 and 0 < figures["late"] < 0.01
+    check(json.loads(output.read_text()), done.stdout)

@@ -152,7 +152,7 @@ def fit(epochs):
 
 
 def check(when):
-    # What is still going on after a fit; waits for it, so that the next round is a fair one.
+    # Threads that a fit has left; waits for them, so that the next round is a fair one.
     others = set(threading.enumerate()) - {threading.main_thread()}
     alive = [t for t in others if t.ident is not None]  # the rest will never start
     before = [w.copy() for w in net.weights]

@@ -34,7 +34,7 @@ def site():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_in_pages(page):
-    """What follows >>> in a page gives what is printed below it."""
+    """Each >>> line of a page gives the result that is printed below it."""
     blocks = re.findall(r"^```python\n(>>> .*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
     test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, page.name, str(page), 0)
     report: list[str] = []

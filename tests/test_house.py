@@ -222,7 +222,9 @@ def arguments(item):
 @pytest.mark.parametrize("item", PUBLIC.values(), ids=PUBLIC)
 def test_public_names_have_docstrings(item):
     text = inspect.cleandoc(item.__doc__)
-    assert not text.startswith(f"{item.__name__}(")  # which is what a dataclass writes itself
+    assert not text.startswith(
+        f"{item.__name__}("
+    )  # the docstring that a dataclass gets by default
     assert text.splitlines()[0].endswith(".")
 
 

@@ -44,7 +44,7 @@ def fit(backend, i):
 
 
 def growth(backend, leaked):
-    """Bytes that the process has grown by in all fits, each of which leaks so many numbers."""
+    """By how many bytes the process grows in all fits, if each leaks so many numbers."""
     for i in range(FITS // 10):  # caches fill, the allocator settles
         fit(backend, i)
     before = memory()

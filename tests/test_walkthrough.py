@@ -44,7 +44,7 @@ def changes(title):
 
 
 def change(path, hunk):
-    """Replace the lines of a hunk that are there by those that shall be."""
+    """Replace the old lines of a hunk by its new lines."""
     before = "".join(f"{line[1:]}\n" for line in hunk if line[:1] != "+")
     after = "".join(f"{line[1:]}\n" for line in hunk if line[:1] != "-")
     text = path.read_text("utf-8")

@@ -3,7 +3,7 @@
 Each is the Chebyshev interpolant of its function on its interval, computed with 40 digits and
 turned into powers, whose coefficients are then rounded to the precision that uses them. That is
 within a small factor of the best polynomial of its degree. `error` is the largest relative
-error, against what is computed with it, of the rounded polynomial in exact arithmetic; one ulp
+error of the function computed with the rounded polynomial in exact arithmetic; one ulp
 is 6e-8 to 1.2e-7 in float32 and 1.1e-16 to 2.2e-16 in float64.
 
 Run: python tools/fit_polynomials.py

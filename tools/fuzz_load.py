@@ -6,7 +6,7 @@
 
 Any other exception, a crash, or more memory than --megabytes on top of what the libraries take ends
 the run; the input is left in a file. The corpus is tests/data/fuzz: small whole files, which
---corpus makes anew, and in found.zip the inputs by which atheris reached other lines.
+--corpus makes anew, and in found.zip inputs with which atheris reached further lines.
 """
 
 import argparse
@@ -295,7 +295,7 @@ def keep(folder):
 
 
 def limit_memory(megabytes):
-    """Let nothing take more than so much on top of what is there."""
+    """Limit the process to so much more memory than it has now."""
     import resource
 
     pages = int(Path("/proc/self/statm").read_text().split()[0])

@@ -1,7 +1,7 @@
 """Write tests/reference_hashes.json anew: what trained networks come out as, to the bit.
 
 To be run after an intended change of the bits, which CHANGELOG.md should mention. The cases are
-those of tests/reference_cases.py, the test of the table is tests/backends/test_reference_hashes.py.
+in tests/reference_cases.py; tests/backends/test_reference_hashes.py compares with the table.
 
 Run: python tools/reference_hashes.py
 With --print BACKEND [THREADS ...] it only prints what that backend gives: a table for each

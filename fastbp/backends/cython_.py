@@ -57,8 +57,8 @@ def _load(precision):
         ) from error
     if not _fits(module):  # it would read other memory than it is given
         raise BackendUnavailable(
-            f"the Cython kernels for {build} were built from other sources than those of this "
-            "package; build them again (in a copy of the repository: pip install --editable .)"
+            f"the Cython kernels for {build} were not built from the sources of this package; "
+            "build them again (in a copy of the repository: pip install --editable .)"
         )
     return module
 

@@ -24,7 +24,7 @@ gradient : real array of shape (layout.n_parameters,), OUT
     ∂(mean loss)/∂parameters, laid out like the parameters. Its padding must be zero on entry.
 sums : float64 array of shape (groups, layout.line), destroyed
     Space for the gradients and losses of groups of blocks; (groups, LOSS_PLACES) without gradients.
-    `groups` and `block` are those of layout.partition for a batch: 0 groups for batches of a single
+    layout.partition of a batch gives `groups` and `block`: 0 groups for batches of a single
     block. `workspace` then has layout.team_workspace_size(block, groups, threads) numbers.
 
 No two arrays overlap.
@@ -199,8 +199,8 @@ class Backend(Protocol):
         shared : int64 array of shape (SHARED_SIZE,), destroyed
             The state that the threads of a team share, zero at first.
         threads, rank : int, IN
-            The number of threads, each of which calls this function with its own rank, as in
-            `Job.run`. One thread, unless there are at least 2 groups.
+            So many threads call this function together, each with a rank of its own (0, 1, ...), as
+            in `Job.run`. With fewer than 2 groups, a single thread calls it.
         """
 
     def per_sample(

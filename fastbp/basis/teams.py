@@ -43,7 +43,7 @@ def automatic(flops, weights, groups):
     """Return the number of threads for steps of `flops` operations.
 
     Threads take whole groups of the batch's blocks; with less than two groups, they share the
-    weights, of which the largest layer has `weights`. Fewer than two threads' worth of work means
+    weights; the largest layer has `weights` of them. Fewer than two threads' worth of work means
     one.
     """
     worth = min(

@@ -87,7 +87,7 @@ def _activation(names):
 
 
 def _binarizer(output, n_outputs, classes):
-    """Return the LabelBinarizer by which scikit-learn's classifier converts outputs to classes."""
+    """Return the LabelBinarizer that turns outputs of scikit-learn's classifier into classes."""
     if output == "sigmoid" and n_outputs > 1:  # multi-label: each output is a class by itself
         if classes is not None:
             raise ValueError(

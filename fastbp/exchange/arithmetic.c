@@ -57,8 +57,8 @@ union number {
     uint32_t bits;
 };
 
-/* The number, of which Clang does not know any more where it comes from: -ffp-contract=fast makes one
- * operation of a product and a sum against all pragmas. Such products stand in here. */
+/* The same number, but Clang cannot see that it is a product: with -ffp-contract=fast, it makes one
+ * operation of a product and a sum against all pragmas. */
 #if defined(__clang__)
 __attribute__((unused))
 static float opaque(float x)

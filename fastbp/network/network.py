@@ -347,7 +347,7 @@ class Network:
             Show a progress bar.
         resume_from : str or path-like, optional
             A checkpoint of a training to resume, see `Checkpoint`. The other arguments must be
-            those of that training; ``epochs`` counts from its beginning.
+            the same as in that training; ``epochs`` counts from its beginning.
 
         Returns
         -------

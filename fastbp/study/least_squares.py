@@ -235,7 +235,7 @@ class Problem:
         return history
 
     def standard_errors(self, result):
-        """Compute standard errors from the residuals of the data, without those of penalties."""
+        """Compute standard errors from the residuals of the data, not of the penalties."""
         errors = np.zeros(self.all.size)
         n = self.data.targets.size
         J, degrees = result.jac[:n], n - result.x.size

@@ -130,7 +130,7 @@ def test_training_only(backend):
 
 
 def test_seeds(backend):
-    """A network's seed and what has been drawn from it decide; without dropout nothing is drawn."""
+    """The network's seed and earlier draws decide; without dropout nothing is drawn."""
     X, y = make_data("squared_error", N, SIZES[0], SIZES[-1])
 
     def trained(seed, **options):

@@ -25,7 +25,7 @@ def test_finite_differences_of_losses(backend, loss, kind):
 @pytest.mark.parametrize("loss, kind", LOSSES_AND_TARGETS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_finite_differences(backend, activation, loss, kind, rng):
-    """All pairs, with sample weights of which one is zero."""
+    """All pairs, with sample weights; one weight is zero."""
     net, X, y = problem(loss, kind, activation, backend)
     w = rng.uniform(0.2, 3, len(X))
     w[1] = 0

@@ -187,7 +187,7 @@ def test_a_process_of_joblib_gets_its_share(monkeypatch):
     monkeypatch.setattr("joblib.cpu_count", lambda: 4)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setattr(multiprocessing.current_process(), "name", "LokyProcess-1")
-    with joblib.parallel_config("threading"):  # what is active in such a process
+    with joblib.parallel_config("threading"):  # as in such a process
         found = joblib.Parallel(n_jobs=2)(joblib.delayed(teams.available)() for _ in range(2))
     assert found == [2, 2]
 

@@ -49,7 +49,7 @@ def test_training_learns_what_there_is_to_learn(trained):
 
 
 def test_figures_are_scikit_learns(trained, capsys):
-    """Those of `evaluate` and of the baseline, from what `predict` writes."""
+    """The figures of `evaluate` and of the baseline follow from the table of `predict`."""
     frame = people(150, seed=1)
     frame.to_csv("more.csv", index=False)
     assert main(["evaluate", "people.safetensors", "more.csv", "--json"]) == 0

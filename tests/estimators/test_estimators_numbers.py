@@ -18,7 +18,7 @@ import fastbp
 
 SEEDS = range(40)
 TOLERANCE = 1e-10
-# So many times scikit-learn's own change, of which one trial shows only the order.
+# As a multiple of scikit-learn's own change; a single trial shows only its order of magnitude.
 FACTOR = 100
 
 CURVES = ["loss_curve_", "validation_scores_"]

@@ -1,6 +1,6 @@
 """When the estimators stop, how fast they learn, and what a further call goes on from.
 
-Values are worked by hand, or those of scikit-learn's estimators.
+Expected values are worked out by hand, or come from scikit-learn's estimators.
 """
 
 import warnings

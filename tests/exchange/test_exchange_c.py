@@ -351,7 +351,7 @@ def test_program(rng, tmp_path):
 
 @pytest.mark.parametrize("weights", ["float32", "int8"])
 def test_nothing_is_needed(weights, tmp_path):
-    """No header but those of compilers without a library; two names are seen from outside."""
+    """Only headers that compilers have without a library; two names are seen from outside."""
     net = make_network([4, 20, 6, 3], "cross_entropy", "auto", activation="softplus")
     net.to_c(tmp_path, weights=weights)
     text = (tmp_path / "network.c").read_text()

@@ -108,7 +108,7 @@ def test_headers_of_this_system(net, tmp_path):
 
 @pytest.mark.parametrize("name", ["int", "printf", "main", "linux", "unix", "relu", "number", "x"])
 def test_names_that_c_has_for_something_else(name, net, tmp_path):
-    """With what is put behind it, a keyword or a function of C is a name like others."""
+    """A keyword or a function of C is a name like others, since suffixes are added to it."""
     if name == "printf":
         refuses(net, name, tmp_path, "is a header")  # of FreeBSD
         return
@@ -174,7 +174,7 @@ def test_two_networks(together, tmp_path):
 
 
 def test_every_name_begins_with_the_network(tmp_path):
-    """So none of two networks are the same, nor those of a program with its own names."""
+    """So two networks have no name in common, and a program may have any other names."""
     net = fastbp.Network([2, *[3] * 9, 2], activation=ACTIVATIONS, loss="cross_entropy")
     suffixes = set()
     for weights in ("float32", "int8"):

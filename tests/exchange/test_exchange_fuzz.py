@@ -189,7 +189,7 @@ def state_dict(rng):
 
 
 def module(rng):
-    """Any layers, about half of which are Linear and follow on each other."""
+    """Any layers; about half are Linear, with widths that fit each other."""
     layers, width = [], int(rng.integers(1, 4))
     for _ in range(rng.integers(0, 6)):
         if rng.integers(2):

@@ -165,7 +165,7 @@ def with_forward(module, name):
 
 
 class Users(nn.Module):
-    """As most modules are: the layers here, what is done with them in forward."""
+    """Like most modules: layers are made in __init__ and used in forward."""
 
     def __init__(self, layers):
         super().__init__()

@@ -78,7 +78,7 @@ def test_the_network_may_be_float32():
 
 
 def test_files(net, tmp_path):
-    """A file has no code and names none: the class is that of which `load` is called."""
+    """A file has no code and names no class: `load` makes an instance of its own class."""
     net.fit(X, y, epochs=2, callbacks=[fastbp.Checkpoint(tmp_path / "training")])
     net.save(tmp_path / "a.safetensors")
     fastbp.save(net, tmp_path / "b.safetensors")

@@ -68,7 +68,7 @@ def test_each_turn_has_the_same_epochs_from_the_same_weights(monkeypatch):
     fit, turns = fastbp.Network.fit, {}
 
     def watched(network, X, y, **options):
-        if len(X) == 64:  # not one of the fits by which results are compared
+        if len(X) == 64:  # the fits that compare results have fewer rows
             turns.setdefault(network.backend, []).append(
                 (options["epochs"], network.weights[0].tobytes())
             )

@@ -250,7 +250,7 @@ def test_early_stopping_keeps_the_best_when_interrupted(backend, data, validatio
 
 
 def test_early_stopping_keeps_the_best_when_training_diverges(backend):
-    """Here after the first epoch, of which the weights are restored."""
+    """The weights of the first epoch, the best one, are restored."""
 
     class Enlarge(fastbp.Callback):
         def epoch(self, network, history):

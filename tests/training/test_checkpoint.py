@@ -188,7 +188,7 @@ def test_a_folder_of_another_training(tmp_path):
 
 
 class Meanwhile(fastbp.Callback):
-    """Another training, of which the first one's checkpoints know nothing."""
+    """Another training, whose files the first training's checkpoints did not write."""
 
     def __init__(self, folder):
         self.folder = folder

@@ -181,7 +181,7 @@ def test_validation_loss(backend, data, weighted):
 
 
 def test_validation_in_slices(backend, data, monkeypatch):
-    """Large validation sets are taken in slices, of which some may weigh nothing."""
+    """Large validation sets are taken in slices; all weights of a slice may be 0."""
     validation = (*make_data("squared_error", 9, 4, 2, seed=8), np.r_[np.zeros(4), np.ones(5)])
     options = {"validation_data": validation, "epochs": 2}
     ref = trained(backend, data, **options)[1]

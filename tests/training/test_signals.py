@@ -398,7 +398,7 @@ class Setting(fastbp.Callback):
 
 @pytest.mark.parametrize("before", [signal.SIG_DFL, raising(SystemExit)])
 def test_a_handler_that_a_callback_has_set(backend, before, monkeypatch):
-    """It is guarded like those that were there, and the earlier one comes back."""
+    """It is guarded like handlers set before, and the earlier one comes back."""
     X, y = data(50)
     net, ref = (network(backend, "squared_error") for _ in range(2))
     setting, calls = Setting(), []

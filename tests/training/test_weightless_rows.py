@@ -225,7 +225,7 @@ def test_of_ensembles():
     assert np.array_equal(*predictions)
 
 
-# Blocks of which some have no weight at all, or lack a class.
+# Some blocks have no weight at all, lack a class or have no rows.
 
 
 def test_blocks_without_weight(backend):

@@ -2,8 +2,8 @@
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...), tile
 (matrix product), team (threads), denormals, dropout, elementwise, losses, optimizers, pieces
-(those, called by address), passes, gradients, groups, regularizers, train, per_sample, kernels
-(where those that train are called), jobs.
+(the functions of the last three, called by address), passes, gradients, groups, regularizers,
+train, per_sample, kernels (entry points that train), jobs.
 """
 
 name = "numba"

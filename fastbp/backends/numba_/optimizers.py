@@ -48,7 +48,7 @@ def sign(v):
 
 # One step of w[:n] for gradients g[:n] and the state arrays `first` and `second`. `hyper` are the
 # optimiser's numbers; `rate`, `corrected` and `epsilon` are the step's Pace. n is a whole number of
-# vectors; `l2` and `decay` are those of these weights (0 for biases).
+# vectors; `l2` and `decay` apply to these weights (0 for biases).
 
 
 def sgd(hyper, rate, corrected, epsilon, w, g, first, second, n, l2, decay):
