@@ -126,7 +126,8 @@ static inline void fbp_product(
 }
 
 /* Transpose a block: to[j * ldt + k] = from[k * ldf + j] for j < columns and k < FBP_LANES,
- * where rows k >= `rows` of `from` count as zeros. Neither count exceeds FBP_LANES. */
+ * where rows k >= `rows` of `from` count as zeros. Neither count exceeds FBP_LANES. `to` may be
+ * `from`, with the same distance between rows. */
 FBP_INLINE void fbp_transpose_block(
     const real *from, ptrdiff_t ldf, ptrdiff_t rows, real *to, ptrdiff_t ldt, ptrdiff_t columns)
 {
@@ -158,9 +159,12 @@ FBP_INLINE void fbp_transpose_block(
     for (int j = 0; j < FBP_LANES; j++)
         if (j < columns) fbp_store(to, j * ldt, v[j]);
 #else
+    real block[FBP_LANES * FBP_LANES];
+    for (ptrdiff_t k = 0; k < FBP_LANES; k++)
+        fbp_store(block, k * FBP_LANES, k < rows ? fbp_load(from, k * ldf) : fbp_splat(0));
     for (ptrdiff_t j = 0; j < columns; j++)
         for (ptrdiff_t k = 0; k < FBP_LANES; k++)
-            to[j * ldt + k] = k < rows ? from[k * ldf + j] : 0;
+            to[j * ldt + k] = block[k * FBP_LANES + j];
 #endif
 }
 

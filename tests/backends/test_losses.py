@@ -193,3 +193,26 @@ def test_of_a_custom_loss_they_are_unknown(backend, dtype):
 def test_tables_have_all_losses():
     numba_losses = pytest.importorskip("fastbp.backends.numba_.losses")
     assert {*numba_losses.LOSSES} == {*range(len(spec.LOSSES)), spec.CUSTOM}
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [2, 3, 7, 8, 9, 10, 15, 16, 17, 33])
+def test_softmax_of_a_row_is_the_same_in_any_company(compiled, k, dtype):
+    """To the bit, though rows that fill vectors are computed together, and others one by one."""
+    rng = np.random.default_rng(k)
+    X = (10 * rng.standard_normal((45, k))).astype(dtype)
+    X[3], X[4], X[5, 0], X[6, 1], X[7] = 0, -0.0, np.inf, -np.inf, np.finfo(dtype).max
+    X[8], X[9, ::2], X[10] = -np.inf, X[9].max(), rng.integers(-1, 2, k)
+    net = make_network([k, k], "cross_entropy", compiled, dtype)
+    net.weights[0], net.biases[0] = np.eye(k), np.zeros(k)
+    together, model = np.zeros_like(X), net._engine.model
+    one_by_one = np.zeros_like(X)
+    for out, rows in ((together, len(X)), (one_by_one, 1)):
+        workspace = net.layout.zeros(net.layout.workspace_size(rows))
+        backends.get(compiled).predict(model, X, rows, workspace, out)
+    finite = np.isfinite(X).all(axis=1)
+    assert together[finite].tobytes() == one_by_one[finite].tobytes()
+    assert (np.isnan(together) == np.isnan(one_by_one)).all()
+    assert np.isfinite(together[finite]).all()
+    assert together[finite].sum(axis=1) == pytest.approx(1, rel=1e-6)

@@ -13,7 +13,7 @@ from numba import config, types
 from numba.extending import intrinsic
 
 from ._jit import inner
-from .simd import VECTOR_BYTES, lanes, offset
+from .simd import VECTOR_BYTES, lanes, load, offset, splat, store
 
 if config.DISABLE_JIT:
 
@@ -30,9 +30,9 @@ if config.DISABLE_JIT:
 
     def transpose_block(source, ldf, rows, target, ldt, columns):
         width = lanes(source)
+        block = [load(source, k * ldf) if k < rows else splat(source, 0) for k in range(width)]
         for j in range(columns):
-            for k in range(width):
-                target[j * ldt + k] = source[k * ldf + j] if k < rows else 0
+            store(target, j * ldt, [row[j] for row in block])
 
     # Without vector registers, the shapes of tiles do not matter.
     FEATURES = {}
@@ -102,7 +102,8 @@ else:
     def transpose_block(typingctx, source, ldf, rows, target, ldt, columns):
         """target[j * ldt + k] = source[k * ldf + j] for j < columns and k < lanes.
 
-        Rows k >= `rows` of `source` count as zeros. Neither count exceeds the lanes.
+        Rows k >= `rows` of `source` count as zeros. Neither count exceeds the lanes. `target` may
+        be `source`, with the same distance between rows.
         """
         vector, n = Vector(source.dtype), types.intp
 
