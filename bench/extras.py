@@ -11,13 +11,23 @@ from workloads import Workload
 SMALL = Workload((64, 64, 10), 32, 8192)
 
 
+PREDICTIONS = [
+    ((64, 64, 10), 1),
+    ((64, 64, 10), 10_000),
+    ((784, 512, 512, 10), 1),
+    ((784, 512, 512, 10), 1000),
+    ((2048, 2048, 10), 1000),
+]
+
+
 def prediction(workers, rounds, seconds):
-    """A call for 1 row and for 10,000 rows, NumPy in and out."""
+    """A call for a row and for many rows, NumPy in and out."""
     rows = []
-    for samples in (1, 10_000):
-        workload = dataclasses.replace(SMALL, samples=samples)
+    for layers, samples in PREDICTIONS:
+        workload = dataclasses.replace(SMALL, layers=layers, samples=samples)
         figures = interleaved(workers, workload, "predict", rounds, seconds)
-        rows.append({"name": f"64-64-10, rows: {samples}", "contenders": figures})
+        name = f"{'-'.join(map(str, layers))}, rows: {samples}"
+        rows.append({"name": name, "contenders": figures})
     return rows
 
 

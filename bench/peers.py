@@ -1,8 +1,9 @@
-"""Other libraries training the workloads, each in the way its own users would write it.
+"""Other libraries with the workloads, each in the way its own users would write it.
 
 A peer is a function of (workload, X, y, threads) that returns (epoch, outputs): a function
 that trains one epoch of mini-batches in a random order, and one that returns the network's
-outputs for X (probabilities or values), NumPy in and out. All train with a learning rate of
+outputs for X (probabilities or values), NumPy in and out. Libraries that only predict have None in
+the place of the epoch. All train with a learning rate of
 1e-3; none shuffles where a batch is all the data.
 
 Threads are set where a library has a switch for it; the process has to be pinned to as many
@@ -71,13 +72,18 @@ def pytorch(workload, X, y, threads=1):
     return lambda: _torch_epoch(step, inputs, targets, workload.batch), outputs
 
 
-def torch_compile(workload, X, y, threads=1):
+def torch_compile(workload, X, y, threads=1, dtype=None):
     """PyTorch with a whole step compiled as one graph: gradient and update, in place.
 
     Compiling forward pass and loss alone leaves the fixed cost of autograd and of the
-    optimiser's call, and is two to four times as slow for small networks.
+    optimiser's call, and is two to four times as slow for small networks. With a `dtype`, the
+    products are computed in that one (autocast).
     """
     import torch
+
+    def computing():
+        return torch.autocast("cpu", dtype and getattr(torch, dtype), enabled=dtype is not None)
+
     from torch.func import functional_call, grad
 
     model, criterion, output, inputs, targets = _torch_parts(workload, X, y, threads)
@@ -90,7 +96,8 @@ def torch_compile(workload, X, y, threads=1):
     count = torch.zeros(1, dtype=inputs.dtype)  # a float64 without dimensions stays as it is
 
     def loss_of(parameters, inputs, targets):
-        return criterion(functional_call(model, parameters, (inputs,)), targets)
+        with computing():
+            return criterion(functional_call(model, parameters, (inputs,)), targets)
 
     @torch.compile(dynamic=False)
     def step(inputs, targets):
@@ -108,7 +115,8 @@ def torch_compile(workload, X, y, threads=1):
 
     @torch.compile(dynamic=False)
     def predict(inputs):
-        return output(functional_call(model, parameters, (inputs,)))
+        with computing():
+            return output(functional_call(model, parameters, (inputs,))).to(inputs.dtype)
 
     def epoch():
         with torch.no_grad():
@@ -256,10 +264,56 @@ def jax(workload, X, y, threads=1, models=None):
     return epoch, outputs
 
 
+def _onnx_file(workload, X):
+    """A network of that shape, with random weights, as the bytes of an ONNX file."""
+    import tempfile
+    from pathlib import Path
+
+    import fastbp
+
+    settings = dict(activation=workload.activation, loss=workload.loss, dtype=X.dtype, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "network.onnx")
+        fastbp.Network(workload.layers, **settings).to_onnx(file)
+        return file.read_bytes()
+
+
+def onnxruntime(workload, X, y, threads=1):
+    """A session on the CPU; it only predicts."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(
+        _onnx_file(workload, X), options, providers=["CPUExecutionProvider"]
+    )
+    (given,) = session.get_inputs()
+    return None, lambda X: session.run(None, {given.name: X})[0]
+
+
+def openvino(workload, X, y, threads=1):
+    """A model compiled for latency, in float32; it only predicts."""
+    import openvino
+
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    core = openvino.Core()
+    request = core.compile_model(core.read_model(_onnx_file(workload, X)), "CPU", settings)
+    request = request.create_infer_request()
+    return None, lambda X: request.infer([X], share_inputs=True)[0]
+
+
 # Name -> (function, package that has to be installed).
 PEERS = {
     "scikit-learn": (scikit_learn, "sklearn"),
     "pytorch": (pytorch, "torch"),
     "torch.compile": (torch_compile, "torch"),
+    "torch.compile bf16": (functools.partial(torch_compile, dtype="bfloat16"), "torch"),
     "jax": (jax, "jax"),
+    "onnxruntime": (onnxruntime, "onnxruntime"),
+    "openvino": (openvino, "openvino"),
 }
+PREDICT_ONLY = ("onnxruntime", "openvino")

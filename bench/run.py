@@ -19,7 +19,7 @@ from pathlib import Path
 import extras
 import report
 from measure import HERE, Worker, WorkerFailed, cores_for, interleaved
-from peers import PEERS
+from peers import PEERS, PREDICT_ONLY
 from workloads import WORKLOADS
 
 import fastbp
@@ -27,7 +27,9 @@ from fastbp.basis import writing
 from fastbp.cli import outputs
 from fastbp.cli.outputs import Output
 
-PACKAGES = ("numpy", "numba", "cython", "scikit-learn", "torch", "jax")
+PACKAGES = (
+    *("numpy", "numba", "cython", "scikit-learn", "torch", "jax", "onnxruntime", "openvino"),
+)
 
 
 def main(arguments=None):
@@ -115,12 +117,13 @@ def run(options):
         roofs = worker("numba")
         results["peak"] = _peak(roofs)
         workers = {name: worker(name) for name in names}
-        results["training"] = training(workers, workloads, options)
+        learning = {name: workers[name] for name in names if name not in PREDICT_ONLY}
+        results["training"] = training(learning, workloads, options)
         # Once more: a virtual machine may have been slow just then.
         results["peak"] = {k: max(v, results["peak"][k]) for k, v in _peak(roofs).items()}
         _print_training(results)
         if not options.quick:
-            results["extras"] = _extras(workers, options)
+            results["extras"] = _extras(workers, learning, options)
     return results
 
 
@@ -190,17 +193,17 @@ def _print_notes(rows):
         print(f"note: {note}")
 
 
-def _extras(workers, options):
-    """The smaller benchmarks, printed as they come."""
+def _extras(workers, learning, options):
+    """The smaller benchmarks, printed as they come; `learning` are the workers that can train."""
     results = {}
     sections = {
-        "prediction": (extras.prediction, "prediction, µs a call"),
-        "small batches": (extras.small_batches, "plain SGD, µs a sample"),
-        "online update": (extras.online_update, "online update, µs"),
+        "prediction": (extras.prediction, workers, "prediction, µs a call"),
+        "small batches": (extras.small_batches, learning, "plain SGD, µs a sample"),
+        "online update": (extras.online_update, learning, "online update, µs"),
     }
-    for name, (function, title) in sections.items():
+    for name, (function, contenders, title) in sections.items():
         print(name, file=sys.stderr)
-        rows = results[name] = function(workers, options.rounds, options.seconds)
+        rows = results[name] = function(contenders, options.rounds, options.seconds)
         print(f"\n{report.times_table(title, rows)}")
         _print_notes(rows)
     print("starting up", file=sys.stderr)

@@ -43,12 +43,11 @@ def fastbp_backend(workload, X, y, threads, backend):
     """(train, predict, update, checks): the functions that jobs time, and checks by kind of job."""
     import fastbp
 
-    settings = dict(activation=workload.activation, loss=workload.loss, dtype=X.dtype, seed=0)
     options = dict(batch_size=workload.batch)
     optimizer = {"adam": fastbp.Adam, "sgd": fastbp.SGD}[workload.optimizer]
     options["optimizer"] = optimizer(1e-3)
-    reference = fastbp.Network(workload.layers, backend="numpy", **settings)
-    net = fastbp.Network(workload.layers, backend=backend, **settings)
+    reference = _network(workload, X.dtype, "numpy")
+    net = _network(workload, X.dtype, backend)
     if "threads" in inspect.signature(net.fit).parameters:
         options["threads"] = threads
 
@@ -72,6 +71,13 @@ def fastbp_backend(workload, X, y, threads, backend):
     return train, net.predict, update, {"train": check, "predict": check_prediction}
 
 
+def _network(workload, dtype, backend):
+    import fastbp
+
+    settings = dict(activation=workload.activation, loss=workload.loss, dtype=dtype, seed=0)
+    return fastbp.Network(workload.layers, backend=backend, **settings)
+
+
 def _difference(outputs, reference):
     return {"largest difference from NumPy": float(np.abs(outputs - reference).max())}
 
@@ -84,6 +90,14 @@ def peer(workload, X, y, threads, name):
         for _ in range(epochs):
             epoch()
 
+    if epoch is None:  # it only predicts, the same network as the reference
+        reference = _network(workload, X.dtype, "numpy")
+        return (
+            None,
+            outputs,
+            None,
+            {"predict": lambda: _difference(outputs(X), reference.predict(X))},
+        )
     return train, outputs, epoch, {}
 
 

@@ -23,9 +23,13 @@ STYLES = {
     "scikit-learn": ("#E69F00", "^"),
     "pytorch": ("#D55E00", "v"),
     "torch.compile": ("#CC79A7", "D"),
+    "torch.compile bf16": ("#CC79A7", "d"),
     "jax": ("#009E73", "P"),
+    "onnxruntime": ("#F0E442", "<"),
+    "openvino": ("#999999", ">"),
 }
 BACKENDS = ("cython", "numba", "numpy")
+ROUNDED = ("torch.compile bf16",)  # compute with fewer digits, so they are not compared with others
 
 
 def best(figures, names):
@@ -37,9 +41,9 @@ def best(figures, names):
 
 
 def rivals(figures):
-    """Return `best` of fastbp's backends, and `best` of the other libraries, for one workload."""
+    """Return `best` of fastbp's backends, and `best` of its peers in precision, for a workload."""
     compiled = [name for name in figures if name in BACKENDS and name != "numpy"]
-    peers = [name for name in figures if name not in BACKENDS]
+    peers = [name for name in figures if name not in (*BACKENDS, *ROUNDED)]
     return best(figures, compiled or ["numpy"]), best(figures, peers)
 
 

@@ -1,0 +1,112 @@
+"""What threads gain: as many as fastbp chooses beside one, round beside round.
+
+    python bench/threads.py         # two threads; a minute
+    python bench/threads.py 4       # cores to use at most
+
+bench/README.md says more.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+
+import numpy as np
+from measure import cores_for
+from report import aligned, microseconds
+
+import fastbp
+from fastbp.basis import teams
+
+# Layers, batch size, and the gain that is wanted of two threads.
+TRAININGS = [
+    ((4, 32, 16, 4), 10000, 1.7),
+    ((784, 128, 10), 128, 1.6),
+    ((784, 512, 512, 10), 256, 1.8),
+    ((2048, 2048, 10), 256, 1.8),
+    ((2048, 2048, 10), 16, None),
+    ((64, 64, 10), 32, None),
+]
+CALLS = [((4, 32, 16, 4), 1.7), ((64, 64, 10), 1.7), ((784, 128, 10), 1.7)]
+ROWS = 10_000
+SECONDS = 0.15  # of a round
+
+
+def network(layers, backend):
+    return fastbp.Network(layers, loss="cross_entropy", seed=0, backend=backend)
+
+
+def samples(layers, rows):
+    random = np.random.default_rng(0)
+    X = random.standard_normal((rows, layers[0])).astype(np.float32)
+    return X, random.integers(0, layers[-1], rows)
+
+
+def training(layers, batch, backend):
+    """A function that trains an epoch, and its number of steps."""
+    steps = max(1, 2048 // batch)
+    net, (X, y) = network(layers, backend), samples(layers, steps * batch)
+    optimizer = fastbp.Adam(1e-4)
+    return lambda: net.fit(X, y, batch_size=batch, epochs=1, optimizer=optimizer), steps
+
+
+def calls(layers, backend):
+    """Name -> a call of a network with many rows."""
+    net, (X, y) = network(layers, backend), samples(layers, ROWS)
+    return {
+        "predict": lambda: net.predict(X),
+        "loss_and_gradient": lambda: net.loss_and_gradient(X, y),
+    }
+
+
+def times(call, cores, rounds):
+    """Seconds of a call in each round: with one core, and with as many as are there."""
+    found, available = {1: [], cores: []}, teams.available
+    try:
+        for number in range(rounds + 1):
+            for most in found:
+                teams.available = lambda most=most: most
+                repeats, start = 0, time.perf_counter()
+                while time.perf_counter() - start < SECONDS:
+                    call()
+                    repeats += 1
+                if number:  # the first round warms up
+                    found[most].append((time.perf_counter() - start) / repeats)
+    finally:
+        teams.available = available
+    return found[1], found[cores]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cores", nargs="?", type=int, default=2, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
+    parser.add_argument("--backend", choices=["cython", "numba"], help="default: the fastest")
+    options = parser.parse_args(arguments)
+    if options.cores < 2 or options.rounds < 1:
+        parser.error("at least 2 cores and 1 round")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores_for(options.cores))
+    cases = []
+    for layers, batch, wanted in TRAININGS:
+        call, steps = training(layers, batch, options.backend)
+        cases.append((f"fit, {'-'.join(map(str, layers))}, batch {batch}", call, steps, wanted))
+    for layers, wanted in CALLS:
+        for name, call in calls(layers, options.backend).items():
+            name = f"{name}, {'-'.join(map(str, layers))}, {ROWS} rows"
+            cases.append((name, call, 1, wanted))
+    table = [["µs", "1 core", f"{options.cores} cores", "gain", "wanted"]]
+    for name, call, steps, wanted in cases:
+        print(name, file=sys.stderr)
+        one, many = times(call, options.cores, options.rounds)
+        gain = statistics.median(a / b for a, b in zip(one, many, strict=True))
+        cells = [microseconds(statistics.median(t) / steps) for t in (one, many)]
+        table.append([name, *cells, f"{gain:.2f}", f"{wanted:.1f}" if wanted else ""])
+    print(aligned(table))
+    print("Medians of the rounds; a step of `fit`, or a call. The gain is that of neighbours.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
