@@ -172,15 +172,16 @@ cdef const real *gather(
     """The block's samples, from position `start` of the order on, and the stride between them.
 
     In natural order and without dropout, samples are used in place. Otherwise own rows are copied
-    into the workspace as padded rows, and also if layer 1 is a single output, since `dot` reads
-    whole vectors.
+    into the workspace as padded rows; also if layer 1 is a single output, since `dot` reads whole
+    vectors, and if rows of this length would compete for the same places in the cache.
     """
     cdef Py_ssize_t n_in = net.plan[SIZE], r, j
     cdef Py_ssize_t last = start + net.first + net.rows
     cdef const real *source
     cdef real *target
     cdef bint dropped = net.plan[DROPOUT] != 0
-    if data.order == NULL and not dropped and not single_output(net, 1):
+    cdef bint apart = net.plan[STRIDE] > padded(n_in)
+    if data.order == NULL and not dropped and not apart and not single_output(net, 1):
         stride[0] = n_in
         check(data.X + start * n_in, (net.first + net.rows) * n_in)
         return data.X + start * n_in

@@ -33,6 +33,8 @@ CONFLICT_BYTES = 1024
 # Buffers of at least LARGE_BYTES are put on large pages of PAGE_BYTES.
 LARGE_BYTES = 1 << 19
 PAGE_BYTES = 1 << 21
+# The workspace of a block of rows of a small network.
+BLOCK_BYTES = 384 * 1024
 # Large batches are divided into groups of blocks of at most GROUP_ROWS rows, if there are at least
 # FEWEST_GROUPS; at most MOST_GROUPS, and as many as have room in SUMS_BYTES.
 GROUP_ROWS = 256
@@ -208,6 +210,14 @@ class Layout:
         fitting = self._fitting_rows
         return rows if rows <= fitting else max(fitting // 16 * 16, 16)
 
+    def prediction_rows(self, rows):
+        """How many of `rows` rows a prediction takes at a time: as few as the products do with.
+
+        A small workspace is in the cache, and in memory that calls keep.
+        """
+        per_row = self.workspace_size(1) * self.dtype.itemsize
+        return min(rows, max(BLOCK_BYTES // per_row // 16 * 16, 64))
+
     def partition(self, rows):
         """How a batch of `rows` rows is divided: rows of a block, and number of groups of blocks.
 
@@ -242,7 +252,7 @@ class Layout:
     @cached_property
     def _fitting_rows(self):
         per_row = self.workspace_size(1) * self.dtype.itemsize
-        budget = max(384 * 1024, 4 * self.n_parameters * self.dtype.itemsize)
+        budget = max(BLOCK_BYTES, 4 * self.n_parameters * self.dtype.itemsize)
         return max(budget // per_row, 1)
 
     def workspace_size(self, rows):

@@ -3,10 +3,10 @@
 All networks of a process share it: memory is bounded, however many networks have been used.
 """
 
-# A call that needs a larger buffer computes for so long that allocating it costs nothing.
-MOST_BYTES = 1 << 19
+# A call that needs a larger buffer computes for so long that allocating it costs little.
+MOST_BYTES = 1 << 22
 MOST_SIZES = 16  # that are kept at the same time; one more, and all are dropped
-MOST_ALIKE = 8  # buffers of one size; more are in use only if more threads compute
+MOST_ALIKE = 8  # buffers of one size, of large ones fewer: together at most MOST_BYTES
 
 _free: dict = {}  # (size, bytes a number) -> buffers that no call has
 
@@ -36,5 +36,5 @@ def give(*buffers):
             if len(_free) >= MOST_SIZES:
                 _free.clear()
             free = _free.setdefault(key, [])
-        if len(free) < MOST_ALIKE:
+        if len(free) < min(MOST_ALIKE, MOST_BYTES // max(buffer.nbytes, 1)):
             free.append(buffer)

@@ -24,6 +24,10 @@ from .parameters import Gradient, Parameters
 # Ctrl-C can stop it. Estimated at a rate that any machine reaches.
 INLINE_SECONDS = 0.2
 FLOPS_PER_SECOND = 1e9
+# Longer calls without a thread of their own are made slice by slice: of so many operations, but at
+# least so many rows, since the products of a few rows are slow.
+SLICE_FLOPS = 2e9
+SLICE_ROWS = 64
 # Predictions of at most this many rows share workspaces of one size.
 FEW_ROWS = 16
 # What messages call the samples.
@@ -278,9 +282,9 @@ class Engine:
         with interrupts.held(stop):
             return interrupts.in_thread(call)
 
-    def slices(self, n):
+    def slices(self, n, threads=1):
         """Slices of n rows, each short enough for Ctrl-C to come after it; maybe ALL_ROWS."""
-        rows = max(1, int(INLINE_SECONDS * FLOPS_PER_SECOND / self.layout.flops_per_row))
+        rows = threads * max(SLICE_ROWS, int(SLICE_FLOPS / self.layout.flops_per_row))
         return [ALL_ROWS] if n <= rows else [slice(i, i + rows) for i in range(0, n, rows)]
 
     def team_size(self, threads, batch_size):
@@ -300,9 +304,13 @@ class Engine:
         if n <= FEW_ROWS:
             self._predict(X, FEW_ROWS, out)
             return out
-        block = layout.block_rows(n)
-        for rows in self.slices(n):
-            self._predict_in_threads(X[rows], block, out[rows])
+        block, threads = layout.prediction_rows(n), 1
+        blocks = -(-n // block)
+        if blocks > 1 and self.backend.teams:
+            flops = layout.flops_per_row * n / 3  # a third of a training step
+            threads = teams.automatic(flops, 0, blocks)
+        for rows in self.slices(n, threads):
+            self._predict_in_threads(X[rows], block, out[rows], threads)
         return out
 
     def _predict(self, X, block, out):
@@ -310,12 +318,9 @@ class Engine:
         self.backend.predict(self.model, X, block, workspace, out)
         buffers.give(workspace)
 
-    def _predict_in_threads(self, X, block, out):
-        """As `_predict`, in as many threads as are worth it, each with blocks of its own."""
-        blocks, threads = -(-len(X) // block), 1
-        if blocks > 1 and self.backend.teams:
-            flops = self.layout.flops_per_row * len(X) / 3  # a third of a training step
-            threads = teams.automatic(flops, 0, blocks)
+    def _predict_in_threads(self, X, block, out, threads):
+        """As `_predict`, in threads that take blocks each."""
+        blocks = -(-len(X) // block)
 
         def member(rank):
             first, last = (block * (blocks * k // threads) for k in (rank, rank + 1))

@@ -242,13 +242,13 @@ def gather(net, data, start):
     """The block's samples, from position `start` of the order on, and the stride between them.
 
     In natural order and without dropout, samples are used in place. Otherwise own rows are copied
-    into the workspace as padded rows, and also if layer 1 is a single output, since `dot` reads
-    whole vectors.
+    into the workspace as padded rows; also if layer 1 is a single output, since `dot` reads whole
+    vectors, and if rows of this length would compete for the same places in the cache.
     """
     n_in = net.plan[SIZE]
     h, stride = offset(data.X, start * n_in), n_in
-    dropped = net.plan[DROPOUT] != 0
-    if data.ordered or dropped or single_output(net, 1):
+    dropped, compete = net.plan[DROPOUT] != 0, net.plan[STRIDE] > padded(data.X, n_in)
+    if data.ordered or dropped or compete or single_output(net, 1):
         h, stride = offset(net.workspace, 0), net.plan[STRIDE]
         target, last = offset(h, net.first * stride), start + net.first + net.rows
         for r in range(start + net.first, last):
