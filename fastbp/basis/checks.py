@@ -5,6 +5,7 @@ type) or ValueError (wrong value) that names the argument, its value and the exp
 Arrays that are already C-contiguous, aligned and of the right dtype are not copied.
 """
 
+import contextlib
 import itertools
 import math
 import numbers
@@ -145,6 +146,31 @@ def all_finite(array):
         if math.isfinite(np.dot(flat, flat)):
             return True
     return all(np.isfinite(flat[i : i + 65536]).all() for i in range(0, flat.size, 65536))
+
+
+def names(name, value, of):
+    """Return a list of str, from any iterable of these; a message calls them names `of` what."""
+    try:
+        found = [] if isinstance(value, (str, bytes)) else list(value)
+    except TypeError:
+        found = []
+    if not found or not all(isinstance(entry, str) for entry in found):
+        raise TypeError(f"{name} must be a list of names of {of}, got {value!r}")
+    return found
+
+
+@contextlib.contextmanager
+def locating(**arrays):
+    """A context in which scikit-learn checks arrays; a note says where one is not finite."""
+    try:
+        yield
+    except ValueError as error:
+        for name, array in arrays.items():
+            with contextlib.suppress(TypeError, ValueError):  # no numbers: that is the error
+                numbers = real_numbers(name, array)
+                if numbers.dtype.kind == "f" and numbers.ndim and not all_finite(numbers):
+                    error.add_note(not_finite(name, numbers))
+        raise
 
 
 def is_sparse(value):

@@ -240,7 +240,8 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
             X, y = self._checked(X, y, reset=first_pass)
             labels, targets, self.n_outputs_ = self._validate_targets(y, incremental)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
+            with checks.locating(sample_weight=sample_weight):
+                sample_weight = _check_sample_weight(sample_weight, X)
         sample_weight = self._weigh(y, sample_weight, incremental)
         samples = CheckedSamples(X, labels, targets, sample_weight)
         self._random_state = check_random_state(self.random_state)
@@ -287,16 +288,17 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         return checks.NO_LABELS, targets, targets.shape[1]
 
     def _checked(self, X, y, reset):
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=not is_classifier(self),
-            dtype=(np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype),
-            reset=reset,
-        )
+        with checks.locating(X=X, y=y):
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse=["csr", "csc"],
+                multi_output=True,
+                y_numeric=not is_classifier(self),
+                dtype=(np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype),
+                reset=reset,
+            )
         return by_rows(X), y
 
     def _validation(self, X_val=None, y_val=None, sample_weight_val=None):
@@ -319,7 +321,8 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         if n_outputs != self.n_outputs_:
             raise ValueError(f"y_val has {n_outputs} outputs, but y has {self.n_outputs_}")
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
+            with checks.locating(sample_weight=sample_weight):
+                sample_weight = _check_sample_weight(sample_weight, X)
         return CheckedSamples(X, labels, targets, self._weigh(y, sample_weight, False))
 
     def _weigh(self, y, sample_weight, incremental):

@@ -24,7 +24,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ..basis import progress, teams
+from ..basis import checks, progress, teams
 from .mlp import MLPClassifier, MLPRegressor
 
 if TYPE_CHECKING:
@@ -168,18 +168,19 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         self : object
             The fitted ensemble.
         """
-        samples, targets = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr"],
-            dtype=(np.float64, np.float32),
-            multi_output=True,
-            y_numeric=not is_classifier(self),
-        )
-        weight = None
-        if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, samples, ensure_non_negative=True)
+        with checks.locating(X=X, y=y, sample_weight=sample_weight):
+            samples, targets = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse=["csr"],
+                dtype=(np.float64, np.float32),
+                multi_output=True,
+                y_numeric=not is_classifier(self),
+            )
+            weight = None
+            if sample_weight is not None:
+                weight = _check_sample_weight(sample_weight, samples, ensure_non_negative=True)
         self._prepare(targets)
         n = samples.shape[0]
         drawn = self.max_samples
@@ -232,9 +233,10 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
     def _of_members(self, X):
         """Return an iterator over the members' outputs for X."""
         check_is_fitted(self)
-        X = validate_data(
-            self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
-        )
+        with checks.locating(X=X):
+            X = validate_data(
+                self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
+            )
         return self._parallel()(delayed(self._outputs)(member, X) for member in self.estimators_)
 
     def _mean(self, X):

@@ -183,14 +183,15 @@ class EstimatorNetwork(BaseEstimator):
         return self._activated(outputs(network, X))
 
     def _checked_for_outputs(self, X):
-        return validate_data(
-            self,
-            X,
-            accept_sparse=["csr", "csc"],
-            dtype=self._network().layout.dtype,
-            order="C",
-            reset=False,
-        )
+        with checks.locating(X=X):
+            return validate_data(
+                self,
+                X,
+                accept_sparse=["csr", "csc"],
+                dtype=self._network().layout.dtype,
+                order="C",
+                reset=False,
+            )
 
     def _activated(self, h):
         """Apply out_activation_ to the outputs if the user has set one that belongs to no loss."""

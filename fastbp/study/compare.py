@@ -225,7 +225,9 @@ def compare_backends(
     """
     seconds = checks.real_number("seconds", seconds, lowest=1e-3)
     settings: dict[str, Any] = dict(activation=activation, loss=loss, dtype=dtype, seed=0)
-    names = list(backends.BACKENDS) if only is None else [*dict.fromkeys([*only, REFERENCE])]
+    names = list(backends.BACKENDS)
+    if only is not None:
+        names = [*dict.fromkeys([*checks.names("only", only, "backends"), REFERENCE])]
     networks, missing = {}, {}
     for name in names:
         try:
@@ -246,7 +248,7 @@ def compare_backends(
     reference = networks[REFERENCE]
     # Convert once, so that timings exclude the conversion.
     samples = checks.samples(X, reference.layout.sizes[0], reference.layout.dtype)
-    targets = np.asarray(y)
+    targets = checks.real_numbers("y", y)
     n = len(samples)
     batch = n if batch_size is None else min(checks.whole_number("batch_size", batch_size), n)
     reference_gradient = _flat(reference.loss_and_gradient(samples, targets)[1])

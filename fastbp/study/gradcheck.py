@@ -220,10 +220,9 @@ def check_gradients(
     tolerance = checks.real_number("tolerance", tolerance, 1e-12, 1.0)
     entries = checks.whole_number("entries", entries)
     raises = checks.flag("raises", raises)
-    if only is not None and not (checks.is_sequence(only) or isinstance(only, (set, frozenset))):
-        raise TypeError(f"only must be a list of names of backends, got {only!r}")
+    names = list(backends.BACKENDS) if only is None else checks.names("only", only, "backends")
     results, missing = [], {}
-    for name in backends.BACKENDS if only is None else only:
+    for name in names:
         try:
             twin = net._engine.converted("float64", name)
         except backends.BackendUnavailable as error:

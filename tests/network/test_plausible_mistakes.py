@@ -163,6 +163,21 @@ OTHERS = {
         TypeError,
         "only must be a list of names of backends, got 3",
     ),
+    "only of a comparison": (
+        lambda: fastbp.compare_backends([3, 1], X, y, loss="log_loss", only=SPARSE),
+        TypeError,
+        "only must be a list of names of backends, got",
+    ),
+    "only, a name": (
+        lambda: fastbp.compare_backends([3, 1], X, y, loss="log_loss", only="numpy"),
+        TypeError,
+        "only must be a list of names of backends, got 'numpy'",
+    ),
+    "ragged targets": (
+        lambda: fastbp.compare_backends([3, 1], X, [[1], [2, 3]], loss="log_loss", only=["numpy"]),
+        ValueError,
+        "y cannot be read as an array",
+    ),
     "notes": (
         lambda: fastbp.save(network(), "never-written", notes={"X": X}),
         TypeError,
@@ -226,3 +241,9 @@ def test_an_error_in_a_loss_function_says_who_called_it():
     with pytest.raises(TypeError) as caught:
         fastbp.Network([3, 1], loss=len)
     assert "in the loss function <built-in function len>, called as" in caught.value.__notes__[0]
+
+
+def test_only_may_be_any_iterable_of_names():
+    net = make_network([3, 1], "log_loss", "numpy")
+    for only in (["numpy"], {"numpy": "yes"}, (name for name in ["numpy"])):
+        assert fastbp.check_gradients(net, X, y, only=only).passed

@@ -1,0 +1,57 @@
+"""scikit-learn refuses NaN without saying where; a note to its error does."""
+
+import numpy as np
+import pandas
+import pytest
+from helpers import make_data
+
+import fastbp
+
+pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+X, y = make_data("squared_error", 12, 3, 1)
+y = y.ravel()
+
+
+def regressor():
+    return fastbp.MLPRegressor(hidden_layer_sizes=(3,), max_iter=1, random_state=0)
+
+
+MODELS = {
+    "estimator": regressor,
+    "ensemble": lambda: fastbp.MLPEnsembleRegressor(regressor(), n_estimators=2),
+}
+
+
+def spoiled(array, index, value=np.nan):
+    array = array.copy()
+    array[index] = value
+    return array
+
+
+def note_of(call):
+    with pytest.raises(ValueError, match="NaN|infinity") as caught:
+        call()
+    (note,) = caught.value.__notes__
+    return note
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_where_the_first_is(model):
+    model = MODELS[model]()
+    bad_X, bad_y = spoiled(X, (slice(4, 6), 1)), spoiled(y, 7, np.inf)
+    in_X = "X has NaN or infinite values (2 in all; the first, nan, is in row 4, column 1, co"
+    assert note_of(lambda: model.fit(bad_X, y)).startswith(in_X)
+    assert note_of(lambda: model.fit(pandas.DataFrame(bad_X), y)).startswith(in_X)
+    in_y = "y has NaN or infinite values (1 in all; the first, inf, is in row 7, counted from 0)"
+    assert note_of(lambda: model.fit(X, bad_y)) == in_y
+    weights = spoiled(np.ones(12), 3)
+    in_weights = note_of(lambda: model.fit(X, y, sample_weight=weights))
+    assert in_weights.startswith("sample_weight has NaN") and "row 3," in in_weights
+    model.fit(X, y)
+    assert note_of(lambda: model.predict(bad_X)).startswith(in_X)
+
+
+def test_what_is_no_number_has_no_note():
+    with pytest.raises(ValueError, match="could not convert") as caught:
+        regressor().fit(np.array([["a", "b", "c"]] * 12, object), y)
+    assert not hasattr(caught.value, "__notes__")
