@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .common import Display, axes_for, bare
+from ..study.compare import Comparison
+from .common import Display, axes_for, bare, check_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
-
-    from ..study.compare import Comparison
 
 # Colour (of Okabe and Ito's palette) and marker of each library in the benchmarks.
 STYLES = {
@@ -85,6 +84,7 @@ class BackendComparisonDisplay(Display):
         -------
         BackendComparisonDisplay
         """
+        check_kind("comparison", comparison, Comparison, "compare_backends")
         results = comparison.results
         return cls(
             [result.backend for result in results],

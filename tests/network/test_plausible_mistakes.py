@@ -156,6 +156,11 @@ DISPLAYS = {
         TypeError,
         "health must be a fastbp.Health .* callback, got Network",
     ),
+    "comparison": (
+        lambda: plots.BackendComparisonDisplay.from_comparison([]),
+        TypeError,
+        "comparison must be a Comparison, which compare_backends returns, got list",
+    ),
 }
 OTHERS = {
     "only": (

@@ -201,7 +201,7 @@ def test_given_axes_are_used():
 
 def test_backends_side_by_side():
     results = [SimpleNamespace(backend=b, step=t, gflops=1e-3 / t) for b, t in SPEEDS.items()]
-    comparison = SimpleNamespace(results=results, problem="64-64-10, batch 32")
+    comparison = fastbp.Comparison("64-64-10, batch 32", results, {})
     display = fastbp.BackendComparisonDisplay.from_comparison(comparison)
     bars = {
         label.get_text(): bar.get_height()
