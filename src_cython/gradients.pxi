@@ -44,9 +44,9 @@ cdef void weight_gradient(
         single_gradient(h, stride_in, d, rows, target, n_in, unit(net), zeros)
     else:
         if of_weights > 0:
-            product(
-                h + own.first, 1, stride_in, d, stride, zeros, 0, target, stride, of_weights,
-                width, rows,
+            layer_product(
+                net, i, h + own.first, 1, stride_in, d, stride, zeros, 0, target, stride,
+                of_weights, width, rows,
             )
         if own.last > n_in:
             product(

@@ -1,9 +1,9 @@
 # The Cython backend for one precision and one kind of processor; setup.py compiles it for each.
 #
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), tile.h (matrix
-# product), dropout, elementwise, losses, optimizers, shares, passes, gradients, groups,
-# regularizers, steps, train, per_sample. This one holds the entry points. They turn arrays into
-# pointers and release the GIL.
+# product), bfloat16.h and amx.h (products of rounded matrices), dropout, elementwise, losses,
+# optimizers, shares, passes, gradients, groups, regularizers, steps, train, per_sample. This one
+# holds the entry points. They turn arrays into pointers and release the GIL.
 # Entry points that train flush denormal numbers; denormals.h says how, and why they call their
 # bodies by a hidden address. fastbp/backends/interface.py has the arguments.
 
@@ -26,6 +26,7 @@ include "per_sample.pxi"
 
 HAS_FMA = bool(FBP_HAS_FMA)
 CHECKED = bool(FBP_CHECKED)
+HAS_TILES = bool(FBP_HAS_TILES)
 
 
 cimport numpy as cnp
@@ -126,6 +127,32 @@ def loss_hessian_product(model, s, y, v, out):
     cdef real *products = <real *>memory("out", out).start
     with nogil:
         hessian_product(code, parameter, rows, n, stride, given, targets, vectors, products)
+
+
+def use_tiles(bint on):
+    """Let products of rounded matrices compute in tiles from now on, or not."""
+    global tiles_are_on
+    tiles_are_on = on and HAS_TILES
+
+
+def bfloat16_address():
+    """The address of the product of rounded matrices, for Numba."""
+    return <size_t>&bfloat16_product
+
+
+def multiply_rounded(A, B, init, C):
+    """C = init + A B with operands rounded to bfloat16, of C-contiguous matrices.
+
+    The columns of B are a whole number of vectors.
+    """
+    forget()
+    cdef Py_ssize_t M = A.shape[0], K = A.shape[1], J = B.shape[1]
+    cdef const real *a = <const real *>memory("A", A).start
+    cdef const real *b = <const real *>memory("B", B).start
+    cdef const real *before = <const real *>memory("init", init).start
+    cdef real *result = <real *>memory("C", C).start
+    with nogil:
+        bfloat16_product(a, K, 1, b, J, before, J, result, J, M, J, K)
 
 
 def predict(model, X, Py_ssize_t block, workspace, out):

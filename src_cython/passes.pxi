@@ -96,6 +96,18 @@ cdef inline real *zero_row(Net *net) noexcept nogil:
     return unit(net) + FBP_LANES
 
 
+cdef inline void layer_product(
+    Net *net, Py_ssize_t i, const real *A, Py_ssize_t row_step, Py_ssize_t k_step, const real *B,
+    Py_ssize_t ldb, const real *init, Py_ssize_t ldi, real *C, Py_ssize_t ldc, Py_ssize_t M,
+    Py_ssize_t J, Py_ssize_t K
+) noexcept nogil:
+    """C = init + A B, where layer i says whether the operands are rounded to bfloat16."""
+    if net.plan[i * COLUMNS + ROUNDED] != 0:
+        bfloat16_product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K)
+    else:
+        product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K)
+
+
 cdef void drop_units(Net *net, Py_ssize_t i, const real *source, real *target) noexcept nogil:
     """Drop units of layer i in own rows; `source` and `target` are laid out like h_i."""
     cdef const int64_t *here = net.plan + i * COLUMNS
@@ -225,8 +237,8 @@ cdef inline real dot(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline void product_of_block(
-    Net *net, const real *A, Py_ssize_t lda, const real *B, Py_ssize_t ldb, const real *init,
-    real *C, Py_ssize_t ldc, Py_ssize_t J, Py_ssize_t K
+    Net *net, Py_ssize_t i, const real *A, Py_ssize_t lda, const real *B, Py_ssize_t ldb,
+    const real *init, real *C, Py_ssize_t ldc, Py_ssize_t J, Py_ssize_t K
 ) noexcept nogil:
     """C = init + A B for this thread's share of the block's rows; each row begins with `init`.
 
@@ -235,8 +247,8 @@ cdef inline void product_of_block(
     cdef Share own = share_of(net.all_rows, J, net.rank, net.threads)
     if own.split:
         barrier(net.shared, net.threads)
-    product(
-        A + own.first * lda, lda, 1, B + own.left, ldb, init + own.left, 0,
+    layer_product(
+        net, i, A + own.first * lda, lda, 1, B + own.left, ldb, init + own.left, 0,
         C + own.first * ldc + own.left, ldc, own.last - own.first, own.right - own.left, K,
     )
     if own.split:
@@ -265,7 +277,7 @@ cdef void forward_pass(Net *net, const real *h, Py_ssize_t stride_in) noexcept n
                 put(s, r, net.rows, dot(h + r * stride_in, W, n_in) + W[padded(n_in)])
             return
         product_of_block(
-            net, h, stride_in, W, stride, W + n_in * stride, of_block(net, i, S), stride,
+            net, i, h, stride_in, W, stride, W + n_in * stride, of_block(net, i, S), stride,
             padded(here[SIZE]), n_in,
         )
         activate(here[ACTIVATION], s, of_own(net, i, H), net.rows * stride)
@@ -438,7 +450,7 @@ cdef void pass_back(
     if single_output(net, i):
         WT = net.parameters + here[WEIGHTS]
     product_of_block(
-        net, of_block(net, i, DS), stride, WT, stride_in, zero_row(net), target, stride_in,
+        net, i, of_block(net, i, DS), stride, WT, stride_in, zero_row(net), target, stride_in,
         padded(n_in), here[SIZE],
     )
 

@@ -55,17 +55,21 @@ cdef void outer_products(
     cdef const int64_t *here
     cdef const real *ds
     cdef real *target
+    cdef real a, b
+    cdef bint rounded
     cdef Py_ssize_t i, r, k, j, n, stride, n_in = net.plan[SIZE], at = 0
     check(gradients, net.rows * width)
     for i in range(1, net.m + 1):
         here = net.plan + i * COLUMNS
-        n, stride, ds = here[SIZE], here[STRIDE], of_own(net, i, DS)
+        n, stride, ds, rounded = here[SIZE], here[STRIDE], of_own(net, i, DS), here[ROUNDED] != 0
         check(h, (net.rows - 1) * stride_in + n_in)
         for r in range(net.rows):
             target = gradients + r * width + at
             for k in range(n_in):
+                a = h[r * stride_in + k]
                 for j in range(n):
-                    target[k * n + j] = h[r * stride_in + k] * ds[r * stride + j]
+                    b = ds[r * stride + j]
+                    target[k * n + j] = rounded_times(a, b) if rounded else a * b
             for j in range(n):
                 target[n_in * n + j] = ds[r * stride + j]
         at += (n_in + 1) * n

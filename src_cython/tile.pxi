@@ -1,4 +1,4 @@
-# The names of tile.h, team.h, denormals.h and check.h.
+# The names of tile.h, bfloat16.h, amx.h, team.h, denormals.h and check.h.
 
 cdef extern from "check.h" nogil:
     const int FBP_CHECKED  # 1 in the debug build
@@ -14,6 +14,15 @@ cdef extern from "tile.h" nogil:
     void transpose_block "fbp_transpose_block"(
         const real *from_, Py_ssize_t ldf, Py_ssize_t rows,
         real *to, Py_ssize_t ldt, Py_ssize_t columns)
+
+cdef extern from "amx.h" nogil:
+    const int FBP_HAS_TILES
+    int tiles_are_on "fbp_tiles_are_on"
+    void bfloat16_product "fbp_bfloat16_product"(
+        const real *A, Py_ssize_t row_step, Py_ssize_t k_step, const real *B, Py_ssize_t ldb,
+        const real *init, Py_ssize_t ldi, real *C, Py_ssize_t ldc,
+        Py_ssize_t M, Py_ssize_t J, Py_ssize_t K)
+    real rounded_times "fbp_rounded_times"(real a, real b)
 
 from libc.stdint cimport int64_t, uint64_t
 

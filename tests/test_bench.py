@@ -382,3 +382,18 @@ def test_short_run(script, options, check, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     check(json.loads(output.read_text()), done.stdout)
+
+
+@pytest.mark.slow
+def test_bfloat16():
+    """A short run prints a line for every data set."""
+    done = subprocess.run(
+        [sys.executable, str(BENCH / "bfloat16.py"), "--seeds", "2", "--epochs", "1"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    names = [line.split(" | ")[0] for line in done.stdout.splitlines()[2:]]
+    assert names == ["| iris", "| wine", "| breast cancer", "| digits", "| diabetes (R²)"]

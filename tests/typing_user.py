@@ -48,6 +48,10 @@ def networks() -> fastbp.Network:
     net = fastbp.Network([2, 8, 1], loss="squared_error")
     fastbp.Network((2, 8, 4, 1), activation=["tanh", "relu"], loss="huber", loss_parameter=2.0)
     fastbp.Network([2, 1], loss=squared, dtype=np.float64, seed=3, backend="numpy")
+    rounding: str | None = fastbp.Network(
+        [2, 2], loss="huber", compute_dtype="bfloat16"
+    ).compute_dtype
+    print(rounding)
     first: Floats = net.weights[0]
     some: list[Floats] = net.weights[:1]
     net.weights[0] = [[0.0] * 8] * 2

@@ -77,15 +77,22 @@ def _fits(module):
 
 build = _choose()
 KERNELS = {np.dtype(np.float32): _load("f4"), np.dtype(np.float64): _load("f8")}
-_SINGLE = KERNELS[np.dtype(np.float32)]
+SINGLE = KERNELS[np.dtype(np.float32)]
+
+
+def cpu():
+    """The module that says what this processor can do."""
+    from . import _cpu
+
+    return _cpu
 
 
 def describe():
     """What would compute, in a few words."""
     text = f"Cython kernels built for {build}"
-    if not _SINGLE.HAS_FMA:
+    if not SINGLE.HAS_FMA:
         text += " (without FMA: last bits may differ from the others')"
-    if _SINGLE.CHECKED:
+    if SINGLE.CHECKED:
         text += " (debug build: every memory range is checked)"
     return text
 

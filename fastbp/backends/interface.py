@@ -53,7 +53,8 @@ class Model(NamedTuple):
     Attributes
     ----------
     plan : int64 array of shape (m + 1, layout.COLUMNS)
-        The network's layout, see layout.py. Only plans of jobs have rates of dropout.
+        The network's layout, see layout.py. Only plans of jobs have rates of dropout. For layers
+        that the plan calls ROUNDED, products with the weights are those of numpy_/bfloat16.py.
     loss : int
         Code of the loss, see spec.py. It implies the output activation.
     loss_parameter : float

@@ -482,6 +482,20 @@ def dtype(value):
     return found
 
 
+def compute_dtype(value, dtype):
+    """Return None or "bfloat16", the precision of the products of a network of that dtype."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or value != "bfloat16":
+        raise ValueError(f'compute_dtype must be None or "bfloat16", got {value!r}')
+    if dtype != np.float32:
+        raise ValueError(
+            f'compute_dtype="bfloat16" needs dtype="float32", got dtype={dtype.name!r}: products '
+            "with operands of 8 bits are added up in float32"
+        )
+    return value
+
+
 def seed(value):
     """Return a seed as an int of at least 0, or None."""
     if value is None:

@@ -57,7 +57,8 @@ S = 6  # pre-activation s_i; equal to H where h_i may overwrite s_i
 DS = 7  # ∂e/∂s_i
 DROPOUT = 8  # the share of units that training drops, in units of 2**-32
 OUTPUT = 9  # h_i as the next layer gets it; equal to H without dropout
-COLUMNS = 10
+ROUNDED = 10  # 1 if products with layer i's weights round their operands to bfloat16, else 0
+COLUMNS = 11
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class Layout:
     separate : bool, default=False
         Whether the workspace keeps s_i beside h_i in all hidden layers, or only where the
         derivative needs it. This affects only offsets in the workspace.
+    compute_dtype : {None, "bfloat16"}, default=None
+        The precision to which matrix products round their operands; None for that of `dtype`.
+        A single output has no matrix products.
     """
 
     sizes: tuple
@@ -85,6 +89,7 @@ class Layout:
     dtype: np.dtype
     dropout: tuple = ()
     separate: bool = False
+    compute_dtype: str | None = None
 
     @cached_property
     def lanes(self):
@@ -148,8 +153,9 @@ class Layout:
                     per_row += stride
             plan[i, DS] = per_row
             per_row += stride
+        plan[1:, ROUNDED] = self.compute_dtype is not None
         if self.single:
-            plan[-1, STRIDE] = 1
+            plan[-1, STRIDE], plan[-1, ROUNDED] = 1, 0
         plan.flags.writeable = False
         return plan
 

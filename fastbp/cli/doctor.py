@@ -16,6 +16,7 @@ import numpy as np
 from .. import backends
 from ..basis import progress, teams
 from ..basis.version import __version__
+from ..engine import bfloat16
 from .options import add_command, filled
 
 REQUIRED = ("numpy", "numba", "scikit-learn", "scipy", "tqdm")
@@ -61,6 +62,7 @@ def run(options):
             if name.startswith(PREFIXES) or name in VARIABLES
         },
         "backends": backends.available(),
+        "bfloat16": _bfloat16(),
     }
     report["check"], problems = _check(report["backends"])
     # After the check, so that the cache includes kernels compiled by it.
@@ -118,6 +120,12 @@ def _processor():
         "features": [*simd.get("baseline", []), *simd.get("found", [])],
         "cython_builds": builds,
     }
+
+
+def _bfloat16():
+    """Return what computes products of networks with compute_dtype="bfloat16"."""
+    reason = bfloat16.obstacle()
+    return f"emulated: {reason}" if reason else "in AMX tiles"
 
 
 def _cache():
@@ -192,6 +200,7 @@ def _text(report):
     lines.append("backends:")
     for name, answer in report["backends"].items():
         lines.append(f"  {name:8} {answer}")
+    lines.append(f'compute_dtype="bfloat16": {report["bfloat16"]}')
     lines.append("a small training:")
     for name, result in report["check"].items():
         difference = f"{result['difference_from_numpy']:.1e} from NumPy"

@@ -76,6 +76,7 @@ def _described(stored):
         "output_activation": network._engine.loss_spec.output_activation,
         "loss": network.loss,
         "dtype": network.layout.dtype.name,
+        "compute_dtype": network.compute_dtype,
         "parameters": int(sum(a.size for a in [*network.weights, *network.biases])),
         "library": stored.library,
     }
@@ -96,11 +97,12 @@ def show(options):
     if options.json:
         print(json.dumps(about, indent=2))
         return 0
+    products = f", products in {about['compute_dtype']}" if about["compute_dtype"] else ""
     of_many = f" of {about['members']}, the first one" if about["members"] > 1 else ""
     lines = [
         f"{options.model}: {about['kind']}, saved by fastbp {about['library']}",
         f"network{of_many}: {'-'.join(map(str, about['sizes']))}, "
-        f"{about['parameters']} weights and biases, {about['dtype']}",
+        f"{about['parameters']} weights and biases, {about['dtype']}{products}",
         f"activations: {', '.join([*about['activations'], about['output_activation']])}",
         f"loss: {about['loss']}",
     ]

@@ -16,7 +16,7 @@ from ..basis import checks, interrupts, spec, teams
 from ..basis.data import Data
 from ..basis.layout import layer_view
 from ..rules import regularizers
-from . import buffers
+from . import bfloat16, buffers
 from .custom import CustomLoss
 from .parameters import Gradient, Parameters
 
@@ -93,6 +93,8 @@ class Engine:
     def use(self, backend):
         """Compute with the backend of that name."""
         self.backend: Any = backends.get(backend)
+        if self.layout.compute_dtype is not None:
+            bfloat16.prepare(self.backend)
 
     def _begin(self):
         """Set up the attributes that depend on the others."""
@@ -120,9 +122,9 @@ class Engine:
         self._begin()
 
     def converted(self, dtype, backend):
-        """A copy in another precision and on another backend."""
+        """A copy in another precision, in which it also computes, and on another backend."""
         other = copy.copy(self)
-        other._allocate(replace(self.layout, dtype=np.dtype(dtype)))
+        other._allocate(replace(self.layout, dtype=np.dtype(dtype), compute_dtype=None))
         for name in ("weights", "biases"):
             checked = Parameters(name, getattr(other, name))
             for i, array in enumerate(getattr(self, name)):

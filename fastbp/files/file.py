@@ -17,8 +17,8 @@ from . import schema
 # The metadata's entry that holds the document.
 KEY = "fastbp"
 NOTES = "fastbp.notes"  # the entry of a second document, the user's notes
-# The version of the documents' schema.
-SCHEMA = 1
+# The version of the documents' schema. Version 2 adds the compute_dtype of networks.
+SCHEMA = 2
 # Maximum size of a header in bytes. Parsing its JSON may take about 40 times as much memory.
 MAX_HEADER = 1 << 22
 DTYPES: dict[str, np.dtype] = {
@@ -52,7 +52,7 @@ def write(path, document, tensors, notes=None):
 
     from ..basis.version import __version__
 
-    document = {"schema": SCHEMA, "library": __version__, **document}
+    document = {"schema": _version(document), "library": __version__, **document}
     metadata = {KEY: json.dumps(document, allow_nan=False)}
     if notes is not None:
         try:
@@ -67,6 +67,11 @@ def write(path, document, tensors, notes=None):
             f"{MAX_HEADER}; reduce the categories of encoders, or the notes"
         )
     writing.write(path, content)
+
+
+def _version(document):
+    """Return the first version of the schema that can say this, for the sake of older readers."""
+    return 2 if "compute_dtype" in document["model"] else 1
 
 
 def read(path):

@@ -6,7 +6,8 @@ from ..basis import spec
 from ..basis.layout import Layout
 from . import schema
 
-# Fields of a network's document, and of its generator's state (NumPy's PCG64).
+# Fields of a network's document, and of its generator's state (NumPy's PCG64). A network that
+# rounds has the field compute_dtype besides.
 FIELDS = ("layer_sizes", "activation", "loss", "loss_parameter", "dtype", "random")
 RANDOM = ("state", "inc", "has_uint32", "uinteger")
 
@@ -19,7 +20,7 @@ def to_document(network, tensors):
             "named loss can be saved"
         )
     put_parameters(network, tensors)
-    return {
+    document = {
         "layer_sizes": list(network.layout.sizes),
         "activation": list(network.layout.activations),
         "loss": network.loss,
@@ -27,11 +28,14 @@ def to_document(network, tensors):
         "dtype": network.layout.dtype.name,
         "random": of_random(network._engine.random),
     }
+    if network.compute_dtype is not None:
+        document["compute_dtype"] = network.compute_dtype
+    return document
 
 
 def from_document(cls, document, tensors, backend):
     """Return the network that a document describes, as an instance of `cls`."""
-    schema.fields("network", document, FIELDS)
+    _check_fields(document)
     layout = layout_of(document["layer_sizes"], document["activation"], document["dtype"])
     loss = schema.text("loss", document["loss"], spec.LOSSES)
     parameter = schema.optional(schema.real, "loss_parameter", document["loss_parameter"])
@@ -45,6 +49,7 @@ def from_document(cls, document, tensors, backend):
         loss=loss,
         loss_parameter=parameter,
         dtype=layout.dtype,
+        compute_dtype=_compute_dtype(document, layout.dtype),
         seed=0,
         backend=backend,
     )
@@ -52,9 +57,23 @@ def from_document(cls, document, tensors, backend):
     return network
 
 
+def _check_fields(document):
+    schema.some_fields("network", document, (*FIELDS, "compute_dtype"), FIELDS)
+
+
+def _compute_dtype(document, dtype):
+    """Return the compute_dtype of a document; that of networks that do not round is None."""
+    if "compute_dtype" not in document:
+        return None
+    name = schema.text("compute_dtype", document["compute_dtype"], ("bfloat16",))
+    if dtype != np.float32:
+        raise schema.wrong("the dtype of a network with compute_dtype", dtype.name, "float32")
+    return name
+
+
 def restore(network, document, tensors):
     """Set a network's weights and random state from the document of one with equal sizes."""
-    schema.fields("network", document, FIELDS)
+    _check_fields(document)
     weights, biases = get_parameters(network.layout, tensors)
     _fill(network, weights, biases, document["random"])
 

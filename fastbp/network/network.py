@@ -83,6 +83,11 @@ class Network:
         δ > 0 of huber (default 1), or q in (0, 1) of quantile (default 0.5, the median).
     dtype : {"float32", "float64"}, default="float32"
         Precision of weights and computation.
+    compute_dtype : {None, "bfloat16"}, default=None
+        "bfloat16" rounds the operands of matrix products to bfloat16, which has 8 significant bits.
+        Products are added up in float32, and weights, gradients and optimisers stay in float32,
+        the `dtype` that this needs. It is meant for processors with AMX tiles; elsewhere the same
+        numbers are emulated, slower than in float32.
     seed : int or None, default=None
         Seed of the initial weights and of the shuffling in `fit`. The same seed and calls
         give the same result on the same backend. None takes a random seed from the system.
@@ -101,6 +106,8 @@ class Network:
         The loss's parameter, None if it has none.
     backend : str
         Name of the backend in use.
+    compute_dtype : str or None
+        As passed.
     layout : Layout
         Its ``sizes``, ``activations`` and ``dtype`` are the network's.
 
@@ -128,6 +135,7 @@ class Network:
         loss: Loss,
         loss_parameter: float | None = None,
         dtype: DTypeLike = "float32",
+        compute_dtype: Literal["bfloat16"] | None = None,
         seed: int | None = None,
         backend: str | None = None,
     ) -> None:
@@ -139,8 +147,14 @@ class Network:
                 "cross_entropy needs at least 2 outputs (a softmax of one unit is always 1); "
                 "for two classes use log_loss with 1 output, or 2 outputs"
             )
+        precision = checks.dtype(dtype)
         self._engine = Engine(
-            Layout(sizes, spec.activations_of(activation, len(sizes) - 2), checks.dtype(dtype)),
+            Layout(
+                sizes,
+                spec.activations_of(activation, len(sizes) - 2),
+                precision,
+                compute_dtype=checks.compute_dtype(compute_dtype, precision),
+            ),
             loss,
             checks.loss_parameter(loss_parameter, name, loss_spec),
             np.random.default_rng(checks.seed(seed)),
@@ -169,14 +183,15 @@ class Network:
         return other
 
     def _converted(self, dtype: DTypeLike, backend: str | None) -> Self:
-        """Return a copy of this network in another precision and on another backend."""
+        """Return a copy in another precision, in which it also computes, and on another backend."""
         return self._with_engine(self._engine.converted(dtype, backend))
 
     def __repr__(self):
         hidden = f", activation={list(self.layout.activations)}" if self.layout.activations else ""
+        rounding = f", compute_dtype={self.compute_dtype!r}" if self.compute_dtype else ""
         return (
             f"Network({list(self.layout.sizes)}{hidden}, loss={self.loss!r}, "
-            f"dtype={self.layout.dtype.name!r}, backend={self.backend!r})"
+            f"dtype={self.layout.dtype.name!r}{rounding}, backend={self.backend!r})"
         )
 
     @property
@@ -190,6 +205,10 @@ class Network:
     @property
     def loss_parameter(self) -> float | None:
         return self._engine.loss_parameter
+
+    @property
+    def compute_dtype(self) -> str | None:
+        return self.layout.compute_dtype
 
     @property
     def backend(self) -> str:
@@ -698,8 +717,9 @@ class Network:
         Notes
         -----
         The graph has one input ``X`` of shape (n_samples, n_0) and one output ``h``,
-        h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is variable. This
-        requires the package onnx: ``pip install 'fastbp[onnx]'``.
+        h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is variable. It
+        computes in that dtype, even if the network has a `compute_dtype`. This requires the package
+        onnx: ``pip install 'fastbp[onnx]'``.
         """
         from ..exchange.onnx_export import to_onnx
 
@@ -755,10 +775,10 @@ class Network:
         -------
         torch.nn.Sequential
             Linear layers and activations, of the network's dtype. The output equals that of
-            `predict` up to rounding. If the loss has an output activation, it is the last entry;
-            without it the module returns s_m (logits). For the loss "poisson" it is a
-            ``fastbp.exchange.pytorch.Exp``. ``state_dict()`` has the weights and biases; PyTorch
-            stores weights transposed.
+            `predict` up to rounding; a `compute_dtype` stays behind. If the loss has an output
+            activation, it is the last entry; without it the module returns s_m (logits). For the
+            loss "poisson" it is a ``fastbp.exchange.pytorch.Exp``. ``state_dict()`` has the weights
+            and biases; PyTorch stores weights transposed.
         """
         from ..exchange.pytorch import to_torch
 
@@ -963,8 +983,8 @@ class Network:
         Returns
         -------
         Network
-            The network as it was written: in float32, with the rounded weights. The C function
-            returns the same bits as its `predict` on the compiled backends.
+            The network as it was written: in float32 without a `compute_dtype`, with the rounded
+            weights. The C function returns the same bits as its `predict` on the compiled backends.
 
         Raises
         ------

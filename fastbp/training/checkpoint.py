@@ -374,6 +374,7 @@ def arguments(network, samples, control, regularizers, total):
         "loss": network.loss,
         "loss_parameter": network.loss_parameter,
         "dtype": network.layout.dtype.name,
+        "compute_dtype": network.compute_dtype,
         "data": _checksum([*samples.data, *([] if samples.rows is None else [samples.rows])]),
         "batch_size": samples.batch_size,
         "shuffle": samples.shuffle,

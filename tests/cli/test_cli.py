@@ -364,6 +364,10 @@ def test_models_from_python(capsys):
     printed = capsys.readouterr().out
     assert "Network, saved" in printed and "squared_error" in printed
     assert "by: hand [2J\nruns, a: x 0.5\n" in printed  # and the terminal is left alone
+    rounding = fastbp.Network([2, 3], loss="huber", compute_dtype="bfloat16", backend="numpy")
+    rounding.save("rounding.safetensors")
+    assert main(["info", "rounding.safetensors"]) == 0
+    assert "9 weights and biases, float32, products in bfloat16\n" in capsys.readouterr().out
     assert main(["info", "classifier.safetensors"]) == 0
     assert "classes: False, True" in capsys.readouterr().out
     assert main(["export", "classifier.safetensors", "--format", "npz"]) == 0

@@ -170,6 +170,7 @@ def test_doctor_finds_nothing_wrong(capsys):
     assert report["problems"] == []
     assert report["versions"]["numpy"] == np.__version__
     assert report["backends"] == fastbp.available_backends()
+    assert report["bfloat16"] == "in AMX tiles" or report["bfloat16"].startswith("emulated: the ")
     bits = {name: result["bits"] for name, result in report["check"].items() if name != "numpy"}
     assert len(set(bits.values())) == 1 or not same_bits()
     cache = report["numba_cache"]

@@ -1,9 +1,9 @@
 """The Numba backend: ``@njit`` kernels, compiled on first use and cached on disk.
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...), tile
-(matrix product), team (threads), denormals, dropout, elementwise, losses, optimizers, pieces
-(the functions of the last three, called by address), passes, gradients, groups, regularizers,
-train, per_sample, kernels (entry points that train), jobs.
+(matrix product), team (threads), denormals, bfloat16 (products of rounded matrices), dropout,
+elementwise, losses, optimizers, pieces (the functions of the last three, called by address),
+passes, gradients, groups, regularizers, train, per_sample, kernels (entry points that train), jobs.
 """
 
 name = "numba"
@@ -17,6 +17,7 @@ try:
     from . import kernels, losses, train
     from . import per_sample as of_samples
     from ._jit import by_precision, entry, read, written
+    from .bfloat16 import BFLOAT16_PRODUCT
     from .elementwise import ACTIVATIONS
     from .jobs import Job
     from .pieces import table
@@ -136,6 +137,16 @@ _backward = entry(
         )
     ),
 )
+
+
+def use_product(address):
+    """Let networks made from now on call another product of matrices rounded to bfloat16.
+
+    It is a C function, such as that of the Cython kernels, which uses the processor's tiles.
+    """
+    if not numba.config.DISABLE_JIT and BFLOAT16_PRODUCT.elsewhere != address:
+        BFLOAT16_PRODUCT.elsewhere = address
+        table.cache_clear()
 
 
 def finite(array):

@@ -5,7 +5,7 @@ The twin of this file is ``src_cython/gradients.pxi``; the reference is ``numpy_
 
 from ...basis.layout import COLUMNS, DS, OUTPUT, SIZE, STRIDE, WEIGHTS
 from ._jit import inlined, inner
-from .passes import of_block, padded, single_output, unit, zero_row
+from .passes import layer_product, of_block, padded, single_output, unit, zero_row
 from .shares import UNIT, Share, share_of, share_start
 from .simd import keep_first, lanes, load, offset, store
 from .tile import product
@@ -47,7 +47,10 @@ def weight_gradient(net, i, h, stride_in, rows, gradient, part, own):
     else:
         if of_weights > 0:
             A = offset(h, own.first)
-            product(A, 1, stride_in, d, stride, zeros, 0, target, stride, of_weights, width, rows)
+            layer_product(
+                *(net, i, A, 1, stride_in, d, stride, zeros, 0),
+                *(target, stride, of_weights, width, rows),
+            )
         if own.last > n_in:
             biases = offset(target, of_weights * stride)
             product(unit(net), 0, 0, d, stride, zeros, 0, biases, stride, 1, width, rows)

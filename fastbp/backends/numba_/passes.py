@@ -14,6 +14,7 @@ from ...basis.layout import (
     DROPOUT,
     DS,
     OUTPUT,
+    ROUNDED,
     SIZE,
     STRIDE,
     TRANSPOSED,
@@ -22,7 +23,7 @@ from ...basis.layout import (
     S,
 )
 from ._jit import call, inlined, inner
-from .pieces import ACTIVATE, DROP, LOSS, MULTIPLY_BY_DERIVATIVE, SOFTMAX
+from .pieces import ACTIVATE, BFLOAT16, DROP, LOSS, MULTIPLY_BY_DERIVATIVE, SOFTMAX
 from .pieces import OUTPUT as OUTPUT_ACTIVATION
 from .shares import UNIT, share_of, share_start
 from .simd import (
@@ -173,6 +174,15 @@ def zero_row(net):
     return offset(unit(net), lanes(net.workspace))
 
 
+@inlined
+def layer_product(net, i, A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K):
+    """C = init + A B, where layer i says whether the operands are rounded to bfloat16."""
+    if net.plan[i * COLUMNS + ROUNDED] != 0:
+        call(net.pieces[BFLOAT16], (A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K))
+    else:
+        product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K)
+
+
 @inner
 def drop_units(net, i, source, target):
     """Drop units of layer i in own rows; `source` and `target` are laid out like h_i."""
@@ -288,7 +298,7 @@ def dot(a, b, n):
 
 
 @inlined
-def product_of_block(net, A, lda, B, ldb, init, C, ldc, J, K):
+def product_of_block(net, i, A, lda, B, ldb, init, C, ldc, J, K):
     """C = init + A B for this thread's share of the block's rows; each row begins with `init`.
 
     If threads divide the columns, they wait for the rows of A, and for the others' parts of C.
@@ -302,7 +312,7 @@ def product_of_block(net, A, lda, B, ldb, init, C, ldc, J, K):
         own.last - own.first,
         own.right - own.left,
     )
-    product(A, lda, 1, B, ldb, init, 0, C, ldc, rows, columns, K)
+    layer_product(net, i, A, lda, 1, B, ldb, init, 0, C, ldc, rows, columns, K)
     if own.split:
         barrier(net.shared, net.threads)
 
@@ -326,7 +336,8 @@ def forward_pass(net, h, stride_in):
                 put(s, r, net.rows, x)
             return
         bias, J = offset(W, n_in * stride), padded(W, here[SIZE])
-        product_of_block(net, h, stride_in, W, stride, bias, of_block(net, i, S), stride, J, n_in)
+        s_of_block = of_block(net, i, S)
+        product_of_block(net, i, h, stride_in, W, stride, bias, s_of_block, stride, J, n_in)
         own = of_own(net, i, H)
         if here[ACTIVATION] != spec.IDENTITY:  # with identity, h is s
             call(net.pieces[ACTIVATE + here[ACTIVATION]], (s, own, net.rows * stride))
@@ -486,7 +497,7 @@ def pass_back(net, i, transposed, target):
     if single_output(net, i):
         WT = offset(net.parameters, here[WEIGHTS])
     d, zeros, J = of_block(net, i, DS), zero_row(net), padded(target, above[SIZE])
-    product_of_block(net, d, stride, WT, stride_in, zeros, target, stride_in, J, here[SIZE])
+    product_of_block(net, i, d, stride, WT, stride_in, zeros, target, stride_in, J, here[SIZE])
 
 
 @inner

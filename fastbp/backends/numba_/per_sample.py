@@ -6,8 +6,9 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 ``src_cython/per_sample.pxi``.
 """
 
-from ...basis.layout import COLUMNS, DS, SIZE, STRIDE, H, S
+from ...basis.layout import COLUMNS, DS, ROUNDED, SIZE, STRIDE, H, S
 from ._jit import inner
+from .bfloat16 import rounded_times
 from .denormals import apart, control
 from .gradients import WHOLE, accumulate
 from .passes import (
@@ -70,12 +71,14 @@ def outer_products(net, h, stride_in, gradients, width):
     n_in, at = net.plan[SIZE], 0
     for i in range(1, net.m + 1):
         here = offset(net.plan, i * COLUMNS)
-        n, stride, ds = here[SIZE], here[STRIDE], of_own(net, i, DS)
+        n, stride, ds, rounded = here[SIZE], here[STRIDE], of_own(net, i, DS), here[ROUNDED] != 0
         for r in range(net.rows):
             target = offset(gradients, r * width + at)
             for k in range(n_in):
+                a = h[r * stride_in + k]
                 for j in range(n):
-                    target[k * n + j] = h[r * stride_in + k] * ds[r * stride + j]
+                    b = ds[r * stride + j]
+                    target[k * n + j] = rounded_times(ds, a, b) if rounded else a * b
             for j in range(n):
                 target[n_in * n + j] = ds[r * stride + j]
         at += (n_in + 1) * n

@@ -11,7 +11,8 @@ import numpy as np
 from numba import config
 
 from ...basis import spec
-from ...basis.layout import ACTIVATION, COLUMNS, DROPOUT
+from ...basis.layout import ACTIVATION, COLUMNS, DROPOUT, ROUNDED
+from .bfloat16 import BFLOAT16_PRODUCT
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS
 from .losses import BEGIN_SOFTMAX, LOSSES
@@ -19,7 +20,7 @@ from .optimizers import UPDATES
 
 # Indices in the table. The pieces of an activation are at ACTIVATE and MULTIPLY_BY_DERIVATIVE plus
 # its code.
-DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, ACTIVATE = range(6)
+DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, BFLOAT16, ACTIVATE = range(7)
 MULTIPLY_BY_DERIVATIVE = ACTIVATE + len(spec.ACTIVATIONS)
 PLACES = MULTIPLY_BY_DERIVATIVE + len(spec.ACTIVATIONS)
 
@@ -55,6 +56,8 @@ def table(dtype, plan, loss, output, deltas, optimizer=None):
             pieces[MULTIPLY_BY_DERIVATIVE + code] = activation.multiply_by_derivative
     if plan[:, DROPOUT].any():
         pieces[DROP] = DROP_UNITS
+    if plan[:, ROUNDED].any():
+        pieces[BFLOAT16] = BFLOAT16_PRODUCT
     if output and LOSSES[loss].output:
         pieces[OUTPUT] = LOSSES[loss].output
     if deltas:

@@ -9,7 +9,8 @@ import math
 import numpy as np
 
 from ...basis import spec
-from ...basis.layout import ACTIVATION, DROPOUT, SIZE, H, S, layer_view, views
+from ...basis.layout import ACTIVATION, DROPOUT, ROUNDED, SIZE, H, S, layer_view, views
+from . import bfloat16
 from .elementwise import ACTIVATIONS
 from .losses import hessian_product, loss_and_delta, output
 from .optimizers import UPDATES
@@ -92,6 +93,13 @@ def dropout_factors(plan, seed, step, n, dtype):
     return factors
 
 
+def _product(layer, A, B, bias=None):
+    """A B, or A B + bias, where the layer says whether A and B are rounded to bfloat16."""
+    if layer[ROUNDED]:
+        return bfloat16.product(A, B, 0.0 if bias is None else bias)
+    return A @ B if bias is None else A @ B + bias
+
+
 def _forward(model, X, factors):
     """Pre-activations, activations, and activations as the next layer gets them.
 
@@ -101,7 +109,7 @@ def _forward(model, X, factors):
     weights, biases = views(plan, model.parameters)
     s, h, out = [None], [X], [X * factors[0]]
     for i in range(1, len(plan)):
-        s.append(out[-1] @ weights[i - 1] + biases[i - 1])
+        s.append(_product(plan[i], out[-1], weights[i - 1], biases[i - 1]))
         h.append(ACTIVATIONS[plan[i, ACTIVATION]].value(s[-1]).astype(X.dtype, copy=False))
         out.append(h[-1] * factors[i] if i < len(plan) - 1 else h[-1])
     return s, h, out
@@ -117,10 +125,10 @@ def _backward(model, s, h, out, factors, ds, gradient):
     for i in range(len(weights), 0, -1):
         if gradient.size:
             dW, db = views(plan, gradient)
-            dW[i - 1][...] = out[i - 1].T @ ds
+            dW[i - 1][...] = _product(plan[i], out[i - 1].T, ds)
             db[i - 1][...] = ds.sum(axis=0)
         if i > 1:
-            dh = (ds @ weights[i - 1].T) * factors[i - 1]
+            dh = _product(plan[i], ds, weights[i - 1].T) * factors[i - 1]
             derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]].derivative
             ds = dh * derivative(s[i - 1], h[i - 1]).astype(dh.dtype, copy=False)
     return ds
@@ -151,7 +159,7 @@ def backward(model, X, deltas, workspace, transposed, gradient, errors):
     with np.errstate(all="ignore"):
         ds = _backward(model, s, h, h, [1] * len(plan), deltas, gradient)
         if errors.size:
-            errors[...] = ds @ views(plan, model.parameters)[0][0].T
+            errors[...] = _product(plan[1], ds, views(plan, model.parameters)[0][0].T)
 
 
 def _dense(labels, targets, width, dtype):
@@ -208,7 +216,7 @@ def per_sample(model, data, deltas, block, workspace, transposed, losses, gradie
                 losses[...] = e
         h[m] = output(model.loss, s[m])
         for i in range(m, 0, -1):
-            dh[i - 1] = ds[i] @ weights[i - 1].T
+            dh[i - 1] = _product(plan[i], ds[i], weights[i - 1].T)
             if i > 1:
                 derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]].derivative
                 ds[i - 1] = dh[i - 1] * derivative(s[i - 1], h[i - 1])
@@ -217,7 +225,8 @@ def per_sample(model, data, deltas, block, workspace, transposed, losses, gradie
     if gradients.size:
         of_layers = []
         for i in range(1, m + 1):
-            dW = h[i - 1][:, :, None] * ds[i][:, None, :]
+            times = bfloat16.times if plan[i, ROUNDED] else np.multiply
+            dW = times(h[i - 1][:, :, None], ds[i][:, None, :])
             of_layers += [dW.reshape(n, -1), ds[i]]
         gradients[...] = np.concatenate(of_layers, axis=1)
     if units.size:
