@@ -199,8 +199,23 @@ static FBP_TILE_TARGET __attribute__((noinline)) void fbp_tiled_product(
 /* Whether tiles compute; set once, when the processor and the system have been asked. */
 static int fbp_tiles_are_on;
 
-/* C = init + A B, as `fbp_product` takes them, with operands rounded to bfloat16; K > 0. */
-static void fbp_bfloat16_product(
+/* C = init + A B, as `fbp_product` takes them, with operands rounded to bfloat16; K > 0. Numba's
+ * kernels call it, too, whose arrays are not registered. */
+static void fbp_unchecked_product(
+    const real *A, ptrdiff_t row_step, ptrdiff_t k_step, const real *B, ptrdiff_t ldb,
+    const real *init, ptrdiff_t ldi, real *C, ptrdiff_t ldc, ptrdiff_t M, ptrdiff_t J,
+    ptrdiff_t K)
+{
+#if FBP_HAS_TILES
+    if (fbp_tiles_are_on) {
+        fbp_tiled_product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K);
+        return;
+    }
+#endif
+    fbp_emulated_product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K);
+}
+
+static inline void fbp_bfloat16_product(
     const real *A, ptrdiff_t row_step, ptrdiff_t k_step, const real *B, ptrdiff_t ldb,
     const real *init, ptrdiff_t ldi, real *C, ptrdiff_t ldc, ptrdiff_t M, ptrdiff_t J,
     ptrdiff_t K)
@@ -209,13 +224,7 @@ static void fbp_bfloat16_product(
     fbp_check(B, (K - 1) * ldb + J);
     fbp_check(init, (M - 1) * ldi + J);
     fbp_check(C, (M - 1) * ldc + J);
-#if FBP_HAS_TILES
-    if (fbp_tiles_are_on) {
-        fbp_tiled_product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K);
-        return;
-    }
-#endif
-    fbp_emulated_product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K);
+    fbp_unchecked_product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K);
 }
 
 #endif

@@ -137,7 +137,7 @@ def use_tiles(bint on):
 
 def bfloat16_address():
     """The address of the product of rounded matrices, for Numba."""
-    return <size_t>&bfloat16_product
+    return <size_t>&unchecked_product
 
 
 def multiply_rounded(A, B, init, C):

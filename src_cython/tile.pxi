@@ -22,6 +22,10 @@ cdef extern from "amx.h" nogil:
         const real *A, Py_ssize_t row_step, Py_ssize_t k_step, const real *B, Py_ssize_t ldb,
         const real *init, Py_ssize_t ldi, real *C, Py_ssize_t ldc,
         Py_ssize_t M, Py_ssize_t J, Py_ssize_t K)
+    void unchecked_product "fbp_unchecked_product"(
+        const real *A, Py_ssize_t row_step, Py_ssize_t k_step, const real *B, Py_ssize_t ldb,
+        const real *init, Py_ssize_t ldi, real *C, Py_ssize_t ldc,
+        Py_ssize_t M, Py_ssize_t J, Py_ssize_t K)
     real rounded_times "fbp_rounded_times"(real a, real b)
 
 from libc.stdint cimport int64_t, uint64_t
