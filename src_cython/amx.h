@@ -196,12 +196,15 @@ static FBP_TILE_TARGET __attribute__((noinline)) void fbp_tiled_product(
 
 #endif
 
+#define FBP_UNLIKELY(x) __builtin_expect(x, 0)
+
 /* Whether tiles compute; set once, when the processor and the system have been asked. */
 static int fbp_tiles_are_on;
 
 /* C = init + A B, as `fbp_product` takes them, with operands rounded to bfloat16; K > 0. Numba's
- * kernels call it, too, whose arrays are not registered. */
-static void fbp_unchecked_product(
+ * kernels call it, too, whose arrays are not registered. Not inlined, so that networks that do not
+ * round pay for a branch only. */
+static __attribute__((noinline)) void fbp_unchecked_product(
     const real *A, ptrdiff_t row_step, ptrdiff_t k_step, const real *B, ptrdiff_t ldb,
     const real *init, ptrdiff_t ldi, real *C, ptrdiff_t ldc, ptrdiff_t M, ptrdiff_t J,
     ptrdiff_t K)

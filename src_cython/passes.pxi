@@ -102,7 +102,7 @@ cdef inline void layer_product(
     Py_ssize_t J, Py_ssize_t K
 ) noexcept nogil:
     """C = init + A B, where layer i says whether the operands are rounded to bfloat16."""
-    if net.plan[i * COLUMNS + ROUNDED] != 0:
+    if rarely(net.plan[i * COLUMNS + ROUNDED] != 0):
         bfloat16_product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K)
     else:
         product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K)

@@ -17,6 +17,7 @@ cdef extern from "tile.h" nogil:
 
 cdef extern from "amx.h" nogil:
     const int FBP_HAS_TILES
+    bint rarely "FBP_UNLIKELY"(bint x)
     int tiles_are_on "fbp_tiles_are_on"
     void bfloat16_product "fbp_bfloat16_product"(
         const real *A, Py_ssize_t row_step, Py_ssize_t k_step, const real *B, Py_ssize_t ldb,
