@@ -718,7 +718,7 @@ class Network:
         -----
         The graph has one input ``X`` of shape (n_samples, n_0) and one output ``h``,
         h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is variable. It
-        computes in that dtype, even if the network has a `compute_dtype`. This requires the package
+        computes in that dtype, even if the network has a ``compute_dtype``. This requires the package
         onnx: ``pip install 'fastbp[onnx]'``.
         """
         from ..exchange.onnx_export import to_onnx
@@ -775,7 +775,7 @@ class Network:
         -------
         torch.nn.Sequential
             Linear layers and activations, of the network's dtype. The output equals that of
-            `predict` up to rounding; a `compute_dtype` stays behind. If the loss has an output
+            `predict` up to rounding; a ``compute_dtype`` stays behind. If the loss has an output
             activation, it is the last entry; without it the module returns s_m (logits). For the
             loss "poisson" it is a ``fastbp.exchange.pytorch.Exp``. ``state_dict()`` has the weights
             and biases; PyTorch stores weights transposed.
@@ -983,7 +983,7 @@ class Network:
         Returns
         -------
         Network
-            The network as it was written: in float32 without a `compute_dtype`, with the rounded
+            The network as it was written: in float32 without a ``compute_dtype``, with the rounded
             weights. The C function returns the same bits as its `predict` on the compiled backends.
 
         Raises
