@@ -718,8 +718,8 @@ class Network:
         -----
         The graph has one input ``X`` of shape (n_samples, n_0) and one output ``h``,
         h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is variable. It
-        computes in that dtype, even if the network has a ``compute_dtype``. This requires the package
-        onnx: ``pip install 'fastbp[onnx]'``.
+        computes in that dtype, even if the network has a ``compute_dtype``. This requires the
+        package onnx: ``pip install 'fastbp[onnx]'``.
         """
         from ..exchange.onnx_export import to_onnx
 
