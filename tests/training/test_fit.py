@@ -185,7 +185,8 @@ def test_validation_in_slices(backend, data, monkeypatch):
     validation = (*make_data("squared_error", 9, 4, 2, seed=8), np.r_[np.zeros(4), np.ones(5)])
     options = {"validation_data": validation, "epochs": 2}
     ref = trained(backend, data, **options)[1]
-    monkeypatch.setattr("fastbp.engine.engine.INLINE_SECONDS", 0.0)
+    monkeypatch.setattr("fastbp.engine.engine.SLICE_FLOPS", 0)
+    monkeypatch.setattr("fastbp.engine.engine.SLICE_ROWS", 2)
     comp = trained(backend, data, **options)[1]
     assert comp.validation_loss == pytest.approx(ref.validation_loss, rel=1e-13)
 

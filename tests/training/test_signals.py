@@ -301,7 +301,8 @@ def test_slices_give_the_same_bits(compiled, call, monkeypatch):
     net = network(compiled, "squared_error")
     arguments = (X,) if call == "predict" else (X, y)
     whole = getattr(net, call)(*arguments)
-    monkeypatch.setattr("fastbp.engine.engine.INLINE_SECONDS", 1e-7)
+    monkeypatch.setattr("fastbp.engine.engine.SLICE_FLOPS", 0)
+    assert len(net._engine.slices(1000)) == 16
     sliced = getattr(net, call)(*arguments)
     if call == "per_sample_gradients":
         whole, sliced = whole.weights[0], sliced.weights[0]
@@ -319,7 +320,7 @@ def test_ctrl_c_comes_between_slices(backend, monkeypatch):
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(net._engine.backend, "predict", predict)
-    monkeypatch.setattr("fastbp.engine.engine.INLINE_SECONDS", 1e-5)
+    monkeypatch.setattr("fastbp.engine.engine.SLICE_FLOPS", 0)
     with pytest.raises(KeyboardInterrupt):
         net.predict(data(1000)[0])
     assert len(rows) == 3
