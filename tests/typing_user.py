@@ -62,6 +62,7 @@ def networks() -> fastbp.Network:
     parameter: float | None = net.loss_parameter
     print(len(net.weights), name, parameter, net.loss, net.layout.sizes)
     other: fastbp.Network = net.to_backend("numpy")
+    other.blend(net, 0.5)
     return other
 
 

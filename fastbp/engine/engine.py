@@ -149,14 +149,28 @@ class Engine:
         """Whether the parameters hold neither NaN nor infinities."""
         return self.backend.finite(self.parameters)
 
-    def check_finite(self):
+    def check_finite(self, whose="the network"):
         """Refuse parameters that are not finite."""
         if not self.finite():
             for name, arrays in (("weights", self.weights), ("biases", self.biases)):
                 for i, array in enumerate(arrays):
                     if not checks.all_finite(array):
-                        raise ValueError(checks.not_finite(f"the network's {name}[{i}]", array))
-            raise ValueError("the padding of the network's parameters has NaN or infinite values")
+                        raise ValueError(checks.not_finite(f"{whose}'s {name}[{i}]", array))
+            raise ValueError(f"the padding of {whose}'s parameters has NaN or infinite values")
+
+    def blend(self, other, tau):
+        """Go from the own parameters the share `tau` of the way to another engine's."""
+        own = self.parameters
+        with np.errstate(over="ignore", invalid="ignore"):
+            step = other.parameters - own
+            # From the nearer end, so that both ends, and equal parameters, are exact.
+            blended = own + tau * step if tau < 0.5 else other.parameters - (1 - tau) * step
+        if not self.backend.finite(blended):
+            raise ValueError(
+                f"the difference of the two networks' weights is too large for {own.dtype}; "
+                "nothing was changed"
+            )
+        own[...] = blended
 
     def clear_padding(self):
         """Zero the padding of the parameters, where 0 * inf may have left NaN."""

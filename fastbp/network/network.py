@@ -529,6 +529,51 @@ class Network:
             self._online = online
         return online.step(data)
 
+    def blend(self, other: Network, tau: float) -> None:
+        r"""Move the weights and biases towards those of another network.
+
+        With θ all weights and biases of this network and θ' those of the other one,
+        θ ← (1 - τ) θ + τ θ'. So a target network follows the network that is trained. Optimisers
+        keep their state.
+
+        Parameters
+        ----------
+        other : Network
+            A network of the same layer sizes and dtype, on any backend. It is not changed, and may
+            be this network itself, which then stays as it is.
+        tau : float
+            τ in [0, 1]. With 1 the weights and biases become exactly those of `other`, with 0 they
+            stay. Where both networks have the same number it stays exactly, whatever τ is.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments, other shapes or another dtype, or weights that are not finite; the
+            network is unchanged.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net, target = (fastbp.Network([1, 1], loss="squared_error") for _ in range(2))
+        >>> net.weights[0], target.weights[0] = [[3.0]], [[1.0]]
+        >>> target.blend(net, 0.25)
+        >>> target.weights[0]
+        array([[1.5]], dtype=float32)
+        """
+        check_network("other", other)
+        tau = checks.real_number("tau", tau, highest=1.0)
+        for name in ("sizes", "dtype"):
+            own, others = (getattr(net.layout, name) for net in (self, other))
+            if own != others:
+                what = "layer sizes" if name == "sizes" else "dtype"
+                raise ValueError(
+                    f"blend needs networks of the same {what}, but this network has {own} and "
+                    f"the other one {others}"
+                )
+        self._engine.check_finite()
+        other._engine.check_finite("the other network")
+        self._engine.blend(other._engine, tau)
+
     # Inspection.
 
     def layer_outputs(self, X: ArrayLike) -> list[Floats]:
