@@ -225,6 +225,7 @@ def streams(net: fastbp.Network, folder: Path) -> None:
         callbacks=[Printer()],
     )
     loss: float = net.fit_step(X, y, optimizer=fastbp.SGD(), sample_weight=np.ones(40))
+    loss += net.fit_step(X, y, clip_norm=1.0, l1=0.1, l2=[0.0, 0.1], frozen=[0])
     print(history.loss, loss)
 
 

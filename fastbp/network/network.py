@@ -15,11 +15,10 @@ from ..basis import checks, late, spec
 from ..basis.layout import Layout
 from ..engine.engine import Engine
 from ..engine.parameters import Gradient, Parameters
-from ..rules.optimizers import optimizer_of
 from ..rules.regularizers import regularizers_of
 from ..training import control as control_
 from ..training import fitting, sources
-from ..training.run import Training
+from ..training.online import Online, continued
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -160,7 +159,7 @@ class Network:
             np.random.default_rng(checks.seed(seed)),
             backend,
         )
-        self._online: Training | None = None
+        self._online: Online | None = None
 
     @classmethod
     def _new(cls, *arguments: Any, **settings: Any) -> Self:
@@ -492,6 +491,10 @@ class Network:
         *,
         optimizer: Optimizer | None = None,
         sample_weight: ArrayLike | None = None,
+        clip_norm: float | None = None,
+        l1: ByLayer = 0.0,
+        l2: ByLayer = 0.0,
+        frozen: Sequence[int] = (),
     ) -> float:
         """Take one training step on one batch, for data that arrive over time.
 
@@ -508,11 +511,14 @@ class Network:
             The optimiser; by default that of the last call, Adam() in the first call.
         sample_weight : array-like of shape (n_samples,), optional
             Weights w ≥ 0, not all zero.
+        clip_norm, l1, l2, frozen
+            As for `fit`, but for this step only: the next call has its own. When they change, the
+            optimiser's state stays. A frozen layer's state does not change.
 
         Returns
         -------
         float
-            The batch's loss before the step.
+            The batch's loss before the step, penalties included.
 
         Raises
         ------
@@ -520,14 +526,26 @@ class Network:
             For bad arguments; the network is unchanged.
         TrainingDiverged
             If the loss or the weights are not finite.
+
+        Notes
+        -----
+        There is no schedule, which would have to know how many steps or epochs there will be.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([1, 1], loss="squared_error", dtype="float64")
+        >>> net.weights[0] = [[2.0]]
+        >>> net.fit_step([[1.0]], [0.0], optimizer=fastbp.SGD(0.1), clip_norm=1.0)
+        2.0
+        >>> (2 - net.weights[0]).round(4)  # 0.1 / √2: the bias has the other half of the step
+        array([[0.0707]])
         """
-        engine, online = self._engine, self._online
+        engine = self._engine
         data = engine.data(X, y, sample_weight)
-        if online is None or (optimizer is not None and optimizer != online.optimizer):
-            regularizers = regularizers_of(len(engine.layout.sizes) - 1)
-            online = Training(engine, data, optimizer_of(optimizer), len(data.X), regularizers, 1)
-            self._online = online
-        return online.step(data)
+        rules: dict[str, Any] = dict(clip_norm=clip_norm, l1=l1, l2=l2, frozen=frozen)
+        self._online = continued(self._online, engine, optimizer, **rules)
+        return self._online.step(data)
 
     def blend(self, other: Network, tau: float) -> None:
         r"""Move the weights and biases towards those of another network.

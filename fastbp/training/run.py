@@ -162,6 +162,13 @@ class Training:
         else:
             self._job.take(data)
 
+    def drop_job(self):
+        """Have the next step make a job anew."""
+        self._job = None
+        if self._workspace is not None:
+            buffers.give(self._workspace)
+            self._workspace = None
+
     def step(self, data):
         """Take one step on a batch; return its loss."""
         self.take(data, len(data.X))

@@ -1,0 +1,51 @@
+"""Single steps, such as those of `Network.fit_step`: what goes on from one call to the next."""
+
+from ..rules.optimizers import optimizer_of
+from ..rules.regularizers import regularizers_of
+from .run import Training
+
+
+class Online(Training):
+    """A training whose steps come in calls of their own, each of them with its own rules.
+
+    Attributes
+    ----------
+    plain : bool
+        Whether the last step had neither penalties nor clipping nor frozen layers.
+    """
+
+    plain = False
+
+    def follow(self, regularizers):
+        """Let other penalties, clipping and frozen layers count from now on; the state stays."""
+        old, self.regularizers = self.regularizers, regularizers
+        same_rules = old.layer_rules.tobytes() == regularizers.layer_rules.tobytes()
+        if not (same_rules and old.clip_norm == regularizers.clip_norm):
+            self.drop_job()
+
+
+def continued(online, engine, optimizer, *, clip_norm, l1, l2, frozen):
+    """The `Online` that takes the next step: the last one, or a new one for another optimiser.
+
+    Parameters
+    ----------
+    online : Online or None
+        That of the last step. Errors leave it as it is.
+    engine : Engine
+    optimizer, clip_norm, l1, l2, frozen
+        As for `Network.fit_step`.
+    """
+    # The usual case, in a fraction of the time that the checks take.
+    no_penalties = type(l1) is type(l2) is float and l1 == l2 == 0
+    plain = clip_norm is None and no_penalties and type(frozen) is tuple and not frozen
+    new = online is None or (optimizer is not None and optimizer != online.optimizer)
+    if plain and not new and online.plain:
+        return online
+    rules = {"clip_norm": clip_norm, "l1": l1, "l2": l2, "frozen": frozen}
+    regularizers = regularizers_of(len(engine.layout.sizes) - 1, **rules)
+    if new:
+        online = Online(engine, None, optimizer_of(optimizer), 0, regularizers, 1)
+    else:
+        online.follow(regularizers)
+    online.plain = plain
+    return online
