@@ -12,6 +12,7 @@ from .backends import available as available_backends
 from .basis.version import __version__ as __version__
 from .engine.parameters import Gradient
 from .many.fit_many import SomeFailed, fit_many
+from .network.forward import ForwardPass
 from .network.network import Network
 from .rules.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 from .rules.regularizers import EMA, SWA
@@ -66,6 +67,7 @@ __all__ = [
     "EarlyStopping",
     "Equations",
     "ExponentialDecay",
+    "ForwardPass",
     "Gradient",
     "GradientCheck",
     "Health",

@@ -172,7 +172,7 @@ NOT_MADE_BY_USERS = (
         for name, item in PUBLIC.items()
         if inspect.isclass(item) and issubclass(item, BaseException)
     }
-    | {"Comparison", "Gradient", "History", "LeastSquares", "Optimizer"}
+    | {"Comparison", "ForwardPass", "Gradient", "History", "LeastSquares", "Optimizer"}
     | {
         *("Equations", "GradientCheck", "LayerCheck", "Node", "RateSearch", "Schedule", "Term"),
         "Trace",

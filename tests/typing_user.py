@@ -153,6 +153,10 @@ def inside(net: fastbp.Network) -> None:
     errors: Floats = net.input_gradient(X, y)
     jacobian: fastbp.Gradient = net.jacobian(X)
     print(h, value, layers[0] @ total, errors, jacobian.weights)
+    kept: fastbp.ForwardPass = net.forward(X)
+    outside: fastbp.Gradient = kept.backward(kept.output - 1)[0]
+    by_inputs: Floats = kept.backward(y, wrt="preactivation")[1]
+    print(outside.weights, by_inputs)
     trace: fastbp.Trace = net.trace(X, y)
     node: fastbp.Node = trace.node(1, 0, sample=2)
     term: fastbp.Term = (node.forward + node.backward + node.gradient)[0]

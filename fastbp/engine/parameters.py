@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Gradient(NamedTuple):
-    """∂(mean loss)/∂(weights and biases), with the shapes of the network's arrays."""
+    """Derivatives of a function by weights and biases, with the shapes of the network's arrays.
+
+    The function is mostly the mean loss; the method that returns a gradient says which it is.
+    """
 
     weights: list[Floats]
     biases: list[Floats]

@@ -19,6 +19,7 @@ from ..rules.regularizers import regularizers_of
 from ..training import control as control_
 from ..training import fitting, sources
 from ..training.online import Online, continued
+from .forward import ForwardPass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -237,6 +238,45 @@ class Network:
         samples = engine.samples(X)
         engine.check_finite()
         return engine.outputs(samples)
+
+    def forward(self, X: ArrayLike) -> ForwardPass:
+        """Compute the network's output, and keep what leads back from there to a gradient.
+
+        With h_0 = X and h_i = σ_i(h_{i-1} W_i + b_i), the pass has the output h_m.
+        `ForwardPass.backward` takes ∂L/∂h_m of any function L, whoever computed it, and returns the
+        derivatives of L by weights, biases and X. So several networks can be chained.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+            All rows go through the network at once, in one thread, and their activations are kept.
+
+        Returns
+        -------
+        ForwardPass
+            ``p.output``, of shape (n_samples, n_m), is what `predict` returns, except that denormal
+            numbers count as zeros on the compiled backends, as they do in training.
+
+        See Also
+        --------
+        input_gradient : Derivatives of the network's own loss by X.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 1], loss="squared_error", dtype="float64")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> p = net.forward([[1.0, 1.0]])
+        >>> p.output
+        array([[5.]])
+        >>> gradient, dL_dX = p.backward([[1.0]])  # L = h
+        >>> gradient.weights[0].ravel(), dL_dX
+        (array([1., 1.]), array([[2., 3.]]))
+        """
+        engine = self._engine
+        samples = engine.samples(X)
+        engine.check_finite()
+        return ForwardPass(engine, samples)
 
     def loss_and_gradient(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None

@@ -1,0 +1,165 @@
+"""Forward passes that are kept, to go back through the network from a gradient outside of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+import numpy as np
+
+from ..basis import checks
+from ..engine import buffers
+from ..engine.parameters import Gradient
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ..basis.annotations import Floats
+    from ..engine.engine import Engine
+
+OUTPUT, PREACTIVATION = "output", "preactivation"
+
+
+class ForwardPass:
+    """What `Network.forward` keeps of a pass: the output, and all that `backward` needs.
+
+    Attributes
+    ----------
+    output : ndarray of shape (n_samples, n_m)
+        h_m, a copy for the user, which may be written to.
+
+    Notes
+    -----
+    A pass has a copy of X, of the weights and of the output, and the activations of all its rows.
+    It belongs to one thread at a time, and cannot be copied or pickled.
+    """
+
+    output: Floats
+
+    def __init__(self, engine: Engine, X: np.ndarray) -> None:
+        layout, n = engine.layout, len(X)
+        self._engine, self._layout = engine, layout
+        self._X = np.array(X)
+        self._weights = buffers.take(layout, layout.n_parameters)
+        self._workspace = buffers.take(layout, layout.workspace_size(n))
+        self._weights[...] = engine.parameters
+        h = np.empty((n, layout.sizes[-1]), layout.dtype)
+        self._call(engine.backend.forward, self._workspace, h)
+        self._h = h
+        self.output = h.copy()
+
+    def __del__(self, give: Any = buffers.give) -> None:
+        if hasattr(self, "_workspace"):
+            give(self._weights, self._workspace)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a ForwardPass cannot be copied or pickled; call Network.forward again")
+
+    def _call(self, function, *arrays):
+        engine = self._engine
+        engine.run(lambda: function(engine.model, self._X, *arrays), len(self._X))
+
+    def backward(
+        self, dL_dh: ArrayLike, *, wrt: Literal["output", "preactivation"] = "output"
+    ) -> tuple[Gradient, Floats]:
+        r"""Compute the gradient of L from its derivatives by the outputs, by the chain rule.
+
+        L is any function of the outputs h_m of all rows. The network's own loss plays no part. With
+        J_r = ∂h_m/∂s_m of row r, the derivatives by the last pre-activations are
+        ∂L/∂s_m = J_rᵀ ∂L/∂h_m; then, for i = m, ..., 1, with the outer product ⊗,
+
+        ∂L/∂W_i = Σ_r h_{i-1} ⊗ ∂L/∂s_i, ∂L/∂b_i = Σ_r ∂L/∂s_i, and
+        ∂L/∂h_{i-1} = W_i ∂L/∂s_i, ∂L/∂s_{i-1} = σ'(s_{i-1}) ∂L/∂h_{i-1}.
+
+        Nothing is divided by the number of rows: for a mean over rows, the factor 1 / n must be in
+        `dL_dh`. The weights do not change. It may be called several times.
+
+        Parameters
+        ----------
+        dL_dh : array-like of shape (n_samples, n_m)
+            ∂L/∂h_m; with one output, (n_samples,) will do.
+        wrt : {"output", "preactivation"}, default="output"
+            "preactivation" says that `dL_dh` holds ∂L/∂s_m instead, the derivatives by the last
+            pre-activation (logits). This is more accurate where the output activation saturates.
+
+        Returns
+        -------
+        gradient : Gradient
+            ∂L/∂W_i and ∂L/∂b_i, arrays of the same shapes as the network's. They are infinite or
+            NaN if they overflow.
+        dL_dX : ndarray of shape (n_samples, n_0)
+            ∂L/∂X.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments.
+        RuntimeError
+            If the network's weights or biases are no longer those of the forward pass.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 1], loss="squared_error", dtype="float64")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> p = net.forward([[1.0, 1.0], [0.0, 2.0]])
+        >>> gradient, dL_dX = p.backward(p.output)  # L = ½ Σ h²
+        >>> gradient.weights[0].ravel(), gradient.biases[0]
+        (array([ 5., 17.]), array([11.]))
+        >>> dL_dX
+        array([[10., 15.],
+               [12., 18.]])
+
+        The actor a = π(x) climbs to where the critic Q(x, a) is high, L = -Σ Q / n; only its own
+        weights are trained:
+
+        >>> import numpy as np
+        >>> actor = fastbp.Network([3, 16, 1], loss="squared_error", seed=0)
+        >>> critic = fastbp.Network([4, 16, 1], loss="squared_error", seed=1)
+        >>> x = np.random.default_rng(0).standard_normal((32, 3))
+        >>> action = actor.forward(x)
+        >>> value = critic.forward(np.hstack([x, action.output]))
+        >>> _, d_inputs = value.backward(np.full((32, 1), -1 / 32))
+        >>> gradient, _ = action.backward(d_inputs[:, 3:])
+        """
+        layout, n = self._layout, len(self._X)
+        if not isinstance(wrt, str) or wrt not in (OUTPUT, PREACTIVATION):
+            raise ValueError(f'wrt must be "output" or "preactivation", got {wrt!r}')
+        shape = self._h.shape
+        if shape[1] == 1 and np.shape(dL_dh) == (n,):
+            dL_dh = np.reshape(dL_dh, shape)
+        finite = self._engine.backend.finite
+        deltas = checks.parameter(dL_dh, shape, layout.dtype, "dL_dh", finite)
+        self._check_unchanged()
+        if wrt == OUTPUT:
+            deltas = self._through_output(deltas)
+        gradient = layout.zeros(layout.n_parameters)
+        errors = np.empty((n, layout.sizes[0]), layout.dtype)
+        transposed = buffers.take(layout, layout.n_all_transposed)
+        backward = self._engine.backend.backward
+        self._call(backward, deltas, self._workspace, transposed, gradient, errors)
+        buffers.give(transposed)
+        return Gradient(*layout.views(gradient)), errors
+
+    def _check_unchanged(self):
+        """Compare the weights bit by bit, since their views may be written to at any time."""
+        now, then = self._engine.parameters, self._weights
+        if not (now.view(np.int64) == then.view(np.int64)).all():
+            raise RuntimeError(
+                "the network's weights or biases have changed since the forward pass, so its "
+                "activations are out of date; call Network.forward again"
+            )
+
+    def _through_output(self, dh):
+        """∂L/∂s_m = Jᵀ ∂L/∂h_m, from the output h_m."""
+        h, activation = self._h, self._engine.loss_spec.output_activation
+        if activation == "identity":
+            return dh
+        with np.errstate(all="ignore"):
+            match activation:
+                case "sigmoid":
+                    return dh * (h * (1 - h))
+                case "exp":
+                    return dh * h
+                case "softmax":
+                    return h * (dh - (dh * h).sum(axis=1, keepdims=True))
+        raise NotImplementedError(f"the derivative of {activation}")
