@@ -192,8 +192,8 @@ cdef const real *gather(
     cdef const real *source
     cdef real *target
     cdef bint dropped = net.plan[DROPOUT] != 0
-    cdef bint apart = net.plan[STRIDE] > padded(n_in)
-    if data.order == NULL and not dropped and not apart and not single_output(net, 1):
+    cdef bint apart = net.plan[STRIDE] > padded(n_in), single = single_output(net, 1)
+    if data.order == NULL and not dropped and not apart and not single:
         stride[0] = n_in
         check(data.X + start * n_in, (net.first + net.rows) * n_in)
         return data.X + start * n_in
@@ -208,6 +208,9 @@ cdef const real *gather(
                 prefetch(data.X, row_of(data, r + AHEAD) * n_in + j)
         for j in range(n_in):
             target[j] = source[j]
+        if single:  # kept memory may hold NaN, which `dot` would multiply by 0
+            for j in range(n_in, padded(n_in)):
+                target[j] = 0.0
         target += stride[0]
     if dropped:
         target = net.workspace + net.first * stride[0]

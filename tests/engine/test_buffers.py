@@ -14,6 +14,7 @@ LAYOUTS = {
     "single output": ([3, 5, 1], "log_loss"),
     "softmax": ([3, 17, 6, 4], "cross_entropy"),
     "no hidden layer": ([5, 2], "squared_error"),
+    "no hidden layer, single output": ([5, 1], "squared_error"),
     "wide": ([20, 130, 3], "huber"),
 }
 

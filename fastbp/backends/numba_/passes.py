@@ -255,10 +255,10 @@ def gather(net, data, start):
     into the workspace as padded rows; also if layer 1 is a single output, since `dot` reads whole
     vectors, and if rows of this length would compete for the same places in the cache.
     """
-    n_in = net.plan[SIZE]
+    n_in, single = net.plan[SIZE], single_output(net, 1)
     h, stride = offset(data.X, start * n_in), n_in
     dropped, compete = net.plan[DROPOUT] != 0, net.plan[STRIDE] > padded(data.X, n_in)
-    if data.ordered or dropped or compete or single_output(net, 1):
+    if data.ordered or dropped or compete or single:
         h, stride = offset(net.workspace, 0), net.plan[STRIDE]
         target, last = offset(h, net.first * stride), start + net.first + net.rows
         for r in range(start + net.first, last):
@@ -268,6 +268,9 @@ def gather(net, data, start):
                     prefetch(data.X, row_of(data, r + AHEAD) * n_in + j)
             for j in range(n_in):
                 target[j] = source[j]
+            if single:  # kept memory may hold NaN, which `dot` would multiply by 0
+                for j in range(n_in, padded(target, n_in)):
+                    target[j] = 0.0
             target = offset(target, stride)
         if dropped:
             own = offset(h, net.first * stride)
