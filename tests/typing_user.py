@@ -157,6 +157,9 @@ def inside(net: fastbp.Network) -> None:
     outside: fastbp.Gradient = kept.backward(kept.output - 1)[0]
     by_inputs: Floats = kept.backward(y, wrt="preactivation")[1]
     print(outside.weights, by_inputs)
+    rules_of_layers: list[float] = [0.0, 0.1]
+    net.apply_gradient(outside, optimizer=fastbp.SGD(), clip_norm=1.0, l1=0.1, l2=rules_of_layers)
+    net.apply_gradient(fastbp.Gradient([by_inputs], [by_inputs]), frozen=[0])
     trace: fastbp.Trace = net.trace(X, y)
     node: fastbp.Node = trace.node(1, 0, sample=2)
     term: fastbp.Term = (node.forward + node.backward + node.gradient)[0]

@@ -443,17 +443,22 @@ def rows(name, value, n_samples):
     return np.require(array, np.int64, ["C", "A"])
 
 
+def shaped(value, shape, name):
+    """Return an array of real numbers of any dtype, of that shape."""
+    array = value
+    if type(value) is not np.ndarray or value.dtype.kind not in "fiub":
+        array = real_numbers(name, value)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    return array
+
+
 def parameter(value, shape, dtype, name, finite=all_finite):
     """Return a layer's weights or biases, or their like, as an array of `shape` and `dtype`.
 
     `finite` checks numbers of `dtype`.
     """
-    array = value if type(value) is np.ndarray else real_numbers(name, value)
-    if array.dtype.kind not in "fiub":
-        array = real_numbers(name, array)
-    if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
-    return _cast(name, array, dtype, finite)
+    return _cast(name, shaped(value, shape, name), dtype, finite)
 
 
 def layer_sizes(value):

@@ -96,6 +96,10 @@ class ForwardPass:
         RuntimeError
             If the network's weights or biases are no longer those of the forward pass.
 
+        See Also
+        --------
+        Network.apply_gradient : A step with the gradient; its example chains two networks.
+
         Examples
         --------
         >>> import fastbp
@@ -108,18 +112,6 @@ class ForwardPass:
         >>> dL_dX
         array([[10., 15.],
                [12., 18.]])
-
-        The actor a = π(x) climbs to where the critic Q(x, a) is high, L = -Σ Q / n; only its own
-        weights are trained:
-
-        >>> import numpy as np
-        >>> actor = fastbp.Network([3, 16, 1], loss="squared_error", seed=0)
-        >>> critic = fastbp.Network([4, 16, 1], loss="squared_error", seed=1)
-        >>> x = np.random.default_rng(0).standard_normal((32, 3))
-        >>> action = actor.forward(x)
-        >>> value = critic.forward(np.hstack([x, action.output]))
-        >>> _, d_inputs = value.backward(np.full((32, 1), -1 / 32))
-        >>> gradient, _ = action.backward(d_inputs[:, 3:])
         """
         layout, n = self._layout, len(self._X)
         if not isinstance(wrt, str) or wrt not in (OUTPUT, PREACTIVATION):

@@ -587,6 +587,78 @@ class Network:
         self._online = continued(self._online, engine, optimizer, **rules)
         return self._online.step(data)
 
+    def apply_gradient(
+        self,
+        gradient: Gradient,
+        *,
+        optimizer: Optimizer | None = None,
+        clip_norm: float | None = None,
+        l1: ByLayer = 0.0,
+        l2: ByLayer = 0.0,
+        frozen: Sequence[int] = (),
+    ) -> None:
+        r"""Take one training step with a gradient from outside.
+
+        With the gradient g, a step of `SGD` is θ ← θ - η (g + l1 sign θ + l2 θ), without
+        penalties of biases; g is taken as it is, and not divided by a number of rows. The
+        optimiser's state is the one that `fit_step` has: it is kept between the calls of both. With
+        the gradient of `loss_and_gradient`, the step is that of `fit_step`, to the last bit.
+
+        Parameters
+        ----------
+        gradient : Gradient
+            ``gradient.weights[i - 1]`` of shape (n_{i-1}, n_i) and ``gradient.biases[i - 1]`` of
+            shape (n_i,) for layer i: from `ForwardPass.backward` or `loss_and_gradient`, or any
+            arrays in a ``fastbp.Gradient(weights, biases)``. It is not changed.
+        optimizer : Optimizer, optional
+            The optimiser; by default that of the last call, Adam() in the first call.
+        clip_norm, l1, l2, frozen
+            As for `fit_step`, for this step only.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments, also a gradient that is not finite; the network is unchanged.
+        TrainingDiverged
+            If the weights are not finite after the step.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 1], loss="squared_error", dtype="float64")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> p = net.forward([[1.0, 0.0]])
+        >>> gradient, _ = p.backward([[1.0]])  # L = h, which is to become smaller
+        >>> net.apply_gradient(gradient, optimizer=fastbp.SGD(0.5))
+        >>> net.weights[0].ravel(), net.biases[0]
+        (array([1.5, 3. ]), array([-0.5]))
+
+        Two networks in a chain: the actor a = π(x) is trained on L = -Σ Q(x, a) / n, through the
+        critic Q, which stays as it is:
+
+        >>> import numpy as np
+        >>> actor = fastbp.Network([3, 16, 1], loss="squared_error", seed=0)
+        >>> critic = fastbp.Network([4, 16, 1], loss="squared_error", seed=1)
+        >>> x = np.random.default_rng(0).standard_normal((32, 3))
+        >>> means = []
+        >>> for _ in range(10):
+        ...     action = actor.forward(x)
+        ...     value = critic.forward(np.hstack([x, action.output]))
+        ...     means.append(value.output.mean())
+        ...     _, d_inputs = value.backward(np.full((32, 1), -1 / 32))
+        ...     gradient, _ = action.backward(d_inputs[:, 3:])
+        ...     actor.apply_gradient(gradient, optimizer=fastbp.Adam(0.01), clip_norm=1.0)
+        >>> bool(means[-1] > means[0])
+        True
+        """
+        engine = self._engine
+        engine.check_finite()
+        rules: dict[str, Any] = dict(clip_norm=clip_norm, l1=l1, l2=l2, frozen=frozen)
+        online = continued(self._online, engine, optimizer, **rules)
+        online.load(gradient)
+        self._online = online
+        online.apply()
+
     def blend(self, other: Network, tau: float) -> None:
         r"""Move the weights and biases towards those of another network.
 

@@ -1,5 +1,10 @@
 """Single steps, such as those of `Network.fit_step`: what goes on from one call to the next."""
 
+import numpy as np
+
+from ..basis import checks
+from ..basis.data import Data
+from ..engine.parameters import Gradient
 from ..rules.optimizers import optimizer_of
 from ..rules.regularizers import regularizers_of
 from .run import Training
@@ -22,6 +27,46 @@ class Online(Training):
         same_rules = old.layer_rules.tobytes() == regularizers.layer_rules.tobytes()
         if not (same_rules and old.clip_norm == regularizers.clip_norm):
             self.drop_job()
+
+    def load(self, gradient):
+        """Copy a gradient to where `apply` takes it from; an error affects nothing else."""
+        if not isinstance(gradient, Gradient):
+            raise TypeError(
+                f"gradient must be a fastbp.Gradient, got {type(gradient).__name__} "
+                "(loss_and_gradient returns a pair, the loss and its gradient; so does "
+                "ForwardPass.backward, the gradient and the derivatives by X)"
+            )
+        engine, entries = self.engine, []
+        for name, arrays, places in zip(
+            gradient._fields, gradient, engine.layout.views(self.gradient), strict=True
+        ):
+            many = checks.is_sequence(arrays)
+            if not many or len(arrays) != len(places):
+                raise ValueError(
+                    f"gradient.{name} must be a list of {len(places)} arrays, one for each layer, "
+                    f"got {f'{len(arrays)} entries' if many else repr(arrays)}"
+                )
+            for i, place in enumerate(places):
+                entries.append((f"gradient.{name}[{i}]", arrays[i], place))
+        with np.errstate(over="ignore", invalid="ignore"):  # found below
+            for name, array, place in entries:
+                place[...] = checks.shaped(array, place.shape, name)
+        if not engine.backend.finite(self.gradient):
+            for name, array, place in entries:
+                checks.parameter(array, place.shape, place.dtype, name)  # says where
+
+    def apply(self):
+        """Take one step with the gradient that has been loaded."""
+        if self._job is None:
+            data = self.data or self._one_row()
+            self.take(data, len(data.X))
+        self.update()
+
+    def _one_row(self):
+        """Samples for a job that reads none."""
+        sizes, dtype = self.engine.layout.sizes, self.engine.layout.dtype
+        X, targets = (np.zeros((1, n), dtype) for n in (sizes[0], sizes[-1]))
+        return Data(X, checks.NO_LABELS, targets, np.empty(0, dtype))
 
 
 def continued(online, engine, optimizer, *, clip_norm, l1, l2, frozen):

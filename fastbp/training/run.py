@@ -181,10 +181,19 @@ class Training:
         if not engine.run(call, len(data.X), changing=True):
             engine.raise_error(data)
             raise TrainingDiverged(1, f"the loss of a batch is {losses[0]:g}", History())
-        if not engine.finite():
-            engine.clear_padding()
-            raise TrainingDiverged(1, "the weights are not finite", History())
+        self.check_weights()
         return float(losses[0])
+
+    def update(self):
+        """Take one step with the gradient that is in `gradient`, which is destroyed."""
+        self.engine.run(lambda: self._job.update(self._rate.item()), 1, changing=True)
+        self.check_weights()
+
+    def check_weights(self):
+        """Raise TrainingDiverged if a step has left weights that are not finite."""
+        if not self.engine.finite():
+            self.engine.clear_padding()
+            raise TrainingDiverged(1, "the weights are not finite", History())
 
     def run(self, order, epochs, history, rates):
         """Train for some epochs and add them to the history.

@@ -37,6 +37,11 @@ def assigned(net):
     net.biases[1][0] = 3.0
 
 
+def gradient_steps(net):
+    for i in range(3):
+        net.apply_gradient(net.loss_and_gradient(X[i : i + 4], y[i : i + 4])[1])
+
+
 # What changes a network.
 WRITERS = {
     "fit": lambda net: net.fit(X, y, epochs=2, dropout=0.2, average=fastbp.EMA(0.9)),
@@ -44,6 +49,8 @@ WRITERS = {
     "early stopping": lambda net: net.fit(X, y, epochs=3, validation_data=(X, y), patience=1),
     "fit_batches": fit_batches,
     "fit_step": fit_steps,
+    "apply_gradient": gradient_steps,
+    "blend": lambda net: net.blend(make_network(SIZES, "squared_error", "numpy", seed=5), 0.3),
     "fit_many": lambda net: fastbp.fit_many([net], X, y, epochs=2),
     "levenberg_marquardt": lambda net: fastbp.levenberg_marquardt(net, X, y, max_evaluations=3),
     "assignment": assigned,
@@ -132,6 +139,7 @@ ALIASES = {
     "validation": lambda net, X, y: net.fit(X[:4], y[:4], epochs=3, validation_data=(X, y)),
     "fit_batches": lambda net, X, y: net.fit_batches([(X, y)], batch_size=2),
     "fit_step": lambda net, X, y: net.fit_step(X, y),
+    "forward": lambda net, X, y: net.forward(X).backward(y),
     "fit_many": lambda net, X, y: fastbp.fit_many([net_of("numpy"), net], X, y, epochs=3),
 }
 
