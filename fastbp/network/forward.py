@@ -34,6 +34,8 @@ class ForwardPass:
     """
 
     output: Floats
+    # Whether a call of the backend has the workspace, or the last one was broken off.
+    _in_use = True
 
     def __init__(self, engine: Engine, X: np.ndarray) -> None:
         layout, n = engine.layout, len(X)
@@ -48,15 +50,16 @@ class ForwardPass:
         self.output = h.copy()
 
     def __del__(self, give: Any = buffers.give) -> None:
-        if hasattr(self, "_workspace"):
+        if not self._in_use:
             give(self._weights, self._workspace)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a ForwardPass cannot be copied or pickled; call Network.forward again")
 
     def _call(self, function, *arrays):
-        engine = self._engine
+        engine, self._in_use = self._engine, True
         engine.run(lambda: function(engine.model, self._X, *arrays), len(self._X))
+        self._in_use = False
 
     def backward(
         self, dL_dh: ArrayLike, *, wrt: Literal["output", "preactivation"] = "output"

@@ -24,6 +24,10 @@ def results(net, X, y, row):
     found = [net.predict(X), net.predict(row), net.input_gradient(X, y), *net.layer_outputs(X)]
     found += [*gradient.weights, *gradient.biases, np.array(loss)]
     found += net.per_sample_gradients(X, y).weights
+    p = net.forward(X)
+    for _ in range(2):
+        gradient, by_inputs = p.backward(np.sin(p.output))
+        found += [p.output, by_inputs, *gradient.weights, *gradient.biases]
     return [array.tobytes() for array in found] + [fitted(net, X, y, share) for share in (0, 0.3)]
 
 
@@ -123,3 +127,32 @@ def test_threads_share_no_buffer(compiled):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_pass_gives_its_buffers_back_in_the_end(backend):
+    net = make_network([3, 5, 1], "log_loss", backend)
+    X, y = make_data("log_loss", 37, 3, 1)
+    p = net.forward(X)
+    assert kept() == []
+    p.backward(y)
+    assert len(kept()) == 1  # the transposed weights
+    del p
+    assert len(kept()) == 3
+
+
+def test_buffers_of_a_call_that_was_broken_off_are_not_given_back(backend, monkeypatch):
+    """The call may still be writing to them."""
+    net = make_network([3, 5, 1], "log_loss", backend)
+    X, y = make_data("log_loss", 37, 3, 1)
+    p = net.forward(X)
+
+    def broken_off(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(net._engine, "run", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        p.backward(y)
+    with pytest.raises(KeyboardInterrupt):
+        net.forward(X)
+    del p
+    assert kept() == []
