@@ -45,34 +45,23 @@ FBP_INLINE void fbp_tile(
             ((fbp_loose *)(C + i * ldc))[v].part = acc[i][v];
 }
 
-/* The product for a panel of `vectors` vectors of columns, and any number of rows. All rows use
- * `depth` rows of B, then the next. */
+/* The product for a panel of `vectors` vectors of columns, and any number of rows. */
 #define FBP_PANEL(NAME, VECTORS, MOST_ROWS)                                                    \
 static __attribute__((noinline)) void NAME(                                                    \
     const real *A, ptrdiff_t row_step, ptrdiff_t k_step, const real *B, ptrdiff_t ldb,         \
-    const real *init, ptrdiff_t ldi, real *C, ptrdiff_t ldc, ptrdiff_t M, ptrdiff_t K,         \
-    ptrdiff_t depth)                                                                           \
+    const real *init, ptrdiff_t ldi, real *C, ptrdiff_t ldc, ptrdiff_t M, ptrdiff_t K)         \
 {                                                                                              \
-    for (;;) {                                                                                 \
-        const ptrdiff_t now = K < depth ? K : depth;                                           \
-        ptrdiff_t i = 0;                                                                       \
-        while (i + MOST_ROWS <= M) FBP_ROWS(MOST_ROWS, VECTORS)                                \
-        if (MOST_ROWS > 8 && i + 8 <= M) FBP_ROWS(8, VECTORS)                                  \
-        if (MOST_ROWS > 4 && i + 4 <= M) FBP_ROWS(4, VECTORS)                                  \
-        if (MOST_ROWS > 2 && i + 2 <= M) FBP_ROWS(2, VECTORS)                                  \
-        if (i < M) FBP_ROWS(1, VECTORS)                                                        \
-        K -= now;                                                                              \
-        if (K == 0) return;                                                                    \
-        A += now * k_step;                                                                     \
-        B += now * ldb;                                                                        \
-        init = C;                                                                              \
-        ldi = ldc;                                                                             \
-    }                                                                                          \
+    ptrdiff_t i = 0;                                                                           \
+    while (i + MOST_ROWS <= M) FBP_ROWS(MOST_ROWS, VECTORS)                                    \
+    if (MOST_ROWS > 8 && i + 8 <= M) FBP_ROWS(8, VECTORS)                                      \
+    if (MOST_ROWS > 4 && i + 4 <= M) FBP_ROWS(4, VECTORS)                                      \
+    if (MOST_ROWS > 2 && i + 2 <= M) FBP_ROWS(2, VECTORS)                                      \
+    if (i < M) FBP_ROWS(1, VECTORS)                                                            \
 }
 #define FBP_ROWS(ROWS, VECTORS)                                                                \
     {                                                                                          \
         fbp_tile(ROWS, VECTORS * FBP_PARTS, A + i * row_step, row_step, k_step, B, ldb,        \
-                 init + i * ldi, ldi, C + i * ldc, ldc, now);                                  \
+                 init + i * ldi, ldi, C + i * ldc, ldc, K);                                  \
         i += ROWS;                                                                             \
     }
 
@@ -82,16 +71,43 @@ static __attribute__((noinline)) void NAME(                                     
 FBP_PANEL(fbp_four_vectors, 4, 6)
 FBP_PANEL(fbp_two_vectors, 2, 8)
 FBP_PANEL(fbp_one_vector, 1, 16)
+#define FBP_WIDEST fbp_four_vectors
+#define FBP_WIDTH (4 * FBP_LANES)
 #elif FBP_PARTS == 2 || defined(__aarch64__)
 FBP_PANEL(fbp_one_vector, 1, 6)
 #else
 FBP_PANEL(fbp_one_vector, 1, 2)
 #endif
+#ifndef FBP_WIDEST
+#define FBP_WIDEST fbp_one_vector
+#define FBP_WIDTH FBP_LANES
+#endif
 
-/* A factor B of more bytes does not stay in the cache while each few rows of A read all of it, so
- * all rows use FBP_DEPTH rows of it before the next. */
+/* A factor B of more bytes does not stay in the cache while each few rows of A read all of it. */
 #define FBP_WIDE (8 << 20)
 #define FBP_DEPTH 128
+
+/* The product for such a B: all rows of A use FBP_DEPTH rows of it before the next. */
+static __attribute__((noinline)) void fbp_wide_product(
+    const real *A, ptrdiff_t row_step, ptrdiff_t k_step, const real *B, ptrdiff_t ldb,
+    const real *init, ptrdiff_t ldi, real *C, ptrdiff_t ldc, ptrdiff_t M, ptrdiff_t J,
+    ptrdiff_t K)
+{
+    for (ptrdiff_t j = 0; j < J; j += FBP_WIDTH) {
+        for (ptrdiff_t k = 0; k < K; k += FBP_DEPTH) {
+            const ptrdiff_t depth = K - k < FBP_DEPTH ? K - k : FBP_DEPTH;
+            const real *a = A + k * k_step, *b = B + k * ldb + j;
+            const real *from = k ? C + j : init + j;
+            const ptrdiff_t ldf = k ? ldc : ldi;
+            if (j + FBP_WIDTH <= J)
+                FBP_WIDEST(a, row_step, k_step, b, ldb, from, ldf, C + j, ldc, M, depth);
+            else
+                for (ptrdiff_t v = 0; j + v < J; v += FBP_LANES)
+                    fbp_one_vector(a, row_step, k_step, b + v, ldb, from + v, ldf, C + j + v, ldc,
+                                   M, depth);
+        }
+    }
+}
 
 /* C = init + A B.
  *
@@ -104,25 +120,25 @@ static inline void fbp_product(
     const real *init, ptrdiff_t ldi, real *C, ptrdiff_t ldc, ptrdiff_t M, ptrdiff_t J,
     ptrdiff_t K)
 {
-    const ptrdiff_t depth = K * J * (ptrdiff_t)sizeof(real) < FBP_WIDE ? K : FBP_DEPTH;
     ptrdiff_t j = 0;
     fbp_check(A, (M - 1) * row_step + (K - 1) * k_step + 1);
     fbp_check(B, (K - 1) * ldb + J);
     fbp_check(init, (M - 1) * ldi + J);
     fbp_check(C, (M - 1) * ldc + J);
+    if (__builtin_expect(K * J * (ptrdiff_t)sizeof(real) >= FBP_WIDE, 0)) {
+        fbp_wide_product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K);
+        return;
+    }
 #if FBP_PARTS == 1
     for (; j + 4 * FBP_LANES <= J; j += 4 * FBP_LANES)
-        fbp_four_vectors(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K,
-                         depth);
+        fbp_four_vectors(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K);
     if (j + 2 * FBP_LANES <= J) {
-        fbp_two_vectors(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K,
-                         depth);
+        fbp_two_vectors(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K);
         j += 2 * FBP_LANES;
     }
 #endif
     for (; j < J; j += FBP_LANES)
-        fbp_one_vector(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K,
-                         depth);
+        fbp_one_vector(A, row_step, k_step, B + j, ldb, init + j, ldi, C + j, ldc, M, K);
 }
 
 /* Transpose a block: to[j * ldt + k] = from[k * ldf + j] for j < columns and k < FBP_LANES,

@@ -144,35 +144,27 @@ def _panel(vectors, most_rows):
     two, one = _tile(2, vectors), _tile(1, vectors)
 
     @inner
-    def panel(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, K, depth):
-        """All rows use `depth` rows of B, then the next."""
-        while True:
-            now = min(K, depth)
-            i = 0
-            while i + most_rows <= M:
-                a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
-                tall(a, row_step, k_step, B, ldb, d, ldi, c, ldc, now)
-                i += most_rows
-            if most_rows > 8 and i + 8 <= M:
-                a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
-                eight(a, row_step, k_step, B, ldb, d, ldi, c, ldc, now)
-                i += 8
-            if i + 4 <= M:
-                a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
-                four(a, row_step, k_step, B, ldb, d, ldi, c, ldc, now)
-                i += 4
-            if i + 2 <= M:
-                a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
-                two(a, row_step, k_step, B, ldb, d, ldi, c, ldc, now)
-                i += 2
-            if i < M:
-                a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
-                one(a, row_step, k_step, B, ldb, d, ldi, c, ldc, now)
-            K -= now
-            if K == 0:
-                return
-            A, B = offset(A, now * k_step), offset(B, now * ldb)
-            init, ldi = C, ldc
+    def panel(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, K):
+        i = 0
+        while i + most_rows <= M:
+            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+            tall(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
+            i += most_rows
+        if most_rows > 8 and i + 8 <= M:
+            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+            eight(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
+            i += 8
+        if i + 4 <= M:
+            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+            four(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
+            i += 4
+        if i + 2 <= M:
+            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+            two(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
+            i += 2
+        if i < M:
+            a, c, d = offset(A, i * row_step), offset(C, i * ldc), offset(init, i * ldi)
+            one(a, row_step, k_step, B, ldb, d, ldi, c, ldc, K)
 
     return panel
 
@@ -187,9 +179,26 @@ else:
     _four_vectors = _two_vectors = _one_vector
 
 
-# A factor B of more bytes does not stay in the cache while each few rows of A read all of it, so
-# all rows use DEPTH rows of it before the next.
+# A factor B of more bytes does not stay in the cache while each few rows of A read all of it.
 WIDE, DEPTH = 8 << 20, 128
+
+
+@inner
+def wide_product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K):
+    """The product for such a B: all rows of A use DEPTH rows of it before the next."""
+    width = lanes(C)
+    widest = 4 * width if _AVX512 else width
+    for j in range(0, J, widest):
+        c, source, ldf = offset(C, j), offset(init, j), ldi
+        for k in range(0, K, DEPTH):
+            depth, a, b = min(DEPTH, K - k), offset(A, k * k_step), offset(B, k * ldb + j)
+            if j + widest <= J:
+                _four_vectors(a, row_step, k_step, b, ldb, source, ldf, c, ldc, M, depth)
+            else:
+                for v in range(0, J - j, width):
+                    b_v, c_v, d_v = offset(b, v), offset(c, v), offset(source, v)
+                    _one_vector(a, row_step, k_step, b_v, ldb, d_v, ldf, c_v, ldc, M, depth)
+            source, ldf = c, ldc
 
 
 @inner
@@ -203,18 +212,20 @@ def product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K):
     """
     width = lanes(C)
     bytes_of_B = K * J * VECTOR_BYTES // width
-    depth = K if bytes_of_B < WIDE else DEPTH
+    if bytes_of_B >= WIDE:
+        wide_product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K)
+        return
     j = 0
     if _AVX512:
         while j + 4 * width <= J:
             b, d, c = offset(B, j), offset(init, j), offset(C, j)
-            _four_vectors(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K, depth)
+            _four_vectors(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K)
             j += 4 * width
         if j + 2 * width <= J:
             b, d, c = offset(B, j), offset(init, j), offset(C, j)
-            _two_vectors(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K, depth)
+            _two_vectors(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K)
             j += 2 * width
     while j < J:
         b, d, c = offset(B, j), offset(init, j), offset(C, j)
-        _one_vector(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K, depth)
+        _one_vector(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K)
         j += width
