@@ -11,6 +11,8 @@ import os
 import threading
 import weakref
 
+from . import interrupts
+
 # Each additional thread needs at least this many operations per step (about 100 µs of work);
 # otherwise the barriers cost more than the thread saves.
 FLOPS_PER_THREAD = 1e7
@@ -71,11 +73,13 @@ def run(member, threads):
     If the system cannot start all threads, raise RuntimeError without calling any member.
     """
     errors: list = []
-    others = _start(member, threads, errors) if threads > 1 else []
-    with _occupying(threads):
-        result = member(0)
-        for thread in others:
-            thread.join()
+    # Ctrl-C waits: if it ended this thread's part alone, the others would wait for it forever.
+    with interrupts.held():
+        others = _start(member, threads, errors) if threads > 1 else []
+        with _occupying(threads):
+            result = member(0)
+            for thread in others:
+                thread.join()
     if errors:
         raise errors[0]
     return result

@@ -1,11 +1,13 @@
 """Teams of threads: the same bits for any number, and how many there are."""
 
+import contextlib
 import multiprocessing
+import signal
 import threading
 
 import numpy as np
 import pytest
-from helpers import make_data, make_network, parameters
+from helpers import gradient_of, make_data, make_network, parameters
 
 import fastbp
 from fastbp.backends.numba_ import shares
@@ -132,6 +134,30 @@ def test_a_team_that_cannot_be_started_runs_nothing(monkeypatch):
         teams.run(called.append, 8)
     assert called == []
     assert threading.active_count() == before
+
+
+def test_ctrl_c_ends_no_part_of_a_team(compiled, monkeypatch):
+    """Threads that have started wait for the first one's part; without it they would not end."""
+    pressed = []
+
+    @contextlib.contextmanager
+    def pressing(threads):  # between the start of the others and the first one's part
+        pressed.append(threads)
+        signal.raise_signal(signal.SIGINT)
+        yield
+
+    net = make_network([20, 30, 4], "squared_error", compiled)
+    data = make_data("squared_error", 300, 20, 4)
+    expected, before = gradient_of(net, *data), threading.active_count()
+    monkeypatch.setattr(teams, "automatic", lambda *_: 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(teams, "_occupying", pressing)
+        for call in (net.loss_and_gradient, lambda X, y: net.predict(X)):
+            with pytest.raises(KeyboardInterrupt):
+                call(*data)
+            assert threading.active_count() == before
+    assert pressed == [3, 3]
+    assert np.array_equal(gradient_of(net, *data), expected)
 
 
 def test_errors_of_members_are_raised():
