@@ -1,6 +1,7 @@
 """Numba's pieces: what a network does not use is not compiled, and `doctor --compile` has all."""
 
 import itertools
+import signal
 
 import numpy as np
 import pytest
@@ -55,6 +56,30 @@ def test_nothing_is_compiled_after_doctor_compile(monkeypatch):
     for dtype in DTYPES:
         use_all(dtype)
     assert compiled == []
+
+
+@pytest.mark.serial
+def test_ctrl_c_waits_until_a_kernel_is_compiled(monkeypatch):
+    """Within Numba it would be lost, or leave Numba's tables half filled."""
+    found = []
+
+    class Pressing(_jit.Cache):
+        def load_overload(self, *arguments):
+            signal.raise_signal(signal.SIGINT)
+            return super().load_overload(*arguments)
+
+        def save_overload(self, sig, data):
+            found.append(sig)
+
+    def double(p):
+        p[0] = p[0] + p[0]
+
+    monkeypatch.setattr(_jit, "Cache", Pressing)
+    monkeypatch.setattr(_jit, "KERNELS", [])
+    piece = _jit.Piece(double, _jit.REALS)
+    with pytest.raises(KeyboardInterrupt):
+        piece.address(np.dtype("float32"))
+    assert len(found) == 1
 
 
 WANTED = {"output": False, "deltas": True}

@@ -30,6 +30,8 @@ from numba.core.compiler import Compiler
 from numba.core.serialize import dumps
 from numba.extending import intrinsic
 
+from ...basis import interrupts
+
 REALS = object()  # type of a `Piece`'s argument: a pointer to numbers in the network's precision
 
 KERNELS: list = []  # functions; each compiles one kernel for the dtype that it is given
@@ -282,7 +284,10 @@ def _compile(function, signature, **options):
     # Without a writable folder (for example no home folder), every process compiles again.
     with contextlib.suppress(RuntimeError):
         dispatcher._cache = Cache(function)
-    dispatcher.compile(signature)
+    # Ctrl-C waits for a few seconds. Inside Numba and LLVM it would be lost, or leave their tables
+    # half filled, and fits would end in errors like "no compiled object yet".
+    with interrupts.held():
+        dispatcher.compile(signature)
     return dispatcher
 
 
