@@ -172,6 +172,8 @@ EXAMPLES = {
     "unfitted": lambda folder: fastbp.MLPClassifier(callbacks=[fastbp.EarlyStopping(3)]),
 }
 OTHERS = {"weights", "unfitted"}
+# Public name -> what an object that cannot be copied says.
+REFUSED = {"ForwardPass": "belongs to the network that made it"}
 
 COPIES = {
     "copy": copy.copy,
@@ -217,8 +219,14 @@ def test_copies(name, tmp_path):
     plt.close("all")
 
 
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_refused(copied):
+    with pytest.raises(TypeError, match=REFUSED["ForwardPass"]):
+        copied(net().forward(X))
+
+
 def test_that_no_public_name_is_missing():
-    assert EXAMPLES.keys() - OTHERS == set(fastbp.__all__)
+    assert (EXAMPLES.keys() - OTHERS) | REFUSED.keys() == set(fastbp.__all__)
 
 
 def test_parts_of_failures():

@@ -54,7 +54,10 @@ class ForwardPass:
             give(self._weights, self._workspace)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("a ForwardPass cannot be copied or pickled; call Network.forward again")
+        raise TypeError(
+            "a ForwardPass cannot be copied or pickled, since it belongs to the network that made "
+            "it; call Network.forward again"
+        )
 
     def _call(self, function, *arrays):
         engine, self._in_use = self._engine, True
