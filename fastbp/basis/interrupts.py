@@ -217,7 +217,8 @@ def in_thread(call):
     context = contextvars.copy_context()  # keeps numpy.errstate, among others
     thread = threading.Thread(target=context.run, args=(work,), name="fastbp-train")
     thread.start()
-    while thread.is_alive():
+    # An exception in `join` makes Python 3.11 take a running thread for one that has ended.
+    while thread.is_alive() or not outcome:
         try:
             thread.join(LOOK_UP)
         except BaseException as error:  # from a handler that was set after the guards
