@@ -55,12 +55,12 @@ static void fbp_chain(
     ptrdiff_t j = 0;
 #if FBP_PARTS == 1
     for (; j + FBP_COLUMNS <= width; j += FBP_COLUMNS)
-        fbp_rare_widest(A, FBP_BLOCK, 2, B + j, 2 * FBP_COLUMNS, zeros, 0, C + j, FBP_COLUMNS,
-                        rows, pairs);
+        fbp_four_vectors(A, FBP_BLOCK, 2, B + j, 2 * FBP_COLUMNS, zeros, 0, C + j, FBP_COLUMNS,
+                         rows, pairs);
 #endif
     for (; j < width; j += FBP_LANES)
-        fbp_rare_vector(A, FBP_BLOCK, 2, B + j, 2 * FBP_COLUMNS, zeros, 0, C + j, FBP_COLUMNS,
-                        rows, pairs);
+        fbp_one_vector(A, FBP_BLOCK, 2, B + j, 2 * FBP_COLUMNS, zeros, 0, C + j, FBP_COLUMNS,
+                       rows, pairs);
 }
 
 /* The product; the thread must take denormal numbers for zeros. */

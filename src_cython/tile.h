@@ -71,21 +71,17 @@ static __attribute__((noinline)) void NAME(                                     
 FBP_PANEL(fbp_four_vectors, 4, 6)
 FBP_PANEL(fbp_two_vectors, 2, 8)
 FBP_PANEL(fbp_one_vector, 1, 16)
+#define FBP_WIDEST fbp_four_vectors
 #define FBP_WIDTH (4 * FBP_LANES)
-#define FBP_RARE_PANELS FBP_PANEL(fbp_rare_widest, 4, 6) FBP_PANEL(fbp_rare_vector, 1, 16)
 #elif FBP_PARTS == 2 || defined(__aarch64__)
 FBP_PANEL(fbp_one_vector, 1, 6)
 #else
 FBP_PANEL(fbp_one_vector, 1, 2)
 #endif
-#ifndef FBP_WIDTH
+#ifndef FBP_WIDEST
+#define FBP_WIDEST fbp_one_vector
 #define FBP_WIDTH FBP_LANES
-#define FBP_RARE_PANELS FBP_PANEL(fbp_rare_vector, 1, 6)
-#define fbp_rare_widest fbp_rare_vector
 #endif
-/* For wide and for rounded products. The compiler specialises the panels above for the steps with
- * which ordinary products call them; other calls would make it give that up. */
-FBP_RARE_PANELS
 
 /* A factor B of more bytes does not stay in the cache while each few rows of A read all of it. */
 #define FBP_WIDE (8 << 20)
@@ -104,11 +100,11 @@ static __attribute__((noinline)) void fbp_wide_product(
             const real *from = k ? C + j : init + j;
             const ptrdiff_t ldf = k ? ldc : ldi;
             if (j + FBP_WIDTH <= J)
-                fbp_rare_widest(a, row_step, k_step, b, ldb, from, ldf, C + j, ldc, M, depth);
+                FBP_WIDEST(a, row_step, k_step, b, ldb, from, ldf, C + j, ldc, M, depth);
             else
                 for (ptrdiff_t v = 0; j + v < J; v += FBP_LANES)
-                    fbp_rare_vector(a, row_step, k_step, b + v, ldb, from + v, ldf, C + j + v, ldc,
-                                    M, depth);
+                    fbp_one_vector(a, row_step, k_step, b + v, ldb, from + v, ldf, C + j + v, ldc,
+                                   M, depth);
         }
     }
 }
