@@ -31,8 +31,8 @@ COMPILE = [
 ]
 # ... and, at link time, switch denormals off for the whole process, as -Ofast does too.
 LINK = ["-O3", "-fno-fast-math", "-fno-unsafe-math-optimizations"]
-# Else GCC no longer specialises the products for the strides with which passes call them, once a module
-# is larger than it likes: some steps would take 5 % longer. Not all compilers know it.
+# Else GCC no longer specialises the products for the strides with which passes call them, once a
+# module is larger than it likes: some steps would take 5 % longer. Not all compilers know it.
 SPECIALISE = "--param=ipa-cp-unit-growth=200"
 # Else GCC leaves exp and the like as calls, with AVX2's vectors passed through memory.
 INLINE = ("CYTHON_INLINE", "inline __attribute__((always_inline))")
