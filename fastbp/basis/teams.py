@@ -16,6 +16,9 @@ from . import interrupts
 # Each additional thread needs at least this many operations per step (about 100 µs of work);
 # otherwise the barriers cost more than the thread saves.
 FLOPS_PER_THREAD = 1e7
+# Starting a thread takes some 100 µs, and as long until another core is awake. So each additional
+# thread needs at least this many operations in the whole call.
+CALL_FLOPS_PER_THREAD = 5e7
 # Each thread also needs at least this many weights of the largest layer: with few, one thread
 # would update them while the others wait.
 WEIGHTS_PER_THREAD = 4096
@@ -41,15 +44,17 @@ def available():
     return max(1, cores - _busy)
 
 
-def automatic(flops, weights, groups):
-    """Return the number of threads for steps of `flops` operations.
+def automatic(flops, weights, groups, steps=1):
+    """Return the number of threads for a call of so many steps of `flops` operations each.
 
     Threads take whole groups of the batch's blocks; with less than two groups, they share the
     weights; the largest layer has `weights` of them. Fewer than two threads' worth of work means
     one.
     """
     worth = min(
-        int(flops // FLOPS_PER_THREAD), groups if groups > 1 else weights // WEIGHTS_PER_THREAD
+        int(flops // FLOPS_PER_THREAD),
+        int(steps * flops // CALL_FLOPS_PER_THREAD),
+        groups if groups > 1 else weights // WEIGHTS_PER_THREAD,
     )
     return 1 if worth < 2 else min(worth, available())
 

@@ -28,6 +28,7 @@ FLOPS_PER_SECOND = 1e9
 # least so many rows, since the products of a few rows are slow.
 SLICE_FLOPS = 2e9
 SLICE_ROWS = 64
+MANY_STEPS = 1000
 # Predictions of at most this many rows share workspaces of one size.
 FEW_ROWS = 16
 # What messages call the samples.
@@ -303,15 +304,19 @@ class Engine:
         rows = threads * max(SLICE_ROWS, int(SLICE_FLOPS / self.layout.flops_per_row))
         return [ALL_ROWS] if n <= rows else [slice(i, i + rows) for i in range(0, n, rows)]
 
-    def team_size(self, threads, batch_size):
-        """How many threads train; by default (None) as many as are worth it."""
+    def team_size(self, threads, batch_size, steps=None):
+        """How many threads take so many steps; by default (None) as many as are worth it.
+
+        `steps` is None where the number is unknown; then it counts as large.
+        """
         if not self.backend.teams:
             return 1
         if threads is not None:
             return threads
         layout = self.layout
         flops = layout.flops_per_row * batch_size
-        return teams.automatic(flops, layout.divisible_weights, layout.partition(batch_size)[1])
+        groups = layout.partition(batch_size)[1]
+        return teams.automatic(flops, layout.divisible_weights, groups, steps or MANY_STEPS)
 
     def outputs(self, X):
         """h_m for checked X."""
@@ -366,7 +371,7 @@ class Engine:
         """The mean loss; fills `gradient` unless that is empty."""
         layout, wanted, n = self.layout, gradient.size > 0, len(data.X)
         block, groups = layout.partition(n)
-        threads = self.team_size(None, n)
+        threads = self.team_size(None, n, steps=1)
         size = layout.team_workspace_size(block, groups, threads, wanted)
         workspace = buffers.take(layout, size)
         transposed = buffers.take(layout, layout.n_transposed)

@@ -49,7 +49,7 @@ def fit(network, samples, control, regularizers, threads, stop=None, resume_from
     if threads is not None:
         threads = checks.threads(threads)
     engine = network._engine
-    threads = engine.team_size(threads, samples.batch_size)
+    threads = engine.team_size(threads, samples.batch_size, total)
     checkpoints = control.checkpoints
     if checkpoints and not isinstance(samples, Rows):
         raise ValueError("Checkpoint is for Network.fit and fit_many, whose samples are in memory")
