@@ -18,7 +18,7 @@ from . import interrupts
 FLOPS_PER_THREAD = 1e7
 # Starting a thread takes some 100 µs, and as long until another core is awake. So each additional
 # thread needs at least this many operations in the whole call.
-CALL_FLOPS_PER_THREAD = 5e7
+CALL_FLOPS_PER_THREAD = 1.5e8
 # Each thread also needs at least this many weights of the largest layer: with few, one thread
 # would update them while the others wait.
 WEIGHTS_PER_THREAD = 4096

@@ -221,7 +221,8 @@ def test_the_stamp_covers_every_file(tmp_path):
         capture_output=True,
         text=True,
         timeout=SECONDS,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        cwd=root.parent,
+        env=os.environ | {"PYTHONPATH": str(root.parent)},
     )
     assert done.returncode == 0, done.stderr
     stamps = done.stdout.split()

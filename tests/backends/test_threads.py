@@ -181,7 +181,7 @@ def test_large_steps_get_what_is_free(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert teams.automatic(1e9, MANY, 0) == 4
     assert teams.automatic(2.5e7, MANY, 0, steps=100) == 2
-    assert teams.automatic(2.5e7, MANY, 0, steps=3) == 1  # done before a thread has started
+    assert teams.automatic(2.5e7, MANY, 0, steps=10) == 1  # done before a thread has started
     assert teams.automatic(1e9, 5, 3) == 3  # no more than there are groups
     found = []
     teams.run(lambda rank: found.append(teams.automatic(1e9, MANY, 0)), 3)
