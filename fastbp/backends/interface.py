@@ -200,8 +200,8 @@ class Backend(Protocol):
         shared : int64 array of shape (SHARED_SIZE,), destroyed
             The state that the threads of a team share, zero at first.
         threads, rank : int, IN
-            So many threads call this function together, each with a rank of its own (0, 1, ...), as
-            in `Job.run`. With fewer than 2 groups, a single thread calls it.
+            The function is called in `threads` threads at the same time, with another rank in each:
+            0, 1, ..., threads - 1. All of them return the loss.
         """
 
     def per_sample(

@@ -45,7 +45,7 @@ def available():
 
 
 def automatic(flops, weights, groups, steps=1):
-    """Return the number of threads for a call of so many steps of `flops` operations each.
+    """Return the number of threads for a call that takes `steps` steps of `flops` operations.
 
     Threads take whole groups of the batch's blocks; with less than two groups, they share the
     weights; the largest layer has `weights` of them. Fewer than two threads' worth of work means

@@ -24,11 +24,11 @@ from .parameters import Gradient, Parameters
 # Ctrl-C can stop it. Estimated at a rate that any machine reaches.
 INLINE_SECONDS = 0.2
 FLOPS_PER_SECOND = 1e9
-# Longer calls without a thread of their own are made slice by slice: of so many operations, but at
-# least so many rows, since the products of a few rows are slow.
+# Calls without a thread of their own are divided into slices of SLICE_FLOPS operations, and Ctrl-C
+# comes between two slices. A slice has at least SLICE_ROWS rows: products of fewer rows are slow.
 SLICE_FLOPS = 2e9
 SLICE_ROWS = 64
-MANY_STEPS = 1000
+MANY_STEPS = 1000  # stands for an unknown number of steps
 # Predictions of at most this many rows share workspaces of one size.
 FEW_ROWS = 16
 # What messages call the samples.
@@ -305,9 +305,9 @@ class Engine:
         return [ALL_ROWS] if n <= rows else [slice(i, i + rows) for i in range(0, n, rows)]
 
     def team_size(self, threads, batch_size, steps=None):
-        """How many threads take so many steps; by default (None) as many as are worth it.
+        """Return the number of threads for a call of `steps` steps; None if that is unknown.
 
-        `steps` is None where the number is unknown; then it counts as large.
+        It is `threads`, or by default (None) as many threads as are worth starting.
         """
         if not self.backend.teams:
             return 1

@@ -100,7 +100,7 @@ class ForwardPass:
         TypeError, ValueError
             For bad arguments.
         RuntimeError
-            If the network's weights or biases are no longer those of the forward pass.
+            If the network's weights or biases have changed since the forward pass.
 
         See Also
         --------
