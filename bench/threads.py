@@ -7,6 +7,7 @@ bench/README.md says more.
 """
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -17,7 +18,7 @@ from measure import cores_for
 from report import aligned, microseconds
 
 import fastbp
-from fastbp.basis import teams
+from fastbp.basis import teams, writing
 
 # Layers, batch size, and the gain that is wanted of two threads.
 TRAININGS = [
@@ -96,6 +97,7 @@ def main(arguments=None):
     parser.add_argument("cores", nargs="?", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
     parser.add_argument("--backend", choices=["cython", "numba"], help="default: the fastest")
+    parser.add_argument("--output", metavar="FILE", help="write the figures there, as JSON")
     options = parser.parse_args(arguments)
     if options.cores < 2 or options.rounds < 1:
         parser.error("at least 2 cores and 1 round")
@@ -109,10 +111,12 @@ def main(arguments=None):
         for name, call in calls(layers, options.backend).items():
             name = f"{name}, {'-'.join(map(str, layers))}, {ROWS} rows"
             cases.append((name, call, 1, wanted))
+    results = {}
     table = [["µs", "1 core", f"{options.cores} cores", "gain", "of the best", "wanted"]]
     for name, call, steps, wanted in cases:
         print(name, file=sys.stderr)
         one, many = times(call, options.cores, options.rounds)
+        results[name] = {"1 core": one, f"{options.cores} cores": many}
         gain = statistics.median(a / b for a, b in zip(one, many, strict=True))
         cells = [microseconds(statistics.median(t) / steps) for t in (one, many)]
         gains = f"{gain:.2f}", f"{min(one) / min(many):.2f}"
@@ -120,6 +124,8 @@ def main(arguments=None):
     print(aligned(table))
     print("Medians of the rounds; a step of `fit`, or a call. The gain: median of the ratios of")
     print("neighbouring rounds, and ratio of the best rounds. All results had the same bits.")
+    if options.output:
+        writing.write(options.output, json.dumps(results, indent=1).encode())
     return 0
 
 

@@ -61,7 +61,7 @@ static __attribute__((noinline)) void NAME(                                     
 #define FBP_ROWS(ROWS, VECTORS)                                                                \
     {                                                                                          \
         fbp_tile(ROWS, VECTORS * FBP_PARTS, A + i * row_step, row_step, k_step, B, ldb,        \
-                 init + i * ldi, ldi, C + i * ldc, ldc, K);                                  \
+                 init + i * ldi, ldi, C + i * ldc, ldc, K);                                    \
         i += ROWS;                                                                             \
     }
 

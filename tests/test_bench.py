@@ -357,7 +357,18 @@ def check_ageing(results, printed):
         assert 0 < figures["early"] < 0.01 and 0 < figures["late"] < 0.01
 
 
+def check_threads(results, printed):
+    """Both times of every case."""
+    assert len(results) >= 10
+    for name, rounds in results.items():
+        assert name in printed
+        assert set(rounds) == {"1 core", "2 cores"}
+        assert all(0 < seconds < 100 for times in rounds.values() for seconds in times)
+
+
 COMPILES = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+
+TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 
 
 @pytest.mark.slow
@@ -368,8 +379,9 @@ COMPILES = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler
         pytest.param("latency.py", ["--quick"], check_latency, marks=COMPILES),
         ("calls.py", ["--quick"], check_calls),
         ("ageing.py", ["--epochs", "60"], check_ageing),
+        pytest.param("threads.py", ["--rounds", "1"], check_threads, marks=TWO_CORES),
     ],
-    ids=["estimators", "latency", "calls", "ageing"],
+    ids=["estimators", "latency", "calls", "ageing", "threads"],
 )
 def test_short_run(script, options, check, tmp_path):
     output = tmp_path / "figures.json"
