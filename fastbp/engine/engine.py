@@ -14,9 +14,9 @@ from .. import backends
 from ..backends.interface import SHARED_SIZE, Model
 from ..basis import checks, interrupts, spec, teams
 from ..basis.data import Data
-from ..basis.layout import layer_view
+from ..basis.layout import S, layer_view
 from ..rules import regularizers
-from . import bfloat16, buffers
+from . import bfloat16, buffers, output
 from .custom import CustomLoss
 from .parameters import Gradient, Parameters
 
@@ -450,9 +450,14 @@ class Engine:
 
     def jacobian(self, X):
         """∂h_m/∂parameters for checked X, of shape (n, n_m, number of parameters)."""
-        n_out, dtype = self.layout.sizes[-1], self.layout.dtype
+        layout, n, n_out, dtype = self.layout, len(X), self.layout.sizes[-1], self.layout.dtype
         data = Data(X, checks.NO_LABELS, np.empty((0, n_out), dtype), np.empty(0, dtype))
-        slopes = output_slopes(self.loss_spec.output_activation, self.outputs(X))
+        workspace = buffers.take(layout, layout.workspace_size(n))
+        h = np.empty((n, n_out), dtype)
+        self.backend.predict(self.model, X, n, workspace, h)
+        s = layer_view(layout.plan, workspace, n, len(layout.sizes) - 1, S)
+        slopes = output.jacobian(self.loss_spec.output_activation, s, h)
+        buffers.give(workspace)
         parts = [
             self.per_sample(data, np.ascontiguousarray(slopes[:, k]), gradients=True).gradients
             for k in range(n_out)
@@ -469,16 +474,3 @@ class Engine:
             biases.append(numbers[..., at : at + n_out])
             at += n_out
         return Gradient(weights, biases)
-
-
-def output_slopes(output_activation, h):
-    """∂h_{m,k}/∂s_{m,j} of shape (n, n_m, n_m), from the output h of shape (n, n_m)."""
-    one = np.eye(h.shape[1], dtype=h.dtype)
-    if output_activation == "softmax":
-        return h[:, :, None] * (one - h[:, None, :])
-    derivative = {
-        "identity": np.ones_like(h),
-        "sigmoid": h * (1 - h),
-        "exp": h,
-    }[output_activation]
-    return derivative[:, :, None] * one

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import numpy as np
 
 from ..basis import checks
-from ..engine import buffers
+from ..basis.layout import S, layer_view
+from ..engine import buffers, output
 from ..engine.parameters import Gradient
 
 if TYPE_CHECKING:
@@ -148,16 +149,7 @@ class ForwardPass:
             )
 
     def _through_output(self, dh):
-        """∂L/∂s_m = Jᵀ ∂L/∂h_m, from the output h_m."""
-        h, activation = self._h, self._engine.loss_spec.output_activation
-        if activation == "identity":
-            return dh
-        with np.errstate(all="ignore"):
-            match activation:
-                case "sigmoid":
-                    return dh * (h * (1 - h))
-                case "exp":
-                    return dh * h
-                case "softmax":
-                    return h * (dh - (dh * h).sum(axis=1, keepdims=True))
-        raise NotImplementedError(f"the derivative of {activation}")
+        """∂L/∂s_m = Jᵀ ∂L/∂h_m, from the output h_m and s_m."""
+        layout, last = self._layout, len(self._layout.sizes) - 1
+        s = layer_view(layout.plan, self._workspace, len(self._X), last, S)
+        return output.pass_back(self._engine.loss_spec.output_activation, s, self._h, dh)

@@ -1,0 +1,43 @@
+"""Output activations in NumPy: derivatives of the output h_m by the last pre-activations s_m.
+
+The kernels of training have their own; all here is arithmetic on the few numbers of the outputs.
+"""
+
+import numpy as np
+
+from ..backends.numpy_ import elementwise
+from ..basis import spec
+
+# exp is its own derivative, of any order.
+EXP = elementwise.Activation(np.exp, *[lambda s, h: h] * (len(elementwise.Activation._fields) - 1))
+
+
+def functions_of(activation):
+    """σ and functions of (s, h) that give its derivatives, of any output activation but softmax."""
+    if activation == "exp":
+        return EXP
+    return elementwise.ACTIVATIONS[spec.ACTIVATIONS[activation].code]
+
+
+def derivative(activation, s, h):
+    """σ'(s) of an elementwise output activation, in the dtype of h."""
+    with np.errstate(all="ignore"):
+        return np.asarray(functions_of(activation).derivative(s, h), h.dtype)
+
+
+def pass_back(activation, s, h, dh):
+    """∂L/∂s_m = Jᵀ ∂L/∂h_m for each row, with J = ∂h_m/∂s_m; arrays of shape (n, n_m)."""
+    if activation == "identity":
+        return dh
+    with np.errstate(all="ignore"):
+        if activation == "softmax":
+            return h * (dh - (dh * h).sum(axis=1, keepdims=True))
+        return dh * derivative(activation, s, h)
+
+
+def jacobian(activation, s, h):
+    """∂h_{m,k}/∂s_{m,j}, of shape (n, n_m, n_m)."""
+    one = np.eye(h.shape[1], dtype=h.dtype)
+    if activation == "softmax":
+        return h[:, :, None] * (one - h[:, None, :])
+    return derivative(activation, s, h)[:, :, None] * one
