@@ -306,6 +306,154 @@ class Backend(Protocol):
         """
 
 
+class Jets(Protocol):
+    """The functions of the reference that are not compiled yet."""
+
+    def jets(
+        self,
+        model: Model,
+        X: Real,
+        directions: Real,
+        seconds: int,
+        block: int,
+        workspace: Real,
+        out: Real,
+    ) -> None:
+        """Derivatives of the outputs' pre-activations along straight lines through each row.
+
+        A jet is a truncated Taylor series: a value h, its first derivatives h'_k in K directions,
+        and S second derivatives h''. These are P = 1 + K + S sets of n rows, in that order. From
+        h_0 = X, h'_0k = t_k and h''_0 = 0 it goes through the layers:
+
+        s_i = h_{i-1} W_i + b_i, s'_ik = h'_{i-1,k} W_i, s''_i = h''_{i-1} W_i and
+        h_i = σ(s_i), h'_ik = σ'(s_i) s'_ik, h''_ik = σ'(s_i) s''_ik + σ''(s_i) s'_ik².
+
+        If there is one second derivative for all directions, it is the sum:
+        h''_i = σ'(s_i) s''_i + σ''(s_i) Σ_k s'_ik².
+
+        model : as above, with the plan of ``Layout.for_derivatives``.
+        directions : real array of shape (K, n, n_0) or (0, n, n_0), C-contiguous, IN, may be
+            read-only
+            t_k of each row. Empty means the K = n_0 unit vectors.
+        seconds : int, IN
+            S: K for a second derivative in each direction, 1 for their sum, 0 for none.
+        block : int, IN
+            Any number of rows that go through the network at a time.
+        workspace : real array of shape (layout.jet_workspace_size(block, P),), OUT
+            If X fits into one block, `jets_backward` goes on with it.
+        out : real array of shape (P, n, n_m), C-contiguous, OUT
+            s_m, s'_m and s''_m.
+        """
+
+    def jets_backward(
+        self,
+        model: Model,
+        X: Real,
+        directions: Real,
+        seconds: int,
+        adjoints: Real,
+        workspace: Real,
+        transposed: Real,
+        gradient: Real,
+    ) -> None:
+        """Derivatives of a function f of the outputs' jets by the parameters, after `jets`.
+
+        It is called once, with the same arguments as `jets`, whose `block` was n. With the
+        adjoints a = ∂f/∂s_i, a'_k = ∂f/∂s'_ik and a''_k = ∂f/∂s''_ik:
+
+        ∂f/∂W_i = Σ_rows h_{i-1} ⊗ a + Σ_k (h'_{i-1,k} ⊗ a'_k + h''_{i-1,k} ⊗ a''_k) and
+        ∂f/∂b_i = Σ_rows a. All of them go back through W_iᵀ, and then with s = s_{i-1}
+
+        a''_k ← σ'(s) a''_k, a'_k ← σ'(s) a'_k + 2 σ''(s) s'_k a''_k,
+        a ← σ'(s) a + Σ_k (σ''(s) s'_k a'_k + (σ''(s) s''_k + σ'''(s) s'_k²) a''_k).
+
+        With one a'' for the sum of second derivatives, it takes the place of each a''_k, and
+        σ''(s) s'' is counted once.
+
+        adjoints : real array of shape (P, n, n_m), C-contiguous, IN, may be read-only
+            a, a'_k and a''_k of s_m.
+        workspace : real array of shape (layout.jet_workspace_size(n, P),), destroyed
+            As `jets` has left it.
+        transposed : real array of shape (layout.n_transposed,), OUT
+        gradient : real array of shape (layout.n_parameters,), OUT
+            ∂f/∂parameters: sums over the rows.
+        """
+
+    def input_jacobian(
+        self,
+        model: Model,
+        X: Real,
+        block: int,
+        workspace: Real,
+        transposed: Real,
+        s: Real,
+        out: Real,
+    ) -> None:
+        """Derivatives of the outputs' pre-activations by the input, back from each output.
+
+        model : as above, with the plan of ``Layout.for_derivatives``.
+        block : int, IN
+            Any number of rows that go through the network at a time.
+        workspace : real array of shape (layout.jet_workspace_size(block, n_m),), destroyed
+        transposed : real array of shape (layout.n_all_transposed,), OUT
+        s : real array of shape (n, n_m), C-contiguous, OUT
+            s_m.
+        out : real array of shape (n, n_m, n_0), C-contiguous, OUT
+            ∂s_m/∂h_0 of each row.
+        """
+
+    def hessian_product(
+        self,
+        model: Model,
+        data: Data,
+        vector: Real,
+        total: float,
+        workspace: Real,
+        transposed: Real,
+        out: Real,
+    ) -> None:
+        """The Hessian of Σ w e / `total` by the parameters, times a vector (V, v) of that space.
+
+        A prime is the derivative along the vector (Pearlmutter, 1994). Forward, from h'_0 = 0:
+        s'_i = h'_{i-1} W_i + h_{i-1} V_i + v_i and h'_i = σ'(s_i) s'_i. At the output
+        δ_m = w ∂e/∂s_m / `total` and δ'_m = w (∂²e/∂s_m∂s_m) s'_m / `total`. Back:
+        g = W_i δ_i, g' = W_i δ'_i + V_i δ_i, δ_{i-1} = σ'(s) g and
+        δ'_{i-1} = σ'(s) g' + σ''(s) s' g with s = s_{i-1}.
+        The product is Σ_rows (h'_{i-1} ⊗ δ_i + h_{i-1} ⊗ δ'_i) for W_i and Σ_rows δ'_i for b_i.
+
+        model : as above, with the plan of ``Layout.for_derivatives``. Its loss is not custom.
+        vector : real array of shape (layout.n_parameters,), IN
+            Laid out like the parameters, with zeros in the padding.
+        workspace : real array of shape (layout.jet_workspace_size(n, 2),), destroyed
+            All rows are in one block.
+        transposed : real array of shape (2 * layout.n_transposed,), OUT
+        out : real array of shape (layout.n_parameters,), OUT
+            The product. Its padding must be zero on entry.
+        """
+
+    def loss_deltas(
+        self,
+        model: Model,
+        data: Data,
+        s: Real,
+        block: int,
+        workspace: Real,
+        losses: Real,
+        deltas: Real,
+    ) -> None:
+        """Each row's loss and its derivatives by given pre-activations of the outputs.
+
+        data : Data, IN
+            Labels or targets. Samples and weights are not read.
+        s : real array of shape (n, n_m), C-contiguous, IN
+            s_m.
+        losses : real array of shape (n,), OUT
+            e of each row.
+        deltas : real array of shape (n, n_m), C-contiguous, OUT
+            ∂e/∂s_m.
+        """
+
+
 class Job(Protocol):
     """What `Backend.job` returns."""
 

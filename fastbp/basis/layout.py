@@ -165,6 +165,14 @@ class Layout:
         return replace(self, separate=True)
 
     @cached_property
+    def for_derivatives(self):
+        """As `separated`, for derivatives by the inputs and products with Hessians.
+
+        Products are not rounded: the derivative of a rounding is 0 or undefined.
+        """
+        return replace(self, separate=True, dropout=(), compute_dtype=None)
+
+    @cached_property
     def n_parameters(self):
         """Length of the parameter buffer, padding included."""
         return sum(self.parameters_of(i) for i in range(1, len(self.sizes)))
@@ -270,6 +278,16 @@ class Layout:
         """
         per_row, besides = self._workspace
         return rows * per_row + 4 * self.padded(rows) + besides
+
+    def jet_workspace_size(self, rows, sets):
+        """The number of workspace elements for `sets` values of each unit in `rows` rows.
+
+        The workspace of as many rows is followed by scratch space: three numbers for each unit of
+        16 rows of the widest layer, and one for each output.
+        """
+        widest = max(self.stride(n) for n in self.sizes)
+        of_outputs = self.padded(rows) * self.stride(self.sizes[-1])
+        return self.workspace_size(rows * sets) + 3 * 16 * widest + of_outputs
 
     @cached_property
     def _workspace(self):

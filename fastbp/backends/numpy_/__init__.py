@@ -12,7 +12,9 @@ from ...basis import spec
 from ...basis.layout import ACTIVATION, DROPOUT, ROUNDED, SIZE, H, S, layer_view, views
 from . import bfloat16
 from .elementwise import ACTIVATIONS
-from .losses import hessian_product, loss_and_delta, output
+from .jets import hessian_product, input_jacobian, jets, jets_backward, loss_deltas  # noqa: F401
+from .losses import dense, loss_and_delta, output
+from .losses import hessian_product as of_losses
 from .optimizers import UPDATES
 
 # Added to a norm before dividing by it, as in PyTorch.
@@ -43,7 +45,7 @@ def loss_hessian_product(model, s, y, v, out):
     n = model.plan[-1, SIZE]
     with np.errstate(all="ignore"):
         out[:, n:] = 0
-        out[:, :n] = hessian_product(model, s[:, :n], y[:, :n], v[:, :n])
+        out[:, :n] = of_losses(model, s[:, :n], y[:, :n], v[:, :n])
 
 
 def step(optimizer, hyper, rate, counters, layers, slots, learning):
@@ -162,11 +164,6 @@ def backward(model, X, deltas, workspace, transposed, gradient, errors):
             errors[...] = _product(plan[1], ds, views(plan, model.parameters)[0][0].T)
 
 
-def _dense(labels, targets, width, dtype):
-    """Targets of shape (n, n_m), from labels if given."""
-    return np.eye(width, dtype=dtype)[labels] if labels.size else targets
-
-
 def _weights(n, sample_weight):
     """Weights of n rows in float64."""
     return sample_weight.astype(np.float64) if sample_weight.size else np.ones(n)
@@ -194,7 +191,7 @@ def loss_and_gradient(
     model, data, block, workspace, transposed, gradient, sums, stop, shared, threads, rank
 ):
     X = data.X
-    y = _dense(data.labels, data.targets, model.plan[-1, SIZE], X.dtype)
+    y = dense(data.labels, data.targets, model.plan[-1, SIZE], X.dtype)
     w = _weights(len(X), data.sample_weight)
     total = w.sum()
     with np.errstate(all="ignore"):
@@ -210,7 +207,7 @@ def per_sample(model, data, deltas, block, workspace, transposed, losses, gradie
         s, h, _ = _forward(model, X, [1] * len(plan))
         ds, dh = [None] * m + [deltas], [None] * (m + 1)
         if not deltas.size:
-            y = _dense(data.labels, data.targets, plan[-1, SIZE], X.dtype)
+            y = dense(data.labels, data.targets, plan[-1, SIZE], X.dtype)
             e, ds[m] = loss_and_delta(model, s[m], y)
             if losses.size:
                 losses[...] = e
@@ -304,7 +301,7 @@ class Job:
     def run(self, order, epochs, rates, losses, rank):
         plan, X = self.model.plan, self.data.X
         n = order.shape[1] if order.size else len(X)
-        y = _dense(self.data.labels, self.data.targets, plan[-1, SIZE], X.dtype)
+        y = dense(self.data.labels, self.data.targets, plan[-1, SIZE], X.dtype)
         w = _weights(len(X), self.data.sample_weight)
         steps = 0
         for epoch in range(epochs):

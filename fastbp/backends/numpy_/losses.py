@@ -145,3 +145,8 @@ def hessian_product(model, s, y, v):
 def output(loss, s):
     """The network's output from the last layer's pre-activations."""
     return LOSSES[loss].output(s)
+
+
+def dense(labels, targets, width, dtype):
+    """Targets of shape (n, n_m), from labels if given."""
+    return np.eye(width, dtype=dtype)[labels] if labels.size else targets

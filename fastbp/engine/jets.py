@@ -1,0 +1,351 @@
+"""Derivatives of the outputs by the inputs, and of functions of them by the parameters.
+
+Rows are divided into blocks whose size depends on the network and on what is asked for only. So the
+number of threads changes no bit: rows do not depend on each other, and gradients of blocks are
+added in their order, in double precision.
+"""
+
+import numpy as np
+
+from ..backends import numpy_  # the compiled backends have no jets yet
+from ..basis import interrupts, teams
+from ..basis.layout import BLOCK_BYTES, SUMS_BYTES, S, layer_view
+from . import buffers, output, output_jets
+from .engine import ALL_ROWS, SLICE_FLOPS
+
+# Products of fewer rows are slow.
+FEWEST_ROWS = 64
+# Threads add up the gradients of blocks in at most so many groups.
+MOST_GROUPS = 16
+# A `JetPass` keeps its workspaces if they have at most this many bytes.
+KEPT_BYTES = 1 << 28
+
+
+def input_jvp(engine, X, t):
+    """J t for the Jacobian J = ∂h_m/∂h_0 of each row; t has the shape of X."""
+    s = _jets(engine, X, t[None], 0)
+    return output_jets.jets(engine.loss_spec.output_activation, s, 1)[1]
+
+
+def input_vjp(engine, X, v, gradient=None):
+    """vᵀ J of each row, of the shape of X; v has shape (n, n_m).
+
+    ∂f/∂parameters of f = Σ v h_m is written to `gradient`, if given. It is laid out like the
+    parameters, and zero on entry.
+    """
+    layout, n = engine.layout.for_derivatives, len(X)
+    model, backend = engine.model_of(layout), engine.backend
+    activation = engine.loss_spec.output_activation
+    errors = np.empty_like(X)
+    block = _block_rows(layout, n, 1, gradient is not None)
+    nothing = np.empty(0, layout.dtype)
+
+    def call(rows, gradient):
+        x, count = X[rows], len(X[rows])
+        workspace = buffers.take(layout, layout.workspace_size(count))
+        transposed = buffers.take(layout, layout.n_all_transposed)
+        h = np.empty((count, layout.sizes[-1]), layout.dtype)
+        backend.forward(model, x, workspace, h)
+        s = layer_view(layout.plan, workspace, count, -1, S)
+        deltas = output.pass_back(activation, s, h, v[rows])
+        backend.backward(model, x, deltas, workspace, transposed, gradient, errors[rows])
+        buffers.give(workspace, transposed)
+
+    if gradient is None:
+        _in_blocks(engine, n, block, 2, lambda rows: call(rows, nothing))
+    else:
+        _summed(engine, n, block, 3, call, gradient)
+    return errors
+
+
+def input_jacobian(engine, X):
+    """∂h_m/∂h_0 of each row, of shape (n, n_m, n_0): forward or backward, what takes less work."""
+    sizes = engine.layout.sizes
+    of_layers = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
+    forward = sum(of_layers) + sizes[0] * sum(of_layers[1:])
+    backward = sum(of_layers) + sizes[-1] * sum(of_layers[:-1])
+    activation = engine.loss_spec.output_activation
+    if forward < backward:
+        s = _jets(engine, X, _unit_vectors(X), 0)
+        return _by_sample(output_jets.jets(activation, s, sizes[0])[1:])
+    s, by_s = _jacobian(engine, X)
+    if activation == "identity":
+        return by_s
+    jets = np.concatenate([s[None], by_s.transpose(2, 0, 1)])
+    return _by_sample(output_jets.jets(activation, jets, sizes[0])[1:])
+
+
+def input_hessian_diagonal(engine, X):
+    """∂²h_mj/∂h_0k² of each row, of shape (n, n_m, n_0)."""
+    K = X.shape[1]
+    s = _jets(engine, X, _unit_vectors(X), K)
+    return _by_sample(output_jets.jets(engine.loss_spec.output_activation, s, K)[K + 1 :])
+
+
+def input_laplacian(engine, X):
+    """Σ_k ∂²h_mj/∂h_0k² of each row, of shape (n, n_m)."""
+    K = X.shape[1]
+    s = _jets(engine, X, _unit_vectors(X), 1)
+    return output_jets.jets(engine.loss_spec.output_activation, s, K)[-1]
+
+
+def hessian_product(engine, data, vector):
+    """The Hessian of the mean loss by the parameters, times a vector in the parameters' layout."""
+    layout, total = engine.layout.for_derivatives, data.total_weight()
+    model = engine.model_of(layout)
+    product = layout.zeros(layout.n_parameters)
+
+    def call(rows, product):
+        part = data if rows is ALL_ROWS else data.rows(rows)
+        workspace = buffers.take(layout, layout.jet_workspace_size(len(part.X), 2))
+        transposed = buffers.take(layout, 2 * layout.n_transposed)
+        numpy_.hessian_product(model, part, vector, total, workspace, transposed, product)
+        buffers.give(workspace, transposed)
+
+    n = len(data.X)
+    _summed(engine, n, _block_rows(layout, n, 2, True), 6, call, product)
+    return product
+
+
+def loss_deltas(engine, data, s):
+    """(e, ∂e/∂s_m) of each row for given s_m; neither samples nor weights are read."""
+    layout, n = engine.layout.for_derivatives, len(s)
+    losses, deltas = np.empty(n, layout.dtype), np.empty_like(s)
+    block = layout.block_rows(n)
+    workspace = buffers.take(layout, layout.workspace_size(block))
+
+    def call():
+        numpy_.loss_deltas(engine.model_of(layout), data, s, block, workspace, losses, deltas)
+
+    engine.run(call, 0)
+    buffers.give(workspace)
+    return losses, deltas
+
+
+class JetPass:
+    """The outputs of rows with their derivatives by all inputs, and the way back from them.
+
+    Parameters
+    ----------
+    engine : Engine
+    X : ndarray of shape (n, n_0)
+        Checked samples.
+    seconds : int
+        n_0 for the second derivatives by each input, 1 for their sum, 0 for none.
+
+    Attributes
+    ----------
+    s, h : ndarray of shape (P, n, n_m)
+        Jets of the last pre-activations and of the outputs: values, n_0 sets of first derivatives
+        and the second ones.
+    """
+
+    def __init__(self, engine, X, seconds):
+        self._engine, self._X, self._seconds = engine, X, seconds
+        self._layout = layout = engine.layout.for_derivatives
+        n, self._sets = len(X), 1 + X.shape[1] + seconds
+        self._block = _block_rows(layout, n, self._sets, True)
+        self._workspaces = {}
+        size = layout.jet_workspace_size(self._block, self._sets) * layout.dtype.itemsize
+        self._keeping = -(-n // self._block) * size <= KEPT_BYTES
+        self.s = np.empty((self._sets, n, layout.sizes[-1]), layout.dtype)
+        _in_blocks(engine, n, self._block, self._sets, self._forward, every=True)
+        self.h = output_jets.jets(self._activation, self.s, X.shape[1])
+
+    @property
+    def _activation(self):
+        return self._engine.loss_spec.output_activation
+
+    def _forward(self, rows):
+        """Write the jets of a block, and keep its workspace."""
+        workspace = self._run(rows, self.s)
+        if self._keeping:
+            self._workspaces[rows.start or 0] = workspace
+        else:
+            buffers.give(workspace)
+
+    def _run(self, rows, s):
+        engine, layout, X = self._engine, self._layout, self._X[rows]
+        workspace = buffers.take(layout, layout.jet_workspace_size(len(X), self._sets))
+        out = s if rows is ALL_ROWS else np.empty_like(s[:, rows])
+        numpy_.jets(
+            *(engine.model_of(layout), X, _unit_vectors(X), self._seconds, len(X), workspace, out)
+        )
+        if out is not s:
+            s[:, rows] = out
+        return workspace
+
+    def backward(self, by_s=None, by_h=None):
+        """∂f/∂parameters, flat, of a function f of the jets; it may be called once.
+
+        Parameters
+        ----------
+        by_s : ndarray of shape (n, n_m), optional
+            ∂f/∂s_m by the values of the pre-activations, such as ``loss_deltas`` gives.
+        by_h : ndarray of shape (P, n, n_m), optional
+            ∂f/∂h by the jets of the outputs.
+        """
+        engine, layout, s = self._engine, self._layout, self.s
+        if by_h is None:
+            adjoints = np.zeros_like(s)
+        else:
+            K = self._X.shape[1]
+            adjoints = output_jets.adjoints(self._activation, s, self.h, K, by_h)
+        if by_s is not None:
+            adjoints = adjoints.copy() if adjoints is by_h else adjoints
+            adjoints[0] += by_s
+        model = engine.model_of(layout)
+        gradient = layout.zeros(layout.n_parameters)
+
+        def call(rows, gradient):
+            X = self._X[rows]
+            workspace = self._workspaces.pop(rows.start or 0, None)
+            if workspace is None:
+                workspace = self._run(rows, np.empty_like(s))
+            transposed = buffers.take(layout, layout.n_transposed)
+            numpy_.jets_backward(
+                *(model, X, _unit_vectors(X), self._seconds),
+                *(np.ascontiguousarray(adjoints[:, rows]), workspace, transposed, gradient),
+            )
+            buffers.give(workspace, transposed)
+
+        _summed(engine, len(self._X), self._block, 2 * self._sets, call, gradient)
+        return gradient
+
+
+def _unit_vectors(X):
+    """Directions for the backends: the unit vectors."""
+    return np.empty((0, *X.shape), X.dtype)
+
+
+def _by_sample(sets):
+    """Sets of shape (K, n, n_m) as a new array of shape (n, n_m, K)."""
+    return np.ascontiguousarray(sets.transpose(1, 2, 0))
+
+
+def _jets(engine, X, directions, seconds):
+    """The jets of s_m, of shape (P, n, n_m)."""
+    layout, n = engine.layout.for_derivatives, len(X)
+    model, sets = engine.model_of(layout), 1 + (len(directions) or X.shape[1]) + seconds
+    block = _block_rows(layout, n, sets)
+    size = layout.jet_workspace_size(block, sets)
+    s = np.empty((sets, n, layout.sizes[-1]), layout.dtype)
+
+    def call(rows):
+        part, t, out = X, directions, s
+        if rows is not ALL_ROWS:
+            part, t = X[rows], np.ascontiguousarray(directions[:, rows])
+            out = np.empty_like(s[:, rows])
+        workspace = buffers.take(layout, size)
+        numpy_.jets(model, part, t, seconds, block, workspace, out)
+        buffers.give(workspace)
+        if out is not s:
+            s[:, rows] = out
+
+    _in_blocks(engine, n, block, sets, call)
+    return s
+
+
+def _jacobian(engine, X):
+    """s_m and ∂s_m/∂h_0, of shape (n, n_m, n_0), by the backward pass."""
+    layout, n = engine.layout.for_derivatives, len(X)
+    model, sets = engine.model_of(layout), layout.sizes[-1]
+    block = _block_rows(layout, n, sets)
+    size = layout.jet_workspace_size(block, sets)
+    s = np.empty((n, sets), layout.dtype)
+    out = np.empty((n, sets, X.shape[1]), layout.dtype)
+
+    def call(rows):
+        workspace = buffers.take(layout, size)
+        transposed = buffers.take(layout, layout.n_all_transposed)
+        numpy_.input_jacobian(model, X[rows], block, workspace, transposed, s[rows], out[rows])
+        buffers.give(workspace, transposed)
+
+    _in_blocks(engine, n, block, 1 + sets, call)
+    return s, out
+
+
+def _block_rows(layout, n, sets, gradient=False):
+    """How many of n rows go through the network at a time, with `sets` values of each unit.
+
+    As in ``Layout.block_rows``, blocks are larger if each passes over a large gradient.
+    """
+    numbers = sets * layout.workspace_size(1)
+    most = BLOCK_BYTES // layout.dtype.itemsize
+    if gradient:
+        most = max(most, 4 * layout.n_parameters)
+    return min(n, max(most // numbers, -(-FEWEST_ROWS // sets)))
+
+
+def _plan(engine, n, block, passes, most):
+    """(number of threads, rows between two looks for Ctrl-C), for n rows in blocks.
+
+    A row takes as many operations as that many forward passes. At most `most` threads have work.
+    """
+    flops, threads = engine.layout.flops_per_row * passes / 3, 1
+    if most > 1 and engine.backend.teams:
+        threads = teams.automatic(flops * n, 0, most)
+    return threads, threads * block * max(1, int(SLICE_FLOPS / (flops * block)))
+
+
+def _in_blocks(engine, n, block, passes, call, every=False):
+    """Call ``call(rows)`` for all rows, in threads if that pays.
+
+    `rows` is ALL_ROWS, or a slice of some blocks; with `every`, of a single one.
+    """
+    if n <= block:
+        call(ALL_ROWS)
+        return
+    blocks = -(-n // block)
+    threads, size = _plan(engine, n, block, passes, blocks)
+
+    def run(first, last):
+        step = block if every else last - first
+        for start in range(first, last, step):
+            call(slice(start, min(start + step, last)))
+
+    for first in range(0, n, size):
+        last = min(n, first + size)
+        count = -(-(last - first) // block)
+
+        def member(rank, first=first, last=last, count=count):
+            start, end = (first + block * (count * k // threads) for k in (rank, rank + 1))
+            if start < last and start < end:
+                run(start, min(end, last))
+
+        if threads == 1:
+            run(first, last)
+        else:
+            teams.run(member, threads)
+
+
+def _summed(engine, n, block, passes, call, gradient):
+    """Sum the gradients that ``call(rows, gradient)`` writes for each block of rows."""
+    if n <= block:
+        call(ALL_ROWS, gradient)
+        return
+    blocks, size = -(-n // block), gradient.size
+    groups = max(1, min(blocks, MOST_GROUPS, SUMS_BYTES // (8 * size)))
+    threads, _ = _plan(engine, n, block, passes, groups)
+    sums, stop = np.empty((groups, size)), np.zeros(1, np.int64)
+
+    def member(rank):
+        own = buffers.take(engine.layout, size, zeroed=True)
+        for group in range(groups * rank // threads, groups * (rank + 1) // threads):
+            total = sums[group]
+            total[...] = 0
+            for b in range(blocks * group // groups, blocks * (group + 1) // groups):
+                if stop[0]:
+                    return
+                call(slice(b * block, min((b + 1) * block, n)), own)
+                total += own
+        buffers.give(own)
+
+    if threads == 1:
+        member(0)
+    else:
+        with interrupts.held(stop):
+            teams.run(member, threads)
+    for line in sums[1:]:
+        sums[0] += line
+    gradient[...] = sums[0]
