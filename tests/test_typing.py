@@ -30,7 +30,7 @@ Network([2, 1])  # call-arg
 Network([2, 1], loss=3)  # arg-type
 net.fit(X, y, epochs="3")  # arg-type
 net.fit(X, y, epoch=3)  # call-arg
-net.fit(X, y, optimizer="adam")  # arg-type
+net.fit(X, y, optimizer=fastbp.Adam)  # arg-type
 net.fit(X, y, callbacks=[print])  # list-item
 net.fit(X, y).losses  # attr-defined
 net.predict()  # call-arg

@@ -67,7 +67,7 @@ def networks() -> fastbp.Network:
 
 
 def training(net: fastbp.Network, folder: Path) -> float:
-    history = net.fit(X, y)
+    history = net.fit(X, y, optimizer="adam", schedule="cosine")
     history = net.fit(X.tolist(), y.tolist(), optimizer=fastbp.SGD(0.1, 0.9, True), epochs=3)
     health = fastbp.Health(X, y, warn=False)
     checkpoint = fastbp.Checkpoint(folder, every_epochs=2, every_minutes=1.5, keep=1)

@@ -6,6 +6,8 @@ function of the same name in each backend.
 
 from dataclasses import dataclass
 
+from .names import advice
+
 # Codes of activations.
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU = range(9)
 # Codes of losses.
@@ -194,7 +196,8 @@ def choose(kind, name, table):
     if not isinstance(name, str):
         raise TypeError(f"{kind} must be a name (str), got {type(name).__name__}: {name!r}")
     if name not in table:
-        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(table))}")
+        known = ", ".join(sorted(table))
+        raise ValueError(f"unknown {kind} {name!r}; known: {known}{advice(kind, name, table)}")
     return table[name]
 
 

@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import (
 )
 
 from ..basis.checks import NO_LABELS
+from ..basis.names import keywords
 from ..training.scoring import accuracy, r2
 from .base import MultilayerPerceptron
 from .parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, documented
@@ -89,6 +90,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     # After fitting.
     classes_: NDArray[Any]
 
+    @keywords
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] | NDArray[np.integer[Any]] = (100,),
@@ -123,7 +125,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         clip_norm: float | None = None,
         average: EMA | SWA | None = None,
         frozen: ArrayLike = (),
-        schedule: Schedule | None = None,
+        schedule: Schedule | str | None = None,
         scoring: Scorer | None = None,
         callbacks: Sequence[CallbackLike] = (),
         progress: bool = False,
@@ -399,6 +401,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
 
     _parameter_constraints: dict = REGRESSOR_CONSTRAINTS
 
+    @keywords
     def __init__(
         self,
         loss: Loss = "squared_error",
@@ -434,7 +437,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         clip_norm: float | None = None,
         average: EMA | SWA | None = None,
         frozen: ArrayLike = (),
-        schedule: Schedule | None = None,
+        schedule: Schedule | str | None = None,
         scoring: Scorer | None = None,
         callbacks: Sequence[CallbackLike] = (),
         progress: bool = False,

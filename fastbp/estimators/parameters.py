@@ -59,7 +59,7 @@ CONSTRAINTS: dict = {
     "clip_norm": [_ABOVE_ZERO, None],
     "average": [EMA, SWA, None],
     "frozen": ["array-like"],
-    "schedule": [Schedule, None],
+    "schedule": [Schedule, str, None],
     "scoring": [StrOptions(set(get_scorer_names())), callable, None],
     "callbacks": ["array-like"],
     "progress": ["boolean"],
@@ -157,9 +157,10 @@ _PARAMETERS = """\
         estimator keeps it at the end. Not for "lbfgs", nor for `partial_fit`.
     frozen : array-like of int, default=()
         Indices of the entries of `coefs_` and `intercepts_` that training must not change.
-    schedule : Schedule or None, default=None
+    schedule : Schedule, str or None, default=None
         How the learning rate changes over ``max_iter`` epochs, instead of ``learning_rate``,
-        which must be "constant". Not for "lbfgs", nor for `partial_fit`.
+        which must be "constant"; or its name, as for `Network.fit`. Not for "lbfgs", nor for
+        `partial_fit`.
     scoring : str, callable or None, default=None
         The score for early stopping, named as scikit-learn names scorers; None for
         {score}.

@@ -103,7 +103,8 @@ class StochasticTraining(PrivateMethods):
         )
         history = History(scores={name: [] for name in control.scores})
         rates = LearningRates(control, source.steps * self.max_iter, training.hyper[:1])
-        planned = self.schedule is not None and self.schedule.total_needed  # for all of max_iter
+        # A schedule of all steps is one for all of max_iter.
+        planned = control.schedule is not None and control.schedule.total_needed
         control.epoch_rules = EpochRules(self, len(samples), shown, not (incremental or planned))
         control.callbacks = [control.epoch_rules, *control.callbacks]
         if tasks.active:

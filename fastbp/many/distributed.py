@@ -21,6 +21,7 @@ from ..backends import numpy_
 from ..basis import checks, interrupts
 from ..basis.data import Data
 from ..basis.layout import views
+from ..basis.names import keywords
 from ..engine.engine import NAMES, Engine
 from ..network.network import Network, check_network
 from ..rules.optimizers import optimizer_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 FAN_IN = 8
 
 
+@keywords
 def fit(
     network: Network,
     X: Any,
@@ -48,7 +50,7 @@ def fit(
     *,
     client: Client,
     sample_weight: Any = None,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | str | None = None,
     epochs: int = 20,
     batch_size: int | None = 1024,
     local_steps: int | None = None,
@@ -86,8 +88,8 @@ def fit(
         The client of the cluster.
     sample_weight : dask.array.Array of shape (n_samples,), or Series, optional
         Weights w ≥ 0, not all zero in any partition; in the same partitions.
-    optimizer : Optimizer, default=Adam()
-        The optimiser. Its state is reset in each call.
+    optimizer : Optimizer or str, default=Adam()
+        The optimiser, or its name. Its state is reset in each call.
     epochs : int, default=20
         The number of passes through the data.
     batch_size : int or None, default=1024

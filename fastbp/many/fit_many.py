@@ -12,6 +12,7 @@ import numpy as np
 from ..basis import checks, interrupts, teams
 from ..basis import progress as progress_
 from ..basis.data import Data
+from ..basis.names import unknown_argument
 from ..network.network import Network, check_network
 from ..rules.regularizers import Regularizers, regularizers_of
 from ..training import checkpoint, fitting, sources
@@ -315,7 +316,7 @@ def _jobs(networks, X, y, rows, **options):
     """Check all arguments; return a Job for each network."""
     known = inspect.signature(Network.fit).parameters.keys() - {*NOT_TAKEN}
     for name in options.keys() - known:
-        raise TypeError(f"fit_many has no argument {name!r}; known: {', '.join(sorted(known))}")
+        raise unknown_argument("fit_many", name, sorted(known))
     options = {"rows": rows, **options}
     if not isinstance(options.get("callbacks", []), list):
         raise TypeError(

@@ -13,6 +13,7 @@ import numpy as np
 from ..backends import get
 from ..basis import checks, late, spec
 from ..basis.layout import Layout
+from ..basis.names import keywords
 from ..engine.engine import Engine
 from ..engine.parameters import Gradient, Parameters
 from ..rules.regularizers import regularizers_of
@@ -127,6 +128,7 @@ class Network:
     array([0., 1., 1., 0.], dtype=float32)
     """
 
+    @keywords
     def __init__(
         self,
         layer_sizes: Sequence[int],
@@ -305,13 +307,14 @@ class Network:
 
     # Training.
 
+    @keywords
     def fit(
         self,
         X: ArrayLike,
         y: ArrayLike,
         *,
-        optimizer: Optimizer | None = None,
-        schedule: Schedule | None = None,
+        optimizer: Optimizer | str | None = None,
+        schedule: Schedule | str | None = None,
         epochs: int = 20,
         batch_size: int | None = 32,
         sample_weight: ArrayLike | None = None,
@@ -341,12 +344,14 @@ class Network:
         X : array-like of shape (n_samples, n_0)
         y : array-like of shape (n_samples,) or (n_samples, n_m)
             Targets in the loss's form, see `Network`.
-        optimizer : Optimizer, default=Adam()
-            The optimiser, for example ``fastbp.SGD(0.1, momentum=0.9)``. Its state is reset at
-            the beginning of each call.
-        schedule : Schedule, optional
+        optimizer : Optimizer or str, default=Adam()
+            The optimiser, for example ``fastbp.SGD(0.1, momentum=0.9)``, or its name in upper or
+            lower case, which stands for its defaults: "sgd" is ``fastbp.SGD()``. Its state is
+            reset at the beginning of each call.
+        schedule : Schedule or str, optional
             How the optimiser's learning rate changes during training, for example
-            ``fastbp.CosineDecay(warmup=0.1)``.
+            ``fastbp.CosineDecay(warmup=0.1)``. The names "cosine", "one_cycle" and "plateau" stand
+            for CosineDecay, OneCycle and ReduceOnPlateau with their defaults.
         epochs : int, default=20
             Number of passes through the data.
         batch_size : int or None, default=32
@@ -513,6 +518,7 @@ class Network:
         """
         engine = self._engine
         engine.check_finite()
+        control_.check_options("Network.fit_batches", options)
         samples = sources.Blocks(
             engine, batches, epochs, batch_size, steps_per_epoch, class_weight, label_smoothing
         )
@@ -529,7 +535,7 @@ class Network:
         X: ArrayLike,
         y: ArrayLike,
         *,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         sample_weight: ArrayLike | None = None,
         clip_norm: float | None = None,
         l1: ByLayer = 0.0,
@@ -547,8 +553,8 @@ class Network:
             The batch, often a single row.
         y : array-like of shape (n_samples,) or (n_samples, n_m)
             Targets in the loss's form, see `Network`.
-        optimizer : Optimizer, optional
-            The optimiser; by default that of the last call, Adam() in the first call.
+        optimizer : Optimizer or str, optional
+            The optimiser, or its name; by default that of the last call, Adam() in the first call.
         sample_weight : array-like of shape (n_samples,), optional
             Weights w ≥ 0, not all zero.
         clip_norm, l1, l2, frozen
@@ -591,7 +597,7 @@ class Network:
         self,
         gradient: Gradient,
         *,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         clip_norm: float | None = None,
         l1: ByLayer = 0.0,
         l2: ByLayer = 0.0,
@@ -610,8 +616,8 @@ class Network:
             ``gradient.weights[i - 1]`` of shape (n_{i-1}, n_i) and ``gradient.biases[i - 1]`` of
             shape (n_i,) for layer i: from `ForwardPass.backward` or `loss_and_gradient`, or any
             arrays in a ``fastbp.Gradient(weights, biases)``. It is not changed.
-        optimizer : Optimizer, optional
-            The optimiser; by default that of the last call, Adam() in the first call.
+        optimizer : Optimizer or str, optional
+            The optimiser, or its name; by default that of the last call, Adam() in the first call.
         clip_norm, l1, l2, frozen
             As for `fit_step`, for this step only.
 

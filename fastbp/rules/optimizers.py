@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..basis import checks, spec
+from ..basis.names import keywords
 
 
 @dataclass(frozen=True)
@@ -322,15 +323,24 @@ class Rprop(Optimizer):
 OPTIMIZERS: dict[str, Any] = {
     item.__name__: item for item in (SGD, RMSprop, Adagrad, Adam, AdamW, Rprop)
 }
+for _class in OPTIMIZERS.values():
+    _class.__init__ = keywords(_class.__init__)
+del _class
+_BY_NAME = {name.lower(): item for name, item in OPTIMIZERS.items()}
 _DEFAULT = Adam()
 
 
-def optimizer_of(optimizer):
-    """Return an optimiser argument, checked; Adam() for None."""
+def optimizer_of(optimizer: Any) -> Optimizer:
+    """Return an optimiser argument, checked; Adam() for None, the defaults for a name."""
     if optimizer is None:
         return _DEFAULT
+    if isinstance(optimizer, str):
+        return spec.choose("optimizer", optimizer.lower(), _BY_NAME)()
     if not isinstance(optimizer, Optimizer) or type(optimizer) is Optimizer:
+        name = getattr(optimizer, "__name__", None)
+        hint = f"; pass an instance, fastbp.{name}()" if name in OPTIMIZERS else ""
         raise TypeError(
-            f"optimizer must be one of fastbp's, such as fastbp.Adam(), got {optimizer!r}"
+            "optimizer must be one of fastbp's, such as fastbp.Adam(), or the name of one, got "
+            f"{optimizer!r}{hint}"
         )
     return optimizer

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..basis import checks, spec
+from ..basis.names import keywords
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class SWA:
 
     def __post_init__(self):
         checks.settle(self, start=checks.whole_number("SWA: start", self.start))
+
+
+for _class in (EMA, SWA):
+    _class.__init__ = keywords(_class.__init__)  # type: ignore[method-assign]
+del _class
 
 
 @dataclass(frozen=True, eq=False)

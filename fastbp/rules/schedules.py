@@ -6,12 +6,13 @@ step; the kernels get the rates of all steps of a call. `ReduceOnPlateau` decide
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..basis import checks
+from ..basis import checks, spec
+from ..basis.names import keywords
 from . import monitoring
 
 if TYPE_CHECKING:
@@ -250,13 +251,44 @@ class ReduceOnPlateau(Schedule):
             raise ValueError(f"{who}: factor must be in (0, 1), got {self.factor:g}")
 
 
+# The schedules by name.
+SCHEDULES: dict[str, Any] = {
+    "cosine": CosineDecay,
+    "exponential": ExponentialDecay,
+    "one_cycle": OneCycle,
+    "plateau": ReduceOnPlateau,
+    "step": StepDecay,
+}
+for _class in SCHEDULES.values():
+    _class.__init__ = keywords(_class.__init__)
+del _class
+
+
+def _named(schedule):
+    """Return the schedule that a name stands for, with its defaults; anything else as it is."""
+    if not isinstance(schedule, str):
+        return schedule
+    found = spec.choose("schedule", schedule.lower(), SCHEDULES)
+    required = [entry.name for entry in fields(found) if entry.default is MISSING]
+    if required:
+        raise ValueError(
+            f"schedule {schedule!r} has no default for {required[0]}; pass "
+            f"fastbp.{found.__name__}({required[0]}=...)"
+        )
+    return found()
+
+
 def schedule_of(schedule, optimizer):
     """Return a schedule argument, checked to fit the optimiser; None for None."""
     if schedule is None:
         return None
+    schedule = _named(schedule)
     if not isinstance(schedule, Schedule) or type(schedule) is Schedule:
+        a_class = isinstance(schedule, type) and issubclass(schedule, Schedule)
+        hint = f"; pass an instance, {schedule.__name__}(...)" if a_class else ""
         raise TypeError(
-            f"schedule must be one of fastbp's, such as fastbp.OneCycle(), got {schedule!r}"
+            "schedule must be one of fastbp's, such as fastbp.OneCycle(), or the name of one, got "
+            f"{schedule!r}{hint}"
         )
     if optimizer.full_batch_only:
         raise ValueError(

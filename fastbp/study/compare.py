@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import backends
 from ..basis import checks, late
+from ..basis.names import keywords
 from ..network.network import Network
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ class Comparison:
         plots.common.save(figure, path, dpi=150)
 
 
+@keywords
 def compare_backends(
     layer_sizes: Sequence[int],
     X: ArrayLike,
@@ -189,7 +191,7 @@ def compare_backends(
     *,
     activation: Activation = "relu",
     loss: Loss,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | str | None = None,
     batch_size: int | None = 32,
     dtype: DTypeLike = "float32",
     seconds: float = 0.5,
@@ -203,7 +205,7 @@ def compare_backends(
         As for `Network`.
     X, y
         As for `Network.fit`.
-    optimizer : Optimizer, default=Adam()
+    optimizer : Optimizer or str, default=Adam()
         As for `Network.fit`.
     batch_size : int or None, default=32
         As for `Network.fit`.

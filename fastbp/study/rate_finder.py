@@ -14,6 +14,7 @@ import numpy as np
 
 from ..basis import checks
 from ..basis.data import Data
+from ..basis.names import keywords
 from ..network.network import Network, check_network
 from ..rules.optimizers import optimizer_of
 from ..rules.regularizers import regularizers_of
@@ -85,12 +86,13 @@ class RateSearch:
         return ax
 
 
+@keywords
 def find_learning_rate(
     network: Network,
     X: ArrayLike,
     y: ArrayLike,
     *,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | str | None = None,
     batch_size: int | None = 32,
     sample_weight: ArrayLike | None = None,
     lowest: float = 1e-6,
@@ -108,8 +110,8 @@ def find_learning_rate(
     X : array-like of shape (n_samples, n_0)
     y : array-like of shape (n_samples,) or (n_samples, n_m)
         Targets in the loss's form, see `Network`.
-    optimizer : Optimizer, default=Adam()
-        The optimiser; its learning rate is ignored.
+    optimizer : Optimizer or str, default=Adam()
+        The optimiser, or its name; its learning rate is ignored.
     batch_size : int or None, default=32
         Number of samples per step, as in `Network.fit`. The samples are shuffled, and used
         repeatedly if the steps need more.

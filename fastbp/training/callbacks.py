@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..basis import checks, interrupts, progress
+from ..basis.names import keywords
 from ..rules import monitoring
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class EarlyStopping(Callback):
     Prechelt, "Early Stopping - But When?", in Neural Networks: Tricks of the Trade, 1998.
     """
 
+    @keywords
     def __init__(
         self,
         patience: int = 10,

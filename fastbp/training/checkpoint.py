@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..basis import checks, spec, writing
+from ..basis.names import keywords
 from ..files import file, schema, values
 from ..files import network as network_
 from ..rules import monitoring
@@ -80,6 +81,7 @@ class Checkpoint(Callback):
     5
     """
 
+    @keywords
     def __init__(
         self,
         folder: StrPath,

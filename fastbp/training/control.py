@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..basis import checks
+from ..basis import checks, names
 from ..rules import monitoring, schedules
 from ..rules.optimizers import Optimizer, optimizer_of
 from ..rules.regularizers import regularizers_of
@@ -105,6 +105,14 @@ def control(
         if isinstance(callback, callbacks_.EarlyStopping):
             monitoring.choose("early stopping", callback.monitor, known)
     return Control(epochs, optimizer, schedule, own, plateau, scored)
+
+
+def check_options(who, options):
+    """Raise a TypeError if `who`, a function, has no option of some name."""
+    known = {*REGULARIZERS, *inspect.signature(control).parameters, "validation_data"}
+    known -= {"network", "validation", "recorded", "epochs"}
+    for name in options.keys() - known:
+        raise names.unknown_argument(who, name, sorted(known))
 
 
 def pop_regularizers(options):

@@ -80,7 +80,7 @@ def fit(network, samples, control, regularizers, threads, stop=None, resume_from
         warnings.warn(
             f"training interrupted after {len(history.loss)} of {control.epochs} epochs",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,  # past Network.fit and its decorator
         )
     loop.check_finite(engine, history)
     return history

@@ -83,6 +83,8 @@ def continued(online, engine, optimizer, *, clip_norm, l1, l2, frozen):
     # The usual case, in a fraction of the time that the checks take.
     no_penalties = type(l1) is type(l2) is float and l1 == l2 == 0
     plain = clip_norm is None and no_penalties and type(frozen) is tuple and not frozen
+    if isinstance(optimizer, str):
+        optimizer = optimizer_of(optimizer)
     new = online is None or (optimizer is not None and optimizer != online.optimizer)
     if plain and not new and online.plain:
         return online

@@ -20,8 +20,8 @@ from .callbacks import CallbackLike
 class BatchOptions(TypedDict, total=False):
     """The ``**options`` of `Network.fit_batches`."""
 
-    optimizer: Optimizer | None
-    schedule: Schedule | None
+    optimizer: Optimizer | str | None
+    schedule: Schedule | str | None
     l1: ByLayer
     l2: ByLayer
     dropout: ByLayer
@@ -56,8 +56,8 @@ Each: TypeAlias = T | List[T]
 class ManyOptions(TypedDict, total=False):
     """The ``**options`` of `fit_many`."""
 
-    optimizer: Each[Optimizer | None]
-    schedule: Each[Schedule | None]
+    optimizer: Each[Optimizer | str | None]
+    schedule: Each[Schedule | str | None]
     epochs: Each[int]
     batch_size: Each[int | None]
     sample_weight: Each[ArrayLike | None]

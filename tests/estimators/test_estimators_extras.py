@@ -353,7 +353,7 @@ BAD = {
     "clip_norm": 0,
     "average": 0.9,
     "frozen": 1,
-    "schedule": "cosine",
+    "schedule": 0.9,
     "scoring": "best",
     "callbacks": 3,
     "progress": "yes",

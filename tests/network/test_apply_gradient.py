@@ -197,7 +197,8 @@ def test_bad_gradients_change_nothing(backend, bad):
 @pytest.mark.parametrize(
     ("bad", "problem"),
     [
-        ({"optimizer": "adam"}, TypeError),
+        ({"optimizer": "adm"}, ValueError),
+        ({"optimizer": 3}, TypeError),
         ({"clip_norm": 0}, ValueError),
         ({"l1": -1.0}, ValueError),
         ({"frozen": [0, 1]}, ValueError),

@@ -316,7 +316,8 @@ OPTIONS = {
     "l2 as str": ({"l2": "0.1"}, TypeError, "l2 must be a number"),
     "shuffle": ({"shuffle": 1}, TypeError, "shuffle must be True or False, got 1"),
     "progress": ({"progress": "yes"}, TypeError, "progress must be True or False, got 'yes'"),
-    "optimizer by name": ({"optimizer": "adam"}, TypeError, r"fastbp.Adam\(\), got 'adam'"),
+    "optimizer, a number": ({"optimizer": 0.1}, TypeError, r"the name of one, got 0.1"),
+    "optimizer, unknown": ({"optimizer": "adm"}, ValueError, "optimizer 'adm'; known: adagrad,"),
     "optimizer class": ({"optimizer": fastbp.Adam}, TypeError, r"such as fastbp.Adam\(\)"),
     "base optimizer": ({"optimizer": fastbp.Optimizer(0.1)}, TypeError, r"such as fastbp.Adam\(\)"),
     "Rprop in batches": (

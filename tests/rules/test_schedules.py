@@ -196,7 +196,8 @@ def test_bad_schedules(make, exception, message):
 @pytest.mark.parametrize(
     "options, exception, message",
     [
-        ({"schedule": "cosine"}, TypeError, r"such as fastbp.OneCycle\(\), got 'cosine'"),
+        ({"schedule": 0.9}, TypeError, r"such as fastbp.OneCycle\(\), or the name of one, got 0.9"),
+        ({"schedule": "cosin"}, ValueError, "did you mean 'cosine'"),
         ({"schedule": fastbp.OneCycle}, TypeError, "must be one of fastbp's"),
         (
             {"schedule": fastbp.ReduceOnPlateau(monitor="validation_loss")},

@@ -1,0 +1,257 @@
+"""Advice for names that fastbp does not know: other libraries' names, and spelling mistakes."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .annotations import Function
+
+# Kind -> other libraries' names, in lower case without punctuation -> the name here and a remark,
+# or None and a remark if there is none. A name that a table has is never looked up here.
+_SUM = "it adds up the outputs of a sample instead of averaging them"
+_HALF = "for one output it is half the mean squared error, and " + _SUM
+_SIGMOID = "it brings its sigmoid; targets are 0 and 1"
+_SOFTMAX = "it brings its softmax; targets are labels or one-hot rows"
+_OWN = "pass a function as loss, see fastbp.Network"
+_ABSOLUTE = ("absolute_error", _SUM)
+_BINARY = ("log_loss", _SIGMOID)
+_CLASSES = ("cross_entropy", _SOFTMAX)
+_HUBER = ("huber", "its δ is loss_parameter")
+_QUANTILE = ("quantile", "its q is loss_parameter")
+_OUTPUT = "it is an output activation, which belongs to the loss {}"
+_CPU = "fastbp computes on CPUs only; 'auto' takes its fastest backend"
+
+_NAMES: dict[str, dict[str, tuple[str | None, str]]] = {
+    "loss": {
+        **dict.fromkeys(
+            ("mse", "meansquarederror", "l2", "ls", "leastsquares", "rmse", "regression"),
+            ("squared_error", _HALF),
+        ),
+        **dict.fromkeys(("mae", "meanabsoluteerror", "l1", "lad"), _ABSOLUTE),
+        **dict.fromkeys(
+            ("bce", "binarycrossentropy", "bcewithlogits", "binarylogloss", "logistic", "log"),
+            _BINARY,
+        ),
+        **dict.fromkeys(("logloss", "binary", "deviance", "sigmoid"), _BINARY),
+        **dict.fromkeys(
+            ("ce", "crossentropy", "categoricalcrossentropy", "sparsecategoricalcrossentropy"),
+            _CLASSES,
+        ),
+        **dict.fromkeys(
+            ("nll", "softmax", "multinomial", "multiclass", "multilogloss", "softmaxcrossentropy"),
+            _CLASSES,
+        ),
+        **dict.fromkeys(
+            ("kldiv", "kld", "kldivergence", "kullbackleiblerdivergence"),
+            ("cross_entropy", "it has the same gradient"),
+        ),
+        **dict.fromkeys(("smoothl1", "huberloss"), _HUBER),
+        **dict.fromkeys(("poissonnll", "poissonloss"), ("poisson", "it brings its exp")),
+        **dict.fromkeys(("pinball", "quantileloss", "quantileregression"), _QUANTILE),
+        **dict.fromkeys(
+            ("hinge", "squaredhinge", "multimargin", "logcosh", "gaussiannll"), (None, _OWN)
+        ),
+    },
+    "activation": {
+        **dict.fromkeys(("linear", "none"), ("identity", "")),
+        "logistic": ("sigmoid", ""),
+        "swish": ("silu", ""),
+        "tanhshrink": (None, ""),
+        **dict.fromkeys(("leakyrelu", "lrelu"), ("leaky_relu", "its slope below zero is 0.01")),
+        "softmax": (None, _OUTPUT.format("cross_entropy")),
+        **dict.fromkeys(("exp", "exponential"), (None, _OUTPUT.format("poisson"))),
+    },
+    "optimizer": {
+        **dict.fromkeys(("momentum", "sgdm"), ("sgd", "pass fastbp.SGD(0.01, momentum=0.9)")),
+        "nesterov": ("sgd", "pass fastbp.SGD(0.01, momentum=0.9, nesterov=True)"),
+        **dict.fromkeys(("gd", "gradientdescent", "batchgradientdescent"), ("sgd", "")),
+        **dict.fromkeys(
+            ("lbfgs", "lbfgsb", "bfgs"),
+            (None, "MLPClassifier and MLPRegressor have solver='lbfgs'"),
+        ),
+        **dict.fromkeys(
+            ("lm", "levenbergmarquardt"), (None, "call fastbp.levenberg_marquardt instead of fit")
+        ),
+    },
+    "schedule": {
+        **dict.fromkeys(
+            ("cosinedecay", "cosineannealing", "cosineannealinglr", "cos"), ("cosine", "")
+        ),
+        **dict.fromkeys(("onecyclelr", "1cycle", "cycle"), ("one_cycle", "")),
+        **dict.fromkeys(("reduceonplateau", "reducelronplateau", "adaptive"), ("plateau", "")),
+        **dict.fromkeys(("exponentiallr", "exponentialdecay"), ("exponential", "")),
+        **dict.fromkeys(("steplr", "stepdecay"), ("step", "")),
+        **dict.fromkeys(("constant", "none"), (None, "pass None for a constant rate")),
+        **dict.fromkeys(
+            ("linear", "warmup"), ("cosine", "fastbp.CosineDecay(warmup=0.1) warms up first")
+        ),
+    },
+    "backend": {
+        **dict.fromkeys(("cuda", "gpu", "mps", "rocm", "tpu", "torch", "jax"), (None, _CPU)),
+        **dict.fromkeys(("cpu", "c", "default"), ("auto", "")),
+        **dict.fromkeys(("python", "reference"), ("numpy", "")),
+        **dict.fromkeys(("jit", "llvm"), ("numba", "")),
+    },
+}
+
+_AT_FIT = "it is an argument of Network.fit"
+_AT_NETWORK = "it is an argument of fastbp.Network"
+_RATE = "the rate belongs to the optimiser: optimizer=fastbp.Adam(learning_rate=0.001)"
+_HELD_OUT = (
+    "hold out rows, for example with sklearn.model_selection.train_test_split, and pass "
+    "validation_data=(X, y)"
+)
+# Other libraries' names of arguments -> the names here, the first that the function has; then what
+# to say if it has none of them.
+_ARGUMENTS: dict[str, tuple[tuple[str, ...], str]] = {
+    **dict.fromkeys(
+        ("lr", "learning_rate", "learning_rate_init", "rate", "eta"),
+        (("learning_rate_init", "learning_rate"), _RATE),
+    ),
+    **dict.fromkeys(("verbose", "verbosity", "progress_bar"), (("progress",), "")),
+    **dict.fromkeys(
+        ("epoch", "n_epochs", "num_epochs", "nb_epoch", "max_epochs", "n_iter", "max_iter"),
+        (("epochs", "max_iter"), _AT_FIT),
+    ),
+    "epochs": (("max_iter",), _AT_FIT),
+    **dict.fromkeys(
+        ("validation_split", "validation_fraction", "test_size"),
+        (("validation_fraction",), _HELD_OUT),
+    ),
+    **dict.fromkeys(("val_data", "eval_set", "validation"), (("validation_data",), "")),
+    **dict.fromkeys(("metrics", "metric"), (("scoring",), "")),
+    **dict.fromkeys(
+        ("early_stopping", "early_stopping_rounds", "n_iter_no_change", "patience"),
+        (("n_iter_no_change", "patience"), _AT_FIT),
+    ),
+    **dict.fromkeys(("restore_best_weights", "restore_best_model"), (("restore_best",), "")),
+    **dict.fromkeys(
+        ("weight_decay", "kernel_regularizer", "reg_lambda", "l2_reg"),
+        (("l2", "alpha"), "fastbp.AdamW has weight_decay, and Network.fit has l2"),
+    ),
+    "alpha": (("decay", "l2"), "Network.fit has l2"),
+    "l2": (("alpha",), _AT_FIT),
+    **dict.fromkeys(
+        ("clipnorm", "max_norm", "max_grad_norm", "grad_clip", "gradient_clip_val", "clip_grad"),
+        (("clip_norm",), _AT_FIT),
+    ),
+    **dict.fromkeys(
+        ("scheduler", "lr_scheduler", "lr_schedule", "learning_rate_schedule"),
+        (("schedule",), _AT_FIT),
+    ),
+    **dict.fromkeys(
+        ("random_state", "seed", "random_seed"),
+        (("random_state", "seed"), "the seed is an argument of fastbp.Network"),
+    ),
+    **dict.fromkeys(
+        ("n_jobs", "n_threads", "num_threads", "workers", "num_workers"), (("threads",), _AT_FIT)
+    ),
+    **dict.fromkeys(
+        ("hidden_layer_sizes", "hidden_layers", "hidden", "hidden_units", "layers", "sizes"),
+        (("hidden_layer_sizes", "layer_sizes"), _AT_NETWORK),
+    ),
+    **dict.fromkeys(("optimizer", "optimiser", "optim"), (("optimizer", "solver"), _AT_FIT)),
+    **dict.fromkeys(("solver",), (("optimizer",), _AT_FIT)),
+    **dict.fromkeys(("criterion", "objective", "loss_fn"), (("loss",), _AT_NETWORK)),
+    **dict.fromkeys(("activation", "loss", "loss_parameter", "dtype"), ((), _AT_NETWORK)),
+    **dict.fromkeys(
+        ("batch_size", "callbacks", "dropout", "class_weight", "validation_data"), ((), _AT_FIT)
+    ),
+    **dict.fromkeys(("device",), ((), "fastbp computes on CPUs only")),
+    "betas": (("beta_1",), ""),
+    "eps": (("epsilon",), ""),
+    "rho": (("decay",), ""),
+    "gamma": (("factor",), ""),
+    "step_size": (("every", "learning_rate"), _RATE),
+    "etas": (("eta_minus",), ""),
+    "step_sizes": (("smallest_step",), ""),
+    "T_max": ((), "the decay lasts as long as the training"),
+    "total_steps": ((), "the schedule lasts as long as the training"),
+    "max_lr": ((), "the largest rate is the optimiser's"),
+    "eta_min": (("final",), ""),
+    "pct_start": (("peak",), ""),
+    "div_factor": (("initial",), ""),
+    "min_lr": (("lowest",), ""),
+    "threshold": (("min_delta",), ""),
+    "precision": (("dtype",), ""),
+}
+
+
+def _plain(name):
+    """Return a name in lower case, without what is neither letter nor digit."""
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def nearest(name, known):
+    """Return the one of the known names that `name` probably means, or None."""
+    plain = {_plain(each): each for each in known}
+    found = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.7)
+    return plain[found[0]] if found else None
+
+
+def advice(kind, name, known):
+    """Return the end of a message about an unknown name: what it is called here, if anything.
+
+    Parameters
+    ----------
+    kind : str
+        What is named, such as "loss".
+    name : str
+    known : collection of str
+        The names of that kind.
+    """
+    foreign, plain = _NAMES.get(kind, {}), _plain(name)
+    here, remark = foreign.get(plain) or foreign.get(plain.removesuffix("loss")) or (None, "")
+    if here is None and not remark:
+        here = nearest(name, known)
+    if here is None:
+        return f"; {remark}" if remark else ""
+    return f"; did you mean {here!r}?" + (f" ({remark})" if remark else "")
+
+
+def of_argument(name, known):
+    """Return the end of a message about an unknown argument, like `advice`."""
+    names, remark = _ARGUMENTS.get(name, ((), ""))
+    here = next((each for each in names if each in known), None)
+    if here is None and not remark:
+        here = nearest(name, known)
+    if here is None:
+        return f"; {remark or 'known: ' + ', '.join(known)}"
+    return f"; did you mean {here}?"
+
+
+def unknown_argument(who, name, known):
+    """Return the TypeError for an argument that a function does not have."""
+    return TypeError(f"{who} has no argument {name!r}{of_argument(name, known)}")
+
+
+def keywords(function: Function) -> Function:
+    """Decorate a function so that its errors say what an unknown argument is called here."""
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    known, who = frozenset(names), function.__qualname__.removesuffix(".__init__")
+    own = int(names[0] == "self")
+
+    @functools.wraps(function)
+    def checked(*args, **kwargs):
+        if not known.issuperset(kwargs):
+            name = next(each for each in kwargs if each not in known)
+            raise unknown_argument(who, name, names[own:])
+        if len(args) > code.co_argcount:
+            raise TypeError(_too_many(who, names[own : code.co_argcount], args[own:]))
+        return function(*args, **kwargs)
+
+    return checked  # type: ignore[return-value]
+
+
+def _too_many(who, names, values):
+    """Return the message about values that were passed without names, beyond the first ones."""
+    if names == ("layer_sizes",) and all(isinstance(value, int) for value in values):
+        return f"{who} takes the sizes of all layers as one list: {who}({list(values)}, loss=...)"
+    return (
+        f"{who} takes {', '.join(names)} by position and all other arguments by name, got "
+        f"{len(values)} values without a name"
+    )
