@@ -14,6 +14,7 @@ from .engine.parameters import Gradient
 from .many.fit_many import SomeFailed, fit_many
 from .network.forward import ForwardPass
 from .network.network import Network
+from .network.torch_function import TorchFunction, torch_function
 from .rules.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 from .rules.regularizers import EMA, SWA
 from .rules.schedules import (
@@ -99,6 +100,7 @@ __all__ = [
     "SomeFailed",
     "StepDecay",
     "Term",
+    "TorchFunction",
     "Trace",
     "TrainingDiverged",
     "WeightHistogramDisplay",
@@ -111,6 +113,7 @@ __all__ = [
     "levenberg_marquardt",
     "load",
     "save",
+    "torch_function",
 ]
 
 

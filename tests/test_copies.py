@@ -88,6 +88,11 @@ def trace():
     return net().trace(X, Y)
 
 
+def torch_function():
+    pytest.importorskip("torch")
+    return fastbp.torch_function(net(), parameters=False)
+
+
 @functools.cache
 def compared():
     return fastbp.compare_backends([2, 3, 1], X, Y, loss="log_loss", seconds=0.01, only=["numpy"])
@@ -153,6 +158,7 @@ EXAMPLES = {
     "SomeFailed": lambda folder: some_failed(),
     "StepDecay": lambda folder: fastbp.StepDecay(2),
     "Term": lambda folder: trace().node(1, 0).forward[0],
+    "TorchFunction": lambda folder: torch_function(),
     "Trace": lambda folder: trace(),
     "TrainingDiverged": lambda folder: with_notes(
         fastbp.TrainingDiverged(3, "the loss is NaN", History([1.0]))
@@ -167,6 +173,7 @@ EXAMPLES = {
     "levenberg_marquardt": lambda folder: fastbp.levenberg_marquardt,
     "load": lambda folder: fastbp.load,
     "save": lambda folder: fastbp.save,
+    "torch_function": lambda folder: fastbp.torch_function,
     # Not in fastbp.__all__, but what users get.
     "weights": lambda folder: net().weights,
     "unfitted": lambda folder: fastbp.MLPClassifier(callbacks=[fastbp.EarlyStopping(3)]),

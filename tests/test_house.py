@@ -175,7 +175,7 @@ NOT_MADE_BY_USERS = (
     | {"Comparison", "ForwardPass", "Gradient", "History", "LeastSquares", "Optimizer"}
     | {
         *("Equations", "GradientCheck", "LayerCheck", "Node", "RateSearch", "Schedule", "Term"),
-        "Trace",
+        *("TorchFunction", "Trace"),
     }
 )
 

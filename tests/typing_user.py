@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from dask.array import Array
 from distributed import Client
 from numpy.typing import NDArray
@@ -160,6 +161,12 @@ def inside(net: fastbp.Network) -> None:
     rules_of_layers: list[float] = [0.0, 0.1]
     net.apply_gradient(outside, optimizer=fastbp.SGD(), clip_norm=1.0, l1=0.1, l2=rules_of_layers)
     net.apply_gradient(fastbp.Gradient([by_inputs], [by_inputs]), frozen=[0])
+    f: fastbp.TorchFunction = fastbp.torch_function(net, parameters=True)
+    tensor: torch.Tensor = f(torch.from_numpy(X))
+    added: fastbp.Gradient | None = f.gradient
+    f.step(optimizer=fastbp.SGD(), clip_norm=1.0)
+    f.zero_grad()
+    print(tensor, added, f.network.backend, f.parameters)
     trace: fastbp.Trace = net.trace(X, y)
     node: fastbp.Node = trace.node(1, 0, sample=2)
     term: fastbp.Term = (node.forward + node.backward + node.gradient)[0]
