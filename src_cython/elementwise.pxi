@@ -1,4 +1,4 @@
-# Activations on vectors: each h = σ(s), then its derivatives σ'(s) and σ''(s).
+# Activations on vectors: each h = σ(s), then its first three derivatives.
 #
 # The twin of fastbp/backends/numba_/elementwise.py.
 
@@ -10,7 +10,7 @@ cdef extern from *:
 
 
 cdef inline vec zero(vec s, vec h) noexcept nogil:
-    """The second derivative of piecewise linear functions."""
+    """The higher derivatives of piecewise linear functions."""
     return splat(0.0)
 
 
@@ -22,12 +22,22 @@ cdef inline vec sigmoid_second_derivative(vec s, vec h) noexcept nogil:
     return h * (<real>1.0 - h) * (<real>1.0 - <real>2.0 * h)
 
 
+cdef inline vec sigmoid_third_derivative(vec s, vec h) noexcept nogil:
+    cdef vec d = h * (<real>1.0 - h)
+    return d * (<real>1.0 - <real>6.0 * d)
+
+
 cdef inline vec tanh_derivative(vec s, vec h) noexcept nogil:
     return <real>1.0 - h * h
 
 
 cdef inline vec tanh_second_derivative(vec s, vec h) noexcept nogil:
     return <real>-2.0 * h * (<real>1.0 - h * h)
+
+
+cdef inline vec tanh_third_derivative(vec s, vec h) noexcept nogil:
+    cdef vec d = <real>1.0 - h * h
+    return d * (<real>4.0 - <real>6.0 * d)
 
 
 cdef inline vec relu(vec s) noexcept nogil:
@@ -58,6 +68,10 @@ cdef inline vec elu_second_derivative(vec s, vec h) noexcept nogil:
     return select_lt(splat(0.0), h, splat(0.0), h + <real>1.0)
 
 
+cdef inline vec elu_third_derivative(vec s, vec h) noexcept nogil:
+    return select_lt(splat(0.0), h, splat(0.0), h + <real>1.0)
+
+
 cdef inline vec softplus(vec s) noexcept nogil:
     return select_lt(s, splat(0.0), splat(0.0), s) + log1p_unit(exp(-absolute(s)))
 
@@ -69,6 +83,12 @@ cdef inline vec softplus_derivative(vec s, vec h) noexcept nogil:
 cdef inline vec softplus_second_derivative(vec s, vec h) noexcept nogil:
     """p (1 - p) with p = σ(s) = 1 - exp(-h)."""
     return -expm1_nonpositive(-h) * exp(-h)
+
+
+cdef inline vec softplus_third_derivative(vec s, vec h) noexcept nogil:
+    """p q (q - p) with p = σ(s) = 1 - exp(-h) and q = 1 - p."""
+    cdef vec p = -expm1_nonpositive(-h), q = exp(-h)
+    return p * q * (q - p)
 
 
 cdef inline vec silu(vec s) noexcept nogil:
@@ -85,6 +105,12 @@ cdef inline vec silu_second_derivative(vec s, vec h) noexcept nogil:
     return p * (<real>1.0 - p) * (<real>2.0 + s * (<real>1.0 - <real>2.0 * p))
 
 
+cdef inline vec silu_third_derivative(vec s, vec h) noexcept nogil:
+    cdef vec p = sigmoid(s)
+    cdef vec d = p * (<real>1.0 - p)
+    return d * (<real>3.0 * (<real>1.0 - <real>2.0 * p) + s * (<real>1.0 - <real>6.0 * d))
+
+
 cdef inline vec gelu(vec s) noexcept nogil:
     return s * normal_cdf(s, gaussian(s))
 
@@ -95,20 +121,26 @@ cdef inline vec gelu_derivative(vec s, vec h) noexcept nogil:
 
 
 cdef inline vec gelu_second_derivative(vec s, vec h) noexcept nogil:
-    return (<real>2.0 - s * s) * (gaussian(s) * <real>INV_SQRT_2PI)
+    cdef vec e = gaussian(s) * <real>INV_SQRT_2PI
+    return <real>2.0 * e - e * s * s  # (2 - s²) e, which would be NaN where s² overflows
+
+
+cdef inline vec gelu_third_derivative(vec s, vec h) noexcept nogil:
+    cdef vec e = gaussian(s) * <real>INV_SQRT_2PI
+    return s * (e * s * s - <real>4.0 * e)
 
 
 ctypedef vec (*Value)(vec s) noexcept nogil
 ctypedef vec (*Derivative)(vec s, vec h) noexcept nogil
 
-# The three operations over arrays of units.
+# The operations over arrays of units.
 cdef enum:
-    ACTIVATE, MULTIPLY_BY_DERIVATIVE, MULTIPLY_BY_SECOND_DERIVATIVE
+    ACTIVATE, MULTIPLY_BY_DERIVATIVE, MULTIPLY_BY_SECOND_DERIVATIVE, MULTIPLY_BY_THIRD_DERIVATIVE
 
 
 cdef inline void over_units(
-    Py_ssize_t operation, Value value, Derivative derivative, Derivative second_derivative,
-    const real *s, real *h, real *d, Py_ssize_t n
+    Py_ssize_t operation, const real *s, real *h, real *d, Py_ssize_t n,
+    Value value, Derivative derivative, Derivative second_derivative, Derivative third_derivative
 ) noexcept nogil:
     """Inlined with the functions of one activation, so that none of the calls remains."""
     cdef Py_ssize_t i
@@ -118,9 +150,12 @@ cdef inline void over_units(
     elif operation == MULTIPLY_BY_DERIVATIVE:
         for i from 0 <= i < n by FBP_LANES:
             store(d, i, load(d, i) * derivative(load(s, i), load(h, i)))
-    else:
+    elif operation == MULTIPLY_BY_SECOND_DERIVATIVE:
         for i from 0 <= i < n by FBP_LANES:
             store(d, i, load(d, i) * second_derivative(load(s, i), load(h, i)))
+    else:
+        for i from 0 <= i < n by FBP_LANES:
+            store(d, i, load(d, i) * third_derivative(load(s, i), load(h, i)))
 
 
 cdef void elementwise(
@@ -128,21 +163,39 @@ cdef void elementwise(
 ) noexcept nogil:
     """All activations but identity, for which h is s."""
     if code == SIGMOID:
-        over_units(operation, sigmoid, sigmoid_derivative, sigmoid_second_derivative, s, h, d, n)
+        over_units(
+            operation, s, h, d, n,
+            sigmoid, sigmoid_derivative, sigmoid_second_derivative, sigmoid_third_derivative
+        )
     elif code == TANH:
-        over_units(operation, tanh, tanh_derivative, tanh_second_derivative, s, h, d, n)
+        over_units(
+            operation, s, h, d, n,
+            tanh, tanh_derivative, tanh_second_derivative, tanh_third_derivative
+        )
     elif code == RELU:
-        over_units(operation, relu, relu_derivative, zero, s, h, d, n)
+        over_units(operation, s, h, d, n, relu, relu_derivative, zero, zero)
     elif code == LEAKY_RELU:
-        over_units(operation, leaky_relu, leaky_relu_derivative, zero, s, h, d, n)
+        over_units(operation, s, h, d, n, leaky_relu, leaky_relu_derivative, zero, zero)
     elif code == ELU:
-        over_units(operation, elu, elu_derivative, elu_second_derivative, s, h, d, n)
+        over_units(
+            operation, s, h, d, n,
+            elu, elu_derivative, elu_second_derivative, elu_third_derivative
+        )
     elif code == SOFTPLUS:
-        over_units(operation, softplus, softplus_derivative, softplus_second_derivative, s, h, d, n)
+        over_units(
+            operation, s, h, d, n,
+            softplus, softplus_derivative, softplus_second_derivative, softplus_third_derivative
+        )
     elif code == SILU:
-        over_units(operation, silu, silu_derivative, silu_second_derivative, s, h, d, n)
+        over_units(
+            operation, s, h, d, n,
+            silu, silu_derivative, silu_second_derivative, silu_third_derivative
+        )
     elif code == GELU:
-        over_units(operation, gelu, gelu_derivative, gelu_second_derivative, s, h, d, n)
+        over_units(
+            operation, s, h, d, n,
+            gelu, gelu_derivative, gelu_second_derivative, gelu_third_derivative
+        )
 
 
 cdef void activate(Py_ssize_t code, const real *s, real *h, Py_ssize_t n) noexcept nogil:
@@ -170,3 +223,13 @@ cdef void multiply_by_second_derivative(
     check(h, n)
     check(d, n)
     elementwise(code, MULTIPLY_BY_SECOND_DERIVATIVE, s, <real *>h, d, n)
+
+
+cdef void multiply_by_third_derivative(
+    Py_ssize_t code, const real *s, const real *h, real *d, Py_ssize_t n
+) noexcept nogil:
+    """d[:n] *= σ'''(s[:n])."""
+    check(s, n)
+    check(h, n)
+    check(d, n)
+    elementwise(code, MULTIPLY_BY_THIRD_DERIVATIVE, s, <real *>h, d, n)

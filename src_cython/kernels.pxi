@@ -106,14 +106,16 @@ def activation(Py_ssize_t code, s, out):
     forget()
     cdef const real *given = <const real *>memory("s", s).start
     cdef Array found = memory("out", out)
-    cdef Py_ssize_t n = found.bytes // (3 * sizeof(real)), i
+    cdef Py_ssize_t n = found.bytes // (4 * sizeof(real)), i
     cdef real *h = <real *>found.start
     with nogil:
         for i in range(n):
-            h[i], h[n + i], h[2 * n + i] = given[i], 1.0, 0.0 if code == IDENTITY else 1.0
+            h[i], h[n + i] = given[i], 1.0
+            h[2 * n + i] = h[3 * n + i] = 0.0 if code == IDENTITY else 1.0
         activate(code, given, h, n)
         multiply_by_derivative(code, given, h, h + n, n)
         multiply_by_second_derivative(code, given, h, h + 2 * n, n)
+        multiply_by_third_derivative(code, given, h, h + 3 * n, n)
 
 
 def loss_hessian_product(model, s, y, v, out):

@@ -311,6 +311,7 @@ def test_reference_has_functions_for_each_activation():
         functions = [function.__name__ for function in numpy_.ACTIVATIONS[row.code]]
         assert functions[:2] == [name, f"{name}_derivative"]
         assert functions[2] in (f"{name}_second_derivative", "zero")
+        assert functions[3] in (f"{name}_third_derivative", "zero")
 
 
 def test_reference_has_functions_for_each_loss():

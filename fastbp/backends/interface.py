@@ -100,8 +100,8 @@ class Backend(Protocol):
             Code of the activation, see spec.py.
         s : real array of shape (n,)
             Pre-activations. n must be a multiple of 16, so that they are whole vectors.
-        out : real array of shape (3, n), C-contiguous, OUT
-            σ(s), σ'(s) and σ''(s).
+        out : real array of shape (4, n), C-contiguous, OUT
+            σ(s), σ'(s), σ''(s) and σ'''(s).
         """
 
     def loss_hessian_product(self, model: Model, s: Real, y: Real, v: Real, out: Real) -> None:

@@ -1,4 +1,4 @@
-"""Activations and their two derivatives, on every backend."""
+"""Activations and their three derivatives, on every backend."""
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ S = np.concatenate([-FAR[::-1], FAR])
 
 
 def values(backend, name, s, dtype="float64"):
-    """σ(s), σ'(s) and σ''(s)."""
+    """σ(s), σ'(s), σ''(s) and σ'''(s)."""
     s = np.asarray(s, dtype)
-    out = np.full((3, len(s)), np.nan, dtype)
+    out = np.full((4, len(s)), np.nan, dtype)
     backends.get(backend).activation(spec.ACTIVATIONS[name].code, s, out)
     return out
 
@@ -24,11 +24,10 @@ def values(backend, name, s, dtype="float64"):
 @pytest.mark.nojit
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_derivatives_are_slopes(backend, name):
-    """σ' is the slope of σ and σ'' that of σ', by central differences."""
+    """Each derivative is the slope of the row before it, by central differences."""
     above, here, below = (values(backend, name, S + shift) for shift in (STEP, 0.0, -STEP))
     slopes = (above - below) / (2 * STEP)
-    assert here[1] == pytest.approx(slopes[0], rel=1e-9, abs=2e-9)
-    assert here[2] == pytest.approx(slopes[1], rel=1e-9, abs=2e-9)
+    assert here[1:] == pytest.approx(slopes[:3], rel=1e-9, abs=2e-9)
     assert np.abs(here[1]).max() <= spec.ACTIVATIONS[name].largest_slope
 
 
@@ -39,8 +38,17 @@ def test_compiled_ones_equal_the_reference(compiled, name, dtype):
     eps = np.finfo(dtype).eps
     expected = values("numpy", name, s)
     # s itself is rounded to dtype, and far-out values are as large as s.
-    allowed = 8 * eps * np.maximum(1, np.abs(s))
+    allowed = 8 * eps * np.maximum(np.abs(expected), np.maximum(1, np.abs(s)))
     assert (np.abs(values(compiled, name, s, dtype) - expected) <= allowed).all()
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_higher_derivatives_vanish_far_out(backend, name, dtype):
+    """Also where s² overflows."""
+    found = values(backend, name, np.repeat([-3e38, -1e25, 1e25, 3e38], 4), dtype)
+    assert np.abs(found[2:]).max() < 1e-40
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -63,7 +63,7 @@ _activation = entry(
     train.activation,
     by_precision(
         lambda real: types.void(
-            types.int64, types.int64, types.int64, read(real, 1), written(real, 2)
+            *(types.int64, types.int64, types.int64, types.int64, read(real, 1), written(real, 2))
         )
     ),
 )
@@ -154,7 +154,7 @@ def finite(array):
 
 
 def activation(code, s, out):
-    out[0], out[1], out[2] = s, 1, code != spec.IDENTITY
+    out[0], out[1], out[2:] = s, 1, code != spec.IDENTITY
     if code != spec.IDENTITY:
         _activation(s.dtype)(*(piece.address(s.dtype) for piece in ACTIVATIONS[code]), s, out)
 

@@ -1,4 +1,4 @@
-"""Activations on vectors: each h = σ(s), then its derivatives σ'(s) and σ''(s).
+"""Activations on vectors: each h = σ(s), then its first three derivatives.
 
 The twin of this file is ``src_cython/elementwise.pxi``; the reference is ``numpy_``.
 """
@@ -17,7 +17,7 @@ INV_SQRT_2PI = 0.3989422804014327
 
 @inner
 def zero(s, h):
-    """The second derivative of piecewise linear functions."""
+    """The higher derivatives of piecewise linear functions."""
     return splat(s, 0.0)
 
 
@@ -32,6 +32,12 @@ def sigmoid_second_derivative(s, h):
 
 
 @inner
+def sigmoid_third_derivative(s, h):
+    d = h * (1.0 - h)
+    return d * (1.0 - 6.0 * d)
+
+
+@inner
 def tanh_derivative(s, h):
     return 1.0 - h * h
 
@@ -39,6 +45,12 @@ def tanh_derivative(s, h):
 @inner
 def tanh_second_derivative(s, h):
     return -2.0 * h * (1.0 - h * h)
+
+
+@inner
+def tanh_third_derivative(s, h):
+    d = 1.0 - h * h
+    return d * (4.0 - 6.0 * d)
 
 
 @inner
@@ -77,6 +89,11 @@ def elu_second_derivative(s, h):
 
 
 @inner
+def elu_third_derivative(s, h):
+    return select_lt(splat(h, 0.0), h, splat(h, 0.0), h + 1.0)
+
+
+@inner
 def softplus(s):
     return select_lt(s, splat(s, 0.0), splat(s, 0.0), s) + log1p_unit(exp(-absolute(s)))
 
@@ -90,6 +107,13 @@ def softplus_derivative(s, h):
 def softplus_second_derivative(s, h):
     """p (1 - p) with p = σ(s) = 1 - exp(-h)."""
     return -expm1_nonpositive(-h) * exp(-h)
+
+
+@inner
+def softplus_third_derivative(s, h):
+    """p q (q - p) with p = σ(s) = 1 - exp(-h) and q = 1 - p."""
+    p, q = -expm1_nonpositive(-h), exp(-h)
+    return p * q * (q - p)
 
 
 @inner
@@ -110,6 +134,13 @@ def silu_second_derivative(s, h):
 
 
 @inner
+def silu_third_derivative(s, h):
+    p = sigmoid(s)
+    d = p * (1.0 - p)
+    return d * (3.0 * (1.0 - 2.0 * p) + s * (1.0 - 6.0 * d))
+
+
+@inner
 def gelu(s):
     return s * normal_cdf(s, gaussian(s))
 
@@ -122,18 +153,26 @@ def gelu_derivative(s, h):
 
 @inner
 def gelu_second_derivative(s, h):
-    return (2.0 - s * s) * (gaussian(s) * INV_SQRT_2PI)
+    e = gaussian(s) * INV_SQRT_2PI
+    return 2.0 * e - e * s * s  # (2 - s²) e, which would be NaN where s² overflows
+
+
+@inner
+def gelu_third_derivative(s, h):
+    e = gaussian(s) * INV_SQRT_2PI
+    return s * (e * s * s - 4.0 * e)
 
 
 class Activation(NamedTuple):
-    """Pieces for one activation: h = σ(s), d *= σ'(s) and d *= σ''(s), over arrays of units."""
+    """Pieces for one activation: h = σ(s), and d *= a derivative at s, over arrays of units."""
 
     activate: Piece
     multiply_by_derivative: Piece
     multiply_by_second_derivative: Piece
+    multiply_by_third_derivative: Piece
 
 
-def _activation(value, derivative, second_derivative):
+def _activation(value, *derivatives):
     def activate(s, h, n):
         """h[:n] = σ(s[:n]); n is a multiple of the vector length, h may be s."""
         for i in range(0, n, lanes(h)):
@@ -142,8 +181,7 @@ def _activation(value, derivative, second_derivative):
     activate.__qualname__ = f"activate_{value.__name__}"
     return Activation(
         Piece(activate, REALS, REALS, types.intp),
-        _multiply_by(derivative),
-        _multiply_by(second_derivative),
+        *(_multiply_by(derivative) for derivative in derivatives),
     )
 
 
@@ -159,12 +197,16 @@ def _multiply_by(derivative):
 
 # All activations but identity, for which h is s.
 ACTIVATIONS = {
-    spec.SIGMOID: _activation(sigmoid, sigmoid_derivative, sigmoid_second_derivative),
-    spec.TANH: _activation(tanh, tanh_derivative, tanh_second_derivative),
-    spec.RELU: _activation(relu, relu_derivative, zero),
-    spec.LEAKY_RELU: _activation(leaky_relu, leaky_relu_derivative, zero),
-    spec.ELU: _activation(elu, elu_derivative, elu_second_derivative),
-    spec.SOFTPLUS: _activation(softplus, softplus_derivative, softplus_second_derivative),
-    spec.SILU: _activation(silu, silu_derivative, silu_second_derivative),
-    spec.GELU: _activation(gelu, gelu_derivative, gelu_second_derivative),
+    spec.SIGMOID: _activation(
+        sigmoid, sigmoid_derivative, sigmoid_second_derivative, sigmoid_third_derivative
+    ),
+    spec.TANH: _activation(tanh, tanh_derivative, tanh_second_derivative, tanh_third_derivative),
+    spec.RELU: _activation(relu, relu_derivative, zero, zero),
+    spec.LEAKY_RELU: _activation(leaky_relu, leaky_relu_derivative, zero, zero),
+    spec.ELU: _activation(elu, elu_derivative, elu_second_derivative, elu_third_derivative),
+    spec.SOFTPLUS: _activation(
+        softplus, softplus_derivative, softplus_second_derivative, softplus_third_derivative
+    ),
+    spec.SILU: _activation(silu, silu_derivative, silu_second_derivative, silu_third_derivative),
+    spec.GELU: _activation(gelu, gelu_derivative, gelu_second_derivative, gelu_third_derivative),
 }

@@ -83,12 +83,13 @@ def alone(pieces, plan, loss, loss_parameter, function, parameters, block, works
     )
 
 
-def activation(activate, multiply_by_derivative, multiply_by_second_derivative, s, out):
-    """h = σ(s), and two rows of ones multiplied by σ'(s) and σ''(s)."""
+def activation(activate, by_derivative, by_second_derivative, by_third_derivative, s, out):
+    """h = σ(s), and three rows of ones multiplied by σ'(s), σ''(s) and σ'''(s)."""
     h, n = pointer(out), s.size
     call(activate, (pointer(s), h, n))
-    call(multiply_by_derivative, (pointer(s), h, offset(h, n), n))
-    call(multiply_by_second_derivative, (pointer(s), h, offset(h, 2 * n), n))
+    call(by_derivative, (pointer(s), h, offset(h, n), n))
+    call(by_second_derivative, (pointer(s), h, offset(h, 2 * n), n))
+    call(by_third_derivative, (pointer(s), h, offset(h, 3 * n), n))
 
 
 def finite(array):

@@ -39,6 +39,7 @@ def activation(code, s, out):
         out[0] = functions.value(s)
         out[1] = functions.derivative(s, out[0])
         out[2] = functions.second_derivative(s, out[0])
+        out[3] = functions.third_derivative(s, out[0])
 
 
 def loss_hessian_product(model, s, y, v, out):

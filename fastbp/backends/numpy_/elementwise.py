@@ -1,4 +1,4 @@
-"""Activations of the reference: each h = σ(s), then its derivatives σ'(s) and σ''(s)."""
+"""Activations of the reference: each h = σ(s), then its first three derivatives."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from ...basis import spec
 
 
 def zero(s, h):
-    """The second derivative of piecewise linear functions."""
+    """The higher derivatives of piecewise linear functions."""
     return np.zeros_like(h)
 
 
@@ -28,6 +28,11 @@ def sigmoid_second_derivative(s, h):
     return h * (1 - h) * (1 - 2 * h)
 
 
+def sigmoid_third_derivative(s, h):
+    d = h * (1 - h)
+    return d * (1 - 6 * d)
+
+
 def tanh(s):
     return np.tanh(s)
 
@@ -38,6 +43,11 @@ def tanh_derivative(s, h):
 
 def tanh_second_derivative(s, h):
     return -2 * h * (1 - h * h)
+
+
+def tanh_third_derivative(s, h):
+    d = 1 - h * h
+    return d * (4 - 6 * d)
 
 
 def relu(s):
@@ -69,6 +79,10 @@ def elu_second_derivative(s, h):
     return np.where(h > 0, 0, h + 1)
 
 
+def elu_third_derivative(s, h):
+    return np.where(h > 0, 0, h + 1)
+
+
 def softplus(s):
     """log(1 + exp(s)), without overflow."""
     return np.maximum(s, 0) + np.log1p(np.exp(-np.abs(s)))
@@ -82,6 +96,12 @@ def softplus_derivative(s, h):
 def softplus_second_derivative(s, h):
     """p (1 - p) with p = σ(s) = 1 - exp(-h)."""
     return -np.expm1(-h) * np.exp(-h)
+
+
+def softplus_third_derivative(s, h):
+    """p q (q - p) with p = σ(s) = 1 - exp(-h) and q = 1 - p."""
+    p, q = -np.expm1(-h), np.exp(-h)
+    return p * q * (q - p)
 
 
 def silu(s):
@@ -99,6 +119,12 @@ def silu_second_derivative(s, h):
     return p * (1 - p) * (2 + s * (1 - 2 * p))
 
 
+def silu_third_derivative(s, h):
+    p = sigmoid(s)
+    d = p * (1 - p)
+    return d * (3 * (1 - 2 * p) + s * (1 - 6 * d))
+
+
 def gelu(s):
     """s Φ(s) with the normal distribution function Φ (exact, not the tanh approximation)."""
     return s * _normal_cdf(s)
@@ -109,7 +135,13 @@ def gelu_derivative(s, h):
 
 
 def gelu_second_derivative(s, h):
-    return (2 - s * s) * np.exp(-s * s / 2) / math.sqrt(2 * math.pi)
+    e = np.exp(-s * s / 2) / math.sqrt(2 * math.pi)
+    return 2 * e - e * s * s  # (2 - s²) e, which would be NaN where s² overflows
+
+
+def gelu_third_derivative(s, h):
+    e = np.exp(-s * s / 2) / math.sqrt(2 * math.pi)
+    return s * (e * s * s - 4 * e)
 
 
 def _normal_cdf(s):
@@ -132,16 +164,21 @@ class Activation(NamedTuple):
     value: Callable
     derivative: Callable
     second_derivative: Callable
+    third_derivative: Callable
 
 
 ACTIVATIONS = {
-    spec.IDENTITY: Activation(identity, identity_derivative, zero),
-    spec.SIGMOID: Activation(sigmoid, sigmoid_derivative, sigmoid_second_derivative),
-    spec.TANH: Activation(tanh, tanh_derivative, tanh_second_derivative),
-    spec.RELU: Activation(relu, relu_derivative, zero),
-    spec.LEAKY_RELU: Activation(leaky_relu, leaky_relu_derivative, zero),
-    spec.ELU: Activation(elu, elu_derivative, elu_second_derivative),
-    spec.SOFTPLUS: Activation(softplus, softplus_derivative, softplus_second_derivative),
-    spec.SILU: Activation(silu, silu_derivative, silu_second_derivative),
-    spec.GELU: Activation(gelu, gelu_derivative, gelu_second_derivative),
+    spec.IDENTITY: Activation(identity, identity_derivative, zero, zero),
+    spec.SIGMOID: Activation(
+        sigmoid, sigmoid_derivative, sigmoid_second_derivative, sigmoid_third_derivative
+    ),
+    spec.TANH: Activation(tanh, tanh_derivative, tanh_second_derivative, tanh_third_derivative),
+    spec.RELU: Activation(relu, relu_derivative, zero, zero),
+    spec.LEAKY_RELU: Activation(leaky_relu, leaky_relu_derivative, zero, zero),
+    spec.ELU: Activation(elu, elu_derivative, elu_second_derivative, elu_third_derivative),
+    spec.SOFTPLUS: Activation(
+        softplus, softplus_derivative, softplus_second_derivative, softplus_third_derivative
+    ),
+    spec.SILU: Activation(silu, silu_derivative, silu_second_derivative, silu_third_derivative),
+    spec.GELU: Activation(gelu, gelu_derivative, gelu_second_derivative, gelu_third_derivative),
 }
