@@ -340,7 +340,7 @@ def pictures(net: fastbp.Network) -> None:
     boundary.figure_.savefig("boundary.png")
     curve: fastbp.LearningCurveDisplay = fastbp.LearningCurveDisplay.from_history(history)
     curve = fastbp.LearningCurveDisplay.from_estimator(fastbp.MLPRegressor())
-    fastbp.LearningCurveDisplay([1.0, 0.5], [1.1, 0.7]).plot(ax=curve.ax_)
+    fastbp.LearningCurveDisplay([1.0, 0.5], [1.1, 0.7], best_epoch=2).plot(ax=curve.ax_)
     fastbp.HealthDisplay.from_health(health, "update").plot()
     fastbp.HealthDisplay(health, what="dead").plot()
     fastbp.WeightHistogramDisplay.from_estimator(net, bins=10).plot()
@@ -351,7 +351,7 @@ def pictures(net: fastbp.Network) -> None:
     fastbp.BackendComparisonDisplay(["numpy"], [1e-3], [1.0], "a problem").plot()
     fastbp.RooflineDisplay.from_results({"training": [], "peak": {}, "settings": {}}).plot()
     fastbp.RooflineDisplay([1.0], [("numba", 1e9)], [None], {"peak": 1e11}).plot()
-    fastbp.DecisionBoundaryDisplay(X, X, X, X, n_classes=1).plot()
+    fastbp.DecisionBoundaryDisplay(X, X, X, classes=["a", "b"]).plot()
 
 
 def backends() -> str:

@@ -168,15 +168,13 @@ def draw(trained, path):
     """Write the learning curve as a picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     from ..plots import LearningCurveDisplay, common
 
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.subplots()
-    if trained.best_epoch is not None:
-        ax.axvline(trained.best_epoch, color="0.6", linestyle=":", label="best epoch")
-    LearningCurveDisplay(trained.loss, trained.validation_loss).plot(ax=ax)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    LearningCurveDisplay(trained.loss, trained.validation_loss, best_epoch=trained.best_epoch).plot(
+        ax=ax
+    )
     common.save(figure, path, dpi=120)

@@ -1,4 +1,4 @@
-"""Axes, colours and legends, shared by the displays."""
+"""Axes, legends and files of pictures, shared by the displays."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from ..basis import writing
-from ..network.network import Network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The palette of Okabe and Ito, readable with colour blindness.
-COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
-LINES = ["-", "--", "-.", ":"]
 # Metadata that marks a picture as drawn by fastbp, by file extension.
 SIGNATURES = {
     "pdf": {"Creator": "fastbp"},
@@ -24,8 +22,8 @@ SIGNATURES = {
 }
 
 
-def axes_for(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes:
-    """Return the given axes, or new ones."""
+def axes_for(ax: Axes | None, size: tuple[float, float] | None = None) -> Axes:
+    """Return the given axes, or new ones, of the style's size unless one is given."""
     if ax is not None:
         return ax
     try:
@@ -46,16 +44,6 @@ def save(figure, path, dpi):
     signature = {"metadata": SIGNATURES[form]} if form in SIGNATURES else {}
     figure.savefig(picture, format=form, dpi=dpi, **signature)
     writing.write(path, picture.getvalue())
-
-
-def network_of(estimator):
-    """Return the Network of a fitted estimator, or the Network itself."""
-    network = estimator._network() if hasattr(estimator, "coefs_") else estimator
-    if not isinstance(network, Network):
-        raise TypeError(
-            f"expected a Network or a fitted estimator of fastbp, got {type(estimator).__name__}"
-        )
-    return network
 
 
 def check_kind(name, value, kind, made_by):
@@ -83,24 +71,67 @@ class Display:
         return self
 
 
-def style(i):
-    """Return the colour and line style of curve i, distinct for the first 32 curves."""
-    return {"color": COLORS[i % len(COLORS)], "linestyle": LINES[i // len(COLORS) % len(LINES)]}
-
-
 def bare(ax):
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def size_of(ax, whole=False):
+    """Return width and height of axes in points, before a layout makes room for labels.
+
+    With `whole`, colour bars beside the axes are included.
+    """
+    place, figure = ax.get_position(), ax.figure
+    if whole and ax.get_subplotspec() is not None:
+        place = ax.get_subplotspec().get_topmost_subplotspec().get_position(ax.figure)
+    return tuple(np.array([place.width, place.height]) * figure.bbox.size / figure.dpi * 72)
+
+
+def points(text):
+    """Return the size of a text's font in points."""
+    return float(text.get_fontsize())
+
+
 def legend_below(ax, handles):
-    """Add a legend below the axes, or inside them if no layout engine makes room for it."""
-    if ax.figure.get_layout_engine() is None:
-        ax.legend(handles=handles, framealpha=0.9)
-        return
+    """Add a legend below the axes, or inside them where there is no room or no layout for it.
+
+    Return whether it is inside.
+    """
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.transforms import ScaledTranslation
+
+    font = FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points()
+    width, height = size_of(ax, whole=True)
+    font *= min(1, max(height, 120) / 200)
+    n = _columns(handles, width / font)
+    rows = -(-len(handles) // n)
+    if ax.figure.get_layout_engine() is None or 1.4 * rows * font > 0.3 * height:
+        n = n if len(handles) > 6 else 1
+        ax.legend(handles=handles, framealpha=0.85, fontsize=font, handlelength=1.6, ncols=n)
+        return True
+    # Below the tick labels and the label of the axis, whatever the size of axes and fonts.
+    tick = points(ax.xaxis.get_major_ticks()[0].label1)
+    down = 1.3 * tick + 1.4 * points(ax.xaxis.label) + ax.xaxis.labelpad + 8
+    scale = ax.figure.get_figure(root=True).dpi_scale_trans
     ax.legend(
         handles=handles,
         frameon=False,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.13),
-        ncols=2 if len(handles) > 3 else max(len(handles), 1),
+        borderaxespad=0,
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=ax.transAxes + ScaledTranslation(0, -down / 72, scale),
+        ncols=n,
+        fontsize=font,
+        markerscale=1.3,
     )
+    return False
+
+
+def _columns(handles, room):
+    """Return how many columns a legend may have, at most 4, in so many times the font's size."""
+    lengths = [len(str(handle.get_label())) for handle in handles]
+    for n in range(min(4, len(handles)), 1, -1):
+        columns = np.array_split(lengths, n)
+        if sum(0.5 * column.max() + 3.6 for column in columns) <= room:
+            return n
+    return 1

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..network.trace import Trace
-from .common import Display, axes_for, check_kind, network_of
+from . import colors, models
+from .common import Display, axes_for, check_kind, points, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ class NetworkGraphDisplay(Display):
         -------
         NetworkGraphDisplay
         """
-        return cls([W.copy() for W in network_of(estimator).weights]).plot(ax=ax)
+        return cls([W.copy() for W in models.network_of(estimator).weights]).plot(ax=ax)
 
     @classmethod
     def from_trace(cls, trace: Trace, *, ax: Axes | None = None) -> Self:
@@ -88,45 +89,51 @@ class NetworkGraphDisplay(Display):
         ax = axes_for(ax, (2.2 + 1.6 * len(sizes), 4.8))
         shown = [_shown(n) for n in sizes]
         places = [_heights(n) for n in sizes]
-        colors = self.weights if self.gradients is None else self.gradients
-        largest = max(float(np.abs(C).max()) for C in colors) or 1.0
-        norm = Normalize(-largest, largest)
+        shades = self.weights if self.gradients is None else self.gradients
+        largest = max(float(np.abs(C).max()) for C in shades) or 1.0
+        norm, shade = Normalize(-largest, largest), colors.signed(ax)
         thickest = max(float(np.abs(W).max()) for W in self.weights) or 1.0
         for i, W in enumerate(self.weights):
             pairs = [(k, j) for k in shown[i] for j in shown[i + 1]]
-            pairs.sort(key=np.abs(colors[i]).__getitem__)  # the strongest on top
+            pairs.sort(key=np.abs(shades[i]).__getitem__)  # the strongest on top
             ax.add_collection(
                 LineCollection(
                     [[(i, places[i][k]), (i + 1, places[i + 1][j])] for k, j in pairs],
                     linewidths=[0.4 + 4 * abs(W[pair]) / thickest for pair in pairs],
-                    colors=[_color(norm, colors[i][pair]) for pair in pairs],
+                    colors=[shade(norm(shades[i][pair])) for pair in pairs],
                     zorder=1,
                 )
             )
+        tallest = max(max(heights.values()) for heights in places)
+        # Circles of small pictures are smaller, so that they do not touch.
+        width, height = size_of(ax)
+        diameter = min(13.0, 0.6 * height / (2 * tallest + 1.2), 0.5 * width / len(sizes))
         for i, n in enumerate(sizes):
             y = [places[i][k] for k in shown[i]]
-            ax.scatter([i] * len(y), y, s=180, color="white", edgecolor="black", zorder=2)
+            circle: dict[str, Any] = {"color": [colors.ground(ax)], "edgecolor": [colors.ink(ax)]}
+            ax.scatter([i] * len(y), y, s=diameter**2, **circle, zorder=2)
             if len(y) < n:
-                ax.text(i, 0, "⋮", ha="center", va="center", fontsize=16)
-        label = "weight" if self.gradients is None else "gradient ∇W"
-        ax.figure.colorbar(ScalarMappable(norm, "coolwarm"), ax=ax, label=label)
+                look: dict[str, Any] = {"color": colors.ink(ax), "fontsize": 16}
+                ax.text(i, 0, "⋮", ha="center", va="center", **look)
+        label = "weight W" if self.gradients is None else "gradient ∇W (width: |W|)"
+        ax.figure.colorbar(ScalarMappable(norm, shade), ax=ax, label=label)
         names = ["input", *(f"layer {i}" for i in range(1, len(sizes) - 1)), "output"]
         ticks = [f"{name}\n{n} unit{'s' * (n > 1)}" for name, n in zip(names, sizes, strict=True)]
+        if width < 5.5 * points(ax.xaxis.label) * len(sizes):  # the texts would overlap
+            ticks = [*map(str, sizes)]
+            ax.set_xlabel("units of each layer")
         ax.set_xticks(range(len(sizes)), ticks)
         ax.set_yticks([])
         ax.set_xlim(-0.4, len(sizes) - 0.6)
-        tallest = max(max(places[i].values()) for i in range(len(sizes)))
         ax.set_ylim(-tallest - 0.6, tallest + 0.6)
         ax.tick_params(length=0)
+        ax.grid(False)
         ax.spines[:].set_visible(False)
-        ax.set_title("Network: edges as thick as weights are large")
+        title = f"Network {'-'.join(map(str, sizes))}"
+        if len(title) > width / (0.6 * points(ax.title)):
+            title = f"Network of {len(self.weights)} layers"
+        ax.set_title(title)
         return self._drawn(ax)
-
-
-def _color(norm, value):
-    from matplotlib import colormaps
-
-    return colormaps["coolwarm"](norm(value))
 
 
 def _shown(n):
