@@ -30,12 +30,14 @@ from .study.gradcheck import GradientCheck, LayerCheck, WrongGradient, check_gra
 from .study.health import Health, HealthWarning
 from .study.least_squares import LeastSquares, levenberg_marquardt
 from .study.rate_finder import RateSearch, find_learning_rate
+from .study.residual import fit_residual
 from .training.callbacks import Callback, EarlyStopping
 from .training.checkpoint import Checkpoint
 from .training.history import History, TrainingDiverged
 from .training.streaming import ArrayStream, ParquetStream
 
 if TYPE_CHECKING:
+    from .estimators.derivatives import input_jacobian
     from .estimators.ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor
     from .estimators.mlp import MLPClassifier, MLPRegressor
     from .estimators.search import MLPSearchCV
@@ -110,6 +112,8 @@ __all__ = [
     "compare_backends",
     "find_learning_rate",
     "fit_many",
+    "fit_residual",
+    "input_jacobian",
     "levenberg_marquardt",
     "load",
     "save",
@@ -135,6 +139,7 @@ _LATER = {
     "Term": "network.trace",
     "Trace": "network.trace",
     "WeightHistogramDisplay": "plots",
+    "input_jacobian": "estimators.derivatives",
     "load": "persistence.models",
     "save": "persistence.models",
 }

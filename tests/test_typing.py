@@ -166,13 +166,16 @@ def written(options):
     return {name: kind.__forward_arg__ for name, kind in options.__annotations__.items()}
 
 
+OF_SAMPLES_IN_MEMORY = ("shuffle", "resume_from", "dy", "derivative_weight")
+
+
 def test_options_of_fit_batches_are_those_of_fit():
     own = inspect.signature(fastbp.Network.fit_batches).parameters
     of_fit = inspect.signature(fastbp.Network.fit).parameters
     left = {
         name: parameter.annotation
         for name, parameter in of_fit.items()
-        if name not in (*own, "X", "y", "sample_weight", "shuffle", "resume_from")
+        if name not in (*own, "X", "y", "sample_weight", *OF_SAMPLES_IN_MEMORY)
     }
     assert written(options.BatchOptions) == left
 

@@ -67,8 +67,13 @@ def networks() -> fastbp.Network:
     return other
 
 
+def equation(x: Floats, h: Floats, dh: Floats, d2h: Floats) -> tuple[Floats, Floats, Floats, None]:
+    return dh[:, :, 0] - h, -np.ones((1, 1, 1)), np.ones((1, 1, 1, 1)), None
+
+
 def training(net: fastbp.Network, folder: Path) -> float:
     history = net.fit(X, y, optimizer="adam", schedule="cosine")
+    history = net.fit(X, y, dy=X, derivative_weight=0.5)
     history = net.fit(X.tolist(), y.tolist(), optimizer=fastbp.SGD(0.1, 0.9, True), epochs=3)
     health = fastbp.Health(X, y, warn=False)
     checkpoint = fastbp.Checkpoint(folder, every_epochs=2, every_minutes=1.5, keep=1)
@@ -154,9 +159,14 @@ def inside(net: fastbp.Network) -> None:
     errors: Floats = net.input_gradient(X, y)
     jacobian: fastbp.Gradient = net.jacobian(X)
     print(h, value, layers[0] @ total, errors, jacobian.weights)
+    by_inputs: Floats = net.input_vjp(X, y) + net.input_jvp(X, X)
+    by_inputs, by_parameters = net.input_vjp(X, y, parameters=True)
+    second: Floats = net.input_hessian_diagonal(X) + net.input_jacobian(X)
+    product: fastbp.Gradient = net.hessian_vector_product(X, y, by_parameters)
+    print(by_inputs, second, net.input_laplacian(X), product.biases)
     kept: fastbp.ForwardPass = net.forward(X)
     outside: fastbp.Gradient = kept.backward(kept.output - 1)[0]
-    by_inputs: Floats = kept.backward(y, wrt="preactivation")[1]
+    by_inputs = kept.backward(y, wrt="preactivation")[1]
     print(outside.weights, by_inputs)
     rules_of_layers: list[float] = [0.0, 0.1]
     net.apply_gradient(outside, optimizer=fastbp.SGD(), clip_norm=1.0, l1=0.1, l2=rules_of_layers)
@@ -172,11 +182,11 @@ def inside(net: fastbp.Network) -> None:
     term: fastbp.Term = (node.forward + node.backward + node.gradient)[0]
     equations: fastbp.Equations = trace.equations(1, 0, sample=1)
     text: str = equations.text + equations.latex + term.name + trace.loss_name
-    product: float = term.value + term.factors[0] + node.s + node.h + node.dh + node.slope
+    numbers: float = term.value + term.factors[0] + node.s + node.h + node.dh + node.slope
     slope: Floats = trace.slope(1)
     again: Floats = trace.h[0] @ trace.W[1] + trace.b[1] - trace.s[1]
     rest: Floats = trace.dh[1] * trace.ds[1] @ trace.dW[1].T + trace.db[1] * trace.e.sum()
-    print(text, product, slope, again, rest, trace.activations[1].upper(), trace.loss, trace.y)
+    print(text, numbers, slope, again, rest, trace.activations[1].upper(), trace.loss, trace.y)
     print(node.layer + node.unit + node.sample, node.activation, node.ds)
 
 
@@ -204,6 +214,12 @@ def checks(net: fastbp.Network) -> None:
         net, X, y, l2=0.1, frozen=[0], frozen_biases=(1,), tolerance=1e-9, max_evaluations=100
     )
     errors: Floats = result.standard_errors.weights[0]
+    known = ([[0.0, 1.0]], [1.0])
+    history: fastbp.History = fastbp.fit_residual(
+        net, X, equation, boundary=known, boundary_weight=2.0, optimizer="lbfgs", check=False
+    )
+    history = fastbp.fit_residual(net, X, equation, epochs=3, batch_size=4, clip_norm=1.0)
+    print(history.loss)
     print(rate, curve, errors, result.converged, result.message, result.evaluations, result.loss)
     comparison: fastbp.Comparison = fastbp.compare_backends(
         [2, 8, 1], X, y, activation="tanh", loss="squared_error", seconds=0.1, only=["numpy"]
@@ -296,6 +312,8 @@ def estimators() -> None:
     fitted = classifier.initialize(X, labels).partial_fit(X, labels, classes=[0, 1])
     probabilities: Floats = fitted.predict_proba(X) + fitted.predict_log_proba(X)
     layers: list[Floats] = fitted.layer_outputs(X)
+    slopes: Floats = fitted.input_jacobian(X) + fastbp.input_jacobian(fitted, X)
+    print(slopes)
     coefs: list[Floats] = fitted.coefs_ + fitted.intercepts_
     curve: list[float] = fitted.loss_curve_
     scores: list[float] | None = fitted.validation_scores_

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import MutableSequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, overload
 
+import numpy as np
+
 from ..basis import checks
 
 if TYPE_CHECKING:
@@ -21,6 +23,38 @@ class Gradient(NamedTuple):
 
     weights: list[Floats]
     biases: list[Floats]
+
+
+def store(gradient, name, layout, numbers, finite):
+    """Copy a user's Gradient to `numbers`, laid out like the parameters.
+
+    An error says where `gradient`, which messages call by `name`, is wrong. `numbers` may have
+    changed then. `finite` checks numbers of the layout's dtype.
+    """
+    if not isinstance(gradient, Gradient):
+        raise TypeError(
+            f"{name} must be a fastbp.Gradient, got {type(gradient).__name__} "
+            "(loss_and_gradient returns a pair, the loss and its gradient; so does "
+            "ForwardPass.backward, the gradient and the derivatives by X)"
+        )
+    entries = []
+    for field, arrays, places in zip(
+        gradient._fields, gradient, layout.views(numbers), strict=True
+    ):
+        many = checks.is_sequence(arrays)
+        if not many or len(arrays) != len(places):
+            raise ValueError(
+                f"{name}.{field} must be a list of {len(places)} arrays, one for each layer, "
+                f"got {f'{len(arrays)} entries' if many else repr(arrays)}"
+            )
+        for i, place in enumerate(places):
+            entries.append((f"{name}.{field}[{i}]", arrays[i], place))
+    with np.errstate(over="ignore", invalid="ignore"):  # found below
+        for entry, array, place in entries:
+            place[...] = checks.shaped(array, place.shape, entry)
+    if not finite(numbers):
+        for entry, array, place in entries:
+            checks.parameter(array, place.shape, place.dtype, entry)  # says where
 
 
 class Parameters(MutableSequence["Floats"]):

@@ -25,6 +25,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ..basis import checks, progress, teams
+from .derivatives import input_jacobian
 from .mlp import MLPClassifier, MLPRegressor
 
 if TYPE_CHECKING:
@@ -230,20 +231,48 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         """The indices of the samples that each member was fitted to."""
         return [_rows(seed, self._drawing) for seed in self._seeds]
 
-    def _of_members(self, X):
-        """Return an iterator over the members' outputs for X."""
+    def _of_members(self, X, compute=None):
+        """Return an iterator over the members' outputs for X, or over ``compute(member, X)``."""
         check_is_fitted(self)
         with checks.locating(X=X):
             X = validate_data(
                 self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
             )
-        return self._parallel()(delayed(self._outputs)(member, X) for member in self.estimators_)
+        compute = compute or self._outputs
+        return self._parallel()(delayed(compute)(member, X) for member in self.estimators_)
 
-    def _mean(self, X):
+    def _mean(self, X, compute=None):
         total = 0.0
-        for outputs in self._of_members(X):
+        for outputs in self._of_members(X, compute):
             total = total + outputs
         return total / len(self.estimators_)
+
+    def _derivatives(self, member, X):
+        """Return a member's derivatives by the features, for the outputs of the ensemble."""
+        return input_jacobian(member, X)
+
+    def input_jacobian(self, X: Matrix) -> Floats:
+        """Compute the derivatives of the ensemble's predictions by the features.
+
+        They are the mean of the members' derivatives.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        derivatives : ndarray of shape (n_samples, n_outputs, n_features)
+            The entry [r, k, j] is the derivative of row r's output k by its feature j: of `predict`
+            for a regressor, of ``predict_proba`` for a classifier, whose outputs are the classes.
+
+        Raises
+        ------
+        TypeError
+            If the derivatives of the members are unknown, see `fastbp.input_jacobian`.
+        """
+        return self._mean(X, self._derivatives)
 
     def _oob_outputs(self, X):
         """Return each sample's mean output over members not fitted to it; NaN without any."""
@@ -395,13 +424,18 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         self.classes_ = np.arange(y.shape[1]) if self._multilabel else np.unique(y)
 
     def _outputs(self, member, X):
-        outputs = member.predict_proba(X)
+        return self._by_class(member, member.predict_proba(X), 1.0)
+
+    def _derivatives(self, member, X):
+        return self._by_class(member, super()._derivatives(member, X), 0.0)
+
+    def _by_class(self, member, outputs, of_one_class):
+        """Return a member's outputs for all classes; a bootstrap sample may lack some of them."""
         if self._multilabel or len(member.classes_) == len(self.classes_):
             return outputs
-        # A bootstrap sample may lack some classes.
-        full = np.zeros((len(outputs), len(self.classes_)), outputs.dtype)
+        full = np.zeros((len(outputs), len(self.classes_), *outputs.shape[2:]), outputs.dtype)
         known = np.searchsorted(self.classes_, member.classes_)
-        full[:, known] = outputs if len(known) > 1 else 1.0
+        full[:, known] = outputs if len(known) > 1 else of_one_class
         return full
 
     def _classes_of(self, probabilities):

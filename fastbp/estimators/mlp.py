@@ -328,6 +328,11 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
             h = h.ravel()
         return np.vstack([1 - h, h]).T if h.ndim == 1 else h
 
+    def _derivatives_of_predictions(self, of_outputs):
+        if of_outputs.shape[1] == self.n_outputs_ == 1:  # of 1 - h, and of h
+            return np.concatenate([-of_outputs, of_outputs], axis=1)
+        return of_outputs
+
     def predict_log_proba(self, X: Matrix) -> Floats:
         """Predict the logarithms of the classes' probabilities.
 

@@ -9,10 +9,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..basis import checks, spec
+from ..engine import jets
 from ..exchange.activations import EQUIVALENTS
 from ..network.network import Network
 from .parameters import hidden_activations
-from .samples import outputs
+from .samples import by_parts, outputs
 
 if TYPE_CHECKING:
     from ..basis.annotations import Floats, Matrix
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 OUTPUTS = {theirs: ours for ours in spec.DEFAULT_LOSSES if (theirs := EQUIVALENTS[ours].sklearn)}
 # Those that no loss has. They can be set for predictions.
 FOR_PREDICTIONS: dict[str, Any] = {"tanh": np.tanh, "relu": lambda h: np.maximum(h, 0)}
+# Their derivatives.
+DERIVATIVES: dict[str, Any] = {"tanh": lambda h: 1 - np.tanh(h) ** 2, "relu": lambda h: h > 0}
 
 
 class Held(NamedTuple):
@@ -169,6 +172,37 @@ class EstimatorNetwork(BaseEstimator):
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         return self._forward_pass([self._checked_for_outputs(X)])[1:]
+
+    def input_jacobian(self, X: Matrix) -> Floats:
+        """Compute the derivatives of the predictions by the features.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        derivatives : ndarray of shape (n_samples, n_outputs, n_features)
+            The entry [r, k, j] is the derivative of row r's output k by its feature j: of `predict`
+            for a regressor, of ``predict_proba`` for a classifier, whose outputs are the classes.
+
+        See Also
+        --------
+        fastbp.input_jacobian : The same for pipelines that scale the features.
+        """
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)
+        network, X = self._network(), self._checked_for_outputs(X)
+        found = by_parts(network, X, lambda part: jets.input_jacobian(network._engine, part))
+        derivative = DERIVATIVES.get(self.out_activation_)
+        if derivative is not None:
+            found *= derivative(outputs(network, X))[:, :, None]
+        return self._derivatives_of_predictions(found)
+
+    def _derivatives_of_predictions(self, of_outputs):
+        """Turn derivatives of the network's outputs into those of the predictions."""
+        return of_outputs
 
     def _forward_pass_fast(self, X, check_input=True):
         """Return the outputs for X; all predictions call this."""

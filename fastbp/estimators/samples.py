@@ -95,13 +95,18 @@ class CheckedSamples:
 
 def outputs(network, X):
     """The network's output for validated X, dense or in sparse rows."""
+    return by_parts(network, X, network._engine.outputs)
+
+
+def by_parts(network, X, compute):
+    """``compute(X)`` for validated X; sparse rows are made dense and passed some at a time."""
     if isinstance(X, np.ndarray):
-        return network._engine.outputs(X)
+        return compute(X)
     samples = CheckedSamples(X.tocsr())
     rows = samples.chunk(1)
     parts = [samples.take(slice(at, at + rows)) for at in range(0, len(samples), rows)]
     dtype = network.layout.dtype
-    return np.concatenate([network._engine.outputs(part.data(dtype).X) for part in parts])
+    return np.concatenate([compute(part.data(dtype).X) for part in parts])
 
 
 class EstimatorRows:

@@ -15,7 +15,7 @@ from ..basis.data import Data
 from ..basis.names import unknown_argument
 from ..network.network import Network, check_network
 from ..rules.regularizers import Regularizers, regularizers_of
-from ..training import checkpoint, fitting, sources
+from ..training import checkpoint, derivatives, fitting, sources
 from ..training import control as control_
 from ..training.history import History
 
@@ -369,6 +369,8 @@ def _job(
     shuffle=True,
     validation_data=None,
     resume_from=None,
+    dy=None,
+    derivative_weight=1.0,
     **options,
 ):
     network._engine.check_finite()
@@ -376,7 +378,8 @@ def _job(
         checks.path("resume_from", resume_from)
     of_data = {name: options.pop(name) for name in OF_DATA if name in options}
     data, rows = datasets.training(network, rows, **of_data)
-    samples = sources.Rows(data, batch_size, shuffle, rows)
+    dy = datasets.derivatives(network, dy)
+    samples = derivatives.source(data, dy, derivative_weight, batch_size, shuffle, rows)
     regularizers = regularizers_of(len(network.weights), **control_.pop_regularizers(options))
     validation = datasets.validation(network, validation_data)
     return Job(
@@ -438,6 +441,13 @@ class Datasets:
             lambda: self._all_apart(sources.validation(network._engine, given)),
         )
 
+    def derivatives(self, network, given):
+        """Return a network's known derivatives, or None."""
+        return self._once(
+            (*_kind(network), id(given), "dy"),
+            lambda: derivatives.known(network._engine, given, len(self.X)),
+        )
+
     def _apart(self, array):
         """Return the array, or a copy if it shares memory with a network to be trained."""
         for network in self.networks:
@@ -447,7 +457,7 @@ class Datasets:
     def _all_apart(self, data):
         return data and Data(*map(self._apart, data))
 
-    def _once(self, key, make) -> Data:
+    def _once(self, key, make) -> Any:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]

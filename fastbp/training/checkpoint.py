@@ -370,6 +370,7 @@ def arguments(network, samples, control, regularizers, total):
     schedule = control.schedule
     stoppings = [each for each in control.callbacks if isinstance(each, EarlyStopping)]
     layer_rules = regularizers.layer_rules[1:]
+    of_samples = samples.arguments()
     found = {
         "layer_sizes": network.layout.sizes,
         "activation": network.layout.activations,
@@ -377,9 +378,8 @@ def arguments(network, samples, control, regularizers, total):
         "loss_parameter": network.loss_parameter,
         "dtype": network.layout.dtype.name,
         "compute_dtype": network.compute_dtype,
-        "data": _checksum([*samples.data, *([] if samples.rows is None else [samples.rows])]),
-        "batch_size": samples.batch_size,
-        "shuffle": samples.shuffle,
+        **of_samples,
+        "data": _checksum(of_samples["data"]),
         "optimizer": control.optimizer,
         "schedule": schedule,
         "l1": layer_rules[:, spec.L1].tolist(),

@@ -6,6 +6,7 @@ from ..basis import checks
 from ..rules.regularizers import SWA
 from . import checkpoint, loop
 from .control import LearningRates
+from .derivatives import RowsByGradient
 from .history import History
 from .run import Training
 from .sources import Rows
@@ -40,6 +41,11 @@ def fit(network, samples, control, regularizers, threads, stop=None, resume_from
         raise ValueError(
             f"{average} averages from epoch {average.start} on, but there are {control.epochs}"
         )
+    if regularizers.dropout and isinstance(samples, RowsByGradient):
+        raise ValueError(
+            "dropout cannot be combined with training on derivatives, which are those of the whole "
+            f"network; pass dropout=0, got {regularizers.dropout}"
+        )
     total = samples.steps and samples.steps * control.epochs
     if schedule is not None and schedule.total_needed and total is None:
         raise ValueError(
@@ -50,6 +56,8 @@ def fit(network, samples, control, regularizers, threads, stop=None, resume_from
         threads = checks.threads(threads)
     engine = network._engine
     threads = engine.team_size(threads, samples.batch_size, total)
+    if isinstance(samples, RowsByGradient):
+        threads = 1  # of the optimiser's steps; the gradients have their own
     checkpoints = control.checkpoints
     if checkpoints and not isinstance(samples, Rows):
         raise ValueError("Checkpoint is for Network.fit and fit_many, whose samples are in memory")

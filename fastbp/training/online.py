@@ -4,7 +4,7 @@ import numpy as np
 
 from ..basis import checks
 from ..basis.data import Data
-from ..engine.parameters import Gradient
+from ..engine.parameters import store
 from ..rules.optimizers import optimizer_of
 from ..rules.regularizers import regularizers_of
 from .run import Training
@@ -30,30 +30,8 @@ class Online(Training):
 
     def load(self, gradient):
         """Copy a gradient to where `apply` takes it from; an error affects nothing else."""
-        if not isinstance(gradient, Gradient):
-            raise TypeError(
-                f"gradient must be a fastbp.Gradient, got {type(gradient).__name__} "
-                "(loss_and_gradient returns a pair, the loss and its gradient; so does "
-                "ForwardPass.backward, the gradient and the derivatives by X)"
-            )
-        engine, entries = self.engine, []
-        for name, arrays, places in zip(
-            gradient._fields, gradient, engine.layout.views(self.gradient), strict=True
-        ):
-            many = checks.is_sequence(arrays)
-            if not many or len(arrays) != len(places):
-                raise ValueError(
-                    f"gradient.{name} must be a list of {len(places)} arrays, one for each layer, "
-                    f"got {f'{len(arrays)} entries' if many else repr(arrays)}"
-                )
-            for i, place in enumerate(places):
-                entries.append((f"gradient.{name}[{i}]", arrays[i], place))
-        with np.errstate(over="ignore", invalid="ignore"):  # found below
-            for name, array, place in entries:
-                place[...] = checks.shaped(array, place.shape, name)
-        if not engine.backend.finite(self.gradient):
-            for name, array, place in entries:
-                checks.parameter(array, place.shape, place.dtype, name)  # says where
+        engine = self.engine
+        store(gradient, "gradient", engine.layout, self.gradient, engine.backend.finite)
 
     def apply(self):
         """Take one step with the gradient that has been loaded."""
@@ -61,6 +39,7 @@ class Online(Training):
             data = self.data or self._one_row()
             self.take(data, len(data.X))
         self.update()
+        self.check_weights()
 
     def _one_row(self):
         """Samples for a job that reads none."""

@@ -77,3 +77,5 @@ class ManyOptions(TypedDict, total=False):
     callbacks: List[Sequence[CallbackLike]]
     shuffle: Each[bool]
     resume_from: Each[StrPath | None]
+    dy: Each[ArrayLike | None]
+    derivative_weight: Each[float]

@@ -184,10 +184,15 @@ class Training:
         self.check_weights()
         return float(losses[0])
 
-    def update(self):
-        """Take one step with the gradient that is in `gradient`, which is destroyed."""
-        self.engine.run(lambda: self._job.update(self._rate.item()), 1, changing=True)
-        self.check_weights()
+    def update(self, rate=None):
+        """Take one step with the gradient that is in `gradient`, which is destroyed.
+
+        `rate` is the step's learning rate; by default the optimiser's.
+        """
+        rate = self._rate.item() if rate is None else rate
+        self.engine.run(lambda: self._job.update(rate), 1, changing=True)
+        if isinstance(self.regularizers.average, EMA):
+            self.averaged = int(self.counters[0, 0])
 
     def check_weights(self):
         """Raise TrainingDiverged if a step has left weights that are not finite."""
@@ -209,8 +214,7 @@ class Training:
                 lambda rank: self._job.run(order, epochs, rates, losses, rank), self.threads
             )
 
-        if teams.abandoned():
-            self.stop[0] = 1
+        self.stopped()
         inline = self.threads == 1 and engine.may_run_inline(len(self.data.X) * epochs, True)
         with interrupts.held(self.stop):
             try:
@@ -228,6 +232,12 @@ class Training:
             raise TrainingDiverged(
                 len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
             )
+
+    def stopped(self):
+        """Whether the training is to end before its next step."""
+        if teams.abandoned():
+            self.stop[0] = 1
+        return bool(self.stop[0])
 
     def penalty(self):
         """The penalties that the next step adds to its batch's loss."""

@@ -67,15 +67,25 @@ class Rows:
 
     def run(self, training, epochs, history, rates):
         """Train for some epochs."""
-        order = NATURAL_ORDER
-        if self.ordered:
-            order = np.empty((epochs, self.n), np.int64)
-            for line in order:
-                line[...] = np.arange(self.n) if self.rows is None else self.rows
-                if self.shuffle:
-                    training.engine.random.shuffle(line)
+        order = self._orders(training.engine.random, epochs)
         steps = rates.next(epochs * self.steps, len(history.loss), self.steps)
         training.run(order, epochs, history, steps)
+
+    def _orders(self, random, epochs):
+        """The row numbers of some epochs, a line for each; empty for the natural order."""
+        if not self.ordered:
+            return NATURAL_ORDER
+        orders = np.empty((epochs, self.n), np.int64)
+        for line in orders:
+            line[...] = np.arange(self.n) if self.rows is None else self.rows
+            if self.shuffle:
+                random.shuffle(line)
+        return orders
+
+    def arguments(self):
+        """What a checkpoint compares, by the names that its message has for them."""
+        parts = [*self.data, *([] if self.rows is None else [self.rows])]
+        return {"data": parts, "batch_size": self.batch_size, "shuffle": self.shuffle}
 
 
 class Blocks:

@@ -1,0 +1,123 @@
+"""Derivatives of predictions by the features, through the scalers in front of an estimator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+if TYPE_CHECKING:
+    from ..basis.annotations import Floats, Matrix
+
+
+def input_jacobian(model: Any, X: Matrix) -> Floats:
+    """Compute the derivatives of a model's predictions by its features.
+
+    Parameters
+    ----------
+    model : Network, fitted estimator, or sklearn.pipeline.Pipeline
+        An `MLPRegressor`, an `MLPClassifier` or an ensemble of them; or a pipeline that ends in
+        one, with StandardScaler, MinMaxScaler and "passthrough" in front. Anything else in front
+        is refused.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        The samples, as they would be passed to ``predict``.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_outputs, n_features)
+        The entry [r, k, j] is the derivative of row r's output k by its feature j: of ``predict``
+        for regressors, of ``predict_proba`` for classifiers, whose outputs are the classes.
+
+    Raises
+    ------
+    TypeError
+        If the derivatives of the model or of a step are unknown; the message names it.
+    ValueError
+        For bad samples.
+
+    See Also
+    --------
+    Network.input_jacobian : The same for networks alone.
+
+    Notes
+    -----
+    A scaler divides feature j by its scale c_j. By the chain rule, the derivatives of the scaled
+    feature are divided by c_j, too. ``MinMaxScaler(clip=True)`` makes a feature constant outside
+    of its range, so derivatives are 0 there.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X = np.random.default_rng(0).uniform(0, 1000, (300, 2))
+    >>> y = X @ [0.5, -0.25]
+    >>> linear = fastbp.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0)
+    >>> model = make_pipeline(StandardScaler(), linear).fit(X, y)
+    >>> fastbp.input_jacobian(model, X[:1]).round(4)
+    array([[[ 0.5 , -0.25]]])
+    """
+    if not isinstance(model, Pipeline):
+        if isinstance(model, type) or not hasattr(model, "input_jacobian"):
+            raise TypeError(
+                f"the derivatives of {_described(model)} are unknown; they are known of Network, "
+                "MLPRegressor, MLPClassifier, their ensembles and pipelines that end in one of "
+                "these (Network.from_sklearn makes a network of scikit-learn's own estimators)"
+            )
+        return model.input_jacobian(X)
+    for name, step in model.steps[:-1]:
+        if not _passes(step) and type(step) not in SCALERS:
+            raise TypeError(
+                f"the derivatives of the step {name!r}, {_described(step)}, are unknown; in front "
+                "of a network they are known of StandardScaler, MinMaxScaler and 'passthrough'"
+            )
+    *scalers, (name, last) = model.steps
+    if _passes(last) or isinstance(last, Pipeline):
+        raise TypeError(
+            f"the last step, {name!r}, must be an estimator of fastbp, got {_described(last)}"
+        )
+    factors: Any = 1.0
+    for _, scaler in scalers:
+        if not _passes(scaler):
+            check_is_fitted(scaler)
+            factors = factors * SCALERS[type(scaler)](scaler, X)
+            X = scaler.transform(X)
+    found = input_jacobian(last, X)
+    if scalers:
+        found *= np.asarray(factors, found.dtype)
+    return found
+
+
+def _passes(step):
+    """Whether a step of a pipeline hands on what it gets."""
+    return step is None or isinstance(step, str) and step == "passthrough"
+
+
+def _described(model):
+    """The class of a model or step, with the package that it is from; or what a text says."""
+    if isinstance(model, str):
+        return repr(model)
+    kind = model if isinstance(model, type) else type(model)
+    name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}".removeprefix("builtins.")
+    return f"the class {name}" if kind is model else name
+
+
+def _of_standard_scaler(scaler, X):
+    """The derivatives of the scaled features: of shape (n_features,), or a number."""
+    return 1.0 if scaler.scale_ is None else 1 / scaler.scale_
+
+
+def _of_min_max_scaler(scaler, X):
+    """The same, of shape (n, 1, n_features) if values outside of the range are clipped."""
+    if not scaler.clip:
+        return scaler.scale_
+    low, high = scaler.feature_range
+    scaled = np.asarray(X) * scaler.scale_ + scaler.min_
+    return (scaler.scale_ * ((scaled >= low) & (scaled <= high)))[:, None]
+
+
+# The class of a scaler -> the derivatives of the scaled features.
+SCALERS = {StandardScaler: _of_standard_scaler, MinMaxScaler: _of_min_max_scaler}

@@ -1,0 +1,157 @@
+"""Training on derivatives: sources of samples whose steps have gradients of their own objective."""
+
+import math
+
+import numpy as np
+
+from ..basis import checks
+from ..engine import jets
+from .history import TrainingDiverged
+from .sources import Rows
+
+ALL_ROWS = slice(None)
+WHOLE = 1.0  # the default of derivative_weight
+
+
+class RowsByGradient(Rows):
+    """Samples in memory, with an objective that the kernels of a training do not know.
+
+    A subclass has `objective`. Its steps are those of a training with the same gradients.
+    """
+
+    def objective(self, engine, rows):
+        """The mean objective of a batch, the batch's weight, and the gradient of the mean.
+
+        Parameters
+        ----------
+        engine : Engine
+        rows : ndarray of int64 or slice
+            The rows of the batch.
+
+        Returns
+        -------
+        (float, float, ndarray of shape (layout.n_parameters,))
+        """
+        raise NotImplementedError
+
+    def run(self, training, epochs, history, rates):
+        """Train for some epochs."""
+        orders = self._orders(training.engine.random, epochs)
+        steps = rates.next(epochs * self.steps, len(history.loss), self.steps)
+        rates = iter(np.broadcast_to(steps, epochs * self.steps).tolist())
+        for epoch in range(epochs):
+            loss = self._epoch(training, orders[epoch] if orders.size else None, rates, history)
+            if loss is None:
+                history.interrupted = True
+                return
+            history.loss.append(loss)
+
+    def _epoch(self, training, order, rates, history):
+        """Train for an epoch; return its loss, or None if the training is to end."""
+        loss = total = penalties = 0.0
+        for start in range(0, self.n, self.batch_size):
+            if training.stopped():
+                return None
+            rows = slice(start, min(start + self.batch_size, self.n))
+            count = rows.stop - start
+            if order is not None:
+                rows = order[rows]
+            elif count == self.n:
+                rows = ALL_ROWS
+            penalty = training.penalty() if training.regularizers.penalised else 0.0
+            mean, weight, gradient = self.objective(training.engine, rows)
+            if not math.isfinite(mean + penalty):
+                what = f"the loss of a batch is {mean + penalty:g}"
+                raise TrainingDiverged(len(history.loss) + 1, what, history)
+            training.gradient[...] = gradient
+            training.update(next(rates))
+            loss, total = loss + weight * mean, total + weight
+            penalties += count * penalty
+        return (loss / total if total else 0.0) + penalties / self.n
+
+
+class RowsWithDerivatives(RowsByGradient):
+    """Samples of which the derivatives of the outputs by the inputs are known, too.
+
+    The objective is Σ w (e + λ/2 Σ (∂h/∂x - dy)²) / Σ w, the inner sum over the known entries.
+
+    Parameters
+    ----------
+    data, batch_size, shuffle, rows
+        As for `Rows`.
+    dy : real array of shape (n, n_0, n_m)
+        NaN where a derivative is unknown.
+    derivative_weight : float
+        λ.
+    """
+
+    def __init__(self, data, dy, derivative_weight, batch_size, shuffle, rows=None):
+        super().__init__(data, batch_size, shuffle, rows)
+        self.dy, self.derivative_weight = dy, derivative_weight
+
+    def arguments(self):
+        found = super().arguments()
+        found["data"].append(self.dy)
+        return {**found, "derivative_weight": self.derivative_weight}
+
+    def objective(self, engine, rows):
+        data, dy = self.data, self.dy
+        if rows is not ALL_ROWS:
+            data, dy = data.rows(rows), dy[rows]
+        if data.sample_weight.size and not data.sample_weight.all():
+            kept = data.sample_weight > 0  # the other rows add exactly 0, even if they overflow
+            data, dy = data.rows(kept), dy[kept]
+        total, weight = data.total_weight(), data.sample_weight
+        if total == 0:
+            return 0.0, 0.0, engine.layout.zeros(engine.layout.n_parameters)
+        p = jets.JetPass(engine, data.X, 0)
+        losses, deltas = jets.loss_deltas(engine, data, p.s[0])
+        with np.errstate(all="ignore"):
+            shares = (weight if weight.size else np.ones_like(losses)) / losses.dtype.type(total)
+            differences = p.h[1:] - dy.transpose(1, 0, 2)
+            differences[np.isnan(dy).transpose(1, 0, 2)] = 0
+            squares = np.einsum("krm,krm->r", differences, differences, dtype=np.float64)
+            mean = float(shares @ (losses + self.derivative_weight / 2 * squares))
+            if not math.isfinite(mean):
+                engine.raise_error(data)
+                return mean, total, None
+            by_h = np.zeros_like(p.h)
+            by_h[1:] = (self.derivative_weight * shares)[:, None] * differences
+            gradient = p.backward(shares[:, None] * deltas, by_h)
+        return mean, total, gradient
+
+
+def known(engine, dy, n):
+    """Known derivatives, checked, as an array of shape (n, n_0, n_m); None if there are none."""
+    if dy is None:
+        return None
+    layout = engine.layout
+    n_inputs, n_outputs, dtype = layout.sizes[0], layout.sizes[-1], layout.dtype
+    array = checks.real_numbers("dy", dy)
+    if n_outputs == 1 and array.shape == (n, n_inputs):
+        array = array[:, None]
+    if array.shape != (n, n_outputs, n_inputs):
+        flat = f" or ({n}, {n_inputs})" if n_outputs == 1 else ""
+        raise ValueError(
+            f"dy must have shape ({n}, {n_outputs}, {n_inputs}){flat}, the derivatives of each "
+            f"sample's outputs by its inputs, got {array.shape}"
+        )
+    if np.isnan(array).all():
+        raise ValueError("all of dy is NaN, so no derivative is known; pass dy=None")
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.array(array.transpose(0, 2, 1), dtype, order="C")
+    wrong = np.isinf(found).transpose(0, 2, 1)
+    if wrong.any():
+        what = f"infinite values, or values too large for {dtype}"
+        raise ValueError(f"dy has {what} ({checks.first_of(wrong, array)}); NaN means unknown")
+    return found
+
+
+def source(data, dy, derivative_weight, batch_size, shuffle, rows=None):
+    """The source of a training in memory; `dy` is None, or as `known` returns it."""
+    if dy is not None:
+        weight = checks.real_number("derivative_weight", derivative_weight)
+        return RowsWithDerivatives(data, dy, weight, batch_size, shuffle, rows)
+    if checks.number("derivative_weight", derivative_weight) != WHOLE:
+        raise ValueError("derivative_weight is that of the known derivatives; pass dy, too")
+    return Rows(data, batch_size, shuffle, rows)

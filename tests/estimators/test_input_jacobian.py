@@ -1,0 +1,223 @@
+"""`input_jacobian` of estimators, ensembles and pipelines, against differences of predictions."""
+
+import re
+
+import numpy as np
+import pytest
+import scipy.sparse
+from helpers import error
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
+from sklearn.neural_network import MLPRegressor as TheirRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
+
+import fastbp
+from fastbp import MLPClassifier, MLPEnsembleClassifier, MLPEnsembleRegressor, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+HOW = {"hidden_layer_sizes": (6,), "activation": "tanh", "max_iter": 20, "random_state": 0}
+STEP = 1e-6
+
+
+@pytest.fixture(scope="module")
+def iris():
+    return load_iris(return_X_y=True)
+
+
+def differences(predict, X):
+    """The derivatives of predictions, by central differences."""
+    slopes = []
+    for j in range(X.shape[1]):
+        step = np.zeros(X.shape[1])
+        step[j] = STEP
+        slope = (predict(X + step) - predict(X - step)) / (2 * STEP)
+        slopes.append(slope.reshape(len(X), -1))
+    return np.stack(slopes, axis=2)
+
+
+def check(model, X, predict=None):
+    comp = fastbp.input_jacobian(model, X)
+    ref = differences(predict or model.predict, X)
+    assert comp.shape == ref.shape
+    assert ref.any()
+    assert error(comp, ref) < 1e-7
+    return comp
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_regressors(iris, backend, loss, n_outputs):
+    X = iris[0]
+    y = X[:, :n_outputs] ** 2
+    model = MLPRegressor(loss, backend=backend, **HOW).fit(X, y.ravel() if n_outputs == 1 else y)
+    assert np.array_equal(check(model, X), model.input_jacobian(X))
+
+
+def test_classifiers(iris, backend):
+    """Of two classes, of several, and of several labels at once."""
+    X, y = iris
+    for targets in (y == 1, y, np.eye(3, dtype=int)[y]):
+        model = MLPClassifier(backend=backend, **HOW).fit(X, targets)
+        comp = check(model, X, model.predict_proba)
+        if targets.ndim == 1:
+            assert comp.shape == (150, len(model.classes_), 4)
+            assert np.abs(comp.sum(axis=1)).max() < 1e-12  # probabilities add up to 1
+
+
+def test_float32(iris):
+    X, y = iris
+    model = MLPClassifier(**HOW).fit(X.astype(np.float32), y)
+    double = fastbp.Network.from_sklearn(model)._converted("float64", None)
+    comp = model.input_jacobian(X.astype(np.float32))
+    assert comp.dtype == np.float32
+    assert error(comp, double.input_jacobian(X.astype(np.float32))) < 1e-5
+
+
+@pytest.mark.parametrize("output", ["tanh", "relu", "logistic", "identity"])
+def test_output_activations_that_were_set(iris, output):
+    X = iris[0]
+    model = MLPRegressor(**HOW).fit(X, X[:, 0] - 5)
+    model.out_activation_ = output
+    check(model, X)
+
+
+def test_sparse_rows_and_frames(iris):
+    pandas = pytest.importorskip("pandas")
+    X, y = iris
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    model = MLPClassifier(**HOW).fit(frame, y)
+    ref = model.input_jacobian(frame)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        assert np.array_equal(model.input_jacobian(scipy.sparse.csr_matrix(X)), ref)
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier(**HOW)).fit(frame, y)
+    assert isinstance(fastbp.input_jacobian(pipeline, frame), np.ndarray)
+    with_frames = pipeline.set_output(transform="pandas").fit(frame, y)
+    assert (
+        error(fastbp.input_jacobian(with_frames, frame), fastbp.input_jacobian(pipeline, frame))
+        < 1e-12
+    )
+
+
+PIPELINES = {
+    "standard": [StandardScaler()],
+    "centred": [StandardScaler(with_std=False)],
+    "scaled": [StandardScaler(with_mean=False)],
+    "range": [MinMaxScaler((-1, 3))],
+    "several": ["passthrough", MinMaxScaler(), None, StandardScaler()],
+}
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_pipelines(iris, name):
+    X, y = iris
+    model = make_pipeline(*PIPELINES[name], MLPRegressor(**HOW)).fit(X, X[:, 0] ** 2)
+    check(model, X)
+    model = make_pipeline(*PIPELINES[name], MLPClassifier(**HOW)).fit(X, y)
+    check(model, X, model.predict_proba)
+
+
+def test_clipping(iris):
+    """A feature out of its range does not count, and counts again inside."""
+    X, y = iris
+    scaler = MinMaxScaler(clip=True)
+    model = make_pipeline(StandardScaler(), scaler, MLPRegressor(**HOW)).fit(X[:100], y[:100])
+    inner = X[:100].min(axis=0) + 0.01 < X
+    inner &= X[:100].max(axis=0) - 0.01 > X
+    far = X + 0.001
+    comp = check(model, far)
+    outside = (far > X[:100].max(axis=0)) | (far < X[:100].min(axis=0))
+    assert outside.any() and not comp[:, 0][outside].any()
+    assert comp[:, 0][inner].all()
+
+
+def test_ensembles(iris):
+    X, y = iris
+    how = dict(n_estimators=3, bootstrap=True, random_state=0)
+    model = MLPEnsembleRegressor(MLPRegressor(**HOW), **how).fit(X, X[:, 0] ** 2)
+    assert np.array_equal(check(model, X), model.input_jacobian(X))
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier(**HOW))
+    model = MLPEnsembleClassifier(pipeline, **how).fit(X, y)
+    check(model, X, model.predict_proba)
+
+
+def test_an_ensemble_whose_members_lack_classes(iris):
+    """Some have two of the three classes, some a single one."""
+    X, y = iris
+    how = dict(n_estimators=12, max_samples=2, random_state=0)
+    model = MLPEnsembleClassifier(MLPClassifier(**HOW), **how).fit(X, y)
+    assert {len(member.classes_) for member in model.estimators_} == {1, 2}
+    check(model, X, model.predict_proba)
+
+
+def test_networks():
+    net = fastbp.Network([2, 3, 1], activation="tanh", loss="squared_error", seed=0)
+    X = np.eye(2)
+    assert np.array_equal(fastbp.input_jacobian(net, X), net.input_jacobian(X))
+
+
+def test_what_is_refused(iris):
+    X, y = iris
+
+    class Mine(StandardScaler):
+        """A subclass may compute anything."""
+
+    for steps, named in (
+        ([PolynomialFeatures()], "'polynomialfeatures', sklearn.PolynomialFeatures"),
+        ([Mine()], "'mine', test_input_jacobian.Mine"),
+        ([make_pipeline(StandardScaler())], "'pipeline', sklearn.Pipeline"),
+    ):
+        model = make_pipeline(*steps, MLPRegressor(**HOW)).fit(X, y)
+        with pytest.raises(TypeError, match=f"the derivatives of the step {named}, are unknown"):
+            fastbp.input_jacobian(model, X)
+    for model, message in (
+        (TheirRegressor(max_iter=5).fit(X, y), "the derivatives of sklearn.MLPRegressor are"),
+        (
+            make_pipeline(StandardScaler(), LinearRegression()).fit(X, y),
+            "of sklearn.LinearRegression are",
+        ),
+        (make_pipeline(StandardScaler()).fit(X), "the derivatives of sklearn.StandardScaler are"),
+        (
+            make_pipeline(StandardScaler(), "passthrough").fit(X),
+            "the last step, 'passthrough'",
+        ),
+        (MLPRegressor, "the derivatives of the class fastbp.MLPRegressor are unknown"),
+        (3, "the derivatives of int are unknown"),
+    ):
+        with pytest.raises(TypeError, match=re.escape(message)):
+            fastbp.input_jacobian(model, X)
+    ensemble = MLPEnsembleRegressor(LinearRegression(), 2).fit(X, y)
+    with pytest.raises(TypeError, match="of sklearn.LinearRegression are unknown"):
+        ensemble.input_jacobian(X)
+
+
+def test_not_fitted(iris):
+    X = iris[0]
+    for model in (
+        MLPRegressor(),
+        MLPClassifier(),
+        MLPEnsembleRegressor(),
+        make_pipeline(StandardScaler(), MLPRegressor()),
+    ):
+        with pytest.raises(NotFittedError):
+            fastbp.input_jacobian(model, X)
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        (np.ones((3, 5)), "X has 5 features"),
+        (np.full((3, 4), np.nan), "NaN"),
+        (np.ones(4), "Expected 2D array"),
+        (np.ones((0, 4)), r"0 sample\(s\)"),
+        ([["a"] * 4], "could not convert|Unable to convert|dtype"),
+    ],
+)
+def test_bad_samples(iris, bad, message):
+    X, y = iris
+    model = make_pipeline(StandardScaler(), MLPRegressor(**HOW)).fit(X, y)
+    for each in (model, model[-1]):
+        with pytest.raises(ValueError, match=message):
+            fastbp.input_jacobian(each, bad)
