@@ -7,7 +7,7 @@ such as `Network.to_sklearn`.
 from importlib import import_module
 
 ROOMS_ABOVE = {
-    "plots": "fastbp.plots",  # Comparison.plot
+    "plots": "fastbp.plots",  # Comparison.plot, History.plot
     "scikit_learn": "fastbp.estimators.scikit_learn",  # Network.to_sklearn and from_sklearn
     "skl2onnx": "fastbp.estimators.skl2onnx",  # register_skl2onnx
 }

@@ -212,6 +212,19 @@ def advice(kind, name, known):
     return f"; did you mean {here!r}?" + (f" ({remark})" if remark else "")
 
 
+_FIGURES = {"val_loss": "validation_loss", "train_loss": "loss", "lr": "learning_rate"}
+
+
+def of_figure(name, known):
+    """Return the end of a message about an unknown name in a `History`, like `advice`."""
+    needs = {"validation_loss": "validation_data", "learning_rate": "a schedule"}
+    here = _FIGURES.get(name, name)
+    if here in needs and here not in known:
+        return f"; {here} is recorded if fit has {needs[here]}"
+    here = here if here in known else nearest(name, known)
+    return f"; did you mean {here!r}?" if here else ""
+
+
 def of_argument(name, known):
     """Return the end of a message about an unknown argument, like `advice`."""
     names, remark = _ARGUMENTS.get(name, ((), ""))

@@ -320,6 +320,8 @@ class Saved:
             if len(array) != epochs and (len(array) or name == "history.loss"):
                 raise schema.wrong(f"the length of {name}", len(array), epochs)
             figures.extend(array.tolist())
+            if name == "history.validation_loss" and not len(array):
+                state.history._unvalidated = epochs
         state.history.best_epoch = schema.optional(
             schema.whole, "best_epoch", saved["best_epoch"], 1, epochs
         )
