@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .estimators.mlp import MLPClassifier, MLPRegressor
     from .estimators.search import MLPSearchCV
     from .network.equations import Equations
+    from .network.summary import Summary
     from .network.trace import Node, Term, Trace
     from .persistence.models import load, save
     from .plots import (
@@ -101,6 +102,7 @@ __all__ = [
     "Schedule",
     "SomeFailed",
     "StepDecay",
+    "Summary",
     "Term",
     "TorchFunction",
     "Trace",
@@ -136,6 +138,7 @@ _LATER = {
     "NetworkGraphDisplay": "plots",
     "RooflineDisplay": "plots",
     "Node": "network.trace",
+    "Summary": "network.summary",
     "Term": "network.trace",
     "Trace": "network.trace",
     "WeightHistogramDisplay": "plots",
@@ -155,4 +158,4 @@ if not TYPE_CHECKING:  # a type checker that saw this would take any name for a 
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "__version__", "backends", "exchange"})

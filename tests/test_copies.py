@@ -157,6 +157,7 @@ EXAMPLES = {
     "Schedule": lambda folder: fastbp.Schedule(),
     "SomeFailed": lambda folder: some_failed(),
     "StepDecay": lambda folder: fastbp.StepDecay(2),
+    "Summary": lambda folder: net().summary(),
     "Term": lambda folder: trace().node(1, 0).forward[0],
     "TorchFunction": lambda folder: torch_function(),
     "Trace": lambda folder: trace(),

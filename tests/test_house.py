@@ -175,7 +175,7 @@ NOT_MADE_BY_USERS = (
     | {"Comparison", "ForwardPass", "Gradient", "History", "LeastSquares", "Optimizer"}
     | {
         *("Equations", "GradientCheck", "LayerCheck", "Node", "RateSearch", "Schedule", "Term"),
-        *("TorchFunction", "Trace"),
+        *("Summary", "TorchFunction", "Trace"),
     }
 )
 
@@ -238,7 +238,7 @@ def test_documented_parameters_are_the_signature(name, item, text):
     "name",
     [
         *("Comparison", "Equations", "GradientCheck", "History", "LayerCheck", "LeastSquares"),
-        *("Node", "RateSearch", "Term", "Trace"),
+        *("Node", "RateSearch", "Summary", "Term", "Trace"),
     ],
 )
 def test_documented_attributes_are_the_fields(name):

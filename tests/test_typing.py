@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import fastbp
 import fastbp.distributed
 from fastbp import backends
+from fastbp.basis import annotations
 from fastbp.engine.parameters import Parameters
 from fastbp.training import options
 
@@ -27,6 +29,9 @@ X, y = np.zeros((4, 2)), np.zeros(4)
 net = Network([2, 1], loss="squared_error")
 Network("x", loss="squared_error")  # arg-type
 Network([2, 1])  # call-arg
+Network([2, 1], loss="huber", backend="cuda")  # arg-type
+net.to_backend("gpu")  # arg-type
+MLPClassifier(backend="numby")  # arg-type
 Network([2, 1], loss=3)  # arg-type
 net.fit(X, y, epochs="3")  # arg-type
 net.fit(X, y, epoch=3)  # call-arg
@@ -49,6 +54,7 @@ MLPClassifier(hidden_layers=(3,))  # call-arg
 MLPClassifier().fit(X)  # call-arg
 MLPSearchCV(MLPClassifier(), {}, halving="3")  # arg-type
 fastbp.HealthDisplay.from_health(fastbp.Health(X, y), "gradients")  # arg-type
+fastbp.load("model.safetensors").predit(X)  # union-attr
 loss: str = net.fit(X, y).loss[0]  # assignment
 h: list[float] = net.predict(X)  # assignment
 """
@@ -98,6 +104,10 @@ def test_wrong_use_is_found(cache):
     lines = enumerate(WRONG_USE.splitlines(), start=1)
     expected = [(str(i), line.partition("  # ")[2]) for i, line in lines if "  # " in line]
     assert found == expected
+
+
+def test_names_of_backends_are_those_of_the_table():
+    assert {"auto", *backends.BACKENDS} == {*typing.get_args(annotations.Backend)}
 
 
 def is_for_the_library(name):

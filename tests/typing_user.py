@@ -108,7 +108,10 @@ def training(net: fastbp.Network, folder: Path) -> float:
     ended: bool = stopping.ended()
     newest: Path | None = checkpoint.newest()
     losses: list[float] = history.loss + history.validation_loss + history.learning_rate
-    score: float = history.scores["r2"][-1]
+    score: float = history.scores["r2"][-1] + history["r2"][0]
+    names: list[str] = list(history)
+    history.plot(ax=None).ax_.set_title("losses")
+    print(names, history.to_pandas().shape)
     best: int | None = history.best_epoch
     interrupted: bool = history.interrupted
     health.record(net)
@@ -149,6 +152,10 @@ def optimizers_and_schedules() -> None:
 
 
 def inside(net: fastbp.Network) -> None:
+    summary: fastbp.Summary = net.summary()
+    print(summary.sizes, summary.activations, summary.n_parameters + summary.n_bytes)
+    accuracy: float = net.score(X, y, scoring="accuracy", sample_weight=np.ones(40))
+    print(accuracy + net.score(X, y), summary.title)
     h: Floats = net.predict(X)
     h = net.predict([[0.0, 1.0]])
     loss, gradient = net.loss_and_gradient(X, y, sample_weight=np.ones(len(X)))
@@ -272,8 +279,10 @@ def exchange(net: fastbp.Network, folder: Path) -> None:
     network.save(folder / "net.safetensors")
     network = fastbp.Network.load("net.safetensors", backend="numpy")
     fastbp.save(network, folder / "model.safetensors", notes={"source": "here"})
-    model: fastbp.MLPClassifier = fastbp.load("model.safetensors")
+    model = fastbp.load("model.safetensors")
     print(model.predict(X))
+    assert isinstance(model, fastbp.MLPClassifier)
+    print(model.predict_proba(X))
 
 
 def many(folder: Path) -> None:
@@ -373,7 +382,7 @@ def pictures(net: fastbp.Network) -> None:
 
 
 def backends() -> str:
-    answers: dict[str, str] = fastbp.available_backends()
+    answers = fastbp.available_backends()
     for name in answers:
         try:
             print(fastbp.Network([2, 1], loss="huber", backend=name))

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ..basis.spec import choose
 
 if TYPE_CHECKING:
+    from ..basis.annotations import BackendName
     from .interface import Backend
 
 # Name -> module. "auto" takes the first compiled one that can be used.
-BACKENDS = {
+BACKENDS: dict[BackendName, str] = {
     "cython": ".cython_",
     "numba": ".numba_",
     "numpy": ".numpy_",
@@ -53,9 +54,9 @@ def get(name: str | None = None) -> Backend:
     if name is None:
         name = os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
         source = f"backend (from the environment variable {ENVIRONMENT_VARIABLE})"
-    choose(source, name, {**BACKENDS, "auto": None})
+    where = choose(source, name, {**BACKENDS, "auto": None})
     if name != "auto":
-        module: Any = importlib.import_module(BACKENDS[name], __name__)
+        module: Any = importlib.import_module(where, __name__)
         return module
     try:
         return get("cython")
@@ -63,7 +64,7 @@ def get(name: str | None = None) -> Backend:
         return get("numba")
 
 
-def available() -> dict[str, str]:
+def available() -> dict[BackendName, str]:
     """Which backends can be used here.
 
     Returns

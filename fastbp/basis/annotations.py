@@ -1,7 +1,8 @@
 """Types shared by public signatures. Only type checkers read this file; fastbp never imports it.
 
-Names of activations, losses, backends and scores are ``str``, not ``Literal``: they are checked at
-run time, and programs often read them from lists and files.
+Names of activations, losses, optimisers, schedules and scores are ``str``, not ``Literal``: they
+are checked at run time, and programs often read them from lists and files. Backends are few, and
+programs name them as they are written.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 # float32 or float64, depending on the network's dtype.
 Floats: TypeAlias = NDArray[np.floating[Any]]
 StrPath: TypeAlias = str | os.PathLike[str]
+BackendName: TypeAlias = Literal["cython", "numba", "numpy"]
+Backend: TypeAlias = Literal["auto"] | BackendName
 Activation: TypeAlias = str | Sequence[str]
 # The function gets arrays of the network's dtype.
 LossFunction: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]

@@ -22,6 +22,7 @@ _CLASSES = ("cross_entropy", _SOFTMAX)
 _HUBER = ("huber", "its δ is loss_parameter")
 _QUANTILE = ("quantile", "its q is loss_parameter")
 _OUTPUT = "it is an output activation, which belongs to the loss {}"
+_NEGATED = "negative, since greater scores are better"
 _CPU = "fastbp computes on CPUs only; 'auto' takes its fastest backend"
 
 _NAMES: dict[str, dict[str, tuple[str | None, str]]] = {
@@ -88,6 +89,16 @@ _NAMES: dict[str, dict[str, tuple[str | None, str]]] = {
         **dict.fromkeys(
             ("linear", "warmup"), ("cosine", "fastbp.CosineDecay(warmup=0.1) warms up first")
         ),
+    },
+    "score": {
+        "acc": ("accuracy", ""),
+        "auc": ("roc_auc", ""),
+        **dict.fromkeys(("mse", "meansquarederror"), ("neg_mean_squared_error", _NEGATED)),
+        **dict.fromkeys(("mae", "meanabsoluteerror"), ("neg_mean_absolute_error", _NEGATED)),
+        "rmse": ("neg_root_mean_squared_error", _NEGATED),
+        "logloss": ("neg_log_loss", _NEGATED),
+        "r2score": ("r2", ""),
+        "f1score": ("f1", ""),
     },
     "backend": {
         **dict.fromkeys(("cuda", "gpu", "mps", "rocm", "tpu", "torch", "jax"), (None, _CPU)),

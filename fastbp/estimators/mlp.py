@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ..basis.annotations import (
         Activation,
+        Backend,
         ClassWeight,
         Floats,
         Loss,
@@ -117,7 +118,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        backend: str | None = None,
+        backend: Backend | None = None,
         threads: int | None = None,
         dtype: Literal["auto", "float32", "float64"] = "auto",
         l1: ArrayLike = 0.0,
@@ -434,7 +435,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        backend: str | None = None,
+        backend: Backend | None = None,
         threads: int | None = None,
         dtype: Literal["auto", "float32", "float64"] = "auto",
         l1: ArrayLike = 0.0,

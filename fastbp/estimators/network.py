@@ -16,7 +16,7 @@ from .parameters import hidden_activations
 from .samples import by_parts, outputs
 
 if TYPE_CHECKING:
-    from ..basis.annotations import Floats, Matrix
+    from ..basis.annotations import Backend, Floats, Matrix
 
 # scikit-learn's names of output activations -> ours.
 OUTPUTS = {theirs: ours for ours in spec.DEFAULT_LOSSES if (theirs := EQUIVALENTS[ours].sklearn)}
@@ -55,7 +55,7 @@ class EstimatorNetwork(BaseEstimator):
     """The part of `MultilayerPerceptron` that keeps a network and predicts."""
 
     activation: Any
-    backend: str | None
+    backend: Backend | None
     coefs_: list[Floats]
     intercepts_: list[Floats]
     out_activation_: str

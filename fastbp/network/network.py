@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 
     from ..basis.annotations import (
         Activation,
+        Backend,
         ByLayer,
         ClassWeight,
         Floats,
         Loss,
         Samples,
+        Scorer,
         Scoring,
         StrPath,
     )
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from ..training.history import History
     from ..training.options import BatchOptions
     from ..training.streaming import Stream
+    from .summary import Summary
     from .trace import Trace
 
 
@@ -140,7 +143,7 @@ class Network(Differentiable):
         dtype: DTypeLike = "float32",
         compute_dtype: Literal["bfloat16"] | None = None,
         seed: int | None = None,
-        backend: str | None = None,
+        backend: Backend | None = None,
     ) -> None:
         sizes = checks.layer_sizes(layer_sizes)
         loss_spec = spec.loss_of(loss)
@@ -185,7 +188,7 @@ class Network(Differentiable):
         other._engine = engine
         return other
 
-    def _converted(self, dtype: DTypeLike, backend: str | None) -> Self:
+    def _converted(self, dtype: DTypeLike, backend: Backend | None) -> Self:
         """Return a copy in another precision, in which it also computes, and on another backend."""
         return self._with_engine(self._engine.converted(dtype, backend))
 
@@ -745,6 +748,76 @@ class Network(Differentiable):
 
     # Inspection.
 
+    def score(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        scoring: Scorer | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Compute the accuracy, R² or another of scikit-learn's scores on (X, y).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+        y : array-like of shape (n_samples,) or (n_samples, n_m)
+            Targets in the loss's form, see `Network`.
+        scoring : str or callable, optional
+            A name of scikit-learn's scorers, or a function ``scorer(estimator, X, y)``. By default
+            "accuracy" for cross_entropy and log_loss, "r2" for all other losses.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights w ≥ 0, not all zero.
+
+        Returns
+        -------
+        float
+            Greater is better, as for all of scikit-learn's scorers.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments, or targets for which the score is not defined.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([1, 1], loss="squared_error")
+        >>> net.weights[0] = [[2.0]]
+        >>> net.score([[0], [1], [2]], [0, 2, 4])
+        1.0
+        >>> net.score([[0], [1], [2]], [0, 2, 7], scoring="neg_mean_absolute_error")
+        -1.0
+        """
+        from ..training import scoring as scoring_
+
+        engine = self._engine
+        engine.check_finite()
+        return scoring_.score(self, engine.data(X, y, sample_weight), scoring)
+
+    def summary(self) -> Summary:
+        """Describe the layers, with the number of parameters and their memory.
+
+        Returns
+        -------
+        Summary
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([64, 32, 10], loss="cross_entropy", backend="numpy")
+        >>> net.summary()
+        Network, loss cross_entropy, float32, backend numpy
+        layer   units  activation  weights  parameters
+        input      64
+        1          32  relu        64 x 32       2,080
+        output     10  softmax     32 x 10         330
+        2,410 parameters, 9.4 KiB
+        """
+        from .summary import summary
+
+        return summary(self, self._engine.loss_spec.output_activation)
+
     def layer_outputs(self, X: ArrayLike) -> list[Floats]:
         """Compute the output of each layer for X, including the hidden activations.
 
@@ -805,7 +878,7 @@ class Network(Differentiable):
 
     # Copies and files.
 
-    def to_backend(self, backend: str | None) -> Self:
+    def to_backend(self, backend: Backend | None) -> Self:
         """Return a copy of this network, including its random state, on another backend.
 
         Parameters
@@ -848,7 +921,7 @@ class Network(Differentiable):
         file.write(path, {"kind": "network", "model": document}, tensors)
 
     @classmethod
-    def load(cls, path: StrPath, *, backend: str | None = None) -> Self:
+    def load(cls, path: StrPath, *, backend: Backend | None = None) -> Self:
         """Read a network from a file that `save` wrote, or from a checkpoint.
 
         Parameters
@@ -912,7 +985,7 @@ class Network(Differentiable):
         *,
         output: str | None = None,
         loss: Loss | None = None,
-        backend: str | None = None,
+        backend: Backend | None = None,
     ) -> Self:
         """Read a network from an ONNX file.
 
@@ -971,7 +1044,7 @@ class Network(Differentiable):
         *,
         activation: Activation | None = None,
         loss: Loss | None = None,
-        backend: str | None = None,
+        backend: Backend | None = None,
     ) -> Self:
         """Convert PyTorch's layers to a network.
 
@@ -1040,7 +1113,7 @@ class Network(Differentiable):
 
     @classmethod
     def from_sklearn(
-        cls, estimator: Any, *, loss: Loss | None = None, backend: str | None = None
+        cls, estimator: Any, *, loss: Loss | None = None, backend: Backend | None = None
     ) -> Self:
         """Convert a fitted estimator of scikit-learn or fastbp to a network.
 
@@ -1084,7 +1157,7 @@ class Network(Differentiable):
         *,
         activation: Activation | None = None,
         loss: Loss | None = None,
-        backend: str | None = None,
+        backend: Backend | None = None,
     ) -> Self:
         """Convert a Keras model, or a list of its weights, to a network.
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..files import file, network, schema
 from ..network.network import Network
 from . import ensembles, estimators, transformers
 
 if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
     from ..basis.annotations import StrPath
+    from ..estimators.ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor
+    from ..estimators.mlp import MLPClassifier, MLPRegressor
+
+    Estimator: TypeAlias = (
+        MLPClassifier | MLPRegressor | MLPEnsembleClassifier | MLPEnsembleRegressor
+    )
+    Model: TypeAlias = Network | Estimator | Pipeline
 
 
-def save(model: Any, path: StrPath, *, notes: dict[str, Any] | None = None) -> None:
+def save(model: Model, path: StrPath, *, notes: dict[str, Any] | None = None) -> None:
     """Write a model to one safetensors file, without pickle.
 
     An existing file is replaced atomically: if the program is killed, the path holds either the
@@ -64,7 +73,7 @@ def save(model: Any, path: StrPath, *, notes: dict[str, Any] | None = None) -> N
     file.write(path, {"kind": kind, "model": document}, tensors, notes)
 
 
-def load(path: StrPath) -> Any:
+def load(path: StrPath) -> Model:
     """Read a model from a file that `save` or `Network.save` wrote, or a checkpoint's network.
 
     Parameters
@@ -85,6 +94,16 @@ def load(path: StrPath) -> Any:
         If the file is broken, or was written by a newer fastbp.
     OSError
         If the file does not exist or cannot be read.
+
+    Examples
+    --------
+    >>> import fastbp, os, tempfile
+    >>> net = fastbp.Network([2, 3, 1], loss="log_loss", seed=0, backend="numpy")
+    >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
+    >>> fastbp.save(net, path)
+    >>> model = fastbp.load(path)
+    >>> isinstance(model, fastbp.Network) and model.layout.sizes
+    (2, 3, 1)
     """
     with file.named(path):
         return model_of(*file.read(path))

@@ -227,7 +227,7 @@ def compare_backends(
     """
     seconds = checks.real_number("seconds", seconds, lowest=1e-3)
     settings: dict[str, Any] = dict(activation=activation, loss=loss, dtype=dtype, seed=0)
-    names = list(backends.BACKENDS)
+    names: list[Any] = list(backends.BACKENDS)
     if only is not None:
         names = [*dict.fromkeys([*checks.names("only", only, "backends"), REFERENCE])]
     networks, missing = {}, {}

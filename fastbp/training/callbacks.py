@@ -128,6 +128,12 @@ class EarlyStopping(Callback):
         self.monitor = monitor
         self.restore_best = checks.flag("EarlyStopping: restore_best", restore_best)
 
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.patience}, min_delta={self.min_delta:g}, "
+            f"monitor={self.monitor!r}, restore_best={self.restore_best})"
+        )
+
     def begin(self, network: Any, history: History) -> None:
         self._watch = monitoring.Watch(self.monitor, self.min_delta)
         self._best: NDArray[Any] | None = None
@@ -164,6 +170,10 @@ class Validation(Callback):
     def __init__(self, data, score):
         self.data, self.score = data, score
 
+    def __repr__(self):
+        scores = "" if self.score is None else f" and {', '.join(self.score.scorers)}"
+        return f"<validation loss{scores} on {len(self.data.X)} samples>"
+
     def epoch(self, network, history):
         with interrupts.released():
             loss = network._engine.mean_loss(self.data)
@@ -193,6 +203,9 @@ class Plateau(Callback):
         self.cooling = 0
         self.factor = 1.0
 
+    def __repr__(self):
+        return f"<{self.schedule!r} at the factor {self.factor:g}>"
+
     def epoch(self, network, history):
         self.watch.improved(history)
         if self.cooling:
@@ -213,6 +226,9 @@ class ProgressBar(Callback):
 
     def __init__(self, epochs):
         self.epochs = epochs
+
+    def __repr__(self):
+        return f"<progress bar of {self.epochs} epochs>"
 
     def begin(self, network, history):
         self._bar = progress.bar(True, total=self.epochs, initial=len(history.loss), unit="epoch")

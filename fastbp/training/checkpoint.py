@@ -104,6 +104,12 @@ class Checkpoint(Callback):
     def __getstate__(self):
         return {**vars(self), "_state": None}  # a copy must not save the original's training
 
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({str(self.folder)!r}, every_epochs={self.every_epochs}, "
+            f"every_minutes={self.every_minutes}, keep={self.keep})"
+        )
+
     def newest(self) -> Path | None:
         """Return the path of the last checkpoint in the folder, for ``resume_from`` of `fit`.
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, get_scorer
+from sklearn.metrics import accuracy_score, get_scorer, get_scorer_names
 
-from ..basis import checks
+from ..basis import checks, names
 from ..rules import monitoring
 
 # Losses for targets that are classes.
@@ -86,6 +86,19 @@ class Scores:
         }
 
 
+def score(network, data, scoring=None):
+    """Return a network's score on data: accuracy or R² by default, else one scorer's."""
+    loss = network._engine.loss_name
+    if isinstance(scoring, (list, tuple, dict)):
+        raise TypeError(f"scoring must be the name of a scorer or a callable, got {scoring!r}")
+    if scoring is None:
+        scoring = "accuracy" if loss in CLASSIFYING else "r2"
+    if loss == "log_loss" and not np.isin(data.targets, (0, 1)).all() and scoring == "accuracy":
+        raise ValueError("accuracy needs classes 0 and 1, but y has other numbers")
+    (value,) = Scores(scorers_of(scoring), loss, data)(network).values()
+    return value
+
+
 def targets(loss, data):
     """Return targets in the form for scorers: labels for classes, a vector for one output."""
     if data.labels.size:
@@ -115,7 +128,12 @@ def scorers_of(scoring):
         if not isinstance(name, str) or name in monitoring.LOSS_FIELDS:
             raise ValueError(f"scoring: {name!r} cannot be the name of a score")
         if isinstance(entry, str):
-            entry = get_scorer(entry)  # for an unknown name, its ValueError lists the known ones
+            if entry not in (known := get_scorer_names()):
+                raise ValueError(
+                    f"unknown score {entry!r}; sklearn.metrics.get_scorer_names() returns the "
+                    f"known ones{names.advice('score', entry, known)}"
+                )
+            entry = get_scorer(entry)
         elif not callable(entry):
             raise TypeError(
                 "scoring must be names of scikit-learn's scorers or callables "

@@ -5,6 +5,7 @@ import pytest
 from helpers import make_data, make_network, parameters, watch_runs
 
 import fastbp
+from fastbp.training import control
 
 SIZES = [4, 6, 3]
 N = 30
@@ -395,3 +396,31 @@ def test_bad_input(backend, data, what):
         net.fit(*data, **options)
     assert np.array_equal(parameters(net), before)
     assert net._engine.random.bit_generator.state == random
+
+
+def test_reprs(data, tmp_path):
+    """Errors about callbacks show them; so do debuggers."""
+    stopping = fastbp.EarlyStopping(3, min_delta=0.01, monitor="r2", restore_best=False)
+    assert repr(stopping) == (
+        "EarlyStopping(3, min_delta=0.01, monitor='r2', restore_best=False)"
+    )
+    assert repr(fastbp.Checkpoint("folder", keep=2)) == (
+        "Checkpoint('folder', every_epochs=1, every_minutes=None, keep=2)"
+    )
+    net = network("numpy")
+    own = control.control(
+        net,
+        epochs=7,
+        schedule="plateau",
+        validation=net._engine.data(*data),
+        scoring=["accuracy", "roc_auc_ovr"],
+        progress=True,
+    ).callbacks
+    assert [repr(each) for each in own] == [
+        f"<validation loss and accuracy, roc_auc_ovr on {len(data[0])} samples>",
+        f"<{fastbp.ReduceOnPlateau()!r} at the factor 1>",
+        "<progress bar of 7 epochs>",
+    ]
+    health = fastbp.Health(*data)
+    for each in [stopping, *own, health]:
+        assert " object at 0x" not in repr(each)

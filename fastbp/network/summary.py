@@ -1,0 +1,89 @@
+"""The summary of a network: its layers, and how many parameters and bytes they have."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """What `Network.summary` returns; prints as a table, and is one in a notebook.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Number of features, then of units of each layer.
+    activations : tuple of str
+        Activation of each layer, the output layer's last.
+    n_parameters : int
+        Number of weights and biases.
+    n_bytes : int
+        Memory of the weights and biases in the network's dtype, without padding.
+    title : str
+        The loss, the dtype and the backend.
+    """
+
+    sizes: tuple[int, ...]
+    activations: tuple[str, ...]
+    n_parameters: int
+    n_bytes: int
+    title: str
+
+    def _rows(self):
+        """A heading and a row for each layer, as text: layer, units, activation, parameters."""
+        rows = [("layer", "units", "activation", "weights", "parameters")]
+        rows.append(("input", f"{self.sizes[0]:,}", "", "", ""))
+        for i, activation in enumerate(self.activations, start=1):
+            n, k = self.sizes[i - 1 : i + 1]
+            name = "output" if i == len(self.activations) else str(i)
+            rows.append((name, f"{k:,}", activation, f"{n} x {k}", f"{(n + 1) * k:,}"))
+        return rows
+
+    def _total(self):
+        return f"{self.n_parameters:,} parameters, {_size(self.n_bytes)}"
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        left = (True, False, True, True, False)
+        lines = [
+            "  ".join(
+                cell.ljust(width) if to_left else cell.rjust(width)
+                for cell, width, to_left in zip(row, widths, left, strict=True)
+            ).rstrip()
+            for row in rows
+        ]
+        return "\n".join([self.title, *lines, self._total()])
+
+    def _repr_html_(self) -> str:
+        heading, *rows = self._rows()
+        cells = "".join(f"<th>{cell}</th>" for cell in heading)
+        for row in rows:
+            cells += "</tr><tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+        title = html.escape(self.title)
+        return f"<table><caption>{title}; {self._total()}</caption><tr>{cells}</tr></table>"
+
+
+def _size(n_bytes):
+    """A number of bytes in the unit that suits it."""
+    for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if n_bytes >= factor:
+            return f"{n_bytes / factor:.1f} {unit}"
+    return f"{n_bytes} bytes"
+
+
+def summary(network, output_activation):
+    """The `Summary` of a network."""
+    layout = network.layout
+    sizes = layout.sizes
+    count = sum((n + 1) * k for n, k in zip(sizes[:-1], sizes[1:], strict=True))
+    loss = network.loss if isinstance(network.loss, str) else network._engine.loss_title
+    rounding = f", products in {network.compute_dtype}" if network.compute_dtype else ""
+    return Summary(
+        sizes,
+        (*layout.activations, output_activation),
+        count,
+        count * layout.dtype.itemsize,
+        f"Network, loss {loss}, {layout.dtype.name}{rounding}, backend {network.backend}",
+    )
