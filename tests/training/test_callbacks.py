@@ -401,9 +401,7 @@ def test_bad_input(backend, data, what):
 def test_reprs(data, tmp_path):
     """Errors about callbacks show them; so do debuggers."""
     stopping = fastbp.EarlyStopping(3, min_delta=0.01, monitor="r2", restore_best=False)
-    assert repr(stopping) == (
-        "EarlyStopping(3, min_delta=0.01, monitor='r2', restore_best=False)"
-    )
+    assert repr(stopping) == ("EarlyStopping(3, min_delta=0.01, monitor='r2', restore_best=False)")
     assert repr(fastbp.Checkpoint("folder", keep=2)) == (
         "Checkpoint('folder', every_epochs=1, every_minutes=None, keep=2)"
     )
