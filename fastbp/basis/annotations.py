@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats: TypeAlias = NDArray[np.floating[Any]]
 StrPath: TypeAlias = str | os.PathLike[str]
 BackendName: TypeAlias = Literal["cython", "numba", "numpy"]
-Backend: TypeAlias = Literal["auto"] | BackendName
+Backend: TypeAlias = Literal["auto", BackendName]
 Activation: TypeAlias = str | Sequence[str]
 # The function gets arrays of the network's dtype.
 LossFunction: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]

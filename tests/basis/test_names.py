@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from helpers import make_network
+from sklearn.metrics import get_scorer_names
 
 import fastbp
 from fastbp import backends
@@ -18,6 +19,7 @@ TABLES = {
     "activation": spec.ACTIVATIONS,
     "optimizer": {name.lower(): 0 for name in optimizers.OPTIMIZERS},
     "schedule": schedules.SCHEDULES,
+    "score": dict.fromkeys(get_scorer_names()),
     "backend": {**backends.BACKENDS, "auto": None},
 }
 
