@@ -1,212 +1,292 @@
-"""Chooses the columns of a table to learn from, and turns them into inputs of the network."""
+"""Chooses the columns of a table to learn from, and says what each one is read as and why."""
 
-from typing import NamedTuple
+import re
+import shutil
+import textwrap
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .options import note
-from .tables import as_known, listed, number_text, pandas, refuse_nested
+from . import readings
+from .numerals import TRUTH
+from .options import printable, shortened
+from .packages import pandas
 
 # A column with more distinct texts than this causes a warning.
 MANY_CATEGORIES = 100
-# The category of missing texts.
-MISSING = "(missing)"
+# Texts that differ in this share of the rows are names, comments or identifiers.
+SHARE_OF_IDS = 0.9
+# In fewer rows, all values of a column often differ by chance.
+FEWEST_ROWS = 10
+ID_NAMES = re.compile(
+    r"(^|[^a-z])(id|ids|key|uuid|guid|index|idx|nr|no|num|number|code|row|rownames|unnamed)($|[^a-z])"
+)
+YEARS = (1500, 2200)
+# At most so many columns are shown; of more, those that are not plain.
+MOST_SHOWN = 40
+EXAMPLES = 3
+# So many characters of a line are left for the reasons, if possible.
+ROOM = 28
 
 
-class Columns(NamedTuple):
-    """Names of the columns to learn from.
+class Column(NamedTuple):
+    """What becomes of a column of the table.
 
     Attributes
     ----------
-    numbers, categories : list of str
+    name : str
+    reading : Reading or None
+        None if the column is left out.
+    why : str
+    missing : int
+        The number of rows without a value.
+    examples : list of str
     """
 
-    numbers: list
-    categories: list
+    name: str
+    reading: Any
+    why: str
+    missing: int
+    examples: list
+
+    def read_as(self):
+        """Return what the column is read as, in a word or two."""
+        if self.reading is None:
+            return "left out"
+        return {"clock": "time of day"}.get(self.reading.kind, self.reading.kind)
+
+    def to_json(self):
+        """Return the column as a dict for JSON."""
+        return {
+            "column": self.name,
+            "read_as": self.read_as(),
+            "why": self.why,
+            "missing": self.missing,
+            "examples": self.examples,
+        }
 
 
-def find(frame, target, *, categorical=(), drop=()):
-    """Find the columns to learn from.
+def choose(frame, target, y, decisions, *, keep=(), drop=()):
+    """Choose the columns to learn from.
 
     Parameters
     ----------
     frame : DataFrame
+        Rows with a target.
     target : str
-    categorical : sequence of str
-        Columns whose numbers are names of categories.
-    drop : sequence of str
+    y : ndarray of shape (n_rows,)
+        The values of the target.
+    decisions : dict of str to Decision
+        How each column is read, but those in `drop`.
+    keep : collection of str
+        Columns that are not left out, even if they look like identifiers or repeat the target.
+    drop : collection of str
         Columns to leave out.
 
     Returns
     -------
-    Columns
+    list of Column
+        All columns but the target.
 
     Raises
     ------
     ValueError
-        If there are no such columns, or one has a type that cannot be used.
+        If no column is left to learn from.
     """
-    types = pandas().api.types
-    found = Columns([], [])
+    chosen = []
     for name in frame.columns:
-        if name == target or name in drop:
+        if name == target:
             continue
         series = frame[name]
-        refuse_nested(series)
-        if series.isna().all():
-            note(f"warning: column {name!r} is empty and left out")
-        elif types.is_datetime64_any_dtype(series) or types.is_timedelta64_dtype(series):
-            raise ValueError(
-                f"column {name!r} holds times, which are neither numbers nor categories; convert "
-                f"them to numbers, or leave them out with --drop {name}"
-            )
-        elif types.is_numeric_dtype(series) and name not in categorical:
-            found.numbers.append(name)
-            if types.is_integer_dtype(series) and (series.diff().iloc[1:] == 1).all():
-                note(f"warning: column {name!r} only counts the rows; if so, use --drop {name}")
+        if name in drop:
+            reading, why, given = None, "--drop", ~series.isna().to_numpy()
         else:
-            found.categories.append(name)
-            _warn_of_many(series)
-    if not found.numbers and not found.categories:
-        raise ValueError("the table has no column to learn from besides the target")
-    return found
-
-
-def _warn_of_many(series):
-    n_values = series.nunique()
-    if n_values > MANY_CATEGORIES:
-        example = series.dropna().iloc[0]
-        note(
-            f"warning: column {series.name!r} has {n_values} different values, such as "
-            f"{str(example)[:40]!r}, and each becomes an input; if they are names or identifiers, "
-            f"use --drop {series.name}"
+            reading, why = decisions[name]
+            given = readings.given(series, reading)
+            if out := _reason_to_leave_out(series, reading, given, y, keep):
+                reading, why = None, out
+            else:
+                why += _warning(series, reading, given, y)
+        examples = list(dict.fromkeys(series[given].astype(str).head(100)))[:EXAMPLES]
+        chosen.append(Column(name, reading, why, len(series) - int(given.sum()), examples))
+    if not any(column.reading for column in chosen):
+        left_out = "; ".join(f"{column.name!r}: {column.why}" for column in chosen[:5])
+        raise ValueError(
+            "the table has no column to learn from besides the target"
+            + (f" (left out are {left_out})" if chosen else "")
         )
+    features = [name for c in chosen if c.reading for name in readings.names(c.name, c.reading)]
+    if twice := sorted({name for name in features if features.count(name) > 1}):
+        raise ValueError(
+            f"a part of a date and another column are both called {twice[0]!r}; rename the latter"
+        )
+    return chosen
 
 
-def prepare(frame, columns, path, known=None):
-    """Convert the columns to numbers and text, with NaN for missing values.
+def _reason_to_leave_out(series, reading, given, y, keep):
+    """Return why a column is of no use, as text; empty if it may be."""
+    name, n_given = series.name, int(given.sum())
+    if not n_given:
+        return "empty"
+    values = _values(series, reading)
+    n_values = pandas().Series(values[given]).nunique()
+    if n_values == 1 and (n_given == len(series) or reading.kind != "category"):
+        gaps = " or missing" if n_given < len(series) else ""
+        return f"always {shortened(series[given].iloc[0])}{gaps}"
+    if name in keep:
+        return ""
+    if _equals(values, given, y):
+        return f"equal to the target, which it would give away; --keep {name} uses it"
+    if reading.kind == "category" and n_given >= FEWEST_ROWS:
+        if n_values == n_given:
+            return f"different in every row, like a name or an identifier; --keep {name} uses it"
+        if n_values >= SHARE_OF_IDS * n_given and n_values > MANY_CATEGORIES:
+            return f"{n_values} different texts in {n_given} rows; --keep {name} uses it"
+    differ = reading.kind == "number" and n_values == len(series) >= FEWEST_ROWS
+    if differ and (why := _like_an_id(str(name), values)):
+        return f"an identifier: {why}; --keep {name} uses it"
+    return ""
+
+
+def _values(series, reading):
+    """Return a column's numbers, its dates as days, or its texts, with NaN for missing values."""
+    if reading.kind == "date":
+        made = readings.features(series, reading._replace(parts=("days",)), "the table")
+        return next(iter(made.values()))
+    return readings.features(series, reading, "the table")[series.name]
+
+
+def _equals(values, given, y):
+    """Return whether a column has the value of the target wherever it has one."""
+    if values.dtype.kind == "f" and y.dtype.kind in "if":
+        return bool(np.array_equal(values[given], y[given]))
+    if values.dtype.kind == "O" and y.dtype.kind in "iU":
+        return values[given].tolist() == y[given].astype(str).tolist()
+    if values.dtype.kind == "f" and set(y.tolist()) <= {"True", "False"}:
+        return bool(np.array_equal(values[given], [TRUTH[text.lower()] for text in y[given]]))
+    return False
+
+
+def _like_an_id(name, values):
+    """Return why whole numbers that differ in every row identify the rows; empty if not.
+
+    Quantities may differ in every row, too, but are spread otherwise.
+    """
+    if (values % 1 != 0).any():
+        return ""
+    low, high = values.min(), values.max()
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    if ID_NAMES.search(words):
+        return "its name, and whole numbers that differ in every row"
+    if YEARS[0] <= low <= high <= YEARS[1]:
+        return ""
+    steps = np.diff(values)
+    if (steps > 0).all() or (steps < 0).all():
+        return "whole numbers that count the rows"
+    if high - low < 3 * len(values):
+        return "whole numbers that number the rows"
+    digits = np.floor(np.log10(high)) if high >= 1 else 0
+    lowest = 10**digits if low >= 10**digits else 0
+    uniform = abs(np.median(values) - (low + high) / 2) < 0.1 * (high - low)
+    if digits >= 3 and uniform and high - low > 0.85 * (10 ** (digits + 1) - lowest):
+        return f"whole numbers of {digits + 1:.0f} digits that differ in every row"
+    if high - low < 0.1 * low and digits >= 5:
+        return "long numbers that begin alike and differ in every row"
+    return ""
+
+
+def _warning(series, reading, given, y):
+    """Return what to mind about a column that is used, as an addition to the reason."""
+    values = _values(series, reading)
+    if reading.kind == "category":
+        n_values = pandas().Series(values[given]).nunique()
+        if n_values > MANY_CATEGORIES:
+            return f", and each becomes an input; see --drop {series.name}"
+    if y.dtype.kind in "iU" and _tells(values, given, y):
+        return "; tells the target exactly: is it known beforehand?"
+    return ""
+
+
+def _tells(values, given, y):
+    """Return whether each class has values of its own, few enough to be no chance."""
+    if len(y) < 5 * len(np.unique(y)) or not given.all():
+        return False
+    pairs = pandas().DataFrame({"value": values, "y": y}).drop_duplicates()
+    n_values = pairs["value"].nunique()
+    return len(pairs) == n_values == len(np.unique(y))
+
+
+def prepare(frame, chosen, path, known=None):
+    """Return the features of a table.
 
     Parameters
     ----------
     frame : DataFrame
-    columns : Columns
-    path : Path
+    chosen : dict of str to Reading
+    path : str
         The table's file, for messages.
     known : dict of str to collection of str, optional
-        For each column of categories, the texts that the model was trained on.
+        See `readings.features`.
 
     Returns
     -------
     DataFrame
-        Columns of float64, and of str as objects.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing, or a column of numbers holds something else.
+        Columns of float64, and of str as objects, NaN for missing values.
     """
-    names = [*columns.numbers, *columns.categories]
-    missing = [name for name in names if name not in frame]
-    if missing:
-        others = [name for name in frame.columns if name not in names]
-        raise ValueError(
-            f"{path} lacks columns that the model was trained on: {listed(missing)}. "
-            f"Its columns that the model does not know: {listed(others) or 'none'}"
-        )
-    made = {name: _numbers(frame[name], path) for name in columns.numbers}
-    for name in columns.categories:
-        made[name] = _texts(frame[name])
-        if known:
-            given = ~frame[name].isna().to_numpy()
-            made[name][given] = [as_known(text, known[name]) for text in made[name][given]]
-    return pandas().DataFrame(made)
+    made: dict = {}
+    for name, reading in chosen.items():
+        made |= readings.features(frame[name], reading, path, known)
+    return pandas().DataFrame(made, index=frame.index)
 
 
-def _numbers(series, path):
-    pd = pandas()
-    values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = (np.isnan(values) & ~series.isna().to_numpy()) | np.isinf(values)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(
-            f"{path}: column {series.name!r} has {str(series.iloc[row])!r} in row {row + 1}, "
-            "but must hold finite numbers"
-        )
-    return values
-
-
-def _texts(series):
-    """Return the values as texts, NaN for missing ones."""
-    if pandas().api.types.is_float_dtype(series):
-        texts = [number_text(value) for value in series]
-    else:
-        texts = [str(value) for value in series]
-    made = np.array(texts, dtype=object)
-    made[series.isna().to_numpy()] = np.nan
-    return made
-
-
-def transformer(columns):
-    """Return a scikit-learn transformer that prepares such columns, not yet fitted."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    numbers = [("fill", SimpleImputer(strategy="median")), ("scale", StandardScaler())]
-    categories = [
-        ("fill", SimpleImputer(strategy="constant", fill_value=MISSING)),
-        ("encode", OneHotEncoder(handle_unknown="ignore", sparse_output=False)),
-    ]
-    made = [
-        ("numbers", Pipeline(numbers), columns.numbers),
-        ("categories", Pipeline(categories), columns.categories),
-    ]
-    return ColumnTransformer([part for part in made if part[2]])
-
-
-def of_transformer(fitted):
-    """Return the `Columns` that a fitted transformer prepares."""
-    names = {name: list(columns) for name, _, columns in fitted.transformers_}
-    return Columns(names.get("numbers", []), names.get("categories", []))
-
-
-def known_texts(fitted):
-    """Return, for each column of categories, the texts that a fitted transformer has seen."""
+def with_ranges(chosen, features):
+    """Return the readings of columns with the ranges of the features."""
     return {
-        column: set(values)
-        for name, steps, columns in fitted.transformers_
-        if name == "categories"
-        for column, values in zip(columns, steps["encode"].categories_, strict=True)
+        name: readings.with_range(
+            reading, {key: features[key].to_numpy() for key in readings.names(name, reading)}
+        )
+        for name, reading in chosen.items()
     }
 
 
-def inputs(fitted):
-    """Describe how each input of the network is computed.
+def table(chosen):
+    """Return the columns as a table for readers, fitted to the terminal's width."""
+    shown = chosen
+    if len(chosen) > MOST_SHOWN:
+        plain = [c for c in chosen if c.reading and c.why in ("numbers", "whole numbers")]
+        rest = [c for c in chosen if c not in plain]
+        shown = (plain[: max(3, MOST_SHOWN - len(rest))] + rest)[:MOST_SHOWN]
+    width = max(40, min(shutil.get_terminal_size().columns, 120) - 1)
+    rows = [["column", "read as", "missing"]]
+    rows += [[shortened(c.name, 24), c.read_as(), str(c.missing or "")] for c in shown]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    room = min(26, max(12, width - sum(widths) - 8 - ROOM))
+    examples = ["examples", *(_fitting(c.examples, room) for c in shown)]
+    room = max(map(len, examples))
+    lines = []
+    reasons = ["why", *(c.why for c in shown)]
+    for (name, kind, missing), few, why in zip(rows, examples, reasons, strict=True):
+        start = f"{name:{widths[0]}}  {kind:{widths[1]}}  {missing:>{widths[2]}}"
+        start += f"  {few:{room}}"
+        lines += _wrapped(printable(start), why, width)
+    if len(shown) < len(chosen):
+        lines.append(f"... and {len(chosen) - len(shown)} more columns")
+    return "\n".join(lines)
 
-    Parameters
-    ----------
-    fitted : ColumnTransformer
-        The result of `transformer`, fitted.
 
-    Returns
-    -------
-    list of dict
-        One for each input, in order. A number has "column", "fill" (the replacement of missing
-        values), "mean" and "scale": the input is (value - mean) / scale. A category has "column"
-        and "equals": the input is 1 if the text equals that, else 0.
-    """
-    listed = []
-    for name, steps, columns in fitted.transformers_:
-        if name == "numbers":
-            fills = steps["fill"].statistics_
-            means, scales = steps["scale"].mean_, steps["scale"].scale_
-            for j in range(len(columns)):
-                made = {"fill": fills[j], "mean": means[j], "scale": scales[j]}
-                listed.append(
-                    {"column": columns[j], **{key: float(value) for key, value in made.items()}}
-                )
-        elif name == "categories":
-            for column, values in zip(columns, steps["encode"].categories_, strict=True):
-                listed += [{"column": column, "equals": str(value)} for value in values]
-    return listed
+def _fitting(examples, room):
+    """Return as many examples as there is room for, at least one."""
+    text = ""
+    for example in examples:
+        longer = f"{text}, {shortened(example, room)}" if text else shortened(example, room)
+        if len(longer) > room:
+            break
+        text = longer
+    return text
+
+
+def _wrapped(start, text, width):
+    """Return a text behind the start of a line, on several lines if it is too long."""
+    room, indent = max(ROOM - 8, width - len(start) - 2), " " * (len(start) + 2)
+    parts = textwrap.wrap(printable(text), room, break_on_hyphens=False) or [""]
+    return [f"{start}  {parts[0]}".rstrip(), *(indent + part for part in parts[1:])]

@@ -4,9 +4,11 @@ import shutil
 
 import numpy as np
 
+from .options import shortened
+from .problems import predict
+
 # A confusion matrix is shown for at most this many classes.
 MOST_CLASSES = 12
-WIDTH_OF_LABELS = 12
 NAMES = {
     "accuracy": "accuracy",
     "log_loss": "log loss",
@@ -17,7 +19,7 @@ NAMES = {
 }
 
 
-def of_model(model, X, y):
+def of_model(model, X, y, log_target=False):
     """Compute the metrics of a fitted classifier or regressor on some rows.
 
     Parameters
@@ -25,6 +27,8 @@ def of_model(model, X, y):
     model : estimator
     X : array or DataFrame that the model accepts
     y : ndarray of shape (n_rows,)
+    log_target : bool
+        Whether a regressor predicts the logarithm of y.
 
     Returns
     -------
@@ -35,7 +39,7 @@ def of_model(model, X, y):
 
     if is_classifier(model):
         return _of_classes(model.classes_, model.predict(X), model.predict_proba(X), y)
-    return _of_numbers(model.predict(X), y)
+    return _of_numbers(predict(model, X, log_target), y)
 
 
 def _of_classes(labels, predicted, probabilities, y):
@@ -118,7 +122,7 @@ def table(columns):
 
 def confusion_table(labels, counts):
     """Format a confusion matrix as text, with a line for each true class."""
-    names = [_short(label) for label in labels]
+    names = [shortened(label) for label in labels]
     rows = [["true \\ predicted", *names]]
     rows += [[name, *map(str, line)] for name, line in zip(names, counts, strict=True)]
     text = aligned(rows)
@@ -128,11 +132,6 @@ def confusion_table(labels, counts):
     for j, row in enumerate(rows[1:]):
         row[0] = f"[{j}] {row[0]}"
     return aligned(rows)
-
-
-def _short(label):
-    text = str(label)
-    return text if len(text) <= WIDTH_OF_LABELS else f"{text[: WIDTH_OF_LABELS - 1]}…"
 
 
 def aligned(rows):

@@ -51,14 +51,32 @@ def filled(text, indent=""):
 
     Control characters, which text from files may contain, become spaces.
     """
-    text = "".join(character if character.isprintable() else " " for character in text)
+    text = printable(text)
     width = max(20, min(shutil.get_terminal_size().columns, 100) - 1)
     return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
+def printable(text):
+    """Return a text with spaces instead of control characters."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def shortened(value, width=12):
+    """Return a value as text, cut off if it is longer than this."""
+    text = str(value)
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
 def note(text):
     """Print a note to standard error, separate from the command's output."""
+    status("")
     print(f"fastbp: {text}", file=sys.stderr, flush=True)
+
+
+def status(text):
+    """Show what is being done, in a terminal only; the next call replaces it, "" removes it."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 # Types for argparse: functions that convert an option's text, or raise an error.

@@ -146,8 +146,15 @@ def is_picture(path):
     return any(content.startswith(start) and sign in content for start, sign in signs)
 
 
-def is_table(path):
-    """Return whether a table has exactly the columns that `predict` writes."""
+def is_table(path, identifier=None):
+    """Return whether a table has exactly the columns that `predict` writes.
+
+    Parameters
+    ----------
+    path : Path
+    identifier : str or None
+        The column that ``--id`` puts before the others.
+    """
     if path.suffix.lower() == ".parquet":
         import pyarrow
         from pyarrow import parquet
@@ -160,6 +167,8 @@ def is_table(path):
         with open(path, encoding="utf-8", errors="replace", newline="") as table:
             line = table.readline(1 << 16)
         names = next(csv.reader(io.StringIO(line)), [])
+    if identifier is not None and names[:1] == [identifier]:
+        names = names[1:]
     return names[:1] == ["prediction"] and all(
         name.startswith("probability_") for name in names[1:]
     )

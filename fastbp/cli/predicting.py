@@ -1,13 +1,14 @@
 """The commands `predict` and `evaluate`, which apply a saved model to new rows."""
 
+import functools
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from . import columns, metrics, outputs, problems, store, tables
-from .options import add_command, note
+from . import columns, metrics, outputs, preparing, problems, readings, store, tables
+from .options import add_command, note, status
 from .outputs import Output
 
 PREDICT_EXAMPLES = """
@@ -42,13 +43,17 @@ def add(commands):
     for command in (predict, evaluate):
         command.add_argument("model", type=Path, metavar="MODEL", help="a file of fastbp train")
         command.add_argument(
-            "data", type=tables.data_path, metavar="DATA", help=".csv, .tsv, .parquet or .npz"
+            "data", type=tables.data_path, metavar="DATA", help="a table, as train reads it"
         )
+        tables.add_form(command)
     predict.add_argument(
         "--output",
         type=tables.output_path,
         metavar="FILE",
         help="a .csv or .parquet file to write (default: CSV on standard output)",
+    )
+    predict.add_argument(
+        "--id", metavar="COLUMN", help="copy this column to the output, before the predictions"
     )
     predict.add_argument("--proba", action="store_true", help="also the probability of each class")
     outputs.add_force(predict)
@@ -59,29 +64,55 @@ def add(commands):
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _inputs(prepare, frame, path):
-    """Return the network's inputs for the rows of a table."""
-    chosen, known = columns.of_transformer(prepare), columns.known_texts(prepare)
-    return prepare.transform(columns.prepare(frame, chosen, path, known))
+def _inputs(stored, frame, path, decimal):
+    """Return the network's inputs for the rows of a table; notes say what is new in them."""
+    prepare, _ = store.parts(stored)
+    chosen, known = preparing.readings_of(prepare, stored.notes), preparing.known_texts(prepare)
+    missing = [name for name in chosen if name not in frame]
+    if missing:
+        others = [name for name in frame.columns if name not in chosen]
+        raise ValueError(
+            f"{path} lacks columns that the model was trained on: {tables.listed(missing)}. "
+            f"Its columns that the model does not know: {tables.listed(others) or 'none'}"
+        )
+    if decimal:
+        chosen = {name: reading.with_decimal(decimal) for name, reading in chosen.items()}
+    features = columns.prepare(frame, chosen, path, known)
+    for name, reading in chosen.items():
+        made = {key: features[key].to_numpy() for key in readings.names(name, reading)}
+        for text in readings.surprises(frame[name], reading, made, known):
+            note(f"warning: {text}")
+    return prepare.transform(features)
 
 
 def predict_rows(options):
     """Predict for the rows of a table and write the predictions."""
     if options.output:
-        written = Output("the predictions", options.output, "--output", outputs.is_table)
+        is_ours = functools.partial(outputs.is_table, identifier=options.id)
+        written = Output("the predictions", options.output, "--output", is_ours)
         outputs.check([written], [options.model, options.data], options.force)
     stored = store.load(options.model)
-    prepare, network = store.parts(stored)
+    _, network = store.parts(stored)
     if options.proba and not hasattr(network, "classes_"):
         raise ValueError("--proba requires a classifier, but this model is a regressor")
-    frame = tables.read(options.data, columns.known_texts(prepare))
-    X = _inputs(prepare, frame, options.data)
-    predicted = {"prediction": network.predict(X)}
+    name = tables.shown(options.data)
+    status(f"reading {name} ...")
+    frame = tables.read(options.data, tables.form(options))
+    predicted = {}
+    if options.id is not None:
+        identifier = tables.column(frame, options.id, name)
+        predicted[options.id] = identifier.to_numpy()
+    status("predicting ...")
+    X = _inputs(stored, frame, name, options.decimal)
+    results = {"prediction": problems.predict(network, X, log_target(stored))}
     if options.proba:
         probabilities = network.predict_proba(X).T
         for label, column in zip(network.classes_, probabilities, strict=True):
-            predicted[f"probability_{label}"] = column
-    frame = tables.pandas().DataFrame(predicted)
+            results[f"probability_{label}"] = column
+    if options.id in results:
+        raise ValueError(f"--id {options.id}: a column of the predictions has this name; rename it")
+    frame = tables.pandas().DataFrame(predicted | results)
+    status("")
     if options.output:
         tables.write(frame, options.output)
         if options.json:
@@ -89,33 +120,43 @@ def predict_rows(options):
         else:
             print(f"{len(frame)} predictions: {options.output}")
     elif options.json:
-        print(json.dumps(frame.to_dict("list"), indent=2))
+        print(json.dumps(frame.to_dict("list"), indent=2, default=str))
     else:
         frame.to_csv(sys.stdout, index=False, lineterminator="\n")
     return 0
 
 
+def log_target(stored):
+    """Return whether a model predicts the logarithm of its target."""
+    return stored.notes.get("log_target") is True
+
+
 def evaluate_rows(options):
     """Predict for rows with known targets and print the metrics."""
     stored = store.load(options.model)
-    prepare, network = store.parts(stored)
-    name = options.target or stored.notes.get("target")
-    if not isinstance(name, str):
+    _, network = store.parts(stored)
+    target = options.target or stored.notes.get("target")
+    if not isinstance(target, str):
         raise ValueError("the model's file does not name its target; name it with --target")
-    labels = getattr(network, "classes_", None)
-    texts = list(columns.known_texts(prepare))
-    if labels is not None and labels.dtype.kind == "U":
-        texts.append(name)
-    frame = tables.read(options.data, texts)
-    y = problems.known(tables.column(frame, name, options.data), labels)
-    X = _inputs(prepare, frame, options.data)
+    labels, path = getattr(network, "classes_", None), tables.shown(options.data)
+    frame = tables.read(options.data, tables.form(options))
+    series = tables.column(frame, target, path)
+    reading = _target_reading(stored, labels, options.decimal)
+    given = readings.given(series, reading)
+    if not given.any():
+        raise ValueError(f"{path} has no value of {target!r} in any row")
+    if not given.all():
+        note(f"{len(given) - given.sum()} of {len(given)} rows have no {target!r} and are left out")
+        frame = frame[given]
+    y = problems.known(frame[target], reading, path, labels)
+    X = _inputs(stored, frame, path, options.decimal)
     task = "regression" if labels is None else "classification"
     report = {
         "rows": len(y),
-        "target": name,
+        "target": target,
         "task": task,
         "metrics": {
-            "model": metrics.of_model(network, X, y),
+            "model": metrics.of_model(network, X, y, log_target(stored)),
             "baseline": metrics.of_baseline(metrics.baseline(task, y), y),
         },
     }
@@ -125,10 +166,21 @@ def evaluate_rows(options):
     if options.json:
         print(json.dumps(report, indent=2))
         return 0
-    print(f"{options.data}: {len(y)} rows, target {name}\n")
+    print(f"{path}: {len(y)} rows, target {target}\n")
     print(metrics.table(report["metrics"]))
     if report.get("confusion"):
         print("\n" + metrics.confusion_table(labels, report["confusion"]))
     if labels is not None and len(np.unique(y)) < len(labels):
         note("not all classes occur in this table, so there is no ROC AUC")
     return 0
+
+
+def _target_reading(stored, labels, decimal):
+    """Return how the target is read; models of earlier versions do not say it."""
+    document = stored.notes.get("target_reading")
+    if isinstance(document, dict):
+        reading = readings.from_json("of the target", document)
+    else:
+        texts = labels is not None and labels.dtype.kind == "U"
+        reading = readings.Reading("category" if texts else "number")
+    return reading.with_decimal(decimal) if decimal else reading

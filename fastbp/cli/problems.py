@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .tables import as_known, listed, pandas, refuse_nested
+from . import readings
+from .numerals import TRUTH
+from .tables import as_known, listed
 
 # Whole numbers with at most this many distinct values count as classes.
 FEW_VALUES = 20
@@ -32,12 +34,16 @@ class Problem(NamedTuple):
     why: str
 
 
-def find(series, task=None):
+def find(series, reading, path, task=None):
     """Find out which problem a target column poses.
 
     Parameters
     ----------
     series : Series
+        Rows that have a value.
+    reading : Reading
+    path : str
+        The table's file, for messages.
     task : {"classification", "regression"} or None
         None decides by the values.
 
@@ -52,19 +58,30 @@ def find(series, task=None):
     """
     name, n = series.name, len(series)
     if n < FEWEST_ROWS:
-        raise ValueError(f"the table has {n} rows, but training needs at least {FEWEST_ROWS}")
-    refuse_nested(series)
-    _refuse_missing(series)
-    n_values = series.nunique()
+        raise ValueError(
+            f"the table has {n} rows with a target, but training needs at least {FEWEST_ROWS}"
+        )
+    if reading.kind == "date":
+        raise ValueError(
+            f"target {name!r} holds dates; replace them with numbers, such as days until then, or "
+            "with classes"
+        )
+    texts, values = _is_text(series, reading), None
+    if not texts:
+        values = readings.numbers(series, reading, path)
+    n_values = series.nunique() if values is None else len(np.unique(values))
     if n_values == 1:
         raise ValueError(
             f"target {name!r} is {str(series.iloc[0])!r} in every row, so there is nothing to learn"
         )
-    guessed, why = _guess(series, n_values)
+    guessed, why = _guess(values, n_values)
     if task is not None:
         why = "as asked for"
     task = task or guessed
-    y = classes(series) if task == "classification" else numbers(series)
+    if task == "regression":
+        y = _numbers(series, values, reading, path)
+    else:
+        y = _texts(series, reading) if texts else _classes(name, values)
     if task == "classification" and n_values > n / 2:
         raise ValueError(
             f"target {name!r} has {n_values} different values in {n} rows, too many for classes; "
@@ -73,59 +90,92 @@ def find(series, task=None):
     return Problem(name, task, y, why)
 
 
-def _refuse_missing(series):
-    missing = series.isna().to_numpy()
-    if missing.any():
+def check_log(problem, index):
+    """Raise ValueError unless all targets have a logarithm; `index` has the numbers of the rows."""
+    if problem.task != "regression":
+        raise ValueError(f"--log-target is for regression; target {problem.target!r} has classes")
+    wrong = problem.y <= 0
+    if wrong.any():
+        row = int(wrong.argmax())
         raise ValueError(
-            f"target {series.name!r} has no value in {missing.sum()} of {len(series)} rows, the "
-            f"first of them row {missing.argmax() + 1}; fill them in or remove these rows"
+            f"--log-target needs targets above 0, but {problem.target!r} has {problem.y[row]:g} in "
+            f"row {index[row] + 1}"
         )
 
 
-def _guess(series, n_values):
-    types = pandas().api.types
-    if types.is_bool_dtype(series) or not types.is_numeric_dtype(series):
+def predict(network, X, log_target):
+    """Return the predictions of a network; of one trained on logarithms, in the target's units."""
+    predicted = network.predict(X)
+    if log_target:  # the exponential of larger numbers is infinite
+        return np.exp(np.minimum(predicted.astype(np.float64), 700))
+    return predicted
+
+
+def reading_of(series, decided):
+    """Return how a target is read; its rows with a question mark count as rows without one."""
+    if decided.kind == "category" and (series.astype(str).str.strip() == "?").any():
+        return decided._replace(missing=("?",))
+    return decided
+
+
+def _is_text(series, reading):
+    """Return whether the values are names of classes, as truth values are, too."""
+    if reading.kind == "category":
+        return True
+    truth = {"True", "False"} | {text for word in TRUTH for text in (word, word.upper())}
+    return series.astype(str).str.strip().isin(truth).all()
+
+
+def _guess(values, n_values):
+    if values is None:
         return "classification", "values that are not numbers"
     if n_values > FEW_VALUES:
         return "regression", f"numbers, {n_values} different ones"
-    if (series % 1 == 0).all():
+    if (values % 1 == 0).all():
         return "classification", f"whole numbers, only {n_values} different ones"
     return "regression", "numbers with fractions"
 
 
-def classes(series):
-    """Return labels of classes: int64 for whole numbers, text otherwise."""
-    types = pandas().api.types
-    if types.is_bool_dtype(series) or not types.is_numeric_dtype(series):
-        return series.astype(str).to_numpy(dtype=str)
-    values = series.to_numpy(dtype=np.float64)
+def _texts(series, reading):
+    """Return names of classes as an array of str."""
+    made = readings.features(series, reading._replace(kind="category"), "")[series.name]
+    if reading.kind != "category":
+        made = [text.capitalize() for text in made.tolist()]
+    return np.array(made, dtype=str)
+
+
+def _classes(name, values):
+    """Return whole numbers as int64 labels; raise ValueError if some are not whole."""
     if (values % 1 != 0).any():
         raise ValueError(
-            f"target {series.name!r} has numbers with fractions, such as "
-            f"{values[values % 1 != 0][0]:g}, which cannot be classes; use --task regression"
+            f"target {name!r} has numbers with fractions, such as {values[values % 1 != 0][0]:g}, "
+            "which cannot be classes; use --task regression"
         )
-    return series.to_numpy(dtype=np.int64)
+    return values.astype(np.int64)
 
 
-def numbers(series):
-    """Return values as float64; raise ValueError if some are not finite numbers."""
-    pd = pandas()
-    values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64)
-    if not np.isfinite(values).all():
-        row = int(np.argmin(np.isfinite(values)))
+def _numbers(series, values, reading, path):
+    """Return the values as float64; raise ValueError if they are not numbers."""
+    if values is not None:
+        return values
+    try:
+        return readings.numbers(series, reading._replace(kind="number"), path)
+    except ValueError as error:
         raise ValueError(
-            f"target {series.name!r} has {str(series.iloc[row])!r} in row {row + 1}, where "
-            "regression needs a number; for classes use --task classification"
-        )
-    return values
+            f"{error}: regression needs numbers; for classes use --task classification"
+        ) from error
 
 
-def known(series, labels):
+def known(series, reading, path, labels):
     """Return the targets of a table, checked for the evaluation of a model.
 
     Parameters
     ----------
     series : Series
+        Rows that have a value.
+    reading : Reading
+    path : str
+        The table's file, for messages.
     labels : ndarray of shape (n_classes,) or None
         The model's classes; None for a regression.
 
@@ -133,13 +183,15 @@ def known(series, labels):
     -------
     ndarray of shape (n_rows,)
     """
-    _refuse_missing(series)
     if labels is None:
-        return numbers(series)
-    y = classes(series)
+        return readings.numbers(series, reading._replace(kind="number"), path)
     if labels.dtype.kind == "U":
         names = set(labels.tolist())
-        y = np.array([as_known(text, names) for text in y.astype(str).tolist()])
+        texts = readings.features(series, reading._replace(kind="category"), path)[series.name]
+        y = np.array([as_known(text, names) for text in texts.tolist()])
+    else:
+        numbers = readings.numbers(series, reading._replace(kind="number"), path)
+        y = _classes(series.name, numbers)
     unknown = sorted(set(y.tolist()) - set(labels.tolist()))
     if unknown:
         raise ValueError(
@@ -161,8 +213,17 @@ class Parts(NamedTuple):
         return {name: rows for name, rows in self._asdict().items() if len(rows)}
 
 
+class Split(NamedTuple):
+    """The parts of the rows, and sentences on what is special about them."""
+
+    parts: Parts
+    notes: list
+
+
 def split(problem, validation, test, seed):
     """Draw the rows of each part, stratified by class.
+
+    Rows of a class with too few of them for all parts are used for training only.
 
     Parameters
     ----------
@@ -173,44 +234,66 @@ def split(problem, validation, test, seed):
 
     Returns
     -------
-    Parts
+    Split
 
     Raises
     ------
     ValueError
-        If a class has too few rows, or the table does.
+        If the table has too few rows.
     """
+    y, n_parts, notes = problem.y, 1 + (validation > 0) + (test > 0), []
+    rows = others = np.arange(len(y))
+    if problem.task == "classification":
+        labels, counts = np.unique(y, return_counts=True)
+        rare = counts < 2 * n_parts
+        if n_parts > 1 and rare.any():
+            others, rows = rows[np.isin(y, labels[rare])], rows[~np.isin(y, labels[rare])]
+            named = [f"{a} ({b})" for a, b in zip(labels[rare], counts[rare], strict=True)]
+            notes.append(
+                f"classes with fewer than {2 * n_parts} rows are used for training only, so that "
+                f"no figure tells how well they are predicted: {listed(named)}"
+            )
+        else:
+            others = rows[:0]
+    else:
+        others = rows[:0]
+    shares, held_out = {"test": test, "validation": validation}, {}
+    for name, share in shares.items():
+        size = max(1, round(share * len(y))) if share > 0 else 0
+        rows, held_out[name] = _hold_out(problem, rows, size, seed, notes)
+    rows = np.concatenate([rows, others]) if len(others) else rows
+    return Split(Parts(rows, held_out["validation"], held_out["test"]), notes)
+
+
+def _hold_out(problem, rows, size, seed, notes):
+    """Divide rows in two parts, the second of them of the given size."""
     from sklearn.model_selection import train_test_split
 
+    if not size:
+        return rows, rows[:0]
     y = problem.y
-    strata = y if problem.task == "classification" else None
-    n_parts = 1 + (validation > 0) + (test > 0)
-    if strata is not None:
-        labels, counts = np.unique(y, return_counts=True)
-        rare = [f"{a} ({b})" for a, b in zip(labels, counts, strict=True) if b < 2 * n_parts]
-        if rare:
+    if size >= len(rows):
+        raise ValueError(
+            f"target {problem.target!r}: of {len(y)} rows, {len(rows)} are of classes with enough "
+            f"rows, too few to hold out {size}; decrease --validation or --test, set them to 0, or "
+            "join classes"
+        )
+    strata = y[rows] if problem.task == "classification" else None
+    labels, first, counts = np.unique(
+        y[:0] if strata is None else strata, return_index=True, return_counts=True
+    )
+    n_classes = len(labels)
+    if n_classes > min(size, len(rows) - size) or (counts < 2).any():
+        note = f"{n_classes} classes are too many for {size} rows, which are drawn at random"
+        notes += [note] * (note not in notes)
+        # One row of each class stays for the training.
+        rest = np.setdiff1d(rows, rows[first])
+        if size > len(rest):
             raise ValueError(
-                f"classes of target {problem.target!r} with too few rows to be split into "
-                f"{n_parts} parts: {listed(rare)}; {2 * n_parts} rows each are needed. Remove "
-                "these rows, join classes, or set --test 0"
+                f"{len(y)} rows of {n_classes} classes are too few to hold out {size}; decrease "
+                "--validation or --test, or set them to 0"
             )
-    rows, others = np.arange(len(y)), []
-    for share in (test, validation):
-        part = rows[:0]
-        if share > 0:
-            size = max(1, round(share * len(y)))
-            try:
-                rows, part = train_test_split(
-                    rows,
-                    test_size=size,
-                    random_state=seed,
-                    stratify=None if strata is None else strata[rows],
-                )
-            except ValueError as error:
-                raise ValueError(
-                    f"{len(y)} rows cannot be split so that {size} are held out: {error}"
-                ) from error
-        others.append(part)
-    if strata is not None and len(np.unique(y[rows])) < len(labels):
-        raise ValueError("a class has no row left for training; decrease --validation or --test")
-    return Parts(rows, others[1], others[0])
+        part = np.random.RandomState(seed).permutation(rest)[:size]
+        return np.setdiff1d(rows, part), part
+    rest, part = train_test_split(rows, test_size=size, random_state=seed, stratify=strata)
+    return rest, part

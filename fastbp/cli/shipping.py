@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..basis import writing
-from . import columns, outputs, store
+from . import outputs, preparing, store
 from .options import add_command, filled, new_file
 from .outputs import Output
 from .tables import listed
@@ -86,8 +86,20 @@ def _described(stored):
         about["features"] = list(whole.feature_names_in_)
     if store.is_ours(stored):
         prepare, _ = store.parts(stored)
-        about["columns"] = columns.of_transformer(prepare)._asdict()
+        about["columns"] = _columns(preparing.readings_of(prepare, stored.notes))
     return about | {"notes": stored.notes}
+
+
+# What the columns of a kind are called.
+KINDS = {"number": "numbers", "category": "categories", "date": "dates", "clock": "times of day"}
+
+
+def _columns(chosen):
+    """Return the names of the columns of each kind."""
+    named: dict = {"numbers": [], "categories": []}
+    for name, reading in chosen.items():
+        named.setdefault(KINDS[reading.kind], []).append(name)
+    return named
 
 
 def show(options):
@@ -119,6 +131,8 @@ def show(options):
 def _of_notes(notes):
     """Yield notes as lines; notes saved from Python may hold any JSON values."""
     for key, value in notes.items():
+        if key in ("readings", "target_reading"):  # the kinds of columns are shown
+            continue
         values = list(value.values()) if isinstance(value, dict) else []
         if values and all(isinstance(each, dict) for each in values):
             yield from _of_notes({f"{key}, {part}": each for part, each in value.items()})
@@ -131,6 +145,8 @@ def _as_text(value):
         return ", ".join(f"{key.replace('_', ' ')} {_as_text(each)}" for key, each in value.items())
     if isinstance(value, float):
         return f"{value:.5g}"
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return "; ".join(value)
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -218,7 +234,8 @@ def _contents(export, network, path):
 def _interface(stored):
     """Return a description of the network's inputs and outputs."""
     prepare, estimator = store.parts(stored)
-    made: dict = {"inputs": columns.inputs(prepare)}
+    chosen = preparing.readings_of(prepare, stored.notes)
+    made: dict = {"inputs": preparing.inputs(prepare, chosen)}
     target = stored.notes.get("target")
     if hasattr(estimator, "classes_"):
         labels = estimator.classes_.tolist()
@@ -226,5 +243,6 @@ def _interface(stored):
         shown = labels[1:] if len(labels) == 2 else labels
         made["outputs"] = [{"probability_of": label, "target": target} for label in shown]
     else:
-        made["outputs"] = [{"value_of": target}]
+        log_target = stored.notes.get("log_target") is True
+        made["outputs"] = [{"log_of" if log_target else "value_of": target}]
     return made

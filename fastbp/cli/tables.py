@@ -1,56 +1,150 @@
-"""Reads tables from CSV, Parquet and NumPy's .npz files, and writes CSV and Parquet."""
+"""Reads tables from files of many kinds, and writes CSV and Parquet."""
 
 import argparse
+import bz2
+import codecs
 import difflib
-import warnings
+import gzip
+import io
+import json
+import lzma
+import sys
 import zipfile
+import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ..basis import writing
-from .options import new_file
+from . import delimited
+from .options import new_file, note
+from .packages import openpyxl, pandas, pyarrow
 
-EXTENSIONS = (".csv", ".tsv", ".parquet", ".npz")
+TEXTS = (".csv", ".tsv", ".txt", ".data")
+EXTENSIONS = (*TEXTS, ".parquet", ".feather", ".json", ".jsonl", ".ndjson", ".xlsx", ".npz")
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 WRITTEN = (".csv", ".parquet")
+STANDARD_INPUT = Path("-")
+# How files of a kind begin, to recognise what comes from standard input.
+STARTS = {
+    b"PAR1": ".parquet",
+    b"ARROW1": ".feather",
+    b"PK\x03\x04": ".xlsx",
+    b"\x1f\x8b": ".gz",
+    b"BZh": ".bz2",
+    b"\xfd7zXZ": ".xz",
+    b"\x28\xb5\x2f\xfd": ".zst",
+    b"{": ".json",
+    b"[": ".json",
+}
+
+
+class Form(NamedTuple):
+    """What the user says about a text file.
+
+    Attributes
+    ----------
+    separator, encoding : str or None
+        None to find it.
+    header : bool
+        Whether the first line has the names of the columns.
+    """
+
+    separator: str | None = None
+    encoding: str | None = None
+    header: bool = True
+
+
+PLAIN = Form()
+
+
+def add_form(command):
+    """Add the options that say how a text file is written."""
+    group = command.add_argument_group("text files")
+    group.add_argument(
+        "--sep",
+        type=_separator,
+        metavar="CHARACTER",
+        help="between columns, or tab or space (default: found out)",
+    )
+    group.add_argument(
+        "--decimal", choices=[".", ","], help="the decimal mark (default: found for each column)"
+    )
+    group.add_argument(
+        "--encoding", type=_encoding, metavar="NAME", help="such as utf-16 (default: found out)"
+    )
+    group.add_argument(
+        "--no-header",
+        action="store_true",
+        help="the first line has values; columns are called 1, 2, ...",
+    )
+
+
+def form(options):
+    """Return the `Form` that the options say."""
+    return Form(options.sep, options.encoding, not options.no_header)
+
+
+def _separator(text):
+    named = {"tab": "\t", "\\t": "\t", "space": r"\s+", " ": r"\s+"}
+    if text not in named and (len(text) != 1 or text.isalnum() or text in '"\n\r'):
+        raise argparse.ArgumentTypeError(f"expected one character, tab or space, got {text!r}")
+    return named.get(text, text)
+
+
+def _encoding(text):
+    try:
+        return codecs.lookup(text).name
+    except LookupError:
+        raise argparse.ArgumentTypeError(
+            f"unknown encoding {text!r}; some are utf-8, utf-16, cp1252 and latin-1"
+        ) from None
 
 
 def data_path(text):
     """A path to a table, with an extension that can be read; a type for argparse."""
-    return _with_ending(text, EXTENSIONS)
-
-
-def output_path(text):
-    """A path to write a table to, with an extension that can be written; a type for argparse."""
-    return _with_ending(new_file(text), WRITTEN)
-
-
-def _with_ending(text, known):
+    if text == str(STANDARD_INPUT):
+        return STANDARD_INPUT
     path = Path(text)
-    if path.suffix.lower() not in known:
+    if path.suffix.lower() not in (*EXTENSIONS, *COMPRESSIONS):
         raise argparse.ArgumentTypeError(
-            f"unknown kind of file {str(text)!r}; it must end in one of {', '.join(known)}"
+            f"unknown kind of file {str(text)!r}; it must end in one of {', '.join(EXTENSIONS)}, "
+            f"compressed in {', '.join(COMPRESSIONS)}, or be - for standard input"
         )
     return path
 
 
-def pandas():
-    """Return the module pandas, or raise an ImportError with the command to install it."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("reading tables needs pandas: pip install 'fastbp[cli]'") from error
-    return pandas
+def output_path(text):
+    """A path to write a table to, with an extension that can be written; a type for argparse."""
+    path = new_file(text)
+    if path.suffix.lower() not in WRITTEN:
+        raise argparse.ArgumentTypeError(
+            f"unknown kind of file {str(text)!r}; it must end in one of {', '.join(WRITTEN)}"
+        )
+    return path
 
 
-def read(path, texts=()):
-    """Read a table.
+def shown(path):
+    """Return the name of a table's file for messages."""
+    return "standard input" if path == STANDARD_INPUT else str(path)
+
+
+def stem(path):
+    """Return the name of a table without its endings, for the files made from it."""
+    if path == STANDARD_INPUT:
+        return "model"
+    return Path(path.stem).stem if path.suffix.lower() in COMPRESSIONS else path.stem
+
+
+def read(path, form=PLAIN):
+    """Read a table. The cells of text files become texts.
 
     Parameters
     ----------
     path : Path
-    texts : sequence of str
-        Columns of a CSV file that are read as text, even if their values look like numbers.
+        "-" is standard input.
+    form : Form, optional
 
     Returns
     -------
@@ -62,76 +156,125 @@ def read(path, texts=()):
         If the table cannot be read, or has no rows.
     """
     pandas()  # if it is missing, say so before any complaint about the file
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"the file {str(path)!r} {what}")
-    reader = {".parquet": _read_parquet, ".npz": _read_npz}.get(path.suffix.lower(), _read_csv)
-    frame = reader(path, texts)
+    name = shown(path)
+    if path == STANDARD_INPUT:
+        content = sys.stdin.buffer.read()
+        kind = _kind_of_content(content)
+    else:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise FileNotFoundError(f"the file {name!r} {what}")
+        content, kind = path.read_bytes(), path.suffix.lower()
+    if kind in COMPRESSIONS:
+        content, inner = _unpacked(content, kind, name), Path(path.stem).suffix.lower()
+        kind = inner if inner in EXTENSIONS else _kind_of_content(content)
+    if kind in TEXTS:
+        frame = delimited.read(content, name, form)
+    else:
+        if form != PLAIN:
+            raise ValueError(f"--sep, --encoding and --no-header are for text files, unlike {name}")
+        frame = READERS[kind](content, name).reset_index(drop=True)
+        frame.columns = delimited.unique(frame.columns, name)
     if not len(frame):
-        raise ValueError(f"{path} has no rows, only names of columns")
+        raise ValueError(f"{name} has no rows, only names of columns")
     return frame
 
 
-def _read_csv(path, texts):
-    pd = pandas()
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            header = file.readline()
-        separator = max(",;\t", key=header.count)  # the comma if the header has none of them
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                path,
-                sep=separator,
-                index_col=False,
-                low_memory=False,
-                dtype=dict.fromkeys(texts, object),
-            )
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text ({error}); convert it to UTF-8") from error
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{path} is empty") from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise ValueError(f"{path} is not a valid CSV file: {str(error).strip()}") from error
+def _kind_of_content(content):
+    start = content.lstrip()[:8] if content[:1].isspace() else content[:8]
+    return next((kind for sign, kind in STARTS.items() if start.startswith(sign)), ".csv")
 
 
-def _read_parquet(path, _):
+def _unpacked(content, kind, name):
     try:
-        import pyarrow
-    except ImportError as error:
-        raise ImportError("reading Parquet needs pyarrow: pip install 'fastbp[cli]'") from error
-    try:
-        frame = pandas().read_parquet(path, engine="pyarrow")
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a Parquet file: {error}") from error
-    frame.columns = [str(name) for name in frame.columns]
-    return frame.reset_index(drop=True)
+        if kind == ".zst":
+            return pyarrow(".zst").input_stream(io.BytesIO(content), compression="zstd").read()
+        return {".gz": gzip, ".bz2": bz2, ".xz": lzma}[kind].decompress(content)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"{name} is not a readable {kind} file: {error}") from error
 
 
-def _read_npz(path, _):
+def _read_parquet(content, name):
+    arrow = pyarrow("Parquet")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        return pandas().read_parquet(io.BytesIO(content), engine="pyarrow")
+    except arrow.ArrowInvalid as error:
+        raise ValueError(f"{name} is not a Parquet file: {error}") from error
+
+
+def _read_feather(content, name):
+    arrow = pyarrow("Feather")
+    try:
+        return pandas().read_feather(io.BytesIO(content))
+    except arrow.ArrowInvalid as error:
+        raise ValueError(f"{name} is not a Feather file: {error}") from error
+
+
+def _read_json(content, name):
+    """Read a list of rows, an object of columns, or one row on each line."""
+    try:
+        try:
+            rows = json.loads(content)
+        except json.JSONDecodeError:
+            lines = content.decode(json.detect_encoding(content)).splitlines()
+            rows = [json.loads(line) for line in lines if line.strip()]
+        if not isinstance(rows, (list, dict)):
+            raise ValueError(f"it holds {rows!r}")
+        return pandas().DataFrame(rows)
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{name} is not a table in JSON, which is a list of rows such as "
+            f'[{{"x": 1, "y": 2}}], an object of columns, or one row on each line: {error}'
+        ) from error
+
+
+def _read_excel(content, name):
+    openpyxl()
+    try:
+        with pandas().ExcelFile(io.BytesIO(content), engine="openpyxl") as book:
+            sheets, frame = book.sheet_names, pandas().read_excel(book)
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{name} is not a readable .xlsx file: {error}") from error
+    if len(sheets) > 1:
+        note(f"{name} has {len(sheets)} sheets; the first one, {sheets[0]!r}, is read")
+    return frame
+
+
+def _read_npz(content, name):
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
     except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         # AttributeError: the file holds a single array (.npy)
-        raise ValueError(f"{path} is not a readable .npz file of plain arrays: {error}") from error
+        raise ValueError(f"{name} is not a readable .npz file of plain arrays: {error}") from error
     columns = {}
-    for name, array in arrays.items():
+    for key, array in arrays.items():
         if array.ndim == 1:
-            columns[name] = array
+            columns[key] = array
         elif array.ndim == 2:
-            columns |= {f"{name}{j}": array[:, j] for j in range(array.shape[1])}
+            columns |= {f"{key}{j}": array[:, j] for j in range(array.shape[1])}
         else:
             raise ValueError(
-                f"{path}: array {name!r} has shape {array.shape}; expected columns (1-D) or "
+                f"{name}: array {key!r} has shape {array.shape}; expected columns (1-D) or "
                 "matrices (2-D), whose columns are called name0, name1, ..."
             )
-    lengths = {name: len(array) for name, array in arrays.items()}
+    lengths = {key: len(array) for key, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"{path}: arrays must have equal numbers of rows, but have {lengths}")
+        raise ValueError(f"{name}: arrays must have equal numbers of rows, but have {lengths}")
     if not columns:
-        raise ValueError(f"{path} is empty")
+        raise ValueError(f"{name} is empty")
     return pandas().DataFrame(columns)
+
+
+READERS = {
+    ".parquet": _read_parquet,
+    ".feather": _read_feather,
+    ".json": _read_json,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
+    ".xlsx": _read_excel,
+    ".npz": _read_npz,
+}
 
 
 def write(frame, path):
@@ -143,6 +286,17 @@ def write(frame, path):
     writing.write(path, content)
 
 
+def columns(frame, texts, path):
+    """Return the columns that options name: each text is a name, or several between commas."""
+    names = []
+    for text in texts:
+        each = [text] if text in frame else [part.strip() for part in text.split(",")]
+        for name in filter(None, each):
+            column(frame, name, path)
+            names.append(name)
+    return names
+
+
 def column(frame, name, path):
     """Return a column of a table; if it does not exist, the error suggests a similar name."""
     if name in frame:
@@ -151,8 +305,8 @@ def column(frame, name, path):
     near = {key.lower(): key for key in names}
     found = difflib.get_close_matches(name.lower(), near, n=1, cutoff=0.5)
     hint = f" Did you mean {near[found[0]]!r}?" if found else ""
-    if all(_is_number(key) for key in names):
-        hint = " Its first line seems to hold data, but must hold the names of columns."
+    if any(_is_number(key) for key in names) and not _is_number(name):
+        hint = " Its first line seems to hold data; with --no-header columns are called 1, 2, ..."
     raise ValueError(f"{path} has no column {name!r}.{hint} Its columns: {listed(names)}")
 
 

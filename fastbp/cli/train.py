@@ -3,10 +3,21 @@
 import datetime
 import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from ..backends import BACKENDS
 from ..basis import spec
-from . import columns, metrics, outputs, problems, store, tables, training
+from . import (
+    columns,
+    metrics,
+    outputs,
+    problems,
+    readings,
+    store,
+    tables,
+    training,
+    verdict,
+)
 from .options import (
     WrongUsage,
     add_command,
@@ -19,6 +30,7 @@ from .options import (
     positive,
     seed,
     sizes,
+    status,
     whole_number,
 )
 from .outputs import Output
@@ -38,14 +50,19 @@ def add(commands):
         "train",
         run,
         help="train a network on a table",
-        description="Train a network on a table and save it. Columns of text become one input for "
-        "each value (one-hot), columns of numbers are scaled, gaps are filled. A part of the rows "
-        "is held out to stop training in time (validation), another one to judge the result "
-        "(test). Ctrl-C ends the training and keeps what was learnt.",
+        description="Train a network on a table and save it. How each column is read is shown "
+        "first: numbers are scaled, dates become year, month, weekday and days, texts become one "
+        "input for each value (one-hot), gaps are filled. A part of the rows is held out to stop "
+        "training in time (validation), another one to judge the result (test). Ctrl-C ends the "
+        "training and keeps what was learnt.",
         examples=EXAMPLES,
     )
     command.add_argument(
-        "data", type=tables.data_path, metavar="DATA", help="a .csv, .tsv, .parquet or .npz file"
+        "data",
+        type=tables.data_path,
+        metavar="DATA",
+        help=f"a file that ends in {', '.join(tables.EXTENSIONS)}, also compressed "
+        f"({', '.join(tables.COMPRESSIONS)}); - for standard input",
     )
     command.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
     command.add_argument(
@@ -55,16 +72,29 @@ def add(commands):
         help="where to save the model (default: the name of DATA, ending in .safetensors, here)",
     )
     command.add_argument("--task", choices=problems.TASKS, help="default: by the target's values")
+    for option, what in (
+        ("--drop", "leave these columns out"),
+        ("--keep", "use these columns, even if they look like identifiers or repeat the target"),
+        ("--categorical", "the numbers in these columns are names of categories"),
+    ):
+        command.add_argument(
+            option,
+            action="append",
+            default=[],
+            metavar="COLUMNS",
+            help=f"{what} (separated by commas, or repeated)",
+        )
     command.add_argument(
-        "--categorical",
-        action="append",
-        default=[],
-        metavar="COLUMN",
-        help="treat these numbers as names of categories (may be repeated)",
+        "--day-first",
+        action="store_true",
+        help="read 3/4/2024 as 3 April where the column leaves it open (default: as March 4)",
     )
     command.add_argument(
-        "--drop", action="append", default=[], metavar="COLUMN", help="leave out (may be repeated)"
+        "--log-target",
+        action="store_true",
+        help="regression: learn the logarithm of the target, for skewed targets above 0",
     )
+    tables.add_form(command)
     rows = command.add_argument_group("rows")
     rows.add_argument(
         "--validation", type=fraction, default=0.15, metavar="SHARE", help="default: %(default)s"
@@ -151,45 +181,109 @@ def run(options):
     """Train a model, save it and report the result."""
     if options.validation + options.test >= 1:
         raise WrongUsage("--validation and --test together must leave rows for training")
-    path = options.output or Path(f"{options.data.stem}.safetensors")
+    path = options.output or Path(f"{tables.stem(options.data)}.safetensors")
     curve = _curve(options, path)
     written = [Output("the model", path, "--output", outputs.is_model)]
     if curve:
         written.append(Output("the learning curve", curve, "--plot", outputs.is_picture))
     outputs.check(written, [options.data], options.force)
-    frame = tables.read(options.data)
-    target = tables.column(frame, options.target, options.data)
-    for name in [*options.drop, *options.categorical]:
-        tables.column(frame, name, options.data)
-    problem = problems.find(target, options.task)
-    chosen = columns.find(frame, options.target, categorical=options.categorical, drop=options.drop)
-    features = columns.prepare(frame, chosen, options.data)
-    parts = problems.split(problem, options.validation, options.test, options.seed)
+    status(f"reading {tables.shown(options.data)} ...")
+    table = _read(options)
+    status("")
     if not options.json:
-        print(_before(options, problem, chosen, parts), flush=True)
-    trained = training.train(features, problem, parts, chosen, options)
+        print(_before(table), flush=True)
+    chosen = {column.name: column.reading for column in table.columns if column.reading}
+    status("preparing the columns ...")
+    features = columns.prepare(table.frame, chosen, table.name)
+    trained = training.train(features, table.problem, table.parts, chosen, options)
+    status("judging the model ...")
+    ranges = columns.with_ranges(chosen, features)
     report = {
-        "data": str(options.data),
-        "target": problem.target,
-        "task": problem.task,
-        "rows": {name: len(rows) for name, rows in parts._asdict().items()},
+        "data": table.name,
+        "target": table.problem.target,
+        "task": table.problem.task,
+        "log_target": options.log_target,
+        "rows": {name: len(rows) for name, rows in table.parts._asdict().items()},
         "training": _settings(options, trained),
-        **_figures(trained.model, features, problem, parts),
+        **_figures(trained, features, table, options),
     }
-    store.save(trained.model, path, report)
+    notes = {
+        "readings": {name: readings.to_json(reading) for name, reading in ranges.items()},
+        "target_reading": readings.to_json(table.reading),
+    }
+    store.save(trained.model, path, report | notes)
     if not trained.loss:
         curve = None
     if curve:
         training.draw(trained, curve)
     report |= {
+        "columns": [column.to_json() for column in table.columns],
         "sizes": _sizes(trained.model["network"]),
         "model": str(path),
         "picture": str(curve) if curve else None,
         "loss": trained.loss,
         "validation_loss": trained.validation_loss,
     }
+    status("")
     print(json.dumps(report, indent=2) if options.json else _after(report, trained))
     return 0
+
+
+class Table(NamedTuple):
+    """A table, read and divided.
+
+    Attributes
+    ----------
+    name : str
+        Of its file.
+    frame : DataFrame
+        Rows with a target.
+    columns : list of Column
+    problem : Problem
+    reading : Reading
+        Of the target.
+    parts : Parts
+    notes : list of str
+        What is special about the rows.
+    """
+
+    name: str
+    frame: Any
+    columns: list
+    problem: problems.Problem
+    reading: readings.Reading
+    parts: problems.Parts
+    notes: list
+
+
+def _read(options):
+    """Read the table, and decide what is learnt from it."""
+    name = tables.shown(options.data)
+    frame = tables.read(options.data, tables.form(options))
+    target = tables.column(frame, options.target, name)
+    drop, keep, categorical = (
+        tables.columns(frame, texts, name)
+        for texts in (options.drop, options.keep, options.categorical)
+    )
+    decisions = readings.decide(
+        frame.drop(columns=[each for each in drop if each != options.target]),
+        categorical=categorical,
+        decimal=options.decimal,
+        day_first=options.day_first,
+    )
+    reading = problems.reading_of(target, decisions[options.target].reading)
+    given = readings.given(target, reading)
+    notes = []
+    if not given.all():
+        n = len(given) - int(given.sum())
+        notes.append(f"left out: {n} of {len(given)} rows, which have no value of {options.target}")
+        frame = frame[given]
+    problem = problems.find(frame[options.target], reading, name, options.task)
+    if options.log_target:
+        problems.check_log(problem, frame.index)
+    chosen = columns.choose(frame, options.target, problem.y, decisions, keep=keep, drop=drop)
+    parts, more = problems.split(problem, options.validation, options.test, options.seed)
+    return Table(name, frame, chosen, problem, reading, parts, notes + more)
 
 
 def _curve(options, path):
@@ -222,32 +316,37 @@ def _settings(options, trained):
     }
 
 
-def _figures(model, features, problem, parts):
-    """Return metrics of each part; on the last part also the baseline's, and a confusion matrix."""
-    network, used = model["network"], parts.used()
+def _figures(trained, features, table, options):
+    """Return metrics of each part; on the last part also the baseline's, and the verdict."""
+    model, problem, used = trained.model, table.problem, table.parts.used()
+    network, log_target = model["network"], options.log_target
     inputs = {name: model["columns"].transform(features.iloc[r]) for name, r in used.items()}
-    found = {name: metrics.of_model(network, inputs[name], problem.y[used[name]]) for name in used}
+    found = {
+        name: metrics.of_model(network, inputs[name], problem.y[used[name]], log_target)
+        for name in used
+    }
     judged = list(used)[-1]
     y = problem.y[used[judged]]
-    dummy = metrics.baseline(problem.task, problem.y[parts.training])
+    dummy = metrics.baseline(problem.task, problem.y[table.parts.training])
     found["baseline"] = metrics.of_baseline(dummy, y)
     counts = None
     if problem.task == "classification":
         counts = metrics.confusion(network.classes_, network.predict(inputs[judged]), y)
-    return {"judged_on": judged, "metrics": found, "confusion": counts}
+    said = verdict.sentences(network, inputs[judged], y, dummy, problem, trained, options, judged)
+    return {"judged_on": judged, "metrics": found, "confusion": counts, "verdict": said}
 
 
-def _before(options, problem, chosen, parts):
+def _before(table):
     """Return the text printed before the training: rows, target and columns."""
-    n = {name: len(rows) for name, rows in parts.used().items()}
+    problem, n = table.problem, {name: len(rows) for name, rows in table.parts.used().items()}
     lines = [
-        f"{options.data}: {sum(n.values())} rows, {', '.join(f'{n[k]} {k}' for k in n)}",
+        f"{table.name}: {sum(n.values())} rows, {', '.join(f'{n[k]} {k}' for k in n)}",
         f"target {problem.target}: {problem.task} ({problem.why})",
+        *table.notes,
     ]
-    for what, names in chosen._asdict().items():
-        if names:
-            lines.append(f"{what}: {tables.listed(names)}")
-    return "\n".join(filled(line, "  ") for line in lines)
+    return "\n".join(
+        [*(filled(line, "  ") for line in lines), "", columns.table(table.columns), ""]
+    )
 
 
 def _after(report, trained):
@@ -274,6 +373,7 @@ def _after(report, trained):
     if report["confusion"]:
         labels = model["network"].classes_
         texts += [metrics.confusion_table(labels, report["confusion"]), f"({judged} rows)", ""]
+    texts += [filled(f"verdict: {'; '.join(report['verdict'])}", "  "), ""]
     texts.append(f"model: {report['model']}")
     if report["picture"]:
         texts.append(f"learning curve: {report['picture']}")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..training.callbacks import Callback, EarlyStopping, ProgressBar
-from . import columns
+from . import preparing
 
 
 class Trained(NamedTuple):
@@ -18,7 +18,8 @@ class Trained(NamedTuple):
     model : Pipeline
         Its steps are "columns" and "network".
     loss, validation_loss : list of float
-        The loss of each epoch; for a regression in units of the target's variance.
+        The loss of each epoch; for a regression in units of the target's variance, or of that of
+        its logarithm.
     best_epoch : int or None
         The epoch that the model's weights are from; None for the last one.
     planned : int
@@ -79,7 +80,8 @@ def train(features, problem, parts, chosen, options):
     problem : Problem
     parts : Parts
         Rows for training and validation.
-    chosen : Columns
+    chosen : dict of str to Reading
+        The columns to learn from.
     options : namespace
         Options of the command `train`.
 
@@ -93,13 +95,14 @@ def train(features, problem, parts, chosen, options):
     from ..estimators.mlp import MLPClassifier, MLPRegressor
     from ..estimators.rules import NOT_FINITE
 
-    prepare = columns.transformer(chosen)
+    prepare = preparing.transformer(chosen)
     X = prepare.fit_transform(features.iloc[parts.training])
     y, mean, spread = problem.y, 0.0, 1.0
     classifies = problem.task == "classification"
     if classifies:
         seen = np.searchsorted(np.unique(y), y)  # the network's class indices
     else:
+        y = np.log(y) if options.log_target else y
         mean, spread = y[parts.training].mean(), y[parts.training].std() or 1.0
         y = seen = (y - mean) / spread
     held_out = (None, None)
@@ -131,7 +134,11 @@ def train(features, problem, parts, chosen, options):
             network.fit(X, y[parts.training])
         except ValueError as error:
             if NOT_FINITE in str(error):
-                raise ValueError("training diverged; try a smaller --learning-rate") from error
+                smaller = min(1e-3, options.learning_rate / 10)
+                raise ValueError(
+                    f"training diverged: --learning-rate {options.learning_rate:g} is too large; "
+                    f"try {smaller:g}"
+                ) from error
             raise
     backend = network._network().backend
     # Callbacks cannot be saved, and the machine that loads the model chooses its own backend.

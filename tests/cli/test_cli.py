@@ -19,7 +19,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression
 
 import fastbp
-from fastbp.cli import columns, main, metrics, problems
+from fastbp.cli import columns, main, metrics, problems, readings
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,10 @@ def test_report_for_people(capsys):
     for words in (
         "people.csv: 200 rows, 140 training, 30 validation, 30 test",
         "target bought: classification (values that are not numbers)",
-        "numbers: age, rooms\ncategories: town\nnetwork 6-8-1 on numpy: ",
+        "age     number         12  38.7, 46.4, 41.0  numbers\n",
+        "town    category        9  Ulm, Bonn, Köln   text, 3 values\n",
+        "network 6-8-1 on numpy: ",
+        "verdict: better than the baseline: wrong in ",
         "accuracy",
         "true \\ predicted",
         "model: people.safetensors\nlearning curve: people.png\n",
@@ -212,41 +215,60 @@ def test_ctrl_c_keeps_what_was_learnt(capfd):
     ],
 )
 def test_task_is_found(values, task, kind):
-    problem = problems.find(pd.Series(values, name="y"))
+    series = pd.Series(values, name="y")
+    reading = readings.decide(series.to_frame())["y"].reading
+    problem = problems.find(series, reading, "x.csv")
     assert (problem.task, problem.y.dtype.kind) == (task, kind)
     assert problem.y.tolist() == ([str(v) for v in values] if kind == "U" else values)
 
 
 def test_task_can_be_chosen():
     counts = pd.Series([0, 1, 2, 5] * 5, name="y")
-    assert problems.find(counts, "regression").y.dtype == np.float64
+    reading = readings.Reading("number")
+    assert problems.find(counts, reading, "x.csv", "regression").y.dtype == np.float64
 
 
 def test_text_is_the_same_with_gaps_and_without():
     """Whole numbers become floats where some are missing."""
     whole, gaps = pd.Series([1, 2, 3], name="k"), pd.Series([1, None, 3], name="k")
-    chosen = columns.Columns([], ["k"])
-    tables = [columns.prepare(series.to_frame(), chosen, "x.csv") for series in (whole, gaps)]
-    assert tables[0]["k"].tolist() == ["1", "2", "3"]
-    assert tables[1]["k"].tolist()[::2] == ["1", "3"] and tables[1]["k"].isna()[1]
+    reading = readings.Reading("category")
+    found = [readings.features(series, reading, "x.csv")["k"].tolist() for series in (whole, gaps)]
+    assert found[0] == ["1", "2", "3"]
+    assert found[1][::2] == ["1", "3"] and np.isnan(found[1][1])
 
 
-def test_columns_are_pointed_out(capsys):
+def chosen(frame, y, **options):
+    """What each column is read as, with the reasons."""
+    decisions = readings.decide(frame, categorical=options.pop("categorical", ()))
+    found = columns.choose(frame, "y", np.asarray(y), decisions, **options)
+    return {column.name: (column.read_as(), column.why) for column in found}
+
+
+def test_columns_that_are_left_out():
     n = columns.MANY_CATEGORIES + 1
-    frame = pd.DataFrame({"y": range(n), "id": range(1, n + 1), "empty": None, "x": 0.5})
+    y = np.random.default_rng(0).normal(size=n)
+    frame = pd.DataFrame({"y": y, "id": range(1, n + 1), "empty": None, "x": 0.5})
     frame["name"] = [f"name {i}" for i in range(n)]
-    chosen = columns.find(frame, "y")
-    assert chosen == columns.Columns(["id", "x"], ["name"])
-    errors = capsys.readouterr().err
-    assert "column 'id' only counts the rows" in errors
-    assert "column 'empty' is empty and left out" in errors
-    assert f"'name' has {n} different values, such as 'name 0'" in errors
-    dropped = columns.find(frame, "y", drop=["id", "name"], categorical=["x"])
-    assert dropped == columns.Columns([], ["x"])
-    capsys.readouterr()
-    alternating = pd.DataFrame({"y": range(10), "b": [False, True] * 5})
-    assert columns.find(alternating, "y") == columns.Columns(["b"], [])
-    assert capsys.readouterr().err == ""
+    frame["z"] = np.arange(n) % 7
+    frame["copy"] = y
+    found = chosen(frame, y)
+    assert found["z"] == ("number", "whole numbers")
+    for name, why in (
+        ("id", "an identifier: its name, and whole numbers that differ in every row; --keep id"),
+        ("empty", "empty"),
+        ("x", "always 0.5"),
+        ("name", "different in every row, like a name or an identifier; --keep name uses it"),
+        ("copy", "equal to the target, which it would give away; --keep copy uses it"),
+    ):
+        assert found[name][0] == "left out" and why in found[name][1]
+    kept = chosen(frame, y, keep=["id", "name", "copy"], drop=["z"], categorical=["z"])
+    assert {name: kept[name][0] for name in ("id", "name", "copy", "z")} == {
+        "id": "number",
+        "name": "category",
+        "copy": "number",
+        "z": "left out",
+    }
+    assert "and each becomes an input; see --drop name" in kept["name"][1]
 
 
 def test_npz_and_other_separators(capsys):
@@ -296,7 +318,7 @@ def by_hand(frame, interface):
     for made in interface["inputs"]:
         series = frame[made["column"]]
         if "equals" in made:
-            inputs.append(series.fillna(columns.MISSING) == made["equals"])
+            inputs.append(series.fillna(readings.MISSING) == made["equals"])
         else:
             inputs.append((series.fillna(made["fill"]) - made["mean"]) / made["scale"])
     return np.array(inputs, dtype=np.float32).T

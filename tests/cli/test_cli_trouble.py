@@ -43,19 +43,21 @@ GOOD = "x,y\n" + "".join(f"{i * 0.37 % 1:.3f},{i % 2}\n" for i in range(40))
         (GOOD, ["--drop", "x"], "no column to learn from besides the target"),
         (GOOD.replace("x,y\n", ""), [], "first line seems to hold data"),
         (GOOD.replace(",1", ",7").replace(",0", ",7"), [], "target 'y' is '7' in every row"),
-        (GOOD + "0.5,\n", [], "target 'y' has no value in 1 of 41 rows, the first of them row 41"),
-        (GOOD[:40], [], "rows, but training needs at least 10"),
-        (GOOD.replace(",1", ",b"), ["--task", "regression"], "has 'b' in row 2, where regression"),
+        (GOOD[:40], [], "the table has 4 rows with a target, but training needs at least 10"),
+        (GOOD.replace(",1", ",b"), ["--task", "regression"], "has 'b' in row 2 (and 19 more such"),
         (
             GOOD,
             ["--target", "x", "--task", "classification"],
             "such as 0.37, which cannot be classes",
         ),
-        (GOOD + "0.5,2\n", [], "too few rows to be split into 3 parts: 2 (1); 6 rows each"),
         (GOOD + "inf,1\n", [], "column 'x' has 'inf' in row 41"),
         (GOOD + "1,1,1\n", [], "not a valid CSV file"),
         (GOOD, ["--output", "none/model.safetensors"], "there is no folder"),
-        (GOOD, ["--learning-rate", "1e30"], "diverged; try a smaller --learning-rate"),
+        (
+            GOOD,
+            ["--learning-rate", "1e30"],
+            "diverged: --learning-rate 1e+30 is too large; try 0.001",
+        ),
         ("x,y\n" + "".join(f"1,n{i}\n" for i in range(30)), [], "too many for classes"),
     ],
 )
@@ -67,19 +69,20 @@ def test_bad_training(text, options, message, capsys):
     assert not Path("data.safetensors").exists()
 
 
-def test_times_and_lists_are_refused(capsys):
-    frame = people()
-    for values in (pd.Series([pd.Timestamp("2020-02-02")] * 200), pd.Series([[1, 2]] * 200)):
-        frame.assign(more=values).to_parquet("people.parquet")
-        assert main(["train", "people.parquet", "--target", "bought"]) == 1
-        assert "leave them out with --drop more" in capsys.readouterr().err
+def test_lists_are_refused(capsys):
+    people().assign(more=pd.Series([[1, 2]] * 200)).to_parquet("people.parquet")
+    assert main(["train", "people.parquet", "--target", "bought"]) == 1
+    assert "leave them out with --drop more" in capsys.readouterr().err
+    assert main(["train", "people.parquet", "--target", "bought", "--drop", "more", *QUICK]) == 0
     assert main(["train", "people.parquet", "--target", "more"]) == 1
     assert "holds lists" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet", "npz"])
+@pytest.mark.parametrize(
+    "ending", ["csv", "parquet", "feather", "json", "npz", "csv.gz", "csv.zst"]
+)
 def test_other_files_under_these_names(ending, capsys):
-    Path(f"data.{ending}").write_bytes(b"\xff\xfe\x00\x01")
+    Path(f"data.{ending}").write_bytes(b"\xff\x00\xfe\x01\x02")
     assert main(["train", f"data.{ending}", "--target", "y"]) == 1
     assert f"fastbp: data.{ending} is not " in capsys.readouterr().err
 
@@ -111,7 +114,7 @@ def test_bad_predictions(trained, capsys):
         ([], "COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
         (["train", "data.csv"], "--target"),
-        (["train", "data.xls", "--target", "y"], "must end in one of .csv, .tsv, .parquet, .npz"),
+        (["train", "data.xls", "--target", "y"], "must end in one of .csv, .tsv, .txt"),
         (["train", "data.csv", "--target", "y", "--hidden", "3,x"], "such as 64,32, or none"),
         (["train", "data.csv", "--target", "y", "--epochs", "0"], "whole number of at least 1"),
         (["train", "data.csv", "--target", "y", "--l2", "-1"], "number of at least 0"),

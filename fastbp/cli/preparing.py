@@ -1,0 +1,116 @@
+"""Turns the features of a table into inputs of a network: fills gaps, scales and encodes."""
+
+from . import readings
+
+
+def transformer(chosen):
+    """Return a scikit-learn transformer that prepares features, not yet fitted.
+
+    Parameters
+    ----------
+    chosen : dict of str to Reading
+        The columns to learn from.
+
+    Returns
+    -------
+    ColumnTransformer
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers = [("fill", SimpleImputer(strategy="median")), ("scale", StandardScaler())]
+    categories = [
+        ("fill", SimpleImputer(strategy="constant", fill_value=readings.MISSING)),
+        ("encode", OneHotEncoder(handle_unknown="ignore", sparse_output=False)),
+    ]
+    names: dict = {}
+    for name, reading in chosen.items():
+        names |= readings.names(name, reading)
+    made = [
+        ("numbers", Pipeline(numbers), [name for name, of_texts in names.items() if not of_texts]),
+        (
+            "categories",
+            Pipeline(categories),
+            [name for name, of_texts in names.items() if of_texts],
+        ),
+    ]
+    return ColumnTransformer([part for part in made if part[2]])
+
+
+def readings_of(fitted, notes):
+    """Return how the columns are read that a model was trained on.
+
+    Parameters
+    ----------
+    fitted : ColumnTransformer
+        The result of `transformer`, fitted.
+    notes : dict
+        The model's notes. Models of earlier versions have no readings in them: all their columns
+        are plain numbers or categories.
+
+    Returns
+    -------
+    dict of str to Reading
+    """
+    document = notes.get("readings")
+    if isinstance(document, dict):
+        return {name: readings.from_json(name, each) for name, each in document.items()}
+    kinds = {"numbers": "number", "categories": "category"}
+    return {
+        column: readings.Reading(kinds[name])
+        for name, _, columns in fitted.transformers_
+        if name in kinds
+        for column in columns
+    }
+
+
+def known_texts(fitted):
+    """Return, for each feature that is a category, the texts that a transformer has seen."""
+    return {
+        column: set(values)
+        for name, steps, columns in fitted.transformers_
+        if name == "categories"
+        for column, values in zip(columns, steps["encode"].categories_, strict=True)
+    }
+
+
+def inputs(fitted, chosen):
+    """Describe how each input of the network is computed.
+
+    Parameters
+    ----------
+    fitted : ColumnTransformer
+        The result of `transformer`, fitted.
+    chosen : dict of str to Reading
+        The columns.
+
+    Returns
+    -------
+    list of dict
+        One for each input, in order. A number has "column", "fill" (the replacement of missing
+        values), "mean" and "scale": the input is (value - mean) / scale. A category has "column"
+        and "equals": the input is 1 if the text equals that, else 0. If the value is a part of a
+        date ("year", "month" as 01 to 12, "weekday" in English, "hour", "days" since 1970-01-01),
+        "part" says which.
+    """
+    sources = {}
+    for name, reading in chosen.items():
+        for feature in readings.names(name, reading):
+            part = feature.removeprefix(f"{name} (").removesuffix(")")
+            sources[feature] = {"column": name} | ({} if feature == name else {"part": part})
+    listed = []
+    for name, steps, columns in fitted.transformers_:
+        if name == "numbers":
+            fills = steps["fill"].statistics_
+            means, scales = steps["scale"].mean_, steps["scale"].scale_
+            for j in range(len(columns)):
+                made = {"fill": fills[j], "mean": means[j], "scale": scales[j]}
+                listed.append(
+                    {**sources[columns[j]], **{key: float(value) for key, value in made.items()}}
+                )
+        elif name == "categories":
+            for column, values in zip(columns, steps["encode"].categories_, strict=True):
+                listed += [{**sources[column], "equals": str(value)} for value in values]
+    return listed

@@ -1,0 +1,116 @@
+"""Says in words how good a model is, and what to try."""
+
+import numpy as np
+
+from .problems import predict
+
+# The improvement on the baseline must be this multiple of its standard error (95 %, one-sided).
+SURE = 1.645
+# Targets whose skewness is larger, and at least halved by the logarithm, are worth --log-target.
+SKEWED = 2.0
+# Learning rates up to this one rarely are the reason for a bad model.
+USUAL_RATE = 0.01
+
+
+def sentences(network, X, y, dummy, problem, trained, options, judged):
+    """Return the verdict on a model.
+
+    Parameters
+    ----------
+    network : MLPClassifier or MLPRegressor
+    X, y : ndarray
+        Inputs and targets of the rows to judge by.
+    dummy : DummyClassifier or DummyRegressor
+        The baseline.
+    problem : Problem
+    trained : Trained
+    options : namespace
+        Options of the command `train`.
+    judged : str
+        The name of these rows.
+
+    Returns
+    -------
+    list of str
+    """
+    if problem.task == "classification":
+        good, text = _of_classes(network, X, y, dummy, judged)
+    else:
+        good, text = _of_numbers(network, X, y, dummy, options.log_target, judged)
+    found = [text]
+    if judged == "training":
+        found.append("no rows were held out, so nothing is known about new rows")
+    if not good and options.learning_rate > USUAL_RATE:
+        found.append(
+            f"--learning-rate {options.learning_rate:g} may be too large: try 0.001, the default"
+        )
+    if problem.task == "regression" and not options.log_target and _is_skewed(problem.y):
+        found.append("the target is skewed, with a few very large values: try --log-target")
+    return found
+
+
+def _of_classes(network, X, y, dummy, judged):
+    features = np.zeros((len(y), 1))
+    wrong, wrong_before = network.predict(X) != y, dummy.predict(features) != y
+    gain = _surprise(dummy, features, y) - _surprise(network, X, y)
+    rates = f"wrong in {wrong.mean():.1%} of the {judged} rows, the most frequent class in "
+    rates += f"{wrong_before.mean():.1%}"
+    only = np.unique(network.predict(X))
+    if len(only) == 1 and len(np.unique(y)) > 1:
+        rates += f"; {str(only[0])!r} is predicted for every row"
+    better, surer = _clearly(wrong_before * 1.0 - wrong), _clearly(gain)
+    if better and gain.mean() < 0:
+        return True, f"better than the baseline ({rates}), but its probabilities are overconfident"
+    if better:
+        return True, f"better than the baseline: {rates}"
+    if surer:
+        return True, (
+            f"its probabilities are better than the baseline's, but not its classes: {rates}"
+        )
+    return False, _not_better(wrong.sum() < wrong_before.sum() or gain.mean() > 0, rates)
+
+
+def _of_numbers(network, X, y, dummy, log_target, judged):
+    scale = np.log if log_target else np.asarray
+    errors = scale(y) - scale(predict(network, X, log_target))
+    before = scale(y) - scale(dummy.predict(np.zeros((len(y), 1))))
+    total = np.mean(before**2)
+    share = 1 - np.mean(errors**2) / total if total > 0 else 0.0
+    what = "logarithm's variance" if log_target else "target's variance"
+    shown = f"explains {share:.1%} of the {what} in the {judged} rows"
+    gain = before**2 - errors**2
+    if _clearly(gain):
+        return True, f"better than the baseline: {shown}"
+    return False, _not_better(share > 0, shown)
+
+
+def _not_better(slightly, figures):
+    if slightly:
+        return (
+            f"not clearly better than the baseline: {figures}; the difference may be chance in so "
+            "few rows"
+        )
+    return (
+        f"no better than the baseline: {figures}; these columns may say nothing about the target, "
+        "or this training did not find it"
+    )
+
+
+def _surprise(model, X, y):
+    """Return the log loss of each row."""
+    probabilities = np.asarray(model.predict_proba(X), np.float64)
+    of_class = probabilities[np.arange(len(y)), np.searchsorted(model.classes_, y)]
+    return -np.log(np.maximum(of_class, 1e-15))
+
+
+def _clearly(gains):
+    """Return whether the mean of gains is positive by more than chance."""
+    if len(gains) < 2:
+        return False
+    return gains.mean() > SURE * gains.std(ddof=1) / np.sqrt(len(gains))
+
+
+def _is_skewed(y):
+    from scipy.stats import skew
+
+    return bool((y > 0).all()) and skew(y) > max(SKEWED, 2 * abs(skew(np.log(y))))
