@@ -130,6 +130,76 @@ cdef inline vec gelu_third_derivative(vec s, vec h) noexcept nogil:
     return s * (e * s * s - <real>4.0 * e)
 
 
+cdef inline vec sin_derivative(vec s, vec h) noexcept nogil:
+    return cos(s)
+
+
+cdef inline vec sin_second_derivative(vec s, vec h) noexcept nogil:
+    return -h
+
+
+cdef inline vec sin_third_derivative(vec s, vec h) noexcept nogil:
+    return -cos(s)
+
+
+cdef inline vec hard_tanh(vec s) noexcept nogil:
+    return at_most(at_least(s, -1.0), 1.0)
+
+
+cdef inline vec hard_tanh_derivative(vec s, vec h) noexcept nogil:
+    return select_lt(absolute(h), splat(1.0), splat(1.0), splat(0.0))
+
+
+cdef inline vec selu(vec s) noexcept nogil:
+    cdef vec below = <real>SELU_DEPTH * expm1_nonpositive(-absolute(s))
+    return select_le(s, splat(0.0), below, <real>SELU_SCALE * s)
+
+
+cdef inline vec selu_derivative(vec s, vec h) noexcept nogil:
+    return select_lt(splat(0.0), h, splat(SELU_SCALE), h + <real>SELU_DEPTH)
+
+
+cdef inline vec selu_second_derivative(vec s, vec h) noexcept nogil:
+    return select_lt(splat(0.0), h, splat(0.0), h + <real>SELU_DEPTH)
+
+
+cdef inline vec selu_third_derivative(vec s, vec h) noexcept nogil:
+    return select_lt(splat(0.0), h, splat(0.0), h + <real>SELU_DEPTH)
+
+
+cdef inline vec tanh_of_softplus(vec s) noexcept nogil:
+    """tanh(ln(1 + exp(s))) = ((1 + exp(s))² - 1) / ((1 + exp(s))² + 1), in powers of exp(-|s|)."""
+    cdef vec u = exp(-absolute(s))
+    cdef vec above = select_lt(s, splat(0.0), u * (u + <real>2.0), <real>1.0 + <real>2.0 * u)
+    return above / (above + select_lt(s, splat(0.0), splat(2.0), <real>2.0 * u * u))
+
+
+cdef inline vec mish(vec s) noexcept nogil:
+    return s * tanh_of_softplus(s)
+
+
+cdef inline vec mish_derivative(vec s, vec h) noexcept nogil:
+    """t + s d with t = tanh(ln(1 + exp(s))), d = t' = (1 - t²) p and p = 1 / (1 + exp(-s))."""
+    cdef vec t = tanh_of_softplus(s)
+    return t + s * ((<real>1.0 - t * t) * sigmoid(s))
+
+
+cdef inline vec mish_second_derivative(vec s, vec h) noexcept nogil:
+    """2 d + s d a with a = d' / d."""
+    cdef vec t = tanh_of_softplus(s), p = sigmoid(s)
+    cdef vec d = (<real>1.0 - t * t) * p
+    return <real>2.0 * d + s * d * (<real>1.0 - p - <real>2.0 * t * p)
+
+
+cdef inline vec mish_third_derivative(vec s, vec h) noexcept nogil:
+    """3 d a + s d (a² + a')."""
+    cdef vec t = tanh_of_softplus(s), p = sigmoid(s)
+    cdef vec d = (<real>1.0 - t * t) * p
+    cdef vec a = <real>1.0 - p - <real>2.0 * t * p
+    cdef vec slope = a * a - p * (<real>1.0 - p) * (<real>1.0 + <real>2.0 * t) - <real>2.0 * d * p
+    return <real>3.0 * d * a + s * d * slope
+
+
 ctypedef vec (*Value)(vec s) noexcept nogil
 ctypedef vec (*Derivative)(vec s, vec h) noexcept nogil
 
@@ -195,6 +265,23 @@ cdef void elementwise(
         over_units(
             operation, s, h, d, n,
             gelu, gelu_derivative, gelu_second_derivative, gelu_third_derivative
+        )
+    elif code == SIN:
+        over_units(
+            operation, s, h, d, n,
+            sin, sin_derivative, sin_second_derivative, sin_third_derivative
+        )
+    elif code == HARD_TANH:
+        over_units(operation, s, h, d, n, hard_tanh, hard_tanh_derivative, zero, zero)
+    elif code == SELU:
+        over_units(
+            operation, s, h, d, n,
+            selu, selu_derivative, selu_second_derivative, selu_third_derivative
+        )
+    elif code == MISH:
+        over_units(
+            operation, s, h, d, n,
+            mish, mish_derivative, mish_second_derivative, mish_third_derivative
         )
 
 

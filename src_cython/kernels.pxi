@@ -1,7 +1,7 @@
 # The Cython backend for one precision and one kind of processor; setup.py compiles it for each.
 #
-# Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), tile.h (matrix
-# product), bfloat16.h and amx.h (products of rounded matrices), dropout, elementwise, losses,
+# Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...),
+# trigonometry (sin and cos), tile.h (matrix product), bfloat16.h and amx.h (products of rounded matrices), dropout, elementwise, losses,
 # optimizers, shares, passes, gradients, groups, regularizers, steps, train, per_sample. This one
 # holds the entry points. They turn arrays into pointers and release the GIL.
 # Entry points that train flush denormal numbers; denormals.h says how, and why they call their
@@ -11,6 +11,7 @@ include "simd.pxi"
 include "tile.pxi"
 include "spec.pxi"
 include "vmath.pxi"
+include "trigonometry.pxi"
 include "dropout.pxi"
 include "elementwise.pxi"
 include "losses.pxi"

@@ -220,6 +220,13 @@ FBP_INLINE vec fbp_splat(real x) { return x - (vec){0}; }
 /* The scalar in lane i. */
 FBP_INLINE real fbp_lane(vec v, ptrdiff_t i) { return v[i]; }
 
+/* The vector with x in lane i. */
+FBP_INLINE vec fbp_with_lane(vec v, ptrdiff_t i, real x)
+{
+    v[i] = x;
+    return v;
+}
+
 /* The absolute value. */
 FBP_INLINE vec fbp_absolute(vec v)
 {
@@ -251,6 +258,37 @@ typedef fbp_int fbp_i32 __attribute__((vector_size(32)));
 typedef fbp_int fbp_i16 __attribute__((vector_size(16)));
 typedef union { vec whole; fbp_v32 half[2]; } fbp_halves;
 typedef union { fbp_v32 whole; fbp_v16 half[2]; } fbp_quarters;
+
+/* A vector of doubles, which has half the lanes of one of floats. */
+typedef double wide __attribute__((vector_size(64)));
+
+/* The lower and the upper half of the lanes as doubles, and the vector of two such halves. A vector
+ * of doubles is its own half. */
+#if FBP_SINGLE
+FBP_INLINE wide fbp_low_half(vec v)
+{
+    fbp_halves h = {v};
+    return __builtin_convertvector(h.half[0], wide);
+}
+
+FBP_INLINE wide fbp_high_half(vec v)
+{
+    fbp_halves h = {v};
+    return __builtin_convertvector(h.half[1], wide);
+}
+
+FBP_INLINE vec fbp_narrow(wide low, wide high)
+{
+    fbp_halves h;
+    h.half[0] = __builtin_convertvector(low, fbp_v32);
+    h.half[1] = __builtin_convertvector(high, fbp_v32);
+    return h.whole;
+}
+#else
+FBP_INLINE wide fbp_low_half(vec v) { return v; }
+FBP_INLINE wide fbp_high_half(vec v) { return v; }
+FBP_INLINE vec fbp_narrow(wide low, wide high) { (void)high; return low; }
+#endif
 
 /* The sum by halves: lane i with lane i + n/2, until one is left. */
 FBP_INLINE real fbp_sum_lanes(vec v)

@@ -6,6 +6,7 @@
 cdef extern from "simd.h" nogil:
     ctypedef double real
     ctypedef double vec
+    ctypedef double wide
 
     const int FBP_SINGLE  # 1 for float32, 0 for float64; a compile-time constant
     const int FBP_HAS_FMA
@@ -15,6 +16,10 @@ cdef extern from "simd.h" nogil:
     void store "fbp_store"(real *p, Py_ssize_t i, vec v)
     vec splat "fbp_splat"(real x)
     real lane "fbp_lane"(vec v, Py_ssize_t i)
+    vec with_lane "fbp_with_lane"(vec v, Py_ssize_t i, real x)
+    wide low_half "fbp_low_half"(vec v)
+    wide high_half "fbp_high_half"(vec v)
+    vec narrow "fbp_narrow"(wide low, wide high)
     vec fma "fbp_fma"(vec a, vec b, vec c)
     vec sqrt "fbp_sqrt"(vec v)
     vec absolute "fbp_absolute"(vec v)

@@ -2,7 +2,8 @@
 # compared by means of codes() below.
 
 cpdef enum:
-    IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU
+    IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU,
+    SIN, HARD_TANH, SELU, MISH
 
 cpdef enum:
     LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE, CUSTOM
@@ -22,8 +23,11 @@ cpdef enum:
 cdef extern from *:
     """
     static const double LEAKY_SLOPE = 0.01;
+    static const double SELU_SCALE = 1.0507009873554805;
+    static const double SELU_DEPTH = 1.7580993408473768;
     """
     const double LEAKY_SLOPE
+    const double SELU_SCALE, SELU_DEPTH
 
 
 def codes():

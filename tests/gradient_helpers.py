@@ -3,6 +3,9 @@
 import numpy as np
 from helpers import PARAMETERS, make_data, make_network, outputs_for
 
+from fastbp.backends import numpy_
+from fastbp.basis import spec
+
 # Every entry of the gradient, relative to the largest one. Central differences with this step
 # have truncation and rounding errors of about 1e-10.
 STEP = 1e-5
@@ -10,18 +13,18 @@ DIFFERENCES = 1e-8
 # Two computations of the same thing in float64.
 SAME = 1e-12
 
-# Functions with kinks at zero, which a finite difference must not straddle.
-KINKED = {"relu", "leaky_relu"}
+# Functions with kinks, which a finite difference must not straddle, and where these are.
+KINKED = {"relu": 0.0, "leaky_relu": 0.0, "selu": 0.0, "hard_tanh": 1.0}
 
 
 def away_from_kinks(net, X):
-    """Whether every hidden pre-activation is far from zero, compared with STEP."""
+    """Whether every hidden pre-activation is far from its kinks, compared with STEP."""
     h = X
     for i, name in enumerate(net.layout.activations):
         s = h @ net.weights[i] + net.biases[i]
-        if np.abs(s).min() < 100 * STEP:
+        if np.abs(np.abs(s) - KINKED[name]).min() < 100 * STEP:
             return False
-        h = np.where(s > 0, s, 0.01 * s if name == "leaky_relu" else 0)
+        h = numpy_.ACTIVATIONS[spec.ACTIVATIONS[name].code].value(s)
     return True
 
 
@@ -70,6 +73,10 @@ def torch_activations(torch):
         "softplus": functional.softplus,
         "silu": functional.silu,
         "gelu": functional.gelu,
+        "sin": torch.sin,
+        "hard_tanh": functional.hardtanh,
+        "selu": functional.selu,
+        "mish": functional.mish,
         "exp": torch.exp,
         "softmax": lambda s: torch.softmax(s, 1),
     }

@@ -37,8 +37,10 @@ SHAPES = {
 AWKWARD = ["ragged", "narrow middle", "several blocks", "whole vectors", "deep"]
 
 
-# The losses that there were when the table began; later ones come last, to add cases only.
+# The losses and activations that there were when the table began; later ones come last, to add
+# cases only.
 FIRST = [pair for pair in LOSSES_AND_TARGETS if pair[0] != "quantile"]
+FIRST_ACTIVATIONS = ACTIVATIONS[: ACTIVATIONS.index("gelu") + 1]
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,7 @@ class Case:
 
 def _cases():
     """Each activation, loss, optimiser and shape. What is added to a table adds cases only."""
-    picks = []
-    for i, activation in enumerate(ACTIVATIONS):
-        for j, (loss, kind) in enumerate([("squared_error", "real"), ("log_loss", "hard")]):
-            picks.append((activation, loss, kind, ["adam", "momentum"][j], AWKWARD[(i + j) % 5]))
+    picks = [pick for i, name in enumerate(FIRST_ACTIVATIONS) for pick in _by_activation(i, name)]
     for i, (loss, kind) in enumerate(FIRST):
         for j in range(2):
             picks.append((["tanh", "gelu"][j], loss, kind, "sgd", AWKWARD[(i + 2 * j) % 5]))
@@ -78,9 +77,18 @@ def _cases():
         picks.append(("sigmoid", "cross_entropy", "soft", "nesterov", shape))
     for i, (loss, kind) in enumerate(pair for pair in LOSSES_AND_TARGETS if pair not in FIRST):
         picks.append(("tanh", loss, kind, "adam", AWKWARD[i % 5]))
+    for i, activation in enumerate(ACTIVATIONS):
+        if activation not in FIRST_ACTIVATIONS:
+            picks += _by_activation(i, activation)
     for i, (pick, dtype) in enumerate(itertools.product(picks, DTYPES)):
         extras = i // 2  # so that both precisions have each
         yield Case(*pick, dtype, extras % 3 == 1, [0.0, 2.0**-6][extras % 4 == 3], extras % 5 == 2)
+
+
+def _by_activation(i, name):
+    """The cases of the activation number i."""
+    losses = [("squared_error", "real", "adam"), ("log_loss", "hard", "momentum")]
+    return [(name, *losses[j], AWKWARD[(i + j) % 5]) for j in range(2)]
 
 
 CASES = {str(case): case for case in _cases()}

@@ -20,13 +20,8 @@ pytestmark = pytest.mark.slow
 WALKS = {
     "## Adding an activation\n": (
         "softsign",
-        "gelu",
-        {
-            "docs/estimators.md",  # an example
-            "docs/exchange.md",  # which of them other tools have
-            "fastbp/study/health.py",  # what a warning suggests
-            "fastbp/exchange/__init__.py",
-        },
+        "mish",
+        set(),
     ),
     "## Adding an optimiser\n": ("adadelta", "rprop", {"docs/training.md"}),  # takes no schedule
 }

@@ -10,7 +10,7 @@ Run: python tools/fit_polynomials.py
 """
 
 import numpy as np
-from mpmath import atanh, chebyfit, erfc, exp, expm1, log, log1p, mp, mpf, sqrt
+from mpmath import atanh, chebyfit, cos, erfc, exp, expm1, log, log1p, mp, mpf, pi, sin, sqrt
 
 mp.dps = 40
 DIGITS = {np.float32: 9, np.float64: 17}  # decimal digits that identify a number
@@ -52,6 +52,32 @@ def normal_fraction(k):
     return fraction
 
 
+def sin_fraction(z):
+    """S(z) of sin r = r + r z S(z) where z = r**2."""
+    if z < mpf(10) ** -8:
+        return -mpf(1) / 6 + z / 120 - z * z / 5040
+    r = sqrt(z)
+    return (sin(r) - r) / (r * z)
+
+
+def sin_weight(z):
+    """What an error of sin_fraction does to sin r."""
+    r = sqrt(z)
+    return r * z / sin(r) if z else mpf(0)
+
+
+def cos_fraction(z):
+    """C(z) of cos r = 1 - z / 2 + z**2 C(z) where z = r**2."""
+    if z < mpf(10) ** -8:
+        return mpf(1) / 24 - z / 720 + z * z / 40320
+    return (cos(sqrt(z)) - 1 + z / 2) / z**2
+
+
+def cos_weight(z):
+    """What an error of cos_fraction does to cos r."""
+    return z**2 / cos(sqrt(z))
+
+
 def round_to(dtype, x):
     """x rounded to the precision, as text, a number of Python and of mpmath."""
     text = f"{float(dtype(mp.nstr(x, 25))):.{DIGITS[dtype]}g}"
@@ -69,7 +95,7 @@ def fit(name, dtype, function, low, high, degree, weight):
         exact = function(x)
         error = max(error, abs(mp.polyval(values, x) - exact) * weight(x))
     print(f"{name}, {dtype.__name__}, degree {degree}, error {mp.nstr(error, 2)}")
-    variable = {"exp_fraction": "r", "log_fraction": "z", "normal_fraction": "w"}[name]
+    variable = {"exp_fraction": "r", "normal_fraction": "w"}.get(name, "z")
     print(f"    p = linear({variable}, {texts[0]}, {texts[1]})")
     for text in texts[2:]:
         print(f"    p = horner(p, {variable}, {text})")
@@ -81,6 +107,25 @@ def split_ln2(suffix, dtype, bits):
     high = mp.nint(log(2) * 2**bits) / 2**bits
     print(f"LN2_HIGH_{suffix} = {round_to(dtype, high)[0]}")
     print(f"LN2_LOW_{suffix} = {round_to(dtype, log(2) - high)[0]}")
+
+
+def split_half_pi(bits):
+    """Print π/2 as two numbers of few bits, whose small multiples are exact, and a remainder."""
+    rest = pi / 2
+    for k in (1, 2):
+        part = mp.floor(rest * mpf(2) ** (k * bits - 1)) / mpf(2) ** (k * bits - 1)
+        print(f"HALF_PI_{k} = {round_to(np.float64, part)[0]}")
+        rest -= part
+    print(f"HALF_PI_3 = {round_to(np.float64, rest)[0]}")
+
+
+def digits_of_two_over_pi(count):
+    """Print 2/π in base 2**24, behind two zeros."""
+    whole, digits = int(mp.floor(2 / pi * mpf(2) ** (24 * count))), []
+    for _ in range(count):
+        whole, digit = divmod(whole, 2**24)
+        digits.append(digit)
+    print(f"DIGITS = {[0, 0, *digits[::-1]]}")
 
 
 def main():
@@ -96,6 +141,15 @@ def main():
         fit("exp_fraction", dtype, exp_fraction, -half_ln2, half_ln2, degree, exp_weight)
     for dtype, degree in [(np.float32, 3), (np.float64, 7)]:
         fit("log_fraction", dtype, log_fraction, mpf(0), furthest, degree, log_weight)
+    print(f"TWO_OVER_PI = {round_to(np.float64, 2 / pi)[0]}")
+    split_half_pi(39)  # times 2**14 is exact in float64
+    with mp.workdps(400):
+        digits_of_two_over_pi(51)
+    print()
+    furthest = (pi / 4) ** 2 * mpf("1.001")
+    for dtype, degree in [(np.float32, 2), (np.float64, 5)]:
+        fit("sin_fraction", dtype, sin_fraction, mpf(0), furthest, degree, sin_weight)
+        fit("cos_fraction", dtype, cos_fraction, mpf(0), furthest, degree, cos_weight)
     k = mpf(5) / 2
     function = normal_fraction(k)
     for dtype, degree, furthest in [(np.float32, 10, mpf(29) / 2), (np.float64, 24, mpf(39))]:

@@ -196,8 +196,15 @@ class Layout:
     def initial_bounds(self):
         """Each layer's bound: its initial weights are drawn from [-bound, bound]."""
         rules = [spec.ACTIVATIONS[name].initialization for name in self.activations]
-        layers = zip(self.sizes, self.sizes[1:], [*rules, "glorot"], strict=False)
-        return [math.sqrt(6 / (a if rule == "he" else a + b)) for a, b, rule in layers]
+        bounds = [
+            _bound(n_in, n_out, rule, first=i == 0)
+            for i, (n_in, n_out, rule) in enumerate(
+                zip(self.sizes, self.sizes[1:], [*rules, "glorot"], strict=False)
+            )
+        ]
+        if rules[-1:] == ["siren"]:
+            bounds[-1] = math.sqrt(6 / self.sizes[-2]) / spec.SIREN_FREQUENCY
+        return bounds
 
     @cached_property
     def flops_per_row(self):
@@ -321,6 +328,15 @@ class Layout:
         raw = np.zeros(size + self.lanes, self.dtype)
         start = -address(raw) % VECTOR_BYTES // self.dtype.itemsize
         return raw[start : start + size]
+
+
+def _bound(n_in, n_out, rule, first):
+    """The bound of a layer's initial weights; see the notes of `Network` for the sources."""
+    if rule == "siren" and first:
+        return spec.SIREN_FREQUENCY / n_in
+    if rule == "glorot":
+        return math.sqrt(6 / (n_in + n_out))
+    return math.sqrt((3 if rule == "lecun" else 6) / n_in)
 
 
 def _huge_pages(n_bytes):

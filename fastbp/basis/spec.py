@@ -10,6 +10,7 @@ from .names import advice
 
 # Codes of activations.
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU = range(9)
+SIN, HARD_TANH, SELU, MISH = range(9, 13)
 # Codes of losses.
 LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE = range(7)
 CUSTOM = 7  # computed by a user's function
@@ -21,6 +22,10 @@ SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
 L1, L2, FROZEN, RULES = range(4)
 
 LEAKY_SLOPE = 0.01  # slope of leaky_relu below zero
+# selu: λ for positive s, λ α (exp(s) - 1) below (Klambauer et al., NeurIPS 2017, appendix A4).
+SELU_SCALE = 1.0507009873554805
+SELU_DEPTH = 1.7580993408473768  # λ α
+SIREN_FREQUENCY = 30.0  # ω0 of SIREN, the factor of the first layer's initial weights before sin
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Activation:
     uses_preactivation : bool
         Whether the derivative needs s besides h. If not, h overwrites s, which saves an array of
         the workspace.
-    initialization : {"glorot", "he"}
+    initialization : {"glorot", "he", "lecun", "siren"}
         The rule for the layer's initial weights, see `Layout.initial_bounds`.
     largest_slope : float
         The maximum of σ'(s).
@@ -104,6 +109,37 @@ ACTIVATIONS = {
             "Φ(s) + s exp(-s²/2) / √(2π)",
             r"s \, \Phi(s)",
             r"\Phi(s) + \frac{s \, e^{-s^2/2}}{\sqrt{2\pi}}",
+        ),
+    ),
+    "sin": Activation(
+        *(SIN, True, "siren", 1.0, False),
+        ("sin s", "cos s", r"\sin s", r"\cos s"),
+    ),
+    "hard_tanh": Activation(
+        *(HARD_TANH, False, "glorot", 1.0, False),
+        (
+            "max(-1, min(s, 1))",
+            "1 if -1 < s < 1, else 0",
+            r"\max(-1, \min(s, 1))",
+            r"[-1 < s < 1]",
+        ),
+    ),
+    "selu": Activation(
+        *(SELU, False, "lecun", SELU_DEPTH, True),
+        (
+            "λ s if s > 0, else λ α (exp(s) - 1)",
+            "λ if s > 0, else h + λ α",
+            r"\lambda (\max(s, 0) + \alpha (e^{\min(s, 0)} - 1))",
+            r"\lambda [s > 0] + \lambda \alpha \, e^s [s \leq 0]",
+        ),
+    ),
+    "mish": Activation(
+        *(MISH, True, "he", 1.09, True),
+        (
+            "s t, t = tanh(ln(1 + exp(s)))",
+            "t + s (1 - t²) / (1 + exp(-s))",
+            r"s \, t, \quad t = \tanh \ln(1 + e^s)",
+            r"t + s \, \frac{1 - t^2}{1 + e^{-s}}",
         ),
     ),
 }

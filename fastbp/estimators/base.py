@@ -17,6 +17,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..basis import checks
+from ..basis.layout import Layout
 from ..rules.regularizers import SWA, regularizers_of
 from .lbfgs import minimize, report_as_scikit_learn
 from .network import EstimatorNetwork, by_rows, check_layers, check_width
@@ -92,10 +93,14 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         self.coefs_, self.intercepts_ = [], []
         names = hidden_activations(self.activation, len(layer_units) - 2)
         # scikit-learn draws the output layer's as if it had the hidden layers' activation.
+        bounds = Layout(tuple(layer_units), names, np.dtype(dtype)).initial_bounds
         names = [*names, names[-1] if names else self.activation]
-        for fan_in, fan_out, name in zip(layer_units, layer_units[1:], names, strict=False):
+        layers = zip(layer_units, layer_units[1:], names, bounds, strict=False)
+        for fan_in, fan_out, name, bound in layers:
             own = () if isinstance(self.activation, str) else (name,)
             coef, intercept = self._init_coef(fan_in, fan_out, dtype, *own)
+            if name in ("sin", "selu"):  # scikit-learn has neither, and they need their own rules
+                coef *= bound / np.sqrt(6 / (fan_in + fan_out))
             self.coefs_.append(coef)
             self.intercepts_.append(intercept)
         if self.solver in STOCHASTIC:

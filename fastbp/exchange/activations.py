@@ -117,6 +117,25 @@ def tail_polynomial(degree=24):
     return fit.convert(kind=np.polynomial.Polynomial).coef[::-1]
 
 
+def write_selu(graph, s):
+    if graph.dtype == np.float32:
+        return graph.add("Selu", s)
+    below = graph.add("Sub", graph.add("Exp", graph.add("Min", s, 0.0)), 1.0)
+    above = graph.add("Mul", graph.add("Relu", s), spec.SELU_SCALE)
+    return graph.add("Add", above, graph.add("Mul", below, spec.SELU_DEPTH))
+
+
+def write_mish(graph, s):
+    """s v (v + 2) / (v (v + 2) + 2) with v = exp(s); from s = 20 on, this is s."""
+    v = graph.add("Exp", graph.add("Min", s, 20.0))
+    above = graph.add("Mul", v, graph.add("Add", v, 2.0))
+    return graph.add("Mul", s, graph.add("Div", above, graph.add("Add", above, 2.0)))
+
+
+def selu_operator(s, alpha=1.6732631921768188, gamma=1.0507010221481323):
+    return gamma * np.where(s < 0, alpha * np.expm1(s), s)
+
+
 def gelu_operator(s, approximate=b"none"):
     # Network has only the exact form; NaN matches no activation.
     return elementwise.gelu(s) if approximate == b"none" else np.full_like(s, np.nan)
@@ -194,6 +213,32 @@ EQUIVALENTS = {
         write_onnx=write_gelu,
         onnx_operator=("Gelu", gelu_operator),
         c="gelu",
+    ),
+    "sin": Equivalents(
+        torch=Layer("Sin"),  # of pytorch.py, since torch.nn has none
+        write_onnx=of_operator("Sin"),
+        onnx_operator=("Sin", elementwise.sin),
+        c="sine",
+    ),
+    "hard_tanh": Equivalents(
+        torch=Layer("Hardtanh", {"min_val": [-1], "max_val": [1]}),
+        keras="hard_tanh",
+        write_onnx=lambda graph, s: graph.add("Max", graph.add("Min", s, 1.0), -1.0),
+        c="hard_tanh",
+    ),
+    "selu": Equivalents(
+        torch=Layer("SELU"),
+        keras="selu",
+        write_onnx=write_selu,
+        onnx_operator=("Selu", selu_operator),
+        c="selu",
+    ),
+    "mish": Equivalents(
+        torch=Layer("Mish"),
+        keras="mish",
+        write_onnx=write_mish,
+        onnx_operator=("Mish", elementwise.mish),
+        c="mish",
     ),
     "softmax": Equivalents(  # not elementwise, so onnx_import and c_source have code for it
         torch=Layer("Softmax", {"dim": [1, -1]}, {"dim": 1}),

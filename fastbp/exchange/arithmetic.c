@@ -133,8 +133,10 @@ static float power_of_2(float t)
     return u.value;
 }
 
-/* The whole number nearest to x / ln 2, plus SHIFTER. */
+/* Adding it to a small number leaves a whole number in the last bits. */
 #define SHIFTER 0x1.8p+23f
+
+/* The whole number nearest to x / ln 2, plus SHIFTER. */
 static float nearest_shifted(float x)
 {
     return fused(x, 0x1.715476p+0f, SHIFTER);
@@ -295,6 +297,111 @@ static float silu(float s)
 static float gelu(float s)
 {
     return s * normal_cdf(s);
+}
+
+/* n modulo 4, and as the result r, of x = n pi/2 + r for a large float x: see trigonometry.py. */
+static double far_quadrant(double x, double *n)
+{
+    static const double digits[16] = {
+        0, 0, 0, 10680707, 7228996, 1387004, 2578385, 16069853, 12639074, 9804092, 4427841,
+        16666979, 11263675, 12935607, 2387514, 4345298,
+    };
+    const double base = 0x1p+24, inverse = 0x1p-24;
+    double rest = x, digit_3, digit_2, digit_1, first = 0.0, carry = 0.0, up = 0.0, down = 0.0, r;
+    int q = 0, i;
+    if (x < 0.0)
+        rest = -x;
+    /* A whole number of four digits. */
+    for (; rest < 0x1p+52; q--)
+        rest *= base;
+    for (; rest >= 0x1p+76; q++)
+        rest *= inverse;
+    digit_3 = (double)(int64_t)(rest * 0x1p-72);
+    rest -= digit_3 * 0x1p+72;
+    digit_2 = (double)(int64_t)(rest * 0x1p-48);
+    rest -= digit_2 * 0x1p+48;
+    digit_1 = (double)(int64_t)(rest * inverse);
+    rest -= digit_1 * base;
+    for (i = 0; i < 8; i++) {
+        const double *of = digits + (q + 9 - i);
+        first = rest * of[0] + digit_1 * of[1];
+        first = first + digit_2 * of[2] + digit_3 * of[3] + carry;
+        if (i < 7) {
+            carry = (double)(int64_t)(first * inverse);
+            first = first - carry * base;
+            up = (up + first) * inverse;
+            down = (down + (base - 1.0 - first)) * inverse;
+        }
+    }
+    *n = first;
+    r = up * 1.5707963267948966;
+    if (up > 0.5) {
+        *n += 1.0;
+        r = -down * 1.5707963267948966;
+    }
+    *n -= 4.0 * (double)(int64_t)(0.25 * *n);
+    if (x < 0.0) {
+        *n = -*n;
+        return -r;
+    }
+    return r;
+}
+
+static float sine(float s)
+{
+    float n, r, z, a, p, half, most;
+    if (!(absolute(s) <= FLT_MAX))
+        return s - s;
+    n = fused(s, 0x1.45f306p-1f, SHIFTER) - SHIFTER;
+    if (20000.0f < absolute(s)) {
+        double whole;
+        r = (float)far_quadrant(s, &whole);
+        n = (float)whole;
+    } else {
+        r = (float)(((double)s - 1.5707963267923333 * n) - 2.5633441515905732e-12 * n);
+    }
+    n = n - 4.0f * (fused(n, 0.25f, SHIFTER) - SHIFTER);
+    z = opaque(r * r);
+    a = absolute(n);
+    if (absolute(a - 1.0f) < 0.5f) {
+        p = fused(fused(z, 0x1.9bd786p-16f, -0x1.6c12dp-10f), z, 0x1.555554p-5f);
+        half = 0.5f * z;
+        most = 1.0f - half;
+        return n * (most + fused(opaque(z * z), p, (1.0f - most) - half));
+    }
+    p = fused(fused(z, -0x1.9ac856p-13f, 0x1.110c26p-7f), z, -0x1.555552p-3f);
+    return (1.0f - a) * fused(r * z, p, r);
+}
+
+static float hard_tanh(float s)
+{
+    if (s < -1.0f)
+        return -1.0f;
+    if (1.0f < s)
+        return 1.0f;
+    return s;
+}
+
+static float selu(float s)
+{
+    const float below = expm1_nonpositive(-absolute(s));
+    if (s <= 0.0f)
+        return 0x1.c212ccp+0f * below;
+    return 0x1.0cfabep+0f * s;
+}
+
+static float mish(float s)
+{
+    const float u = exponential(-absolute(s));
+    float above, rest;
+    if (s < 0.0f) {
+        above = opaque(u * (u + 2.0f));
+        rest = 2.0f;
+    } else {
+        above = 1.0f + 2.0f * u;
+        rest = opaque(2.0f * u * u);
+    }
+    return s * (above / (above + rest));
 }
 
 /* The sum of 16 numbers by halves: the i-th with that half of them away, until one is left. */

@@ -60,6 +60,7 @@ def _erf(x):
 ELEMENTWISE: dict[str, Callable] = {
     "Abs": lambda x: np.abs(x),
     "Add": lambda x, y: x + y,
+    "Clip": lambda x, min=-np.inf, max=np.inf: np.minimum(np.maximum(x, min), max),
     "Div": lambda x, y: x / y,
     "Erf": _erf,
     "Log": lambda x: np.log(x),

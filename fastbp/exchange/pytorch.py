@@ -27,9 +27,17 @@ class Exp(nn.Module):
         return torch.exp(s)
 
 
+class Sin(nn.Module):
+    """The activation "sin", for which torch.nn has no module."""
+
+    def forward(self, s):
+        return torch.sin(s)
+
+
+OWN = {"exp": Exp, "sin": Sin}
 # The class of each activation.
 CLASSES: dict[str, type] = {
-    name: Exp if name == "exp" else getattr(nn, row.torch.name) for name, row in EQUIVALENTS.items()
+    name: OWN.get(name) or getattr(nn, row.torch.name) for name, row in EQUIVALENTS.items()
 }
 # Class -> activation, and the attributes with which the class computes it. Modules that act only
 # in training, or do not change rows, are the identity.
@@ -104,7 +112,7 @@ def _layers(module, place, outer):
 def _check_plain(module, place):
     """Raise ValueError if a module may compute something else than its class does."""
     if type(module) not in (nn.Sequential, nn.Linear, *KNOWN):
-        known = ", ".join(f"nn.{kind.__name__}" for kind in KNOWN if kind is not Exp)
+        known = ", ".join(f"nn.{kind.__name__}" for kind in KNOWN if kind not in OWN.values())
         raise ValueError(
             f"{place} is {type(module).__name__}, {_why_not(module)}; a Network takes an "
             f"nn.Sequential of nn.Linear, {known}"

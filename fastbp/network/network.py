@@ -62,7 +62,8 @@ class Network(Differentiable):
         regression ("log_loss", "cross_entropy").
     activation : str or sequence of str, default="relu"
         Activation of the hidden layers, one for all or one for each: identity, sigmoid, tanh,
-        relu, leaky_relu (slope 0.01), elu, softplus, silu, gelu (exact form).
+        relu, leaky_relu (slope 0.01), elu, softplus, silu, gelu (exact form), sin, hard_tanh,
+        selu, mish.
     loss : str or callable
         The loss to minimise. It determines the output activation, which computes h = h_m from
         s = s_m. A sample's loss e is the sum over its outputs. The loss of several samples is
@@ -119,8 +120,13 @@ class Network(Differentiable):
     Notes
     -----
     Initial weights are uniform in ±√(6 / (n_{i-1} + n_i)) (Glorot and Bengio, AISTATS 2010) in
-    output layers and layers with identity, sigmoid or tanh, and in ±√(6 / n_{i-1}) (He et al.,
-    ICCV 2015) in layers with relu and similar activations. Initial biases are zero.
+    output layers and layers with identity, sigmoid, tanh or hard_tanh, in ±√(3 / n_{i-1}) (LeCun
+    et al., "Efficient BackProp", 1998) in layers with selu, and in ±√(6 / n_{i-1}) (He et al.,
+    ICCV 2015) in layers with relu and similar activations. Layers with sin begin as in SIREN
+    (Sitzmann et al., NeurIPS 2020): the first in ±30 / n_0, later ones in ±√(6 / n_{i-1}), an
+    output layer behind them in ±√(6 / n_{m-1}) / 30. SIREN computes sin(ω (W h + b)) with ω = 30
+    and weights that are 30 times smaller; here ω is a part of the weights, so Adam's learning
+    rate has to be 30 times SIREN's. Initial biases are zero.
 
     Examples
     --------

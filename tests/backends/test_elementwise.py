@@ -46,9 +46,9 @@ def test_compiled_ones_equal_the_reference(compiled, name, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_higher_derivatives_vanish_far_out(backend, name, dtype):
-    """Also where s² overflows."""
+    """Also where s² overflows. Those of sin are bounded."""
     found = values(backend, name, np.repeat([-3e38, -1e25, 1e25, 3e38], 4), dtype)
-    assert np.abs(found[2:]).max() < 1e-40
+    assert np.abs(found[2:]).max() < (1 if name == "sin" else 1e-40)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -7,6 +7,7 @@ import pytest
 from helpers import ACTIVATIONS, DTYPES
 
 import fastbp
+from fastbp.basis import spec
 
 pytestmark = pytest.mark.nojit
 
@@ -101,9 +102,13 @@ def test_hidden_layer(backend, dtype, s, activation):
         [1, 3, 1], activation=activation, loss="absolute_error", dtype=dtype, backend=backend
     )
     net.weights[0], net.weights[1] = [[s, s, s]], [[1.0], [2.0], [-1.0]]
-    bounded = {"sigmoid": (0, 1), "tanh": (-1, 1)}
-    left = {"identity": s, "leaky_relu": 0.01 * s, "elu": -1}
-    if activation in bounded:
+    bounded = {"sigmoid": (0, 1), "tanh": (-1, 1), "hard_tanh": (-1, 1)}
+    left = {"identity": s, "leaky_relu": 0.01 * s, "elu": -1, "selu": -spec.SELU_DEPTH}
+    if activation == "sin":
+        h, derivative = math.sin(s), math.cos(s)
+    elif activation == "selu" and s > 0:
+        h, derivative = spec.SELU_SCALE * s, spec.SELU_SCALE
+    elif activation in bounded:
         h, derivative = bounded[activation][s > 0], 0
     elif s > 0:
         h, derivative = s, 1

@@ -1,4 +1,4 @@
-"""The vector functions of vmath keep the errors that their docstrings state.
+"""The vector functions of vmath and trigonometry keep the errors that their docstrings state.
 
 Errors are in units in the last place of the correctly rounded result. References are mpmath,
 and NumPy in float64 for more numbers of float32.
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numba import config, njit
 
-from fastbp.backends.numba_ import vmath
+from fastbp.backends.numba_ import trigonometry, vmath
 from fastbp.backends.numba_.simd import lanes, load, pointer, store
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -50,7 +50,11 @@ VECTOR = {
     name: over_arrays(getattr(vmath, name))
     for name in ["exp", "gaussian", "expm1_nonpositive", "log1p_unit", "log", "tanh", "sigmoid"]
     + ["reciprocal"]
-} | {"normal_cdf": over_arrays(cdf)}
+} | {
+    "normal_cdf": over_arrays(cdf),
+    "sin": over_arrays(trigonometry.sin),
+    "cos": over_arrays(trigonometry.cos),
+}
 
 EXACT = {
     "exp": mpmath.exp,
@@ -62,6 +66,8 @@ EXACT = {
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "reciprocal": lambda x: 1 / x,
     "normal_cdf": lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
+    "sin": mpmath.sin,
+    "cos": mpmath.cos,
 }
 
 NUMPY = {
@@ -73,6 +79,8 @@ NUMPY = {
     "tanh": np.tanh,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "reciprocal": lambda x: 1 / x,
+    "sin": np.sin,
+    "cos": np.cos,
 }
 
 # Where each function works: from, to; further intervals are where errors are largest.
@@ -87,6 +95,7 @@ INTERVALS = {
         "sigmoid": [(-104, 20), (-4.2, -4.1)],
         "reciprocal": [(1, 2), (1e-8, 1), (1e-38 * 1.2, 1e-37), (1, 4e37)],
         "normal_cdf": [(-13, 6), (-8, -7), (-2, 0)],
+        **dict.fromkeys(["sin", "cos"], [(-9, 9), (-2e4, 2e4), (2e4, 1e6), (0, 3e38)]),
     },
     F8: {
         "exp": [(-745, 709.7), (-1, 1), (-709, -708)],
@@ -98,13 +107,21 @@ INTERVALS = {
         "sigmoid": [(-745, 40), (-2, -1.9)],
         "reciprocal": [(1, 2), (1e-8, 1), (2.3e-308, 1e-307), (1, 4e307)],
         "normal_cdf": [(-37.5, 9), (-8, -6), (-2, 0)],
+        **dict.fromkeys(["sin", "cos"], [(-9, 9), (-2e4, 2e4), (2e4, 1e6), (0, 1.7e308)]),
     },
 }
-TINY_ARGUMENTS = ["expm1_nonpositive", "log1p_unit", "log", "tanh"]  # down to subnormal numbers
+TINY_ARGUMENTS = [
+    "expm1_nonpositive",
+    "log1p_unit",
+    "log",
+    "tanh",
+    "sin",
+]  # down to subnormal numbers
 
 
 def stated_bound(name):
-    return float(re.search(r"rror below ([\d.]+) ulp", getattr(vmath, name).__doc__)[1])
+    function = getattr(vmath, name, None) or getattr(trigonometry, name)
+    return float(re.search(r"rror below ([\d.]+) ulp", function.__doc__)[1])
 
 
 def arguments(name, dtype, count):
@@ -161,6 +178,18 @@ def test_lower_tail_where_the_exponential_underflows():
         assert y[0] == 0
 
 
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("name", ["sin", "cos"])
+def test_near_the_zeros_of_sine_and_cosine(name, dtype):
+    """The numbers next to multiples of π/2, and the worst of all doubles (Muller, 2006)."""
+    near = (np.arange(1, 16000, 20) * np.pi / 2).astype(dtype)
+    powers = (2.0 ** np.arange(1, np.finfo(dtype).maxexp)).astype(dtype)
+    worst = [6381956970095103 * 2.0**797] if dtype is F8 else [16367173 * 2.0**72]
+    x, y = VECTOR[name](np.concatenate([near, powers, worst]), dtype)
+    _, rounded = exact(name, x)
+    np.testing.assert_array_max_ulp(y, rounded, 2)
+
+
 def specials(dtype):
     info = np.finfo(dtype)
     inf, nan = np.inf, np.nan
@@ -199,6 +228,13 @@ def specials(dtype):
             (0.0, 0.5), (-0.0, 0.5), (inf, 1), (-inf, 0), (big, 1), (-big, 0), (nan, nan),
             (end, 0), (small, 0.5),
         ],
+        "sin": [
+            (0.0, 0), (-0.0, 0), (inf, nan), (-inf, nan), (nan, nan), (small, small),
+            (-tiny, -tiny),
+        ],
+        "cos": [
+            (0.0, 1), (-0.0, 1), (inf, nan), (-inf, nan), (nan, nan), (small, 1), (-tiny, 1),
+        ],
         "normal_cdf": [
             (inf, 1), (-inf, 0), (big, 1), (-big, 0), (nan, nan), (40, 1), (-40, 0),
         ],
@@ -234,7 +270,7 @@ def test_lanes_do_not_see_each_other():
     quiet = np.linspace(-3, 3, 16)
     loud = quiet.copy()
     loud[::3] = [np.nan, np.inf, -np.inf, 1e30, -1e30, -np.nan]
-    for name in ["exp", "gaussian", "tanh", "sigmoid", "normal_cdf"]:
+    for name in ["exp", "gaussian", "tanh", "sigmoid", "normal_cdf", "sin", "cos"]:
         for dtype in PRECISIONS:
             _, a = VECTOR[name](quiet, dtype)
             _, b = VECTOR[name](loud, dtype)

@@ -50,3 +50,18 @@ def test_large_buffers_are_not_shared_with_forked_processes():
         os._exit(0)
     os.waitpid(child, 0)
     assert not buffer.any()
+
+
+def test_bounds_of_initial_weights():
+    """Glorot, He, LeCun, and SIREN with its factor of 30 in the first layer's weights."""
+
+    def bounds(*names):
+        return Layout((9, 6, 24, 3), names, np.dtype("float32")).initial_bounds
+
+    glorot = [(6 / 15) ** 0.5, (6 / 30) ** 0.5, (6 / 27) ** 0.5]
+    assert bounds("tanh", "hard_tanh") == pytest.approx(glorot)
+    assert bounds("relu", "mish") == pytest.approx([(6 / 9) ** 0.5, 1.0, glorot[2]])
+    assert bounds("selu", "selu") == pytest.approx([(3 / 9) ** 0.5, 0.5**0.5, glorot[2]])
+    assert bounds("sin", "sin") == pytest.approx([30 / 9, 1.0, (6 / 24) ** 0.5 / 30])
+    assert bounds("tanh", "sin") == pytest.approx([glorot[0], 1.0, (6 / 24) ** 0.5 / 30])
+    assert bounds("sin", "tanh") == pytest.approx([30 / 9, glorot[1], glorot[2]])

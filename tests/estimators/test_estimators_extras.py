@@ -160,6 +160,19 @@ def test_activations(backend, digits, activation):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("activation", ["sin", "selu", ["selu", "sin"], ["sin", "relu"]])
+def test_initial_weights_that_scikit_learn_has_no_rule_for(digits, activation):
+    """Those of Network, and else scikit-learn's."""
+    classifier = MLPClassifier((400, 300), activation, random_state=0).initialize(*digits)
+    names = [activation] * 2 if isinstance(activation, str) else activation
+    bounds = fastbp.Network([20, 400, 300, 5], activation=names, loss="cross_entropy")
+    bounds = bounds.layout.initial_bounds
+    if names[1] == "relu":
+        bounds[1] = (6 / 700) ** 0.5
+    largest = [np.abs(coef).max() for coef in classifier.coefs_]
+    np.testing.assert_allclose(largest, bounds, rtol=0.01)
+
+
 @pytest.mark.parametrize("class_weight", ["balanced", {0: 1, 1: 3, 2: 0.5, 3: 1, 4: 2}])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_class_weights_are_sample_weights(digits, class_weight, solver, rng):

@@ -117,7 +117,7 @@ def test_activations(activation, build, twins, rng, tmp_path):
     h = exported.predict(X)
     for backend in twins:
         assert np.array_equal(bits(h), bits(net.to_backend(backend).predict(X)))
-    assert np.isfinite(h).all()
+    assert np.isfinite(h[np.abs(X[:, 0]) < 3e38]).all()  # selu of the largest numbers overflows
     assert np.isnan(exported.predict([[np.nan]])).all()
 
 

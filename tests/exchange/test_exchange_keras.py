@@ -14,6 +14,7 @@ from fastbp.exchange.chain import check_outputs
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 HIDDEN = {
     **{name: name for name in ("sigmoid", "tanh", "relu", "elu", "softplus", "silu", "gelu")},
+    **{name: name for name in ("hard_tanh", "selu", "mish")},
     "identity": "linear",
 }
 OUTPUTS = {

@@ -24,7 +24,8 @@ def test_to_torch_and_back(activation, dtype, rng):
     net = make_network([3, 8, 5, 2], "squared_error", "auto", dtype, activation)
     X = 5 * rng.standard_normal((50, 3))
     module = net.to_torch()
-    assert error(predictions(module, X, dtype), net.predict(X)) < ROUNDING[dtype]
+    allowed = ROUNDING[dtype] * (10 if activation == "sin" else 1)  # its weights are large
+    assert error(predictions(module, X, dtype), net.predict(X)) < allowed
     again = fastbp.Network.from_torch(module)
     assert again.layout == net.layout
     assert np.array_equal(parameters(again), parameters(net))
@@ -85,7 +86,7 @@ def test_nested_with_dropout(rng):
         ([nn.Linear(2, 3), nn.ELU(0.5), nn.Linear(3, 1)], "alpha=1 only"),
         ([nn.Linear(2, 3), nn.GELU("tanh"), nn.Linear(3, 1)], "approximate='none' only"),
         ([nn.Linear(2, 3), nn.Softplus(2), nn.Linear(3, 1)], "beta=1 only"),
-        ([nn.Linear(2, 3), nn.Mish(), nn.Linear(3, 1)], r"module\[1\] is Mish"),
+        ([nn.Linear(2, 3), nn.CELU(), nn.Linear(3, 1)], r"module\[1\] is CELU"),
         ([nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)], "BatchNorm1d"),
         ([nn.Linear(2, 3), nn.Softmax(dim=0)], "dim=1 only"),
         ([nn.Linear(2, 3), nn.Softmax(dim=1), nn.Linear(3, 1)], "unknown activation 'softmax'"),

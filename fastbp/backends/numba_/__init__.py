@@ -1,9 +1,10 @@
 """The Numba backend: ``@njit`` kernels, compiled on first use and cached on disk.
 
-Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...), tile
-(matrix product), team (threads), denormals, bfloat16 (products of rounded matrices), dropout,
-elementwise, losses, optimizers, pieces (the functions of the last three, called by address),
-passes, gradients, groups, regularizers, train, per_sample, kernels (entry points that train), jobs.
+Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...),
+trigonometry (sin and cos), tile (matrix product), team (threads), denormals, bfloat16 (products of
+rounded matrices), dropout, elementwise, losses, optimizers, pieces (the functions of the last
+three, called by address), passes, gradients, groups, regularizers, train, per_sample, kernels
+(entry points that train), jobs.
 """
 
 name = "numba"

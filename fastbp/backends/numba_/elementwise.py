@@ -10,7 +10,18 @@ from numba import types
 from ...basis import spec
 from ._jit import REALS, Piece, inner
 from .simd import absolute, lanes, load, select_le, select_lt, splat, store
-from .vmath import exp, expm1_nonpositive, gaussian, log1p_unit, normal_cdf, sigmoid, tanh
+from .trigonometry import cos, sin
+from .vmath import (
+    at_least,
+    at_most,
+    exp,
+    expm1_nonpositive,
+    gaussian,
+    log1p_unit,
+    normal_cdf,
+    sigmoid,
+    tanh,
+)
 
 INV_SQRT_2PI = 0.3989422804014327
 
@@ -163,6 +174,89 @@ def gelu_third_derivative(s, h):
     return s * (e * s * s - 4.0 * e)
 
 
+@inner
+def sin_derivative(s, h):
+    return cos(s)
+
+
+@inner
+def sin_second_derivative(s, h):
+    return -h
+
+
+@inner
+def sin_third_derivative(s, h):
+    return -cos(s)
+
+
+@inner
+def hard_tanh(s):
+    return at_most(at_least(s, -1.0), 1.0)
+
+
+@inner
+def hard_tanh_derivative(s, h):
+    return select_lt(absolute(h), splat(h, 1.0), splat(h, 1.0), splat(h, 0.0))
+
+
+@inner
+def selu(s):
+    below = spec.SELU_DEPTH * expm1_nonpositive(-absolute(s))
+    return select_le(s, splat(s, 0.0), below, spec.SELU_SCALE * s)
+
+
+@inner
+def selu_derivative(s, h):
+    return select_lt(splat(h, 0.0), h, splat(h, spec.SELU_SCALE), h + spec.SELU_DEPTH)
+
+
+@inner
+def selu_second_derivative(s, h):
+    return select_lt(splat(h, 0.0), h, splat(h, 0.0), h + spec.SELU_DEPTH)
+
+
+@inner
+def selu_third_derivative(s, h):
+    return select_lt(splat(h, 0.0), h, splat(h, 0.0), h + spec.SELU_DEPTH)
+
+
+@inner
+def tanh_of_softplus(s):
+    """tanh(ln(1 + exp(s))) = ((1 + exp(s))² - 1) / ((1 + exp(s))² + 1), in powers of exp(-|s|)."""
+    zero, u = splat(s, 0.0), exp(-absolute(s))
+    above = select_lt(s, zero, u * (u + 2.0), 1.0 + 2.0 * u)
+    return above / (above + select_lt(s, zero, splat(s, 2.0), 2.0 * u * u))
+
+
+@inner
+def mish(s):
+    return s * tanh_of_softplus(s)
+
+
+@inner
+def mish_derivative(s, h):
+    """t + s d with t = tanh(ln(1 + exp(s))), d = t' = (1 - t²) p and p = 1 / (1 + exp(-s))."""
+    t = tanh_of_softplus(s)
+    return t + s * ((1.0 - t * t) * sigmoid(s))
+
+
+@inner
+def mish_second_derivative(s, h):
+    """2 d + s d a with a = d' / d."""
+    t, p = tanh_of_softplus(s), sigmoid(s)
+    d = (1.0 - t * t) * p
+    return 2.0 * d + s * d * (1.0 - p - 2.0 * t * p)
+
+
+@inner
+def mish_third_derivative(s, h):
+    """3 d a + s d (a² + a')."""
+    t, p = tanh_of_softplus(s), sigmoid(s)
+    d = (1.0 - t * t) * p
+    a = 1.0 - p - 2.0 * t * p
+    return 3.0 * d * a + s * d * (a * a - p * (1.0 - p) * (1.0 + 2.0 * t) - 2.0 * d * p)
+
+
 class Activation(NamedTuple):
     """Pieces for one activation: h = σ(s), and d *= a derivative at s, over arrays of units."""
 
@@ -209,4 +303,8 @@ ACTIVATIONS = {
     ),
     spec.SILU: _activation(silu, silu_derivative, silu_second_derivative, silu_third_derivative),
     spec.GELU: _activation(gelu, gelu_derivative, gelu_second_derivative, gelu_third_derivative),
+    spec.SIN: _activation(sin, sin_derivative, sin_second_derivative, sin_third_derivative),
+    spec.HARD_TANH: _activation(hard_tanh, hard_tanh_derivative, zero, zero),
+    spec.SELU: _activation(selu, selu_derivative, selu_second_derivative, selu_third_derivative),
+    spec.MISH: _activation(mish, mish_derivative, mish_second_derivative, mish_third_derivative),
 }

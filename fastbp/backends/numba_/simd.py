@@ -56,6 +56,20 @@ if config.DISABLE_JIT:
     def lane(v, i):
         return v[i]
 
+    def with_lane(v, i, x):
+        v = v.copy()
+        v[i] = x
+        return v
+
+    def low_half(v):
+        return v[: v.size // 2].astype(np.float64) if is_single(v) else v
+
+    def high_half(v):
+        return v[v.size // 2 :].astype(np.float64) if is_single(v) else v
+
+    def narrow(like, low, high):
+        return np.concatenate([low, high]).astype(np.float32) if is_single(like) else low
+
     def fma(a, b, c):
         # One rounding for float32; NumPy has no float64 fma, so there it rounds twice.
         return (a.astype(np.float64) * b + c).astype(a.dtype)
@@ -273,6 +287,49 @@ else:
             return builder.extract_element(*args)
 
         return v.dtype(v, types.intp), codegen
+
+    @intrinsic
+    def with_lane(typingctx, v, i, x):
+        """The vector with x in lane i."""
+
+        def codegen(context, builder, signature, args):
+            return builder.insert_element(args[0], args[2], args[1])
+
+        return v(v, types.intp, v.dtype), codegen
+
+    def _half(first):
+        def half(typingctx, v):
+            result = Vector(types.float64)
+
+            def codegen(context, builder, signature, args):
+                if v.dtype is types.float64:
+                    return args[0]
+                index = ir.VectorType(ir.IntType(32), result.count)
+                places = ir.Constant(index, [first * result.count + k for k in range(result.count)])
+                part = builder.shuffle_vector(args[0], args[0], places)
+                return builder.fpext(part, _Ir(builder, result).type)
+
+            return result(v), codegen
+
+        return half
+
+    # Half of the lanes of a float32 vector as float64; a float64 vector is its own half.
+    low_half = intrinsic(_half(0))
+    high_half = intrinsic(_half(1))
+
+    @intrinsic
+    def narrow(typingctx, like, low, high):
+        """The vector of the type of `like` whose halves are `low` and `high`."""
+
+        def codegen(context, builder, signature, args):
+            if like.dtype is types.float64:
+                return args[1]
+            index = ir.VectorType(ir.IntType(32), like.count)
+            places = ir.Constant(index, list(range(like.count)))
+            whole = builder.shuffle_vector(args[1], args[2], places)
+            return builder.fptrunc(whole, _Ir(builder, like).type)
+
+        return like(like, low, high), codegen
 
     @intrinsic
     def fma(typingctx, a, b, c):

@@ -150,6 +150,83 @@ def _normal_cdf(s):
     return ndtr(s)
 
 
+def sin(s):
+    return np.sin(s)
+
+
+def sin_derivative(s, h):
+    return np.cos(s)
+
+
+def sin_second_derivative(s, h):
+    return -h
+
+
+def sin_third_derivative(s, h):
+    return -np.cos(s)
+
+
+def hard_tanh(s):
+    return np.clip(s, -1, 1)
+
+
+def hard_tanh_derivative(s, h):
+    return np.where(np.abs(h) < 1, 1, 0)
+
+
+def selu(s):
+    """λ s for s > 0, λ α (exp(s) - 1) below."""
+    below = spec.SELU_DEPTH * np.expm1(np.minimum(s, 0))
+    return np.where(s <= 0, below, spec.SELU_SCALE * s)
+
+
+def selu_derivative(s, h):
+    return np.where(h > 0, spec.SELU_SCALE, h + spec.SELU_DEPTH)
+
+
+def selu_second_derivative(s, h):
+    return np.where(h > 0, 0, h + spec.SELU_DEPTH)
+
+
+def selu_third_derivative(s, h):
+    return np.where(h > 0, 0, h + spec.SELU_DEPTH)
+
+
+def mish(s):
+    """s t with t = tanh(ln(1 + exp(s)))."""
+    return s * _tanh_of_softplus(s)
+
+
+def mish_derivative(s, h):
+    """t + s d with d = t' = (1 - t²) p and p = 1 / (1 + exp(-s))."""
+    t, _, d, _ = _mish_parts(s)
+    return t + s * d
+
+
+def mish_second_derivative(s, h):
+    """2 d + s d a with a = d' / d."""
+    _, _, d, a = _mish_parts(s)
+    return 2 * d + s * d * a
+
+
+def mish_third_derivative(s, h):
+    """3 d a + s d (a² + a')."""
+    t, p, d, a = _mish_parts(s)
+    return 3 * d * a + s * d * (a * a - p * (1 - p) * (1 + 2 * t) - 2 * d * p)
+
+
+def _tanh_of_softplus(s):
+    """((1 + exp(s))² - 1) / ((1 + exp(s))² + 1), in powers of exp(-|s|)."""
+    u = np.exp(-np.abs(s))
+    above = np.where(s < 0, u * (u + 2), 1 + 2 * u)
+    return above / (above + np.where(s < 0, 2, 2 * u * u))
+
+
+def _mish_parts(s):
+    t, p = _tanh_of_softplus(s), sigmoid(s)
+    return t, p, (1 - t * t) * p, 1 - p - 2 * t * p
+
+
 def identity(s):
     return s
 
@@ -181,4 +258,8 @@ ACTIVATIONS = {
     ),
     spec.SILU: Activation(silu, silu_derivative, silu_second_derivative, silu_third_derivative),
     spec.GELU: Activation(gelu, gelu_derivative, gelu_second_derivative, gelu_third_derivative),
+    spec.SIN: Activation(sin, sin_derivative, sin_second_derivative, sin_third_derivative),
+    spec.HARD_TANH: Activation(hard_tanh, hard_tanh_derivative, zero, zero),
+    spec.SELU: Activation(selu, selu_derivative, selu_second_derivative, selu_third_derivative),
+    spec.MISH: Activation(mish, mish_derivative, mish_second_derivative, mish_third_derivative),
 }
