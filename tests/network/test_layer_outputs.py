@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gradient_helpers import torch_activations
 from helpers import ACTIVATIONS, error, make_data, make_network
 
 import fastbp
@@ -28,12 +29,7 @@ def test_each_layer_is_a_network_of_its_own(backend, sizes, dtype):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations_as_pytorch(backend, activation):
     torch = pytest.importorskip("torch")
-    functional = {
-        "identity": lambda s: s,
-        "sigmoid": torch.sigmoid,
-        "tanh": torch.tanh,
-        **{name: getattr(torch.nn.functional, name) for name in ACTIVATIONS[3:]},
-    }
+    functional = torch_activations(torch)
     X, _ = make_data("squared_error", 50, 3, 1)
     net = make_network([3, 8, 1], "huber", backend, activation=activation)
     s = torch.tensor(X @ net.weights[0] + net.biases[0])
