@@ -3,8 +3,8 @@
 import numpy as np
 
 from fastbp import RooflineDisplay
-from fastbp.plots import common
-from fastbp.plots.speed import STYLES
+from fastbp.plots import colors, common
+from fastbp.plots.speed import style_of
 
 
 def draw(results, path):
@@ -34,9 +34,10 @@ def draw(results, path):
 
 def _times(axes, rows):
     places = np.arange(len(rows))[::-1]
+    ink = colors.ink(axes)
     names = list(dict.fromkeys(name for row in rows for name in row["contenders"]))
     for place in places[::2]:
-        axes.axhspan(place - 0.5, place + 0.5, color="#f3f3f3", lw=0, zorder=0)
+        axes.axhspan(place - 0.5, place + 0.5, color=colors.mixed(axes, ink, 0.06), lw=0, zorder=0)
     # Side by side within a row, so that equal times do not hide one another.
     for name, shift in zip(names, np.linspace(0.3, -0.3, len(names)), strict=True):
         points = [
@@ -44,15 +45,15 @@ def _times(axes, rows):
             for row, place in zip(rows, places, strict=True)
             if "median" in row["contenders"].get(name, {})
         ]
-        color, marker = STYLES[name]
+        color, marker = style_of(axes, name)
         x, y = np.reshape(points, (-1, 2)).T
         axes.plot(x, y, marker, color=color, label=name, ms=7)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    axes.set_xlabel("median time of a training step, µs (less is better)")
+    axes.set_xlabel("median time of a training step (µs; less is better)")
     axes.set_yticks(places, [f"{row['name']}  ({i})" for i, row in enumerate(rows, 1)])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.5, len(rows) - 0.5)
-    axes.grid(axis="x", color="#d8d8d8")
+    axes.grid(axis="x", color=colors.mixed(axes, ink, 0.15))
     axes.set_axisbelow(True)
     axes.set_title("Time of a training step")

@@ -5,9 +5,10 @@ and the figure in ``figure_``. ``plot(ax=)`` draws it again on other axes.
 """
 
 from .boundary import DecisionBoundaryDisplay
+from .comparison import BackendComparisonDisplay
 from .curves import HealthDisplay, LearningCurveDisplay
 from .graph import NetworkGraphDisplay
-from .speed import BackendComparisonDisplay, RooflineDisplay
+from .speed import RooflineDisplay
 from .weights import WeightHistogramDisplay
 
 __all__ = [

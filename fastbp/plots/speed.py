@@ -1,34 +1,41 @@
-"""Plots of speed: comparison of backends, and the roofline of a benchmark."""
+"""The roofline of a benchmark."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..study.compare import Comparison
-from .common import Display, axes_for, bare, check_kind
+from . import colors
+from .common import Display, axes_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
 
-# Colour (of Okabe and Ito's palette) and marker of each library in the benchmarks.
+# Colour (Okabe and Ito's; None: the text's) and marker of each library in the benchmarks.
 STYLES = {
     "cython": ("#0072B2", "o"),
     "numba": ("#56B4E9", "s"),
-    "numpy": ("#000000", "x"),
+    "numpy": (None, "x"),
     "scikit-learn": ("#E69F00", "^"),
     "pytorch": ("#D55E00", "v"),
     "torch.compile": ("#CC79A7", "D"),
     "torch.compile bf16": ("#CC79A7", "d"),
     "jax": ("#009E73", "P"),
-    "onnxruntime": ("#F0E442", "<"),
+    "onnxruntime": ("#8C6D31", "<"),
     "openvino": ("#999999", ">"),
 }
 BACKENDS = ("cython", "numba", "numpy")
 ROUNDED = ("torch.compile bf16",)  # compute with fewer digits, so they are not compared with others
+
+
+def style_of(ax, name):
+    """Return colour and marker of a library."""
+    color, marker = STYLES[name]
+    return color or colors.ink(ax), marker
 
 
 def best(figures, names):
@@ -44,79 +51,6 @@ def rivals(figures):
     compiled = [name for name in figures if name in BACKENDS and name != "numpy"]
     peers = [name for name in figures if name not in (*BACKENDS, *ROUNDED)]
     return best(figures, compiled or ["numpy"]), best(figures, peers)
-
-
-class BackendComparisonDisplay(Display):
-    """Bar plot of the time of a training step on each backend.
-
-    Parameters
-    ----------
-    names : list of str
-        The backends.
-    seconds : list of float
-        Time per step on each backend.
-    gflops : list of float
-        Speed of each backend, in 10⁹ operations per second.
-    problem : str, default=""
-        Description of the training problem, for the title.
-    """
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        seconds: Sequence[float],
-        gflops: Sequence[float],
-        problem: str = "",
-    ) -> None:
-        self.names, self.seconds, self.gflops = list(names), list(seconds), list(gflops)
-        self.problem = problem
-
-    @classmethod
-    def from_comparison(cls, comparison: Comparison, *, ax: Axes | None = None) -> Self:
-        """Create and draw the display of a `Comparison`, which `compare_backends` returns.
-
-        Parameters
-        ----------
-        comparison : Comparison
-        ax : matplotlib Axes, optional
-
-        Returns
-        -------
-        BackendComparisonDisplay
-        """
-        check_kind("comparison", comparison, Comparison, "compare_backends")
-        results = comparison.results
-        return cls(
-            [result.backend for result in results],
-            [result.step for result in results],
-            [result.gflops for result in results],
-            comparison.problem,
-        ).plot(ax=ax)
-
-    def plot(self, *, ax: Axes | None = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-
-        Returns
-        -------
-        BackendComparisonDisplay
-        """
-        ax = axes_for(ax)
-        places = np.arange(len(self.names))
-        micro = np.array(self.seconds) * 1e6
-        bars = ax.bar(places, micro, color="#0072B2", width=0.6)
-        pairs = zip(micro, self.gflops, strict=True)
-        ax.bar_label(bars, [f"{time:.3g} µs\n{rate:.3g} GFLOP/s" for time, rate in pairs])
-        ax.set_title("\n".join(filter(None, ["Training step, warm", self.problem])))
-        ax.set_ylabel("time a step (µs, less is better)")
-        ax.set_xticks(places, self.names)
-        ax.set_yscale("log")
-        ax.margins(y=0.2)
-        bare(ax)
-        return self._drawn(ax)
 
 
 class RooflineDisplay(Display):
@@ -198,22 +132,22 @@ class RooflineDisplay(Display):
         top = self.roofs["peak"] / 1e9
         intensities = self.intensities
         x = np.geomspace(min(0.2, min(intensities) / 2), max(100, 2 * max(intensities)), 500)
-        _draw_roofs(ax, x, self.roofs, top)
         lowest = top
         for i, point in enumerate(zip(intensities, self.ours, self.theirs, strict=True), 1):
             lowest = min([lowest, *_draw_point(ax, i, *point)])
+        _draw_roofs(ax, x, self.roofs, top, lowest)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xlim(x[0], x[-1])
         ax.set_ylim(lowest / 2, top * 1.8)
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        ax.set_xlabel("intensity, FLOP a byte of batch, parameters and optimiser's state")
-        ax.set_ylabel("achieved GFLOP/s (more is better)")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.set_xlabel("intensity: FLOP per byte of batch, parameters and optimiser state")
+        ax.set_ylabel("speed (GFLOP/s; more is better)")
         _share_axis(ax, top, lowest / 2)
-        ax.grid(color="#e8e8e8")
+        ax.grid(color=colors.mixed(ax, colors.ink(ax), 0.12))
         ax.set_axisbelow(True)
-        ax.set_title("Roofline: best backend of fastbp (filled), best peer (hollow)")
+        ax.set_title("Roofline: fastbp's best backend (filled), best peer (hollow)")
         _name_markers(ax, [rival[0] for rival in (*self.ours, *self.theirs) if rival])
         return self._drawn(ax)
 
@@ -222,12 +156,13 @@ def _name_markers(ax, names):
     """Add a legend of the libraries, in the order of STYLES."""
     from matplotlib.lines import Line2D
 
+    shown = {name: style_of(ax, name) for name in STYLES if name in names}
     handles = [
         Line2D([], [], color=color, marker=marker, linestyle="", label=name)
-        for name, (color, marker) in STYLES.items()
-        if name in names
+        for name, (color, marker) in shown.items()
     ]
-    ax.legend(handles=handles, loc="lower right", framealpha=0.9)
+    if handles:
+        ax.legend(handles=handles, loc="lower right", framealpha=0.9)
 
 
 def _draw_point(ax, number, intensity, ours, theirs):
@@ -235,9 +170,15 @@ def _draw_point(ax, number, intensity, ours, theirs):
     from matplotlib.patheffects import withStroke
 
     rates = {rival: rival[1] / 1e9 for rival in (theirs, ours) if rival}
-    ax.plot([intensity] * len(rates), list(rates.values()), color="#999999", lw=1, zorder=1)
+    ax.plot(
+        [intensity] * len(rates),
+        list(rates.values()),
+        color=colors.mixed(ax, colors.ink(ax), 0.4),
+        lw=1,
+        zorder=1,
+    )
     for rival, rate in rates.items():
-        color, marker = STYLES[rival[0]]
+        color, marker = style_of(ax, rival[0])
         # Hollow markers are larger, so that they stay visible around a filled one.
         look = dict(mfc="none", ms=11, mew=1.5) if rival is theirs else dict(ms=7)
         ax.plot(intensity, rate, marker, color=color, zorder=2, **look)
@@ -252,14 +193,15 @@ def _draw_point(ax, number, intensity, ours, theirs):
             ha="center",
             va="center_baseline",
             weight="bold",
+            color=colors.ink(ax),
         )
-        text.set_path_effects([withStroke(linewidth=3, foreground="white")])
+        text.set_path_effects([withStroke(linewidth=3, foreground=tuple(colors.ground(ax)))])
     return rates.values()
 
 
-def _draw_roofs(ax, x, roofs, top):
+def _draw_roofs(ax, x, roofs, top, lowest):
     """Draw the limits of cache, memory and arithmetic, with labels beside the lines."""
-    ink = "#555555"
+    ink = colors.mixed(ax, colors.ink(ax), 0.7)
     sides = {  # placed where the label crosses no other line
         "cache": dict(ha="right", va="bottom", xytext=(-4, 2)),
         "memory": dict(ha="left", va="top", xytext=(4, -2)),
@@ -267,7 +209,7 @@ def _draw_roofs(ax, x, roofs, top):
     for (name, side), style in zip(sides.items(), ("--", "-"), strict=True):
         bandwidth = roofs[name] / 1e9
         ax.plot(x, np.minimum(x * bandwidth, top), style, color=ink, lw=1.5, zorder=1)
-        height = 0.5 * top if name == "cache" else 0.01 * top
+        height = 0.5 * top if name == "cache" else 0.8 * lowest
         ax.annotate(
             f"{name}, {bandwidth:.0f} GB/s",
             (max(height / bandwidth, 2 * x[0]), max(height, 2 * x[0] * bandwidth)),
@@ -287,7 +229,7 @@ def _draw_roofs(ax, x, roofs, top):
 
 def _share_axis(ax, top, lowest):
     """Add an axis on the right that shows speeds as a share of the peak."""
-    functions = (lambda rate: rate / top * 100, lambda share: share / 100 * top)
+    functions = (partial(np.multiply, 100 / top), partial(np.multiply, top / 100))
     axis = ax.secondary_yaxis("right", functions=functions)
     axis.set_ylabel("share of the FMA peak")
     shares = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 50, 70, 100]

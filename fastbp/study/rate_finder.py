@@ -76,12 +76,16 @@ class RateSearch:
         if ax is None:
             import matplotlib.pyplot as plt
 
-            ax = plt.subplots()[1]
-        ax.plot(self.rates, self.losses, color="0.8", label="loss")
-        ax.plot(self.rates, self.smoothed, label="smoothed")
+            ax = plt.subplots(layout="constrained")[1]
+        (smoothed,) = ax.plot(self.rates, self.smoothed, label="smoothed")
+        (each,) = ax.plot(self.rates, self.losses, lw=1, label="loss of each batch")
+        each.set(color=smoothed.get_color(), alpha=0.35, zorder=1)
         if self.suggestion is not None:
-            ax.axvline(self.suggestion, ls=":", label=f"suggestion {self.suggestion:.2g}")
-        ax.set(xscale="log", xlabel="learning rate", ylabel="loss of a batch")
+            label = f"suggestion {self.suggestion:.2g}"
+            ax.axvline(self.suggestion, ls=":", color=ax.xaxis.label.get_color(), label=label)
+        ax.set(
+            xscale="log", xlabel="learning rate", ylabel="loss", title="Learning-rate range test"
+        )
         ax.legend()
         return ax
 
