@@ -1,5 +1,6 @@
 """The benchmark runner: what it writes, its statistics, and what it does when something fails."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -357,6 +358,15 @@ def check_ageing(results, printed):
         assert 0 < figures["early"] < 0.01 and 0 < figures["late"] < 0.01
 
 
+def check_residual(results, printed):
+    """A time for every contender; that they take the same steps is checked by the bench."""
+    assert len(results) == 2
+    for name, times in results.items():
+        assert name in printed
+        assert set(times) >= {"JAX", "numba"}
+        assert all(0 < seconds < 1 for rounds in times.values() for seconds in rounds)
+
+
 def check_threads(results, printed):
     """Both times of every case."""
     assert len(results) >= 10
@@ -368,6 +378,7 @@ def check_threads(results, printed):
 
 COMPILES = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
 
+JAX = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs JAX")
 TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 
 
@@ -379,9 +390,10 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
         pytest.param("latency.py", ["--quick"], check_latency, marks=COMPILES),
         ("calls.py", ["--quick"], check_calls),
         ("ageing.py", ["--epochs", "60"], check_ageing),
+        pytest.param("residual.py", ["--quick"], check_residual, marks=JAX),
         pytest.param("threads.py", ["--rounds", "1"], check_threads, marks=TWO_CORES),
     ],
-    ids=["estimators", "latency", "calls", "ageing", "threads"],
+    ids=["estimators", "latency", "calls", "ageing", "residual", "threads"],
 )
 def test_short_run(script, options, check, tmp_path):
     output = tmp_path / "figures.json"

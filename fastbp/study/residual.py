@@ -84,8 +84,8 @@ def fit_residual(
         derivatives by h, of shape (n, k, n_m), by dh and by d2h, both of shape
         (n, k, n_m, n_0). In each of the three, an axis may have length 1 where all its entries
         are equal, and None stands for zeros. Each row must depend only on the same row of the
-        arguments. The arrays are of the network's dtype. A function compiled by ``numba.njit`` will
-        do, as any other; it may not write to its arguments.
+        arguments. The arrays are copies, of the network's dtype. A function compiled by
+        ``numba.njit`` will do, as any other.
     boundary : (X, y) or (X, y, sample_weight), optional
         Values that h should have, at the boundary or anywhere else. All of them are used in each
         step.
@@ -165,7 +165,7 @@ def fit_residual(
         data = engine.data(*sources.parts("boundary", boundary), names=names)
     weight = checks.real_number("boundary_weight", boundary_weight)
     X = engine.apart(engine.samples(points, "points"))
-    samples = Points(X, residual, data, weight, batch_size, shuffle)
+    samples = Points(X, engine.layout.sizes[-1], residual, data, weight, batch_size, shuffle)
     regularizers = regularizers_of(
         len(net.weights), l1=l1, l2=l2, frozen=frozen, clip_norm=clip_norm, average=average
     )
@@ -198,6 +198,7 @@ class Points(RowsByGradient):
     Parameters
     ----------
     X : real array of shape (n, n_0)
+    n_outputs : int
     residual : callable
         As for `fit_residual`.
     boundary : Data or None
@@ -206,8 +207,10 @@ class Points(RowsByGradient):
         As for `Rows`.
     """
 
-    def __init__(self, X, residual, boundary, boundary_weight, batch_size, shuffle):
-        super().__init__(Data(X, checks.NO_LABELS, X[:, :0], X[:0, 0]), batch_size, shuffle)
+    def __init__(self, X, n_outputs, residual, boundary, boundary_weight, batch_size, shuffle):
+        no_targets = np.zeros((len(X), n_outputs), X.dtype)
+        data = Data(X, checks.NO_LABELS, no_targets, np.empty(0, X.dtype))
+        super().__init__(data, batch_size, shuffle)
         self.residual = residual
         self.boundary, self.boundary_weight = boundary, boundary_weight
 
@@ -215,7 +218,7 @@ class Points(RowsByGradient):
         X = self.data.X if rows is ALL_ROWS else self.data.X[rows]
         n, n_inputs = X.shape
         p = jets.JetPass(engine, X, n_inputs)
-        r, by_h, by_dh, by_d2h = self.call(X, *arguments(p.h))
+        r, by_h, by_dh, by_d2h = self.call(X.copy(), *arguments(p.h))
         with np.errstate(all="ignore"):
             mean = float(np.square(r, dtype=np.float64).sum()) / (2 * n)
             shares, adjoints = r / n, np.zeros_like(p.h)
