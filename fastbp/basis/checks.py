@@ -16,6 +16,8 @@ from decimal import Decimal
 
 import numpy as np
 
+from . import tables
+
 NO_LABELS = np.empty(0, np.int64)
 # Advice for targets that are text.
 NUMBERED = (
@@ -161,15 +163,20 @@ def names(name, value, of):
 
 @contextlib.contextmanager
 def locating(**arrays):
-    """A context in which scikit-learn checks arrays; a note says where one is not finite."""
+    """A context in which scikit-learn checks arrays; a note says which entry is wrong."""
     try:
         yield
     except ValueError as error:
         for name, array in arrays.items():
             with contextlib.suppress(TypeError, ValueError):  # no numbers: that is the error
-                numbers = real_numbers(name, array)
+                try:
+                    numbers = real_numbers(name, array, tables.ENCODED)
+                except TypeError as no_numbers:
+                    if name == "X":  # y may be text
+                        error.add_note(str(no_numbers))
+                    continue
                 if numbers.dtype.kind == "f" and numbers.ndim and not all_finite(numbers):
-                    error.add_note(not_finite(name, numbers))
+                    error.add_note(not_finite(name, numbers, tables.columns_of(array)))
         raise
 
 
@@ -187,7 +194,7 @@ def is_sequence(value):
     return hasattr(value, "__len__") and hasattr(value, "__getitem__")
 
 
-def first_of(wrong, array=None):
+def first_of(wrong, array=None, columns=None):
     """Return a text on the entries for which `wrong` is True: how many, and where the first is.
 
     Parameters
@@ -196,18 +203,18 @@ def first_of(wrong, array=None):
         At least one entry is True.
     array : ndarray, optional
         Of the same shape, with the values to show.
+    columns : list of str, optional
+        The names of its columns.
     """
     at = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
-    shown = at[:1] if wrong.shape[1:] == (1,) else at  # a vector, or a column that was one
-    names = ("row", "column", *["index"] * len(shown))
-    place = ", ".join(f"{name} {i}" for name, i in zip(names, shown, strict=False))
+    place = tables.place(at, wrong.shape, columns)
     first = "the first" if array is None else f"the first, {array[at]},"
     return f"{np.count_nonzero(wrong)} in all; {first} is in {place}, counted from 0"
 
 
-def not_finite(name, array):
+def not_finite(name, array, columns=None):
     """Return the message for an array that has NaN or infinite values."""
-    return f"{name} has NaN or infinite values ({first_of(~np.isfinite(array), array)})"
+    return f"{name} has NaN or infinite values ({first_of(~np.isfinite(array), array, columns)})"
 
 
 def real_numbers(name, value, instead_of_text=""):
@@ -229,9 +236,12 @@ def real_numbers(name, value, instead_of_text=""):
         except OverflowError:
             raise ValueError(f"{name} has whole numbers too large for float64") from None
         except (TypeError, ValueError):
-            raise TypeError(
-                f"{name} must hold numbers, got an array of Python objects{instead_of_text}"
-            ) from None
+            columns = tables.columns_of(value)
+            entry, missing = tables.odd_entry(array, columns, instead_of_text)
+            if missing:
+                raise ValueError(f"{name} has {entry}") from None
+            what = f"an array of Python objects{entry and f': {entry}'}"
+            raise TypeError(f"{name} must hold numbers, got {what}") from None
     if array.dtype.kind not in "fiub":
         hint = instead_of_text if array.dtype.kind in "USO" else ""
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
@@ -244,8 +254,11 @@ def _for_kernels(array, dtype):
     return array.dtype == dtype and flags.c_contiguous and flags.aligned
 
 
-def _cast(name, array, dtype, finite=all_finite):
-    """Return an array as C-contiguous, aligned and of `dtype`, checked by `finite`."""
+def _cast(name, array, dtype, finite=all_finite, given=None):
+    """Return an array as C-contiguous, aligned and of `dtype`, checked by `finite`.
+
+    `given` is the argument from which it was made: a table has names of columns for messages.
+    """
     if _for_kernels(array, dtype) and finite(array):
         return array  # the usual case; the lines below would return it too, more slowly
     with np.errstate(over="ignore", invalid="ignore"):  # invalid: a signalling NaN
@@ -253,10 +266,11 @@ def _cast(name, array, dtype, finite=all_finite):
         if finite(result):
             return result
         too_large = np.isfinite(array).all()
+    columns = tables.columns_of(given)
     if too_large:
-        entries = first_of(~np.isfinite(result), array)
+        entries = first_of(~np.isfinite(result), array, columns)
         raise ValueError(f"{name} has values too large for {dtype} ({entries})")
-    raise ValueError(f"{not_finite(name, array)}; all must be finite")
+    raise ValueError(f"{not_finite(name, array, columns)}; all must be finite")
 
 
 def samples(X, n_features, dtype, name="X", finite=all_finite):
@@ -270,7 +284,7 @@ def samples(X, n_features, dtype, name="X", finite=all_finite):
         and finite(X)
     ):
         return X  # the usual case; the checks below would return it too, more slowly
-    array = real_numbers(name, X)
+    array = real_numbers(name, X, tables.ENCODED)
     if array.ndim != 2:
         hint = f"; for one sample pass {name}.reshape(1, -1)" if array.ndim == 1 else ""
         raise ValueError(
@@ -282,7 +296,7 @@ def samples(X, n_features, dtype, name="X", finite=all_finite):
         )
     if array.shape[0] == 0:
         raise ValueError(f"{name} has no rows; at least one sample is needed")
-    return _cast(name, array, dtype, finite)
+    return _cast(name, array, dtype, finite, X)
 
 
 def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y", finite=all_finite):
@@ -311,10 +325,15 @@ def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y", finite=al
             expected = f"({n_samples},) or {expected}"
         column = loss_name == "cross_entropy" and array.shape == (n_samples, 1)
         hint = f"; for a column of labels pass numpy.ravel({name})" if column else ""
+        if loss_name == "log_loss" and n_outputs > 1 and array.size == n_samples:
+            hint = (
+                f"; log_loss with {n_outputs} outputs takes several labels per sample. For one "
+                f"class per sample use the loss cross_entropy, which has one output per class"
+            )
         raise ValueError(
             f"{name} must have shape {expected} for this network, got {array.shape}{hint}"
         )
-    values = _cast(name, array, dtype, finite)
+    values = _cast(name, array, dtype, finite, y)
     if (loss.lowest, loss.highest) != (-math.inf, math.inf):
         low, high = _range(values)
         if low < loss.lowest or high > loss.highest:

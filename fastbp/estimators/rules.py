@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from ..basis import checks, interrupts
 from ..training import control as control_
-from ..training import loop
+from ..training import loop, scale
 from ..training.callbacks import Callback
 from ..training.control import LearningRates
 from ..training.history import History
@@ -121,6 +121,10 @@ class StochasticTraining(PrivateMethods):
             self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
         elif history.loss and not math.isfinite(history.loss[-1]):  # Ctrl-C may come before any
             raise ValueError(NOT_FINITE)
+        elif not incremental and history.loss and history.loss[-1] > scale.LARGE:
+            loss = engine.loss_name, engine.loss_parameter, history.loss[-1]
+            if text := scale.advice(*loss, samples.X, samples.targets):
+                warn(text)
 
     def _smoothing(self):
         return getattr(self, "label_smoothing", 0.0)  # a regressor has none

@@ -4,7 +4,7 @@ import warnings
 
 from ..basis import checks
 from ..rules.regularizers import SWA
-from . import checkpoint, loop
+from . import checkpoint, loop, scale
 from .control import LearningRates
 from .derivatives import RowsByGradient
 from .history import History
@@ -91,4 +91,10 @@ def fit(network, samples, control, regularizers, threads, stop=None, resume_from
             stacklevel=4,  # past Network.fit and its decorator
         )
     loop.check_finite(engine, history)
+    if isinstance(samples, Rows) and history.loss and history.loss[-1] > scale.LARGE:
+        data = samples.data if samples.rows is None else samples.data.rows(samples.rows)
+        pure = engine.mean_loss(data.with_weight())  # without penalties
+        given = engine.loss_name, engine.loss_parameter, pure, data.X, data.targets
+        if text := scale.advice(*given):
+            warnings.warn(text, UserWarning, stacklevel=4)
     return history

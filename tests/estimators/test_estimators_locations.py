@@ -51,7 +51,18 @@ def test_where_the_first_is(model):
     assert note_of(lambda: model.predict(bad_X)).startswith(in_X)
 
 
-def test_what_is_no_number_has_no_note():
+def test_what_is_no_number():
+    table = pandas.DataFrame(X, columns=["a", "b", "c"])
+    table["b"] = ["one", *"x" * 11]
     with pytest.raises(ValueError, match="could not convert") as caught:
-        regressor().fit(np.array([["a", "b", "c"]] * 12, object), y)
+        regressor().fit(table, y)
+    (note,) = caught.value.__notes__
+    assert "'one' in row 0, column 1 ('b'), counted from 0, is text; encode" in note
+    with pytest.raises(ValueError, match="could not convert|Unknown label") as caught:
+        regressor().fit(X, np.array(["a"] * 12, object))
     assert not hasattr(caught.value, "__notes__")
+
+
+def test_names_of_columns():
+    table = pandas.DataFrame(spoiled(X, (4, 1)), columns=["a", "b", "c"])
+    assert "row 4, column 1 ('b'), counted from 0" in note_of(lambda: regressor().fit(table, y))
