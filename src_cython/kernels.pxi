@@ -1,11 +1,12 @@
 # The Cython backend for one precision and one kind of processor; setup.py compiles it for each.
 #
-# Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...),
-# trigonometry (sin and cos), tile.h (matrix product), bfloat16.h and amx.h (products of rounded matrices), dropout, elementwise, losses,
-# optimizers, shares, passes, gradients, groups, regularizers, steps, train, per_sample. This one
-# holds the entry points. They turn arrays into pointers and release the GIL.
-# Entry points that train flush denormal numbers; denormals.h says how, and why they call their
-# bodies by a hidden address. fastbp/backends/interface.py has the arguments.
+# Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), trigonometry (sin and
+# cos), tile.h (matrix product), bfloat16.h and amx.h (products of rounded matrices), dropout,
+# elementwise, losses, optimizers, shares, passes, gradients, groups, regularizers, steps, train,
+# per_sample, jets, input_jacobian, hessian. This one holds the entry points. They turn arrays into
+# pointers and release the GIL. Entry points that train flush denormal numbers; denormals.h says
+# how, and why they call their bodies by a hidden address. fastbp/backends/interface.py has the
+# arguments.
 
 include "simd.pxi"
 include "tile.pxi"
@@ -24,6 +25,9 @@ include "regularizers.pxi"
 include "steps.pxi"
 include "train.pxi"
 include "per_sample.pxi"
+include "jets.pxi"
+include "input_jacobian.pxi"
+include "hessian.pxi"
 
 HAS_FMA = bool(FBP_HAS_FMA)
 CHECKED = bool(FBP_CHECKED)
@@ -129,7 +133,7 @@ def loss_hessian_product(model, s, y, v, out):
     cdef const real *vectors = <const real *>memory("v", v).start
     cdef real *products = <real *>memory("out", out).start
     with nogil:
-        hessian_product(code, parameter, rows, n, stride, given, targets, vectors, products)
+        hessian_product_of_rows(code, parameter, rows, n, stride, given, targets, vectors, products)
 
 
 def use_tiles(bint on):
@@ -234,6 +238,74 @@ def per_sample(
     samples.weight = NULL
     with nogil:
         run_per_sample(&net, &samples, n, given, WT, &wanted)
+
+
+cdef Lines lines_of(X, directions, Py_ssize_t seconds) except *:
+    """The lines through the rows of X."""
+    cdef Array found = memory("directions", directions)
+    cdef Py_ssize_t n_in = X.shape[1]
+    cdef Py_ssize_t K = n_in if found.start == NULL else directions.shape[0]
+    return Lines(<const real *>found.start, X.shape[0] * n_in, K, seconds)
+
+
+def jets(model, X, directions, Py_ssize_t seconds, Py_ssize_t block, workspace, out):
+    cdef Net net = net_of(model, block * out.shape[0], workspace)
+    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL)
+    cdef Lines lines = lines_of(X, directions, seconds)
+    cdef real *result = <real *>memory("out", out).start
+    cdef Py_ssize_t n = X.shape[0]
+    with nogil:
+        run_jets(&net, &data, n, block, &lines, result)
+
+
+def jets_backward(
+    model, X, directions, Py_ssize_t seconds, adjoints, workspace, transposed, gradient
+):
+    cdef Py_ssize_t n = X.shape[0]
+    cdef Net net = net_of(model, n * adjoints.shape[0], workspace)
+    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL)
+    cdef Lines lines = lines_of(X, directions, seconds)
+    cdef const real *given = <const real *>memory("adjoints", adjoints).start
+    cdef real *WT = <real *>memory("transposed", transposed).start
+    cdef real *G = <real *>memory("gradient", gradient).start
+    with nogil:
+        run_jets_backward(&net, &data, n, &lines, given, WT, G)
+
+
+def input_jacobian(model, X, Py_ssize_t block, workspace, transposed, s, out):
+    cdef Net net = net_of(model, block * s.shape[1], workspace)
+    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL)
+    cdef real *WT = <real *>memory("transposed", transposed).start
+    cdef real *outputs = <real *>memory("s", s).start
+    cdef real *result = <real *>memory("out", out).start
+    cdef Py_ssize_t n = X.shape[0]
+    with nogil:
+        run_input_jacobian(&net, &data, n, block, WT, outputs, result)
+
+
+def hessian_product(model, data, vector, double total, workspace, transposed, out):
+    cdef Py_ssize_t n = data.X.shape[0]
+    cdef Net net = net_of(model, 2 * n, workspace)
+    cdef Data samples = data_of(data)
+    cdef real *along = <real *>memory("vector", vector).start
+    cdef Array copies = memory("transposed", transposed)
+    cdef real *WT = <real *>copies.start
+    cdef real *VT = WT + copies.bytes // (2 * sizeof(real))
+    cdef real *G = <real *>memory("out", out).start
+    with nogil:
+        run_hessian_product(&net, &samples, along, total, n, WT, VT, G)
+
+
+def loss_deltas(model, data, s, Py_ssize_t block, workspace, losses, deltas):
+    cdef Net net = net_of(model, block, workspace)
+    cdef Data samples = data_of(data)
+    cdef const real *given = <const real *>memory("s", s).start
+    cdef real *of_rows = <real *>memory("losses", losses).start
+    cdef real *result = <real *>memory("deltas", deltas).start
+    cdef Py_ssize_t n = s.shape[0]
+    samples.weight = NULL
+    with nogil:
+        run_loss_deltas(&net, &samples, given, n, of_rows, result)
 
 
 cdef class Job:

@@ -335,7 +335,7 @@ cdef void cross_entropy_hessian_product(
             store(out, j, load(out, j) / total * (load(v, j) - mean))
 
 
-cdef void hessian_product(
+cdef void hessian_product_of_rows(
     Py_ssize_t loss, double parameter, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride,
     const real *s, const real *y, const real *v, real *out
 ) noexcept nogil:

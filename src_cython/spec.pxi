@@ -19,6 +19,7 @@ cpdef enum:
 
 cpdef enum:
     LOSS_PLACES = 8
+    SLICE_ROWS = 16
 
 cdef extern from *:
     """

@@ -399,7 +399,8 @@ def test_functions_of_the_interface():
     assert set(INTERFACE) == {
         *("describe", "finite", "activation", "loss_hessian_product", "predict"),
         *("forward", "backward"),
-        *("loss_and_gradient", "per_sample", "job"),
+        *("loss_and_gradient", "per_sample", "jets", "jets_backward", "input_jacobian"),
+        *("hessian_product", "loss_deltas", "job"),
     }
     assert set(OF_A_JOB) == {"take", "run", "update"}
 

@@ -19,7 +19,8 @@ BUILDS = ("avx512", "avx2", "baseline")
 CPU_VARIABLE = "FASTBP_CPU"
 KERNEL_FUNCTIONS = (
     *("finite", "activation", "loss_hessian_product", "predict", "forward", "backward"),
-    *("loss_and_gradient", "per_sample", "job"),
+    *("loss_and_gradient", "per_sample", "jets", "jets_backward", "input_jacobian"),
+    *("hessian_product", "loss_deltas", "job"),
 )
 _HOW = (
     "install a C compiler and install fastbp from source again "
@@ -127,6 +128,26 @@ def loss_and_gradient(model, data, *rest):
 
 def per_sample(model, data, *rest):
     KERNELS[data.X.dtype].per_sample(model, data, *rest)
+
+
+def jets(model, X, directions, seconds, block, workspace, out):
+    KERNELS[X.dtype].jets(model, X, directions, seconds, block, workspace, out)
+
+
+def jets_backward(model, X, *rest):
+    KERNELS[X.dtype].jets_backward(model, X, *rest)
+
+
+def input_jacobian(model, X, block, workspace, transposed, s, out):
+    KERNELS[X.dtype].input_jacobian(model, X, block, workspace, transposed, s, out)
+
+
+def hessian_product(model, data, *rest):
+    KERNELS[data.X.dtype].hessian_product(model, data, *rest)
+
+
+def loss_deltas(model, data, s, *rest):
+    KERNELS[s.dtype].loss_deltas(model, data, s, *rest)
 
 
 def job(model, data, **how):

@@ -237,78 +237,6 @@ class Backend(Protocol):
             written: no backend needs it to compute ∂e/∂s_m.
         """
 
-    def job(
-        self,
-        model: Model,
-        data: Data,
-        *,
-        batch_size: int,
-        optimizer: int,
-        hyper: NDArray[np.float64],
-        layer_rules: NDArray[np.float64],
-        sklearn_penalties: int,
-        clip_norm: float,
-        squares: NDArray[np.float64],
-        decay: float,
-        average: Real,
-        seed: int,
-        counters: NDArray[np.float64],
-        state: Real,
-        block: int,
-        workspace: Real,
-        transposed: Real,
-        gradient: Real,
-        sums: NDArray[np.float64],
-        stop: NDArray[np.int64],
-        shared: NDArray[np.int64],
-    ) -> "Job":
-        """A training, with all that stays the same from call to call.
-
-        The job keeps the arrays, and sees what is written into them between its calls.
-
-        batch_size : int, IN
-            The rows of a step; the last step of an epoch may have fewer.
-        optimizer : int, IN
-            Code of the optimiser, see spec.py.
-        hyper : float64 array of shape (6,), IN
-            The hyper-parameters from ``Optimizer.hyper``; the first, the learning rate, is not
-            read: `run` and `update` are given rates.
-        layer_rules : float64 array of shape (m + 1, spec.RULES), C-contiguous, IN
-            For each layer i > 0 the factors l1 and l2 of the penalties l1 Σ |W| + l2 / 2 Σ W²
-            (weights, not biases), which are added to the loss of each batch, and whether the
-            layer is frozen (not 0): its weights and biases then do not change. At least one
-            layer must not be frozen.
-        sklearn_penalties : int, IN
-            1 for scikit-learn's convention: a batch's penalties are divided by its Σ w, and
-            an epoch's loss is the mean of its batches' losses, weighted by their numbers of rows.
-            0: penalties are independent of the batch, and batches' losses are weighted by Σ w.
-        clip_norm : float, IN
-            The largest norm of the gradient of all layers that are not frozen, penalties
-            included; a larger gradient is scaled down to this norm.
-        squares : float64 array of shape (Σ (n_{i-1} + 1),) or (0,), destroyed
-            Scratch space for clipping, zero at first; empty for no clipping.
-        decay : float, IN
-            The weight of the previous average in each step.
-        average : real array of shape (layout.n_parameters,) or (0,), IN-OUT
-            The exponential moving average of the parameters, which starts with the parameters
-            after the first step; empty for none.
-        seed : int, IN
-            From 0 up to 2**63 - 1. The seed and the number of the step determine dropout. The
-            model's plan has the rates.
-        counters : float64 array of shape (threads, 3), C-contiguous, IN-OUT
-            For each thread: steps done so far, β1^steps and β2^steps (0, 1, 1 at the start).
-        state : real array of shape (slots, layout.n_parameters), C-contiguous, IN-OUT
-            The optimiser's arrays, laid out like the parameters. Padding does not change.
-        stop : int64 array of shape (1,), IN
-            Read before each step; `run` ends once it is not zero.
-        shared : int64 array of shape (SHARED_SIZE,), destroyed
-            The state that the threads of a team share, zero at first.
-        """
-
-
-class Jets(Protocol):
-    """The functions of the reference that are not compiled yet."""
-
     def jets(
         self,
         model: Model,
@@ -376,7 +304,7 @@ class Jets(Protocol):
             As `jets` has left it.
         transposed : real array of shape (layout.n_transposed,), OUT
         gradient : real array of shape (layout.n_parameters,), OUT
-            ∂f/∂parameters: sums over the rows.
+            ∂f/∂parameters: sums over the rows. Its padding must be zero on entry.
         """
 
     def input_jacobian(
@@ -451,6 +379,74 @@ class Jets(Protocol):
             e of each row.
         deltas : real array of shape (n, n_m), C-contiguous, OUT
             ∂e/∂s_m.
+        """
+
+    def job(
+        self,
+        model: Model,
+        data: Data,
+        *,
+        batch_size: int,
+        optimizer: int,
+        hyper: NDArray[np.float64],
+        layer_rules: NDArray[np.float64],
+        sklearn_penalties: int,
+        clip_norm: float,
+        squares: NDArray[np.float64],
+        decay: float,
+        average: Real,
+        seed: int,
+        counters: NDArray[np.float64],
+        state: Real,
+        block: int,
+        workspace: Real,
+        transposed: Real,
+        gradient: Real,
+        sums: NDArray[np.float64],
+        stop: NDArray[np.int64],
+        shared: NDArray[np.int64],
+    ) -> "Job":
+        """A training, with all that stays the same from call to call.
+
+        The job keeps the arrays, and sees what is written into them between its calls.
+
+        batch_size : int, IN
+            The rows of a step; the last step of an epoch may have fewer.
+        optimizer : int, IN
+            Code of the optimiser, see spec.py.
+        hyper : float64 array of shape (6,), IN
+            The hyper-parameters from ``Optimizer.hyper``; the first, the learning rate, is not
+            read: `run` and `update` are given rates.
+        layer_rules : float64 array of shape (m + 1, spec.RULES), C-contiguous, IN
+            For each layer i > 0 the factors l1 and l2 of the penalties l1 Σ |W| + l2 / 2 Σ W²
+            (weights, not biases), which are added to the loss of each batch, and whether the
+            layer is frozen (not 0): its weights and biases then do not change. At least one
+            layer must not be frozen.
+        sklearn_penalties : int, IN
+            1 for scikit-learn's convention: a batch's penalties are divided by its Σ w, and
+            an epoch's loss is the mean of its batches' losses, weighted by their numbers of rows.
+            0: penalties are independent of the batch, and batches' losses are weighted by Σ w.
+        clip_norm : float, IN
+            The largest norm of the gradient of all layers that are not frozen, penalties
+            included; a larger gradient is scaled down to this norm.
+        squares : float64 array of shape (Σ (n_{i-1} + 1),) or (0,), destroyed
+            Scratch space for clipping, zero at first; empty for no clipping.
+        decay : float, IN
+            The weight of the previous average in each step.
+        average : real array of shape (layout.n_parameters,) or (0,), IN-OUT
+            The exponential moving average of the parameters, which starts with the parameters
+            after the first step; empty for none.
+        seed : int, IN
+            From 0 up to 2**63 - 1. The seed and the number of the step determine dropout. The
+            model's plan has the rates.
+        counters : float64 array of shape (threads, 3), C-contiguous, IN-OUT
+            For each thread: steps done so far, β1^steps and β2^steps (0, 1, 1 at the start).
+        state : real array of shape (slots, layout.n_parameters), C-contiguous, IN-OUT
+            The optimiser's arrays, laid out like the parameters. Padding does not change.
+        stop : int64 array of shape (1,), IN
+            Read before each step; `run` ends once it is not zero.
+        shared : int64 array of shape (SHARED_SIZE,), destroyed
+            The state that the threads of a team share, zero at first.
         """
 
 

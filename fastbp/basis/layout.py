@@ -45,6 +45,9 @@ SUMS_BYTES = 1 << 24
 LOSS_PLACES = 8
 NO_SUMS = np.empty((0, LOSS_PLACES))
 
+# Derivatives of activations along directions are computed for this many rows at a time.
+SLICE_ROWS = 16
+
 # Columns of the plan. Offsets count elements. H, S and DS are offsets per row of the block:
 # with a block of R rows, the array starts at R times that number.
 SIZE = 0  # n_i
@@ -290,11 +293,11 @@ class Layout:
         """The number of workspace elements for `sets` values of each unit in `rows` rows.
 
         The workspace of as many rows is followed by scratch space: three numbers for each unit of
-        16 rows of the widest layer, and one for each output.
+        SLICE_ROWS rows of the widest layer, and one for each output.
         """
         widest = max(self.stride(n) for n in self.sizes)
         of_outputs = self.padded(rows) * self.stride(self.sizes[-1])
-        return self.workspace_size(rows * sets) + 3 * 16 * widest + of_outputs
+        return self.workspace_size(rows * sets) + 3 * SLICE_ROWS * widest + of_outputs
 
     @cached_property
     def _workspace(self):

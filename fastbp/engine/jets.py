@@ -7,7 +7,6 @@ added in their order, in double precision.
 
 import numpy as np
 
-from ..backends import numpy_  # the compiled backends have no jets yet
 from ..basis import interrupts, teams
 from ..basis.layout import BLOCK_BYTES, SUMS_BYTES, S, layer_view
 from . import buffers, output, output_jets
@@ -99,7 +98,7 @@ def hessian_product(engine, data, vector):
         part = data if rows is ALL_ROWS else data.rows(rows)
         workspace = buffers.take(layout, layout.jet_workspace_size(len(part.X), 2))
         transposed = buffers.take(layout, 2 * layout.n_transposed)
-        numpy_.hessian_product(model, part, vector, total, workspace, transposed, product)
+        engine.backend.hessian_product(model, part, vector, total, workspace, transposed, product)
         buffers.give(workspace, transposed)
 
     n = len(data.X)
@@ -115,7 +114,9 @@ def loss_deltas(engine, data, s):
     workspace = buffers.take(layout, layout.workspace_size(block))
 
     def call():
-        numpy_.loss_deltas(engine.model_of(layout), data, s, block, workspace, losses, deltas)
+        engine.backend.loss_deltas(
+            engine.model_of(layout), data, s, block, workspace, losses, deltas
+        )
 
     engine.run(call, 0)
     buffers.give(workspace)
@@ -168,7 +169,7 @@ class JetPass:
         engine, layout, X = self._engine, self._layout, self._X[rows]
         workspace = buffers.take(layout, layout.jet_workspace_size(len(X), self._sets))
         out = s if rows is ALL_ROWS else np.empty_like(s[:, rows])
-        numpy_.jets(
+        engine.backend.jets(
             *(engine.model_of(layout), X, _unit_vectors(X), self._seconds, len(X), workspace, out)
         )
         if out is not s:
@@ -203,7 +204,7 @@ class JetPass:
             if workspace is None:
                 workspace = self._run(rows, np.empty_like(s))
             transposed = buffers.take(layout, layout.n_transposed)
-            numpy_.jets_backward(
+            engine.backend.jets_backward(
                 *(model, X, _unit_vectors(X), self._seconds),
                 *(np.ascontiguousarray(adjoints[:, rows]), workspace, transposed, gradient),
             )
@@ -237,7 +238,7 @@ def _jets(engine, X, directions, seconds):
             part, t = X[rows], np.ascontiguousarray(directions[:, rows])
             out = np.empty_like(s[:, rows])
         workspace = buffers.take(layout, size)
-        numpy_.jets(model, part, t, seconds, block, workspace, out)
+        engine.backend.jets(model, part, t, seconds, block, workspace, out)
         buffers.give(workspace)
         if out is not s:
             s[:, rows] = out
@@ -258,7 +259,9 @@ def _jacobian(engine, X):
     def call(rows):
         workspace = buffers.take(layout, size)
         transposed = buffers.take(layout, layout.n_all_transposed)
-        numpy_.input_jacobian(model, X[rows], block, workspace, transposed, s[rows], out[rows])
+        engine.backend.input_jacobian(
+            model, X[rows], block, workspace, transposed, s[rows], out[rows]
+        )
         buffers.give(workspace, transposed)
 
     _in_blocks(engine, n, block, 1 + sets, call)

@@ -12,6 +12,7 @@ import fastbp
 from fastbp.basis import spec
 from fastbp.basis.layout import STRIDE
 from fastbp.cli import main
+from fastbp.engine import jets
 
 pytest.importorskip("numba")
 
@@ -44,6 +45,12 @@ def use_all(dtype):
         net.predict(X)
         rows = np.zeros((4, 16, net.layout.plan[-1, STRIDE]), dtype)
         net._engine.backend.loss_hessian_product(net._engine.model, *rows)
+        engine, samples = net._engine, X.astype(dtype)
+        jets.JetPass(engine, samples, 1).backward(y.astype(dtype))
+        jets.input_jacobian(engine, samples)
+        data = engine.data(X, y)
+        jets.hessian_product(engine, data, engine.parameters)
+        jets.loss_deltas(engine, data, y.astype(dtype))
     parts = Parts(net, X, y, fastbp.SGD())
     parts.backward(parts.forward())
     parts.job.update(0.1)

@@ -3,8 +3,8 @@
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...),
 trigonometry (sin and cos), tile (matrix product), team (threads), denormals, bfloat16 (products of
 rounded matrices), dropout, elementwise, losses, optimizers, pieces (the functions of the last
-three, called by address), passes, gradients, groups, regularizers, train, per_sample, kernels
-(entry points that train), jobs.
+three, called by address), passes, gradients, groups, regularizers, train, per_sample, jets,
+input_jacobian, hessian, kernels (entry points that train), jobs.
 """
 
 name = "numba"
@@ -15,7 +15,9 @@ try:
 
     from ...basis import spec
     from ...basis.layout import SIZE
-    from . import kernels, losses, train
+    from . import hessian, kernels, losses, train
+    from . import input_jacobian as backward
+    from . import jets as of_lines
     from . import per_sample as of_samples
     from ._jit import by_precision, entry, read, written
     from .bfloat16 import BFLOAT16_PRODUCT
@@ -139,6 +141,63 @@ _backward = entry(
     ),
 )
 
+_jets = entry(
+    of_lines.jets,
+    by_precision(
+        lambda real: types.void(
+            *_model(real),
+            *(read(real, 2), read(real, 3), types.int64, types.int64),
+            *(written(real, 1), written(real, 3)),
+        )
+    ),
+)
+
+_jets_backward = entry(
+    of_lines.jets_backward,
+    by_precision(
+        lambda real: types.void(
+            *_model(real),
+            *(read(real, 2), read(real, 3), types.int64, read(real, 3)),
+            *(written(real, 1), written(real, 1), written(real, 1)),
+        )
+    ),
+)
+
+_input_jacobian = entry(
+    backward.input_jacobian,
+    by_precision(
+        lambda real: types.void(
+            *_model(real),
+            *(read(real, 2), types.int64, written(real, 1), written(real, 1)),
+            *(written(real, 2), written(real, 3)),
+        )
+    ),
+)
+
+_hessian_product = entry(
+    hessian.hessian_product,
+    by_precision(
+        lambda real: types.void(
+            *_model(real),
+            *_data(real),
+            *(read(real, 1), types.float64),
+            *(written(real, 1), written(real, 1), written(real, 1)),
+        )
+    ),
+)
+
+_loss_deltas = entry(
+    hessian.loss_deltas,
+    by_precision(
+        lambda real: types.void(
+            *_model(real),
+            *_data(real),
+            *(read(real, 2), types.int64),
+            *(written(real, 1), written(real, 1), written(real, 2)),
+        )
+    ),
+)
+
 
 def use_product(address):
     """Let networks made from now on call another product of matrices rounded to bfloat16.
@@ -194,6 +253,40 @@ def per_sample(model, data, deltas, block, workspace, transposed, losses, gradie
         *(pieces, *model, *data, deltas, block, workspace, transposed),
         *(losses, gradients, errors, units),
     )
+
+
+def _pieces_of_jets(model, order):
+    """The pieces for derivatives along lines, with the activations' derivatives up to an order."""
+    plan = model.plan.tobytes()
+    return table(model.parameters.dtype, plan, model.loss, False, False, None, order)
+
+
+def jets(model, X, directions, seconds, block, workspace, out):
+    pieces = _pieces_of_jets(model, 2 if seconds else 1)
+    _jets(X.dtype)(pieces, *model, X, directions, seconds, block, workspace, out)
+
+
+def jets_backward(model, X, directions, seconds, adjoints, workspace, transposed, gradient):
+    pieces = _pieces_of_jets(model, 3 if seconds else 2)
+    _jets_backward(X.dtype)(
+        *(pieces, *model, X, directions, seconds, adjoints, workspace, transposed, gradient)
+    )
+
+
+def input_jacobian(model, X, block, workspace, transposed, s, out):
+    pieces = _pieces_of_jets(model, 1)
+    _input_jacobian(X.dtype)(pieces, *model, X, block, workspace, transposed, s, out)
+
+
+def hessian_product(model, data, vector, total, workspace, transposed, out):
+    dtype = vector.dtype
+    pieces = table(dtype, model.plan.tobytes(), model.loss, False, True, None, 2, True)
+    _hessian_product(dtype)(*(pieces, *model, *data, vector, total, workspace, transposed, out))
+
+
+def loss_deltas(model, data, s, block, workspace, losses, deltas):
+    pieces = table(s.dtype, model.plan.tobytes(), model.loss, False, True)
+    _loss_deltas(s.dtype)(pieces, *model, *data, s, block, workspace, losses, deltas)
 
 
 job = Job

@@ -18,15 +18,17 @@ from .elementwise import ACTIVATIONS
 from .losses import BEGIN_SOFTMAX, LOSSES
 from .optimizers import UPDATES
 
-# Indices in the table. The pieces of an activation are at ACTIVATE and MULTIPLY_BY_DERIVATIVE plus
+# Indices in the table. The pieces of an activation are at ACTIVATE and the four places below, plus
 # its code.
-DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, BFLOAT16, ACTIVATE = range(7)
+DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, BFLOAT16, HESSIAN, ACTIVATE = range(8)
 MULTIPLY_BY_DERIVATIVE = ACTIVATE + len(spec.ACTIVATIONS)
-PLACES = MULTIPLY_BY_DERIVATIVE + len(spec.ACTIVATIONS)
+MULTIPLY_BY_SECOND_DERIVATIVE = MULTIPLY_BY_DERIVATIVE + len(spec.ACTIVATIONS)
+MULTIPLY_BY_THIRD_DERIVATIVE = MULTIPLY_BY_SECOND_DERIVATIVE + len(spec.ACTIVATIONS)
+PLACES = MULTIPLY_BY_THIRD_DERIVATIVE + len(spec.ACTIVATIONS)
 
 
 @functools.lru_cache(maxsize=1024)
-def table(dtype, plan, loss, output, deltas, optimizer=None):
+def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=False):
     """Return the addresses that kernels need for a network.
 
     Parameters
@@ -42,6 +44,10 @@ def table(dtype, plan, loss, output, deltas, optimizer=None):
         Whether deltas are computed, which the backward pass begins with.
     optimizer : int or None
         The optimiser's code, None if no steps are taken.
+    order : int
+        The highest derivative of the activations that is needed, besides that for `deltas`.
+    hessian : bool
+        Whether products with the loss's Hessian are computed.
 
     Returns
     -------
@@ -52,8 +58,14 @@ def table(dtype, plan, loss, output, deltas, optimizer=None):
     for code in set(plan[1:-1, ACTIVATION].tolist()) - {spec.IDENTITY}:
         activation = ACTIVATIONS[code]
         pieces[ACTIVATE + code] = activation.activate
-        if deltas:
+        if deltas or order > 0:
             pieces[MULTIPLY_BY_DERIVATIVE + code] = activation.multiply_by_derivative
+        if order > 1:
+            second = activation.multiply_by_second_derivative
+            pieces[MULTIPLY_BY_SECOND_DERIVATIVE + code] = second
+        if order > 2:
+            third = activation.multiply_by_third_derivative
+            pieces[MULTIPLY_BY_THIRD_DERIVATIVE + code] = third
     if plan[:, DROPOUT].any():
         pieces[DROP] = DROP_UNITS
     if plan[:, ROUNDED].any():
@@ -64,6 +76,8 @@ def table(dtype, plan, loss, output, deltas, optimizer=None):
         pieces[LOSS] = LOSSES[loss].losses_and_deltas
     if deltas and loss == spec.CROSS_ENTROPY:
         pieces[SOFTMAX] = BEGIN_SOFTMAX
+    if hessian:
+        pieces[HESSIAN] = LOSSES[loss].hessian_product
     if optimizer is not None:
         pieces[UPDATE] = UPDATES[optimizer]
     addresses = np.zeros(PLACES, object if config.DISABLE_JIT else np.int64)

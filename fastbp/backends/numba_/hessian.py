@@ -1,0 +1,232 @@
+"""Products of the loss's Hessian by the parameters with a vector, and deltas at given outputs.
+
+A block has two sets of rows: the values, and their derivatives along the vector. See
+``Backend.hessian_product`` in interface.py. The twin of this file is ``src_cython/hessian.pxi``.
+"""
+
+from ...basis import spec
+from ...basis.layout import ACTIVATION, COLUMNS, DS, SIZE, SLICE_ROWS, STRIDE, WEIGHTS, H, S
+from ._jit import call, inner
+from .denormals import control
+from .jets import (
+    activate_jets,
+    add_outer,
+    back_through_weights,
+    bias_gradient,
+    fill,
+    scratch,
+    single_product,
+    slopes,
+)
+from .passes import (
+    LOSSES,
+    SHARES,
+    Data,
+    clear,
+    copy_rows,
+    gather,
+    of_block,
+    output_deltas,
+    padded,
+    per_row,
+    row_of,
+    set_constants,
+    single_output,
+    take_rows,
+    target_rows,
+    transpose,
+)
+from .pieces import HESSIAN
+from .simd import fma, keep_first, lane, lanes, load, offset, pointer, splat, store
+from .tile import product
+from .train import alone
+
+
+@inner
+def forward_along(net, along, x, stride_x):
+    """s_i, h_i and their derivatives in all layers; the Net `along` has the vector as weights."""
+    h, stride_in, n_in, rows = x, stride_x, net.plan[SIZE], net.rows
+    for i in range(1, net.m + 1):
+        here = offset(net.plan, i * COLUMNS)
+        stride, s = here[STRIDE], of_block(net, i, S)
+        W, V = offset(net.parameters, here[WEIGHTS]), offset(along.parameters, here[WEIGHTS])
+        dh, ds = offset(h, rows * stride_in), offset(s, rows * stride)
+        if single_output(net, i):
+            at = padded(W, n_in)
+            single_product(net, i, h, stride_in, W, rows, W[at], s, False)
+            single_product(net, i, h, stride_in, V, rows, V[at], ds, False)
+            if i > 1:
+                single_product(net, i, dh, stride_in, W, rows, lane(splat(W, 0.0), 0), ds, True)
+            return
+        at, J = n_in * stride, padded(W, here[SIZE])
+        product(h, stride_in, 1, W, stride, offset(W, at), 0, s, stride, rows, J, n_in)
+        product(h, stride_in, 1, V, stride, offset(V, at), 0, ds, stride, rows, J, n_in)
+        if i > 1:
+            product(dh, stride_in, 1, W, stride, ds, stride, ds, stride, rows, J, n_in)
+        if i < net.m:
+            activate_jets(net, i, 1, 0)
+        h, stride_in, n_in = of_block(net, i, H), stride, here[SIZE]
+
+
+@inner
+def deltas_along(net, data, total):
+    """δ_m and δ'_m of the rows."""
+    here, rows = offset(net.plan, net.m * COLUMNS), net.rows
+    n, stride = here[SIZE], here[STRIDE]
+    s, d, y = of_block(net, net.m, S), of_block(net, net.m, DS), target_rows(net)
+    found = scratch(net)  # the products of each row
+    if not data.has_labels:
+        if stride > 1:
+            fill(y, rows * stride, 0.0)
+        copy_rows(data.targets, n, rows, n, y, stride)
+    ds, numbers = offset(s, rows * stride), (net.loss_parameter, rows, n, stride)
+    call(net.pieces[HESSIAN], (*numbers, s, y, ds, found))
+    output_deltas(net, data, 0, total)
+    shares, along = per_row(net, SHARES), offset(d, rows * stride)
+    for r in range(rows):
+        if stride == 1:
+            along[r] = found[r] * shares[r]
+            continue
+        share = splat(d, shares[r])
+        for j in range(0, n, lanes(d)):
+            scaled = load(found, r * stride + j) * share
+            store(along, r * stride + j, keep_first(scaled, n - j, 0.0))
+    if data.weighted:
+        for r in range(rows):
+            if data.weight[row_of(data, r)] == 0.0:
+                leave_out_along(net, r)
+
+
+@inner
+def leave_out_along(net, r):
+    """Exclude the derivatives of a row along the vector, even if they overflowed."""
+    if single_output(net, net.m):
+        of_block(net, net.m, DS)[net.rows + r] = 0.0
+    else:
+        clear(net, net.m, DS, net.rows + r)
+    for i in range(1, net.m):
+        clear(net, i, S, net.rows + r)
+        clear(net, i, H, net.rows + r)
+
+
+@inner
+def deltas_through(net, i):
+    """δ_i and δ'_i of a hidden layer from ∂e/∂h_i and its derivative, in place."""
+    here = offset(net.plan, i * COLUMNS)
+    if here[ACTIVATION] == spec.IDENTITY:
+        return
+    stride = here[STRIDE]
+    size = net.rows * stride
+    for r in range(0, net.rows, SLICE_ROWS):
+        at, n = r * stride, min(SLICE_ROWS, net.rows - r) * stride
+        ds = offset(of_block(net, i, S), size + at)
+        d = offset(of_block(net, i, DS), at)
+        along, d1 = offset(d, size), slopes(net, i, at, n, 2)
+        d2 = offset(d1, n)
+        for j in range(0, n, lanes(d)):
+            g, slope = load(d, j), load(d1, j)
+            bend = load(d2, j) * load(ds, j)
+            store(d, j, slope * g)
+            store(along, j, fma(bend, g, slope * load(along, j)))
+
+
+@inner
+def backward_along(net, along, x, stride_x, WT, VT, G):
+    """The product, from δ_m and δ'_m."""
+    rows = net.rows
+    for i in range(net.m, 0, -1):
+        d = of_block(net, i, DS)
+        d_along = offset(d, rows * net.plan[i * COLUMNS + STRIDE])
+        bias_gradient(net, i, d_along, rows, G)
+        if i == 1:
+            add_outer(net, 1, x, stride_x, d_along, rows, G, False)
+            return
+        stride_in = net.plan[(i - 1) * COLUMNS + STRIDE]
+        h, target = of_block(net, i - 1, H), of_block(net, i - 1, DS)
+        add_outer(net, i, h, stride_in, d_along, rows, G, False)
+        add_outer(net, i, offset(h, rows * stride_in), stride_in, d, rows, G, True)
+        back_through_weights(net, i, d, 2 * rows, WT, target, False)
+        back_through_weights(along, i, d, rows, VT, offset(target, rows * stride_in), True)
+        deltas_through(net, i - 1)
+
+
+def hessian_product(
+    pieces,
+    plan,
+    loss,
+    loss_parameter,
+    function,
+    parameters,
+    X,
+    labels,
+    targets,
+    sample_weight,
+    vector,
+    total,
+    workspace,
+    transposed,
+    out,
+):
+    n = X.shape[0]
+    net = alone(
+        *(pieces, plan, loss, loss_parameter, function, parameters),
+        *(2 * n, workspace, control()),
+    )
+    along = alone(
+        *(pieces, plan, loss, loss_parameter, function, vector), *(2 * n, workspace, control())
+    )
+    WT = pointer(transposed)
+    VT = offset(WT, transposed.size // 2)
+    set_constants(net)
+    transpose(net, WT)
+    transpose(along, VT)
+    net = take_rows(net, 0, 0, n)
+    weighted = sample_weight.size > 0
+    numbers = pointer(labels)
+    data = Data(
+        *(pointer(X), numbers, pointer(targets), pointer(sample_weight), numbers),
+        *(labels.size > 0, weighted, False),
+    )
+    x, stride_x = gather(net, data, 0)
+    forward_along(net, along, x, stride_x)
+    deltas_along(net, data, total)
+    backward_along(net, along, x, stride_x, WT, VT, pointer(out))
+
+
+def loss_deltas(
+    pieces,
+    plan,
+    loss,
+    loss_parameter,
+    function,
+    parameters,
+    X,
+    labels,
+    targets,
+    sample_weight,
+    s,
+    block,
+    workspace,
+    losses,
+    deltas,
+):
+    net = alone(
+        pieces, plan, loss, loss_parameter, function, parameters, block, workspace, control()
+    )
+    numbers, outputs = pointer(labels), pointer(s)
+    data = Data(
+        *(outputs, numbers, pointer(targets), outputs, numbers),
+        *(labels.size > 0, False, False),
+    )
+    n = s.shape[1]
+    stride = net.plan[net.m * COLUMNS + STRIDE]
+    for start in range(0, s.shape[0], block):
+        net = take_rows(net, 0, start, min(block, s.shape[0] - start))
+        inside = of_block(net, net.m, S)
+        if stride > 1:
+            fill(inside, net.rows * stride, 0.0)
+        copy_rows(offset(outputs, start * n), n, net.rows, n, inside, stride)
+        output_deltas(net, data, start, 1.0)
+        copy_rows(per_row(net, LOSSES), 1, net.rows, 1, offset(pointer(losses), start), 1)
+        target = offset(pointer(deltas), start * n)
+        copy_rows(of_block(net, net.m, DS), stride, net.rows, n, target, n)

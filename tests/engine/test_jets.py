@@ -1,0 +1,108 @@
+"""Derivatives by the inputs and products with the Hessian: threads, blocks and Ctrl-C."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from helpers import error, make_data, make_network, wait_until
+
+from fastbp.basis import teams
+from fastbp.engine import buffers, jets
+
+SIZES = [[3, 32, 16, 2], [5, 30, 1], [4, 2]]
+CALLS = {
+    "jvp": lambda engine, X, data: jets.input_jvp(engine, X, X[::-1].copy()),
+    "vjp": lambda engine, X, data: jets.input_vjp(engine, X, data.targets),
+    "jacobian": lambda engine, X, data: jets.input_jacobian(engine, X),
+    "diagonal": lambda engine, X, data: jets.input_hessian_diagonal(engine, X),
+    "laplacian": lambda engine, X, data: jets.input_laplacian(engine, X),
+    "hessian": lambda engine, X, data: jets.hessian_product(engine, data, engine.parameters),
+    "back": lambda engine, X, data: way_back(engine, X, data),
+    "vjp and gradient": lambda engine, X, data: vjp_gradient(engine, X, data),
+}
+
+
+def way_back(engine, X, data):
+    p = jets.JetPass(engine, X, 1)
+    return p.backward(p.s[0], np.ascontiguousarray(p.h))
+
+
+def vjp_gradient(engine, X, data):
+    gradient = engine.layout.zeros(engine.layout.n_parameters)
+    jets.input_vjp(engine, X, data.targets, gradient)
+    return gradient
+
+
+def problem(sizes, backend, n, dtype="float32"):
+    net = make_network(sizes, "squared_error", backend, dtype)
+    X, y = make_data("squared_error", n, sizes[0], sizes[-1])
+    data = net._engine.data(X, y)
+    return net._engine, data.X, data
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_threads_change_no_bit(backend, sizes, call, monkeypatch):
+    engine, X, data = problem(sizes, backend, 3001)
+    found, used = [], set()
+    run = teams.run
+
+    def watched(member, threads):
+        def noted(rank):
+            used.add(threading.get_ident())
+            member(rank)
+
+        run(noted, threads)
+
+    monkeypatch.setattr(teams, "run", watched)
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(teams, "automatic", lambda *_, threads=threads: threads)
+        found.append(CALLS[call](engine, X, data).tobytes())
+    assert found[0] == found[1] == found[2]
+    assert len(used) > 1 or backend == "numpy"
+
+
+@pytest.mark.parametrize("call", ["hessian", "back", "vjp and gradient"])
+def test_gradients_of_many_blocks(backend, call):
+    """The sum over many rows is that over parts of them."""
+    engine, X, data = problem([3, 12, 2], backend, 4000, "float64")
+    whole = CALLS[call](engine, X, data)
+    parts = [slice(i, i + 100) for i in range(0, 4000, 100)]
+    total = sum(CALLS[call](engine, X[rows].copy(), data.rows(rows)) for rows in parts)
+    assert error(total / (40 if call == "hessian" else 1), whole) < 1e-13
+
+
+def test_workspaces_that_are_not_kept(backend, monkeypatch):
+    engine, X, data = problem([3, 12, 2], backend, 700)
+    kept = way_back(engine, X, data)
+    monkeypatch.setattr(jets, "KEPT_BYTES", 0)
+    assert way_back(engine, X, data).tobytes() == kept.tobytes()
+
+
+@pytest.mark.serial
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT there")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c_ends_long_calls(compiled, call, threads, monkeypatch):
+    """Between two parts; nothing but the result is lost."""
+    engine, X, data = problem([3, 12, 1], compiled, 30_000)
+    before = engine.parameters.copy()
+    monkeypatch.setattr(teams, "automatic", lambda *_: threads)
+    monkeypatch.setattr(jets, "SLICE_FLOPS", 1)
+    taken = []
+    take = buffers.take
+
+    def pressed(*arguments, **options):
+        taken.append(1)
+        if len(taken) == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        return take(*arguments, **options)
+
+    monkeypatch.setattr(buffers, "take", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        CALLS[call](engine, X, data)
+        wait_until(lambda: False)
+    assert len(taken) < 60
+    assert engine.parameters.tobytes() == before.tobytes()
