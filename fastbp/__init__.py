@@ -46,16 +46,20 @@ if TYPE_CHECKING:
     from .network.trace import Node, Term, Trace
     from .persistence.models import load, save
     from .plots import (
+        ActivationHistogramDisplay,
         BackendComparisonDisplay,
         DecisionBoundaryDisplay,
         HealthDisplay,
         LearningCurveDisplay,
         NetworkGraphDisplay,
+        ReliabilityDisplay,
         RooflineDisplay,
         WeightHistogramDisplay,
+        WeightImageDisplay,
     )
 
 __all__ = [
+    "ActivationHistogramDisplay",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -95,6 +99,7 @@ __all__ = [
     "ParquetStream",
     "RMSprop",
     "RateSearch",
+    "ReliabilityDisplay",
     "ReduceOnPlateau",
     "Rprop",
     "SGD",
@@ -108,6 +113,7 @@ __all__ = [
     "Trace",
     "TrainingDiverged",
     "WeightHistogramDisplay",
+    "WeightImageDisplay",
     "WrongGradient",
     "available_backends",
     "check_gradients",
@@ -125,6 +131,7 @@ __all__ = [
 
 # Public names that are imported when they are first asked for, and the module that has them.
 _LATER = {
+    "ActivationHistogramDisplay": "plots",
     "BackendComparisonDisplay": "plots",
     "DecisionBoundaryDisplay": "plots",
     "Equations": "network.equations",
@@ -136,12 +143,14 @@ _LATER = {
     "MLPRegressor": "estimators.mlp",
     "MLPSearchCV": "estimators.search",
     "NetworkGraphDisplay": "plots",
+    "ReliabilityDisplay": "plots",
     "RooflineDisplay": "plots",
     "Node": "network.trace",
     "Summary": "network.summary",
     "Term": "network.trace",
     "Trace": "network.trace",
     "WeightHistogramDisplay": "plots",
+    "WeightImageDisplay": "plots",
     "input_jacobian": "estimators.derivatives",
     "load": "persistence.models",
     "save": "persistence.models",

@@ -100,6 +100,9 @@ def compared():
 
 # Public name -> one of its kind, or the function itself; takes a folder.
 EXAMPLES = {
+    "ActivationHistogramDisplay": lambda folder: fastbp.ActivationHistogramDisplay.from_estimator(
+        net(), X
+    ),
     "Adagrad": lambda folder: fastbp.Adagrad(0.1),
     "Adam": lambda folder: fastbp.Adam(0.1, epsilon_hat=True),
     "AdamW": lambda folder: fastbp.AdamW(0.1, weight_decay=0.3),
@@ -148,6 +151,9 @@ EXAMPLES = {
     "RMSprop": lambda folder: fastbp.RMSprop(0.1),
     "RateSearch": lambda folder: fastbp.find_learning_rate(net(), X, Y, n_steps=5),
     "ReduceOnPlateau": lambda folder: fastbp.ReduceOnPlateau(monitor="loss"),
+    "ReliabilityDisplay": lambda folder: fastbp.ReliabilityDisplay.from_predictions(
+        [0, 1, 1], [0.2, 0.9, 0.6]
+    ),
     "RooflineDisplay": lambda folder: fastbp.RooflineDisplay(
         [1.0], [("ours", 2.0)], [None], {"peak": 3.0}
     ),
@@ -165,6 +171,7 @@ EXAMPLES = {
         fastbp.TrainingDiverged(3, "the loss is NaN", History([1.0]))
     ),
     "WeightHistogramDisplay": lambda folder: fastbp.WeightHistogramDisplay.from_estimator(net()),
+    "WeightImageDisplay": lambda folder: fastbp.WeightImageDisplay.from_estimator(net(), (1, 2)),
     "WrongGradient": lambda folder: with_notes(fastbp.WrongGradient(check())),
     "available_backends": lambda folder: fastbp.available_backends,
     "check_gradients": lambda folder: fastbp.check_gradients,

@@ -8,15 +8,20 @@ from .boundary import DecisionBoundaryDisplay
 from .comparison import BackendComparisonDisplay
 from .curves import HealthDisplay, LearningCurveDisplay
 from .graph import NetworkGraphDisplay
+from .images import WeightImageDisplay
+from .layers import ActivationHistogramDisplay, WeightHistogramDisplay
+from .reliability import ReliabilityDisplay
 from .speed import RooflineDisplay
-from .weights import WeightHistogramDisplay
 
 __all__ = [
+    "ActivationHistogramDisplay",
     "BackendComparisonDisplay",
     "DecisionBoundaryDisplay",
     "HealthDisplay",
     "LearningCurveDisplay",
     "NetworkGraphDisplay",
+    "ReliabilityDisplay",
     "RooflineDisplay",
     "WeightHistogramDisplay",
+    "WeightImageDisplay",
 ]

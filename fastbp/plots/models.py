@@ -98,7 +98,7 @@ def predictions(model, X):
 
 
 def class_indices(model, classes, y, n_samples):
-    """Return the names of the classes, and for each label in y the index of its class.
+    """Return the classes, and for each label in y the index of its class.
 
     A Network knows its classes as 0, 1, ...; other labels are taken as its classes in sorted order
     if there are as many of them.

@@ -31,7 +31,7 @@ def test_given_axes_are_used():
 
 
 def test_displays_are_public():
-    assert len(DISPLAYS) == 7
+    assert len(DISPLAYS) == 10
     for name in DISPLAYS:
         display = getattr(fastbp, name)
         assert callable(display.plot)
