@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 
+from ..basis.version import __version__
 from . import comparing, doctor, options, predicting, shipping, train
 
 EXAMPLES = """
@@ -15,6 +16,16 @@ fastbp train titanic.csv --target survived
 fastbp predict titanic.safetensors passengers.csv --output predictions.csv
 fastbp doctor
 """
+GUIDE = """fastbp trains neural networks on tables.
+
+  fastbp train titanic.csv --target survived        learn the column survived from the others
+  fastbp predict titanic.safetensors new.csv        predict it for other rows
+  fastbp evaluate titanic.safetensors more.csv      compare predictions with the truth
+  fastbp info titanic.safetensors                   say what the model is
+  fastbp export titanic.safetensors --format onnx   hand it on to another tool
+  fastbp doctor                                     check this installation
+
+fastbp --help lists all commands, and fastbp COMMAND --help the options of one."""
 # Expected errors: exit code 1 and a message. Any other error is a bug and shows a traceback.
 EXPECTED = (ValueError, ImportError, ArithmeticError, OSError, MemoryError)
 
@@ -39,7 +50,8 @@ def main(arguments=None):
         EXAMPLES,
         "Exit codes: 0 good, 1 failed, 2 wrong usage. fastbp COMMAND --help says more.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"fastbp {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for module in (train, predicting, shipping, comparing, doctor):
         module.add(commands)
     if "_ARGCOMPLETE" in os.environ:  # the shell requests completions
@@ -50,7 +62,10 @@ def main(arguments=None):
     if chosen.command == "bench":
         chosen.rest = rest
     elif rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        getattr(chosen, "parser", parser).error(f"unrecognized arguments: {' '.join(rest)}")
+    if chosen.command is None:
+        print(GUIDE)
+        return 0
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -59,19 +74,19 @@ def main(arguments=None):
             return code
     except BrokenPipeError as error:
         if error.filename:  # an output file that is a pipe, not standard output
-            print(f"fastbp: {_text(error)}", file=sys.stderr)
+            options.note(_text(error))
             return 1
         # The reader of standard output has closed it (as head does). Python flushes standard
         # output at exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("fastbp: interrupted", file=sys.stderr)
+        options.note("interrupted")
         return 130
     except options.WrongUsage as error:
-        parser.error(str(error))
+        chosen.parser.error(str(error))
     except EXPECTED as error:
-        print(f"fastbp: {_text(error)}", file=sys.stderr)
+        options.note(_text(error))
         return 1
 
 
@@ -82,4 +97,4 @@ def _text(error):
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    print(f"fastbp: warning: {message}", file=sys.stderr)
+    options.note(f"warning: {message}")

@@ -107,7 +107,7 @@ def choose(frame, target, y, decisions, *, keep=(), drop=()):
                 reading, why = None, out
             else:
                 why += _warning(series, reading, given, y)
-        examples = list(dict.fromkeys(series[given].astype(str).head(100)))[:EXAMPLES]
+        examples = series[given].drop_duplicates().head(EXAMPLES).astype(str).tolist()
         chosen.append(Column(name, reading, why, len(series) - int(given.sum()), examples))
     if not any(column.reading for column in chosen):
         left_out = "; ".join(f"{column.name!r}: {column.why}" for column in chosen[:5])

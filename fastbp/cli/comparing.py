@@ -98,8 +98,7 @@ def _compare(options):
     if options.plot:
         drawn = Output("the picture", options.plot, "--plot", outputs.is_picture)
         outputs.check([drawn], [], options.force)
-        if not outputs.can_draw():
-            raise ImportError("drawing needs matplotlib: pip install 'fastbp[cli]'")
+        outputs.needs_matplotlib("--plot")
     loss = options.loss or ("log_loss" if sizes[-1] == 1 else "cross_entropy")
     # Creating a network checks sizes and names, before data are generated for them.
     Network(sizes, activation=options.activation, loss=loss, backend="numpy")

@@ -56,6 +56,13 @@ def read(content, name, form):
     return frame
 
 
+def header(content, separator=None):
+    """Return the names of the columns from the beginning of a text file."""
+    text = _decoded(content, _encoding(content, "the file"), "the file")
+    rows = _rows(text, separator or _separator(text))
+    return [name.strip() for name in rows[0]] if rows else []
+
+
 def _encoding(content, name):
     for mark in sorted(MARKS, key=len, reverse=True):
         if content.startswith(mark):

@@ -1,6 +1,7 @@
 """Metrics of a model and of a trivial baseline, as numbers and as text."""
 
 import shutil
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,21 @@ NAMES = {
     "mae": "MAE",
     "r2": "R²",
 }
+
+
+class Judged(NamedTuple):
+    """The rows by which a model is judged.
+
+    Attributes
+    ----------
+    name : {"test", "validation", "training"}
+    X : ndarray of shape (n_rows, n_inputs)
+    y : ndarray of shape (n_rows,)
+    """
+
+    name: str
+    X: np.ndarray
+    y: np.ndarray
 
 
 def of_model(model, X, y, log_target=False):

@@ -1,13 +1,16 @@
 """Parsing of options and formatting of the help, shared by all commands."""
 
 import argparse
+import difflib
 import os
+import re
 import shutil
 import sys
 import textwrap
 from pathlib import Path
 
 PICTURES = (".png", ".svg", ".pdf")
+PAGES = (".html", ".htm")
 
 
 class WrongUsage(argparse.ArgumentTypeError):
@@ -25,14 +28,50 @@ def parser(name, description, examples, more=""):
     more : str, default=""
         Text at the end of the help.
     """
-    return argparse.ArgumentParser(**_texts(description, examples, more), prog=name)
+    return Parser(**_texts(description, examples, more), prog=name)
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that suggests the right names of misspelt options and commands."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message):
+        super().error(message + "".join(f". {hint}" for hint in self._hints(message)))
+
+    def _hints(self, message):
+        """Yield suggestions for unknown options, and for a value that is no choice."""
+        options = list(self._option_string_actions)
+        for text in getattr(self, "_given", ()):
+            name = text.partition("=")[0]
+            known = any(option.startswith(name) for option in options)
+            if name.startswith("--") and len(name) > 2 and not known:
+                yield from suggestions(name, options)
+        wrong = re.search("invalid choice: '?([^' ]+)", message)
+        if wrong and "maybe you meant" not in message:  # as Python 3.14 says itself
+            choices = [str(each) for action in self._actions for each in action.choices or ()]
+            yield from suggestions(wrong[1], choices)
+
+
+def suggestions(name, known):
+    """Return a question with the known name that is most like a name, or nothing."""
+    lower = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return [f"Did you mean {lower[found[0]]!r}?"] if found else []
 
 
 def add_command(commands, name, run, *, help, description, examples, **more):
     """Return a new parser for one command, which ``run(options)`` executes."""
     command = commands.add_parser(name, help=help, **_texts(description, examples), **more)
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
     return command
+
+
+def add_argument(command, *names, completer, **more):
+    """Add an argument for whose values a shell offers what `completer` returns."""
+    command.add_argument(*names, **more).completer = completer
 
 
 def _texts(description, examples, more=""):
@@ -98,6 +137,14 @@ def picture(text):
         raise WrongUsage(
             f"unknown kind of picture {text!r}; it must end in one of {', '.join(PICTURES)}"
         )
+    return path
+
+
+def page(text):
+    """A path to write a page of HTML to."""
+    path = new_file(text)
+    if path.suffix.lower() not in PAGES:
+        raise WrongUsage(f"unknown kind of page {text!r}; it must end in one of {', '.join(PAGES)}")
     return path
 
 

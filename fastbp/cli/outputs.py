@@ -122,6 +122,15 @@ def can_draw():
     return True
 
 
+def needs_matplotlib(option):
+    """Raise ImportError, with the command to install it, if matplotlib is missing."""
+    if not can_draw():
+        raise ImportError(f"{option}: drawing needs matplotlib: pip install 'fastbp[cli]'")
+
+
+# The content by which reports are recognised.
+GENERATOR = '<meta name="generator" content="fastbp">'
+
 # Recognising fastbp's own files.
 
 
@@ -144,6 +153,12 @@ def is_picture(path):
         (b"<?xml", b"<dc:title>fastbp</dc:title>"),
     )
     return any(content.startswith(start) and sign in content for start, sign in signs)
+
+
+def is_report(path):
+    """Return whether a file is a page that `train --report` has written."""
+    content = _content(path)
+    return content.startswith(b"<!doctype html>") and GENERATOR.encode() in content[:1000]
 
 
 def is_table(path, identifier=None):

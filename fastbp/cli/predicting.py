@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import columns, metrics, outputs, preparing, problems, readings, store, tables
-from .options import add_command, note, status
+from . import columns, completion, metrics, outputs, preparing, problems, readings, store, tables
+from .options import add_argument, add_command, note, status
 from .outputs import Output
 
 PREDICT_EXAMPLES = """
@@ -41,9 +41,21 @@ def add(commands):
         examples=EVALUATE_EXAMPLES,
     )
     for command in (predict, evaluate):
-        command.add_argument("model", type=Path, metavar="MODEL", help="a file of fastbp train")
-        command.add_argument(
-            "data", type=tables.data_path, metavar="DATA", help="a table, as train reads it"
+        add_argument(
+            command,
+            "model",
+            completer=completion.MODELS,
+            type=Path,
+            metavar="MODEL",
+            help="a file of fastbp train",
+        )
+        add_argument(
+            command,
+            "data",
+            completer=completion.TABLES,
+            type=tables.data_path,
+            metavar="DATA",
+            help="a table, as train reads it",
         )
         tables.add_form(command)
     predict.add_argument(
@@ -52,14 +64,22 @@ def add(commands):
         metavar="FILE",
         help="a .csv or .parquet file to write (default: CSV on standard output)",
     )
-    predict.add_argument(
-        "--id", metavar="COLUMN", help="copy this column to the output, before the predictions"
+    add_argument(
+        predict,
+        "--id",
+        completer=completion.columns,
+        metavar="COLUMN",
+        help="copy this column to the output, before the predictions",
     )
     predict.add_argument("--proba", action="store_true", help="also the probability of each class")
     outputs.add_force(predict)
     predict.add_argument("--json", action="store_true", help="print JSON")
-    evaluate.add_argument(
-        "--target", metavar="COLUMN", help="default: the one the model was trained for"
+    add_argument(
+        evaluate,
+        "--target",
+        completer=completion.columns,
+        metavar="COLUMN",
+        help="default: the one the model was trained for",
     )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 

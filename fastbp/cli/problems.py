@@ -10,6 +10,8 @@ from .tables import as_known, listed
 
 # Whole numbers with at most this many distinct values count as classes.
 FEW_VALUES = 20
+# ... if there are on average at least so many rows of each.
+FEWEST_OF_A_VALUE = 5
 FEWEST_ROWS = 10
 TASKS = ("classification", "regression")
 
@@ -74,7 +76,7 @@ def find(series, reading, path, task=None):
         raise ValueError(
             f"target {name!r} is {str(series.iloc[0])!r} in every row, so there is nothing to learn"
         )
-    guessed, why = _guess(values, n_values)
+    guessed, why = _guess(values, n_values, n)
     if task is not None:
         why = "as asked for"
     task = task or guessed
@@ -126,9 +128,11 @@ def _is_text(series, reading):
     return series.astype(str).str.strip().isin(truth).all()
 
 
-def _guess(values, n_values):
+def _guess(values, n_values, n):
     if values is None:
         return "classification", "values that are not numbers"
+    if n_values * FEWEST_OF_A_VALUE > n:
+        return "regression", f"numbers, {n_values} different ones in {n} rows"
     if n_values > FEW_VALUES:
         return "regression", f"numbers, {n_values} different ones"
     if (values % 1 == 0).all():

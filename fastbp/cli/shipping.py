@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..basis import writing
-from . import outputs, preparing, store
-from .options import add_command, filled, new_file
+from . import completion, outputs, preparing, store
+from .options import add_argument, add_command, filled, new_file
 from .outputs import Output
 from .tables import listed
 
@@ -46,7 +46,14 @@ def add(commands):
         examples=EXPORT_EXAMPLES,
     )
     for command in (info, export):
-        command.add_argument("model", type=Path, metavar="MODEL", help="a saved model")
+        add_argument(
+            command,
+            "model",
+            completer=completion.MODELS,
+            type=Path,
+            metavar="MODEL",
+            help="a saved model",
+        )
     info.add_argument("--json", action="store_true", help="print JSON")
     export.add_argument(
         "--format",

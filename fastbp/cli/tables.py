@@ -3,7 +3,6 @@
 import argparse
 import bz2
 import codecs
-import difflib
 import gzip
 import io
 import json
@@ -18,7 +17,7 @@ import numpy as np
 
 from ..basis import writing
 from . import delimited
-from .options import new_file, note
+from .options import new_file, note, suggestions
 from .packages import openpyxl, pandas, pyarrow
 
 TEXTS = (".csv", ".tsv", ".txt", ".data")
@@ -302,9 +301,7 @@ def column(frame, name, path):
     if name in frame:
         return frame[name]
     names = list(frame.columns)
-    near = {key.lower(): key for key in names}
-    found = difflib.get_close_matches(name.lower(), near, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[found[0]]!r}?" if found else ""
+    hint = "".join(f" {text}" for text in suggestions(name, names))
     if any(_is_number(key) for key in names) and not _is_number(name):
         hint = " Its first line seems to hold data; with --no-header columns are called 1, 2, ..."
     raise ValueError(f"{path} has no column {name!r}.{hint} Its columns: {listed(names)}")

@@ -3,29 +3,34 @@
 import datetime
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from ..backends import BACKENDS
 from ..basis import spec
 from . import (
     columns,
+    completion,
+    learnt,
     metrics,
     outputs,
     problems,
     readings,
+    reporting,
     store,
     tables,
     training,
     verdict,
 )
+from .metrics import Judged
 from .options import (
     WrongUsage,
+    add_argument,
     add_command,
     filled,
     fraction,
     new_file,
     not_negative,
     note,
+    page,
     picture,
     positive,
     seed,
@@ -57,14 +62,23 @@ def add(commands):
         "training and keeps what was learnt.",
         examples=EXAMPLES,
     )
-    command.add_argument(
+    add_argument(
+        command,
         "data",
+        completer=completion.TABLES,
         type=tables.data_path,
         metavar="DATA",
         help=f"a file that ends in {', '.join(tables.EXTENSIONS)}, also compressed "
         f"({', '.join(tables.COMPRESSIONS)}); - for standard input",
     )
-    command.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
+    add_argument(
+        command,
+        "--target",
+        completer=completion.columns,
+        required=True,
+        metavar="COLUMN",
+        help="what to predict",
+    )
     command.add_argument(
         "--output",
         type=new_file,
@@ -77,8 +91,10 @@ def add(commands):
         ("--keep", "use these columns, even if they look like identifiers or repeat the target"),
         ("--categorical", "the numbers in these columns are names of categories"),
     ):
-        command.add_argument(
+        add_argument(
+            command,
             option,
+            completer=completion.columns,
             action="append",
             default=[],
             metavar="COLUMNS",
@@ -173,6 +189,13 @@ def add(commands):
         "as .png)",
     )
     drawing.add_argument("--no-plot", action="store_true", help="draw nothing")
+    output.add_argument(
+        "--report",
+        type=page,
+        metavar="FILE",
+        help="where to write a report as .html: columns, figures, confusion matrix or residuals, "
+        "calibration, importance of the columns, learning curve",
+    )
     outputs.add_force(output)
     output.add_argument("--json", action="store_true", help="print the report as JSON")
 
@@ -186,9 +209,12 @@ def run(options):
     written = [Output("the model", path, "--output", outputs.is_model)]
     if curve:
         written.append(Output("the learning curve", curve, "--plot", outputs.is_picture))
+    if options.report:
+        written.append(Output("the report", options.report, "--report", outputs.is_report))
+        outputs.needs_matplotlib("--report")
     outputs.check(written, [options.data], options.force)
     status(f"reading {tables.shown(options.data)} ...")
-    table = _read(options)
+    table = learnt.read(options)
     status("")
     if not options.json:
         print(_before(table), flush=True)
@@ -198,6 +224,7 @@ def run(options):
     trained = training.train(features, table.problem, table.parts, chosen, options)
     status("judging the model ...")
     ranges = columns.with_ranges(chosen, features)
+    judged, figures = _figures(trained, features, table, options)
     report = {
         "data": table.name,
         "target": table.problem.target,
@@ -205,7 +232,7 @@ def run(options):
         "log_target": options.log_target,
         "rows": {name: len(rows) for name, rows in table.parts._asdict().items()},
         "training": _settings(options, trained),
-        **_figures(trained, features, table, options),
+        **figures,
     }
     notes = {
         "readings": {name: readings.to_json(reading) for name, reading in ranges.items()},
@@ -223,67 +250,13 @@ def run(options):
         "picture": str(curve) if curve else None,
         "loss": trained.loss,
         "validation_loss": trained.validation_loss,
+        "html": str(options.report) if options.report else None,
     }
+    if options.report:
+        reporting.write(options.report, report, chosen, trained, judged, options)
     status("")
     print(json.dumps(report, indent=2) if options.json else _after(report, trained))
     return 0
-
-
-class Table(NamedTuple):
-    """A table, read and divided.
-
-    Attributes
-    ----------
-    name : str
-        Of its file.
-    frame : DataFrame
-        Rows with a target.
-    columns : list of Column
-    problem : Problem
-    reading : Reading
-        Of the target.
-    parts : Parts
-    notes : list of str
-        What is special about the rows.
-    """
-
-    name: str
-    frame: Any
-    columns: list
-    problem: problems.Problem
-    reading: readings.Reading
-    parts: problems.Parts
-    notes: list
-
-
-def _read(options):
-    """Read the table, and decide what is learnt from it."""
-    name = tables.shown(options.data)
-    frame = tables.read(options.data, tables.form(options))
-    target = tables.column(frame, options.target, name)
-    drop, keep, categorical = (
-        tables.columns(frame, texts, name)
-        for texts in (options.drop, options.keep, options.categorical)
-    )
-    decisions = readings.decide(
-        frame.drop(columns=[each for each in drop if each != options.target]),
-        categorical=categorical,
-        decimal=options.decimal,
-        day_first=options.day_first,
-    )
-    reading = problems.reading_of(target, decisions[options.target].reading)
-    given = readings.given(target, reading)
-    notes = []
-    if not given.all():
-        n = len(given) - int(given.sum())
-        notes.append(f"left out: {n} of {len(given)} rows, which have no value of {options.target}")
-        frame = frame[given]
-    problem = problems.find(frame[options.target], reading, name, options.task)
-    if options.log_target:
-        problems.check_log(problem, frame.index)
-    chosen = columns.choose(frame, options.target, problem.y, decisions, keep=keep, drop=drop)
-    parts, more = problems.split(problem, options.validation, options.test, options.seed)
-    return Table(name, frame, chosen, problem, reading, parts, notes + more)
 
 
 def _curve(options, path):
@@ -294,7 +267,7 @@ def _curve(options, path):
     if outputs.can_draw():
         return options.plot or path.with_suffix(".png")
     if options.plot:
-        raise ImportError("drawing needs matplotlib: pip install 'fastbp[cli]'")
+        outputs.needs_matplotlib("--plot")
     note("the learning curve is not drawn; drawing needs matplotlib: pip install 'fastbp[cli]'")
     return None
 
@@ -317,23 +290,27 @@ def _settings(options, trained):
 
 
 def _figures(trained, features, table, options):
-    """Return metrics of each part; on the last part also the baseline's, and the verdict."""
+    """Return metrics of each part, the rows to judge by with the baseline's, and the verdict.
+
+    The judged rows are those of the last part that is not empty.
+    """
     model, problem, used = trained.model, table.problem, table.parts.used()
-    network, log_target = model["network"], options.log_target
-    inputs = {name: model["columns"].transform(features.iloc[r]) for name, r in used.items()}
-    found = {
-        name: metrics.of_model(network, inputs[name], problem.y[used[name]], log_target)
-        for name in used
-    }
-    judged = list(used)[-1]
-    y = problem.y[used[judged]]
+    network, found = model["network"], {}
+    for name, rows in used.items():
+        judged = Judged(name, model["columns"].transform(features.iloc[rows]), problem.y[rows])
+        found[name] = metrics.of_model(network, judged.X, judged.y, options.log_target)
     dummy = metrics.baseline(problem.task, problem.y[table.parts.training])
-    found["baseline"] = metrics.of_baseline(dummy, y)
+    found["baseline"] = metrics.of_baseline(dummy, judged.y)
     counts = None
     if problem.task == "classification":
-        counts = metrics.confusion(network.classes_, network.predict(inputs[judged]), y)
-    said = verdict.sentences(network, inputs[judged], y, dummy, problem, trained, options, judged)
-    return {"judged_on": judged, "metrics": found, "confusion": counts, "verdict": said}
+        counts = metrics.confusion(network.classes_, network.predict(judged.X), judged.y)
+    said = verdict.sentences(network, judged, dummy, problem, trained, options)
+    return judged, {
+        "judged_on": judged.name,
+        "metrics": found,
+        "confusion": counts,
+        "verdict": said,
+    }
 
 
 def _before(table):
@@ -377,4 +354,6 @@ def _after(report, trained):
     texts.append(f"model: {report['model']}")
     if report["picture"]:
         texts.append(f"learning curve: {report['picture']}")
+    if report["html"]:
+        texts.append(f"report: {report['html']}")
     return "\n".join(texts)

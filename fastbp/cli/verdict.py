@@ -9,30 +9,28 @@ SURE = 1.645
 # Targets whose skewness is larger, and at least halved by the logarithm, are worth --log-target.
 SKEWED = 2.0
 # Learning rates up to this one rarely are the reason for a bad model.
-USUAL_RATE = 0.01
+USUAL_RATE = 0.05
 
 
-def sentences(network, X, y, dummy, problem, trained, options, judged):
+def sentences(network, rows, dummy, problem, trained, options):
     """Return the verdict on a model.
 
     Parameters
     ----------
     network : MLPClassifier or MLPRegressor
-    X, y : ndarray
-        Inputs and targets of the rows to judge by.
+    rows : Judged
     dummy : DummyClassifier or DummyRegressor
         The baseline.
     problem : Problem
     trained : Trained
     options : namespace
         Options of the command `train`.
-    judged : str
-        The name of these rows.
 
     Returns
     -------
     list of str
     """
+    judged, X, y = rows
     if problem.task == "classification":
         good, text = _of_classes(network, X, y, dummy, judged)
     else:
@@ -41,9 +39,12 @@ def sentences(network, X, y, dummy, problem, trained, options, judged):
     if judged == "training":
         found.append("no rows were held out, so nothing is known about new rows")
     if not good and options.learning_rate > USUAL_RATE:
-        found.append(
-            f"--learning-rate {options.learning_rate:g} may be too large: try 0.001, the default"
+        what = (
+            "is too large: the training diverged" if _diverged(trained, y) else "may be too large"
         )
+        found.append(f"--learning-rate {options.learning_rate:g} {what}; try 0.001")
+    elif not good:
+        found.append("these columns may say nothing about the target, or so few rows not enough")
     if problem.task == "regression" and not options.log_target and _is_skewed(problem.y):
         found.append("the target is skewed, with a few very large values: try --log-target")
     return found
@@ -85,15 +86,16 @@ def _of_numbers(network, X, y, dummy, log_target, judged):
 
 
 def _not_better(slightly, figures):
-    if slightly:
-        return (
-            f"not clearly better than the baseline: {figures}; the difference may be chance in so "
-            "few rows"
-        )
-    return (
-        f"no better than the baseline: {figures}; these columns may say nothing about the target, "
-        "or this training did not find it"
-    )
+    return f"{'not clearly' if slightly else 'no'} better than the baseline: {figures}"
+
+
+def _diverged(trained, y):
+    """Return whether no epoch had a smaller training loss than the best constant prediction."""
+    constant = 0.5  # half the variance of a scaled target
+    if y.dtype.kind != "f":
+        shares = np.unique(y, return_counts=True)[1] / len(y)
+        constant = -np.sum(shares * np.log(shares))
+    return not trained.loss or not min(trained.loss) < constant
 
 
 def _surprise(model, X, y):

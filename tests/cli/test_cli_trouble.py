@@ -111,7 +111,6 @@ def test_bad_predictions(trained, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
         (["train", "data.csv"], "--target"),
         (["train", "data.xls", "--target", "y"], "must end in one of .csv, .tsv, .txt"),
