@@ -10,6 +10,7 @@ from . import exchange as exchange
 from .backends import BackendUnavailable
 from .backends import available as available_backends
 from .basis.version import __version__ as __version__
+from .engine.activation import Activation
 from .engine.parameters import Gradient
 from .many.fit_many import SomeFailed, fit_many
 from .network.forward import ForwardPass
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Activation",
     "ActivationHistogramDisplay",
     "Adagrad",
     "Adam",

@@ -228,11 +228,31 @@ cdef inline void over_units(
             store(d, i, load(d, i) * third_derivative(load(s, i), load(h, i)))
 
 
+# C functions of the user's own: for the value, and for its derivatives.
+ctypedef void (*OwnValue)(const real *s, real *h, Py_ssize_t n) noexcept nogil
+ctypedef void (*OwnDerivative)(const real *s, const real *h, real *d, Py_ssize_t n) noexcept nogil
+
+
+cdef inline Py_ssize_t code_of(const int64_t *layer) noexcept nogil:
+    """What the functions below take as code of a layer, which is a row of the plan.
+
+    For a function of the user's own, that is the address of its table of C functions.
+    """
+    return layer[FUNCTION] if layer[FUNCTION] != 0 else layer[ACTIVATION]
+
+
 cdef void elementwise(
     Py_ssize_t code, Py_ssize_t operation, const real *s, real *h, real *d, Py_ssize_t n
 ) noexcept nogil:
     """All activations but identity, for which h is s."""
-    if code == SIGMOID:
+    cdef void **functions
+    if code >= CODES:
+        functions = <void **>code
+        if operation == ACTIVATE:
+            (<OwnValue>functions[0])(s, h, n)
+        else:
+            (<OwnDerivative>functions[operation])(s, h, d, n)
+    elif code == SIGMOID:
         over_units(
             operation, s, h, d, n,
             sigmoid, sigmoid_derivative, sigmoid_second_derivative, sigmoid_third_derivative

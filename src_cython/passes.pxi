@@ -283,7 +283,7 @@ cdef void forward_pass(Net *net, const real *h, Py_ssize_t stride_in) noexcept n
             net, i, h, stride_in, W, stride, W + n_in * stride, of_block(net, i, S), stride,
             padded(here[SIZE]), n_in,
         )
-        activate(here[ACTIVATION], s, of_own(net, i, H), net.rows * stride)
+        activate(code_of(here), s, of_own(net, i, H), net.rows * stride)
         if here[DROPOUT] != 0:
             drop_units(net, i, of_own(net, i, H), of_own(net, i, OUTPUT))
         h = of_block(net, i, OUTPUT)
@@ -468,6 +468,6 @@ cdef void backward_pass(Net *net, const real *transposed) noexcept nogil:
         if above[DROPOUT] != 0:
             drop_units(net, i - 1, of_own(net, i - 1, DS), of_own(net, i - 1, DS))
         multiply_by_derivative(
-            above[ACTIVATION], of_own(net, i - 1, S), of_own(net, i - 1, H),
+            code_of(above), of_own(net, i - 1, S), of_own(net, i - 1, H),
             of_own(net, i - 1, DS), net.rows * above[STRIDE],
         )

@@ -23,6 +23,10 @@ class Early(fastbp.Callback):
         self.seen = 3
 
 
+def slope(s):
+    return 1 - np.tanh(s) ** 2
+
+
 def net():
     return fastbp.Network([2, 3, 1], activation="tanh", loss="log_loss", seed=0, dtype="float64")
 
@@ -100,6 +104,7 @@ def compared():
 
 # Public name -> one of its kind, or the function itself; takes a folder.
 EXAMPLES = {
+    "Activation": lambda folder: fastbp.Activation(np.tanh, slope),
     "ActivationHistogramDisplay": lambda folder: fastbp.ActivationHistogramDisplay.from_estimator(
         net(), X
     ),

@@ -55,6 +55,11 @@ class Model(NamedTuple):
     plan : int64 array of shape (m + 1, layout.COLUMNS)
         The network's layout, see layout.py. Only plans of jobs have rates of dropout. For layers
         that the plan calls ROUNDED, products with the weights are those of numpy_/bfloat16.py.
+        For an activation of the user's own, the plan's column FUNCTION has the address of four
+        addresses of C functions. The first one is called as ``function(s, h, n)``, with two
+        pointers to reals and an int64; it sets h[:n] = σ(s[:n]). The others are called as
+        ``function(s, h, d, n)`` and multiply d[:n] by σ'(s[:n]), σ''(s[:n]) and σ'''(s[:n]).
+        They run in the kernel's mode for denormal numbers.
     loss : int
         Code of the loss, see spec.py. It implies the output activation.
     loss_parameter : float

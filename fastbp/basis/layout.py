@@ -19,7 +19,7 @@ The compiled kernels get the layout as a table of integers, the *plan*. It has o
 import ctypes
 import math
 import mmap
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -61,7 +61,8 @@ DS = 7  # ∂e/∂s_i
 DROPOUT = 8  # the share of units that training drops, in units of 2**-32
 OUTPUT = 9  # h_i as the next layer gets it; equal to H without dropout
 ROUNDED = 10  # 1 if products with layer i's weights round their operands to bfloat16, else 0
-COLUMNS = 11
+FUNCTION = 11  # address of the table of C functions, if σ_i is of the user's own, else 0
+COLUMNS = 12
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class Layout:
     ----------
     sizes : tuple of int
         n_0 (features), the widths of the hidden layers, n_m (outputs).
-    activations : tuple of str
-        One name per hidden layer, ``len(sizes) - 2`` in all.
+    activations : tuple of str or Activation
+        One name, or function of the user's own, per hidden layer, ``len(sizes) - 2`` in all.
     dtype : numpy.dtype
         float32 or float64.
     dropout : tuple of float, default=()
@@ -107,6 +108,15 @@ class Layout:
         """The distance between rows of n numbers."""
         length = self.padded(n)
         return length + self.lanes * (length * self.dtype.itemsize % CONFLICT_BYTES == 0)
+
+    def __getstate__(self):
+        # What is computed from these may have addresses of this process.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def own_activations(self):
+        """The user's own activation functions, each once."""
+        return list(dict.fromkeys(x for x in self.activations if not isinstance(x, str)))
 
     @cached_property
     def single(self):
@@ -145,8 +155,11 @@ class Layout:
             plan[i, H] = plan[i, S] = plan[i, OUTPUT] = per_row
             per_row += stride
             if i < len(self.sizes) - 1:
-                activation = spec.ACTIVATIONS[self.activations[i - 1]]
+                activation = spec.activation_of(self.activations[i - 1])
                 plan[i, ACTIVATION] = activation.code
+                if activation in self.own_activations:
+                    plan[i, ACTIVATION] += self.own_activations.index(activation)
+                    plan[i, FUNCTION] = activation.table(self.dtype)
                 kept = self.separate and activation.code != spec.IDENTITY  # identity: h_i is s_i
                 if activation.uses_preactivation or kept:
                     plan[i, S] = per_row
@@ -198,7 +211,7 @@ class Layout:
     @cached_property
     def initial_bounds(self):
         """Each layer's bound: its initial weights are drawn from [-bound, bound]."""
-        rules = [spec.ACTIVATIONS[name].initialization for name in self.activations]
+        rules = [spec.activation_of(item).initialization for item in self.activations]
         bounds = [
             _bound(n_in, n_out, rule, first=i == 0)
             for i, (n_in, n_out, rule) in enumerate(
@@ -354,6 +367,11 @@ def _huge_pages(n_bytes):
     raw = np.frombuffer(memory, np.uint8)
     start = -address(raw) % PAGE_BYTES
     return raw[start : start + n_bytes]
+
+
+def functions_at(table):
+    """The addresses of the four C functions of an activation of the user's own."""
+    return list((ctypes.c_int64 * 4).from_address(int(table)))
 
 
 def address(array):

@@ -10,7 +10,10 @@ from .names import advice
 
 # Codes of activations.
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU = range(9)
-SIN, HARD_TANH, SELU, MISH = range(9, 13)
+SIN, HARD_TANH, SELU, MISH, CUSTOM_ACTIVATION = range(9, 14)
+# A network's first function of the user's own has the code CUSTOM_ACTIVATION, its second one the
+# next, up to CODES - 1.
+CODES = 32
 # Codes of losses.
 LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE = range(7)
 CUSTOM = 7  # computed by a user's function
@@ -237,11 +240,17 @@ def choose(kind, name, table):
     return table[name]
 
 
+def activation_of(item):
+    """The Activation of a layer: of its name, or the user's own."""
+    return item if isinstance(item, Activation) else ACTIVATIONS[item]
+
+
 def activations_of(activation, n_hidden):
-    """One activation name per hidden layer, from one name or a sequence of names."""
-    names = [activation] * n_hidden if isinstance(activation, str) else activation
-    if isinstance(activation, str):
-        choose("activation", activation, ACTIVATIONS)
+    """One activation per hidden layer, from one or a sequence: names, and Activations."""
+    alone = isinstance(activation, str | Activation)
+    names = [activation] * n_hidden if alone else activation
+    if alone or callable(activation):
+        _check_activation(activation)
     try:
         names = tuple(names)
     except TypeError:
@@ -254,5 +263,23 @@ def activations_of(activation, n_hidden):
             "(the output layer's activation comes with the loss)"
         )
     for name in names:
-        choose("activation", name, ACTIVATIONS)
+        _check_activation(name)
+    if len(own := {name for name in names if isinstance(name, Activation)}) > CODES - len(
+        ACTIVATIONS
+    ):
+        raise ValueError(
+            f"activation has {len(own)} different functions of your own; a network takes at most "
+            f"{CODES - len(ACTIVATIONS)}"
+        )
     return names
+
+
+def _check_activation(item):
+    if isinstance(item, Activation):
+        return
+    if callable(item):
+        raise TypeError(
+            f"activation must be a name or a fastbp.Activation, got the function {item!r}; a "
+            "function needs its derivative besides: fastbp.Activation(value, derivative)"
+        )
+    choose("activation", item, ACTIVATIONS)

@@ -9,6 +9,8 @@ import sys
 
 import numpy as np
 
+from ..basis import interrupts
+
 
 class CustomLoss:
     """A custom loss for the backends; `address` is the address of the C function.
@@ -26,7 +28,7 @@ class CustomLoss:
         self.function = function
         self._error: BaseException | None = None
         self._try(n_outputs, dtype)
-        self.compiled = compiled = _is_compiled(function)
+        self.compiled = compiled = is_compiled(function)
         # Keep the C function: its address is valid only while the object exists.
         self._callback = _compile(function, dtype) if compiled else self._wrap(dtype)
         if compiled:
@@ -85,7 +87,7 @@ class CustomLoss:
             raise error
 
 
-def _is_compiled(function):
+def is_compiled(function):
     """Return whether Numba compiles the function; with NUMBA_DISABLE_JIT it does not."""
     numba = sys.modules.get("numba")
     return numba is not None and isinstance(function, numba.core.dispatcher.Dispatcher)
@@ -103,7 +105,6 @@ def _compile(function, dtype):
     real = types.CPointer(types.float32 if dtype == np.float32 else types.float64)
     nan = np.nan
 
-    @numba.cfunc(types.void(types.int64, types.int64, types.int64, real, real, real))
     def call(rows, n, stride, s_of_block, y_of_block, unwritten):
         s = numba.carray(s_of_block, (rows, stride))[:, :n]
         y = numba.carray(y_of_block, (rows, stride))[:, :n]
@@ -122,7 +123,10 @@ def _compile(function, dtype):
             y[:, :] = nan
         numba.carray(unwritten, (1,))[0] = 0.0
 
-    return call
+    kind = types.void(types.int64, types.int64, types.int64, real, real, real)
+    # Ctrl-C waits for a second: inside Numba it would be lost, or leave its tables half filled.
+    with interrupts.held():
+        return numba.cfunc(kind)(call)
 
 
 def _checked(result, rows, n):

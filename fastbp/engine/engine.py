@@ -17,6 +17,7 @@ from ..basis.data import Data
 from ..basis.layout import S, layer_view
 from ..rules import regularizers
 from . import bfloat16, buffers, output
+from .activation import ORDERS
 from .custom import CustomLoss
 from .parameters import Gradient, Parameters
 
@@ -35,7 +36,7 @@ FEW_ROWS = 16
 NAMES = ("X", "y", "sample_weight")
 ALL_ROWS = slice(None)
 # Made anew for each copy.
-NOT_COPIED = ("backend", "custom", "function", "loss_spec")
+NOT_COPIED = ("backend", "custom", "function", "in_python", "loss_spec")
 
 
 class Derivatives(NamedTuple):
@@ -72,6 +73,8 @@ class Engine:
         The user's loss function, if the loss is one.
     function : int
         The address of its C function, or 0.
+    in_python : list of CustomLoss and Activation
+        The user's functions that are not compiled.
     reporting : float
         How the loss is reported: the `loss_parameter` of backends/interface.py for the losses
         that have no parameter. Gradients do not depend on it.
@@ -104,6 +107,8 @@ class Engine:
         if self.loss_spec is spec.CUSTOM_LOSS:
             self.custom = CustomLoss(self.loss, self.layout.sizes[-1], self.layout.dtype)
         self.function = self.custom.address if self.custom else 0
+        own = [*self.layout.own_activations, *([self.custom] if self.custom else [])]
+        self.in_python = [function for function in own if not function.compiled]
 
     # Copies. Each owns what training changes: the parameters and the random generator.
 
@@ -202,10 +207,32 @@ class Engine:
                 f"that have a name: {', '.join(spec.LOSSES)}"
             )
 
+    def check_activations(self, order, what):
+        """Refuse functions of the user's own without the derivative of that order, for `what`."""
+        needed = ORDERS[order]
+        for activation in self.layout.own_activations:
+            if getattr(activation, needed) is None:
+                raise ValueError(
+                    f"the activation {activation.name!r} has no {needed}, which {what} need; pass "
+                    f"it: fastbp.Activation(value, derivative, {'..., ' * (order - 2)}{needed})"
+                )
+
+    @property
+    def failed(self):
+        """Whether a function of the user's has raised an exception that nobody has seen yet."""
+        return any(function.failed for function in self.in_python)
+
     def raise_error(self, data):
-        """Raise the exception of the user's loss function, if it raised one."""
+        """Raise the exception of a function of the user's, if one raised."""
+        self.raise_of_activations()
         if self.custom:
             self.custom.raise_error(self.outputs(data.X), data.targets)
+
+    def raise_of_activations(self):
+        """Raise the exception of an activation in Python, if one raised."""
+        for function in self.in_python:
+            if function is not self.custom:
+                function.raise_error()
 
     # Samples.
 
@@ -282,7 +309,7 @@ class Engine:
         not, nor a loss function in Python, in which a handler's exception would be lost, nor NumPy
         while it is `changing` arrays, since it would be interrupted between them.
         """
-        if self.custom is not None and not self.custom.compiled:
+        if self.in_python:
             return False
         if not self.backend.teams:
             return not changing
@@ -324,6 +351,7 @@ class Engine:
         out = np.empty((n, layout.sizes[-1]), layout.dtype)
         if n <= FEW_ROWS:
             self._predict(X, FEW_ROWS, out)
+            self.raise_of_activations()
             return out
         block, threads = layout.prediction_rows(n), 1
         blocks = -(-n // block)
@@ -332,6 +360,7 @@ class Engine:
             threads = teams.automatic(flops, 0, blocks)
         for rows in self.slices(n, threads):
             self._predict_in_threads(X[rows], block, out[rows], threads)
+        self.raise_of_activations()
         return out
 
     def _predict(self, X, block, out):
@@ -365,6 +394,7 @@ class Engine:
             for i, result in enumerate(results[:-1], start=1):
                 result[rows] = layer_view(plan, workspace, block, i)[: len(part)]
         buffers.give(workspace)
+        self.raise_of_activations()
         return results
 
     def loss_and_gradient(self, data, gradient):
@@ -444,7 +474,7 @@ class Engine:
                 part = data.rows(rows), deltas[rows], [array[rows] for array in found]
             self.run(lambda part=part: call(*part), 0)
         buffers.give(workspace, transposed)
-        if self.custom and not all(np.isfinite(part).all() for part in found):
+        if (self.custom or self.in_python) and not all(np.isfinite(x).all() for x in found):
             self.raise_error(data)
         return found
 

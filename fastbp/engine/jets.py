@@ -76,6 +76,7 @@ def input_jacobian(engine, X):
 
 def input_hessian_diagonal(engine, X):
     """∂²h_mj/∂h_0k² of each row, of shape (n, n_m, n_0)."""
+    engine.check_activations(2, "second derivatives by the inputs")
     K = X.shape[1]
     s = _jets(engine, X, _unit_vectors(X), K)
     return _by_sample(output_jets.jets(engine.loss_spec.output_activation, s, K)[K + 1 :])
@@ -83,6 +84,7 @@ def input_hessian_diagonal(engine, X):
 
 def input_laplacian(engine, X):
     """Σ_k ∂²h_mj/∂h_0k² of each row, of shape (n, n_m)."""
+    engine.check_activations(2, "second derivatives by the inputs")
     K = X.shape[1]
     s = _jets(engine, X, _unit_vectors(X), 1)
     return output_jets.jets(engine.loss_spec.output_activation, s, K)[-1]
@@ -90,6 +92,7 @@ def input_laplacian(engine, X):
 
 def hessian_product(engine, data, vector):
     """The Hessian of the mean loss by the parameters, times a vector in the parameters' layout."""
+    engine.check_activations(2, "products with the Hessian")
     layout, total = engine.layout.for_derivatives, data.total_weight()
     model = engine.model_of(layout)
     product = layout.zeros(layout.n_parameters)
@@ -142,6 +145,8 @@ class JetPass:
     """
 
     def __init__(self, engine, X, seconds):
+        what = "trainings on derivatives by the inputs"
+        engine.check_activations(3 if seconds else 2, what)
         self._engine, self._X, self._seconds = engine, X, seconds
         self._layout = layout = engine.layout.for_derivatives
         n, self._sets = len(X), 1 + X.shape[1] + seconds
@@ -298,6 +303,7 @@ def _in_blocks(engine, n, block, passes, call, every=False):
     """
     if n <= block:
         call(ALL_ROWS)
+        engine.raise_of_activations()
         return
     blocks = -(-n // block)
     threads, size = _plan(engine, n, block, passes, blocks)
@@ -320,12 +326,14 @@ def _in_blocks(engine, n, block, passes, call, every=False):
             run(first, last)
         else:
             teams.run(member, threads)
+        engine.raise_of_activations()
 
 
 def _summed(engine, n, block, passes, call, gradient):
     """Sum the gradients that ``call(rows, gradient)`` writes for each block of rows."""
     if n <= block:
         call(ALL_ROWS, gradient)
+        engine.raise_of_activations()
         return
     blocks, size = -(-n // block), gradient.size
     groups = max(1, min(blocks, MOST_GROUPS, SUMS_BYTES // (8 * size)))
@@ -352,3 +360,4 @@ def _summed(engine, n, block, passes, call, gradient):
     for line in sums[1:]:
         sums[0] += line
     gradient[...] = sums[0]
+    engine.raise_of_activations()

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from ..backends import BACKENDS
 from ..basis import checks, spec
 from ..basis.checks import MOST_THREADS
+from ..engine.activation import Activation
 from ..rules.regularizers import EMA, SWA
 from ..rules.schedules import Schedule
 
@@ -29,7 +30,7 @@ _BELOW_ONE = Interval(Real, 0, 1, closed="left")
 
 CONSTRAINTS: dict = {
     "hidden_layer_sizes": ["array-like", _AT_LEAST_ONE],
-    "activation": [StrOptions({*ALIASES, *spec.ACTIVATIONS}), "array-like"],
+    "activation": [StrOptions({*ALIASES, *spec.ACTIVATIONS}), Activation, "array-like"],
     "solver": [StrOptions({"lbfgs", *STOCHASTIC})],
     "alpha": [_AT_LEAST_ZERO],
     "batch_size": [StrOptions({"auto"}), _AT_LEAST_ONE],
@@ -216,7 +217,7 @@ def documented(**words):
 
 def hidden_activations(activation, n_hidden):
     """Return Network's names of the hidden layers' activations for the parameter's value."""
-    if isinstance(activation, str):
+    if isinstance(activation, str | Activation):
         activation = [activation] * n_hidden
     if not checks.is_sequence(activation):
         raise TypeError(

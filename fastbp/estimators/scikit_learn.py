@@ -81,7 +81,7 @@ def _activation(names):
     if len(set(names)) > 1 or not set(names) <= set(theirs):
         raise ValueError(
             "scikit-learn's perceptrons have one activation for all hidden layers, out of "
-            f"{', '.join(theirs)}; this network has {', '.join(names)}"
+            f"{', '.join(theirs)}; this network has {', '.join(map(str, names))}"
         )
     return theirs[names[0]] if names else "identity"
 

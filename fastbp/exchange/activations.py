@@ -54,6 +54,15 @@ class Equivalents:
     sklearn: str | None = None
 
 
+def names_of(net, output, tool):
+    """The activations of all layers; a ValueError if `tool` has none like them."""
+    for own in net.layout.own_activations:
+        raise ValueError(
+            f"the activation {own.name!r} is a function of your own, which {tool} does not have"
+        )
+    return [*net.layout.activations, output]
+
+
 def of_operator(operator, **attributes):
     return lambda graph, s: graph.add(operator, s, **attributes)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..basis import checks, writing
-from .activations import EQUIVALENTS
+from .activations import EQUIVALENTS, names_of
 from .c_names import check_name
 
 WEIGHTS = ("float32", "int8")
@@ -64,7 +64,7 @@ def _samples(net, X):
 
 
 def _activations(net):
-    return [*net.layout.activations, net._engine.loss_spec.output_activation]
+    return names_of(net, net._engine.loss_spec.output_activation, "the C source")
 
 
 def _memory(net):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..basis import writing
-from .activations import EQUIVALENTS
+from .activations import EQUIVALENTS, names_of
 
 try:
     import onnx
@@ -51,7 +51,7 @@ def to_onnx(net, path, output, opset):
 
 def write_layers(graph, h, net, output):
     """Add the nodes of all layers and the output activation; return the name of the output."""
-    names = [*net.layout.activations, output]
+    names = names_of(net, output, "ONNX")
     for i, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True), start=1):
         s = graph.add("Gemm", h, graph.constant(W, f"W{i}"), graph.constant(b, f"b{i}"))
         h = EQUIVALENTS[name].write_onnx(graph, s)

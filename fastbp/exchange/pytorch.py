@@ -16,7 +16,7 @@ try:
 except ImportError as error:
     raise ImportError("exchange with PyTorch needs torch: pip install torch") from error
 
-from .activations import EQUIVALENTS
+from .activations import EQUIVALENTS, names_of
 from .chain import ROWS, Linear, chain_of, check_outputs, hidden_activations, in_float64, network_of
 
 
@@ -53,7 +53,7 @@ NUMBER = re.compile("[0-9]+")
 def to_torch(net, output):
     """See Network.to_torch."""
     layers: list[nn.Module] = []
-    names = [*net.layout.activations, output]
+    names = names_of(net, output, "torch.nn")
     for W, b, name in zip(net.weights, net.biases, names, strict=True):
         n_in, n_out = W.shape
         linear = nn.Linear(n_in, n_out, dtype=getattr(torch, W.dtype.name))

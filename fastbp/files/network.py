@@ -19,6 +19,11 @@ def to_document(network, tensors):
             f"the loss {network.loss!r} is a function, which cannot be saved; only networks with a "
             "named loss can be saved"
         )
+    for own in network.layout.own_activations:
+        raise ValueError(
+            f"the activation {own.name!r} is a function of your own, which cannot be saved; only "
+            "networks whose activations have a name of fastbp's can be saved"
+        )
     put_parameters(network, tensors)
     document = {
         "layer_sizes": list(network.layout.sizes),

@@ -15,6 +15,10 @@ FORMULAS = {name: row.formulas for name, row in spec.ACTIVATIONS.items()} | {
 }
 
 
+def _formulas(activation):
+    return FORMULAS[activation] if isinstance(activation, str) else activation.formulas
+
+
 @dataclass(frozen=True, repr=False)
 class Equations:
     """The equations of one unit for one sample; prints as text, and as LaTeX in notebooks.
@@ -119,7 +123,7 @@ def _slope_of(name, i, j):
 
 def _forward(node):
     i, j = node.layer, node.unit
-    sigma = FORMULAS[node.activation]
+    sigma = _formulas(node.activation)
     return [
         Line(
             _symbol("s", i, j),
@@ -139,7 +143,7 @@ def _forward(node):
 def _backward(node, loss, target):
     i, j = node.layer, node.unit
     of_h, of_s = _slope_of("h", i, j), _slope_of("s", i, j)
-    sigma = FORMULAS[node.activation]
+    sigma = _formulas(node.activation)
     if target is not None:
         formulas = spec.LOSSES.get(loss, spec.CUSTOM_LOSS).gradient
         y = f"y = {number(target)}", rf"y = {latex_number(target)}"

@@ -64,6 +64,7 @@ class ForwardPass:
         engine, self._in_use = self._engine, True
         engine.run(lambda: function(engine.model, self._X, *arrays), len(self._X))
         self._in_use = False
+        engine.raise_of_activations()
 
     def backward(
         self, dL_dh: ArrayLike, *, wrt: Literal["output", "preactivation"] = "output"

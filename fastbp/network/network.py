@@ -60,10 +60,10 @@ class Network(Differentiable):
         Number of features, widths of the hidden layers (if any), number of outputs.
         Without hidden layers this is linear regression (loss "squared_error") or logistic
         regression ("log_loss", "cross_entropy").
-    activation : str or sequence of str, default="relu"
+    activation : str, Activation or sequence of these, default="relu"
         Activation of the hidden layers, one for all or one for each: identity, sigmoid, tanh,
         relu, leaky_relu (slope 0.01), elu, softplus, silu, gelu (exact form), sin, hard_tanh,
-        selu, mish.
+        selu, mish. An `Activation` holds functions of your own.
     loss : str or callable
         The loss to minimise. It determines the output activation, which computes h = h_m from
         s = s_m. A sample's loss e is the sum over its outputs. The loss of several samples is

@@ -82,7 +82,7 @@ def summary(network, output_activation):
     rounding = f", products in {network.compute_dtype}" if network.compute_dtype else ""
     return Summary(
         sizes,
-        (*layout.activations, output_activation),
+        (*map(str, layout.activations), output_activation),
         count,
         count * layout.dtype.itemsize,
         f"Network, loss {loss}, {layout.dtype.name}{rounding}, backend {network.backend}",

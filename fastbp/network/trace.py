@@ -242,8 +242,8 @@ class Trace:
         ndarray of shape (n_samples, n_i)
             NaN for a softmax, where ∂h_k/∂s_j is a matrix.
         """
-        from ..backends import numpy_
-        from ..basis.spec import ACTIVATIONS
+        from ..backends.numpy_ import elementwise
+        from ..basis.spec import activation_of
 
         i, _, _ = self._place(i, 0, 0)
         name, s, h = self.activations[i], self.s[i], self.h[i]
@@ -251,7 +251,9 @@ class Trace:
             return np.full_like(h, np.nan)
         if name == "exp":
             return h
-        derivative = numpy_.ACTIVATIONS[ACTIVATIONS[name].code].derivative
+        activation = activation_of(name)
+        table = 0 if isinstance(name, str) else activation.table(h.dtype)
+        derivative = elementwise.of_code(activation.code, table).derivative
         return np.asarray(derivative(s, h), h.dtype)
 
     def _backward(self, i, j, r):
@@ -299,7 +301,7 @@ class Trace:
         for i in range(1, len(self.W)):
             arrays = [self.s, self.h, self.dh, self.ds, self.dW, self.db]
             sizes = [_size(of_layers[i]) for of_layers in arrays]
-            rows.append([str(i), str(self.h[i].shape[1]), self.activations[i], *sizes])
+            rows.append([str(i), str(self.h[i].shape[1]), str(self.activations[i]), *sizes])
         return header, rows
 
     def _title(self):

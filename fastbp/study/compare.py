@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -59,7 +60,7 @@ class BackendResult:
         Versions of the backend's packages, and its build for the CPU.
     cold_start : float
         Seconds to import NumPy and fastbp and run a first, tiny fit, in a fresh process with an
-        empty compile cache.
+        empty compile cache; NaN with functions of your own, which that process does not have.
     cached_start : float
         The same in the next process, which uses the cache that the first one filled.
     step : float
@@ -258,7 +259,10 @@ def compare_backends(
     results = []
     for name, rounds in times.items():
         step = statistics.median(rounds)
-        cold, cached = _starts(list(reference.layout.sizes), name, dtype, activation, loss)
+        cold, cached = _starts(
+            *(list(reference.layout.sizes), name, dtype, activation, loss),
+            reference.layout.own_activations,
+        )
         results.append(
             BackendResult(
                 name,
@@ -313,9 +317,13 @@ def _interleaved_times(networks, fit, steps, seconds):
     return times
 
 
-def _starts(sizes, backend, dtype, activation, loss):
-    """Return the seconds to a first fit in a fresh process, without and with a compile cache."""
+def _starts(sizes, backend, dtype, activation, loss, own):
+    """Return the seconds to a first fit in a fresh process, without and with a compile cache.
 
+    NaN with functions of the user's own, which another process does not have.
+    """
+    if callable(loss) or own:
+        return math.nan, math.nan
     arguments = json.dumps([sizes, backend, str(np.dtype(dtype)), activation, loss])
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NUMBA_CACHE_DIR": cache}

@@ -232,7 +232,8 @@ def check_gradients(
         data = twin.data(X, y, sample_weight)
         results += _by_layer(twin, data, name, tolerance, entries)
     check = GradientCheck(
-        results, tolerance, net.layout.activations, net._engine.loss_title, missing
+        *(results, tolerance, tuple(map(str, net.layout.activations))),
+        *(net._engine.loss_title, missing),
     )
     if raises and not check.passed:
         raise WrongGradient(check)

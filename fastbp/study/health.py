@@ -99,7 +99,7 @@ class Health:
         self.update.append(update)
         dead, saturated = [], []
         for i, name in enumerate(self.activations, start=1):
-            idle = np.abs(trace.slope(i)) < SMALL * spec.ACTIVATIONS[name].largest_slope
+            idle = np.abs(trace.slope(i)) < SMALL * spec.activation_of(name).largest_slope
             dead.append(idle.all(axis=0).mean())
             saturated.append(idle.mean())
         self.dead.append(np.array(dead))
@@ -191,7 +191,7 @@ class Health:
                     f"dead units: {dead:.0%} of layer {i + 1} ({name}) have a slope near zero for "
                     f"all samples and no longer learn. Try {cure}"
                 )
-            elif saturated > SATURATED and not spec.ACTIVATIONS[name].one_sided:
+            elif saturated > SATURATED and not spec.activation_of(name).one_sided:
                 yield (
                     f"saturated units: in layer {i + 1} ({name}) {saturated:.0%} of the slopes are "
                     "near zero. Try X scaled to unit variance, smaller initial weights, or l2"
@@ -242,4 +242,4 @@ def _root_mean_square(array):
 
 def _named(activations):
     """Return the distinct names of activations, joined by "and"."""
-    return " and ".join(dict.fromkeys(activations))
+    return " and ".join(dict.fromkeys(map(str, activations)))

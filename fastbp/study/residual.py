@@ -321,13 +321,16 @@ class Points(RowsByGradient):
 
 def _is_piecewise_linear(engine):
     """Whether the second derivatives of the network by its inputs are 0."""
-    codes = {spec.ACTIVATIONS[name].code for name in engine.layout.activations}
-    linear = all(ACTIVATIONS[code].second_derivative is zero for code in codes)
+    layout = engine.layout
+    codes = {spec.activation_of(activation).code for activation in layout.activations}
+    linear = not layout.own_activations and all(
+        ACTIVATIONS[code].second_derivative is zero for code in codes
+    )
     return linear and engine.loss_spec.output_activation == "identity"
 
 
 def _listed(engine):
-    return " and ".join(sorted(set(engine.layout.activations))) or "none"
+    return " and ".join(sorted(set(map(str, engine.layout.activations)))) or "none"
 
 
 def arguments(jets_of_outputs):

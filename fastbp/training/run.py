@@ -226,8 +226,7 @@ class Training:
             history.interrupted = bool(self.stop[0])
             if isinstance(self.regularizers.average, EMA):
                 self.averaged = int(self.counters[0, 0])
-        failed = engine.custom is not None and engine.custom.failed
-        if finished < epochs and (failed or not history.interrupted):
+        if finished < epochs and (engine.failed or not history.interrupted):
             engine.raise_error(self.data)
             raise TrainingDiverged(
                 len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history

@@ -251,10 +251,12 @@ class Piece:
 if config.DISABLE_JIT:
 
     def call(function, arguments):
-        if isinstance(function, int):  # the address of a custom loss
-            kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 3)
-            function = kind(function)
-            arguments = (*arguments[:3], *(array.ctypes.data for array in arguments[3:]))
+        if isinstance(function, int):  # the address of a function of the user's own
+            arrays = [isinstance(x, np.ndarray) for x in arguments]
+            kinds = [ctypes.c_void_p if array else ctypes.c_int64 for array in arrays]
+            function = ctypes.CFUNCTYPE(None, *kinds)(function)
+            given = zip(arguments, arrays, strict=True)
+            arguments = [x.ctypes.data if array else int(x) for x, array in given]
         function(*arguments)
 
 else:

@@ -11,7 +11,7 @@ import numpy as np
 from numba import config
 
 from ...basis import spec
-from ...basis.layout import ACTIVATION, COLUMNS, DROPOUT, ROUNDED
+from ...basis.layout import ACTIVATION, COLUMNS, DROPOUT, FUNCTION, ROUNDED, functions_at
 from .bfloat16 import BFLOAT16_PRODUCT
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS
@@ -19,12 +19,12 @@ from .losses import BEGIN_SOFTMAX, LOSSES
 from .optimizers import UPDATES
 
 # Indices in the table. The pieces of an activation are at ACTIVATE and the four places below, plus
-# its code.
+# its code; those of the user's own come from the plan.
 DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, BFLOAT16, HESSIAN, ACTIVATE = range(8)
-MULTIPLY_BY_DERIVATIVE = ACTIVATE + len(spec.ACTIVATIONS)
-MULTIPLY_BY_SECOND_DERIVATIVE = MULTIPLY_BY_DERIVATIVE + len(spec.ACTIVATIONS)
-MULTIPLY_BY_THIRD_DERIVATIVE = MULTIPLY_BY_SECOND_DERIVATIVE + len(spec.ACTIVATIONS)
-PLACES = MULTIPLY_BY_THIRD_DERIVATIVE + len(spec.ACTIVATIONS)
+MULTIPLY_BY_DERIVATIVE = ACTIVATE + spec.CODES
+MULTIPLY_BY_SECOND_DERIVATIVE = MULTIPLY_BY_DERIVATIVE + spec.CODES
+MULTIPLY_BY_THIRD_DERIVATIVE = MULTIPLY_BY_SECOND_DERIVATIVE + spec.CODES
+PLACES = MULTIPLY_BY_THIRD_DERIVATIVE + spec.CODES
 
 
 @functools.lru_cache(maxsize=1024)
@@ -55,7 +55,8 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
     """
     plan = np.frombuffer(plan, np.int64).reshape(-1, COLUMNS)
     pieces = {}
-    for code in set(plan[1:-1, ACTIVATION].tolist()) - {spec.IDENTITY}:
+    own = plan[:, FUNCTION] != 0
+    for code in set(plan[1:-1, ACTIVATION][~own[1:-1]].tolist()) - {spec.IDENTITY}:
         activation = ACTIVATIONS[code]
         pieces[ACTIVATE + code] = activation.activate
         if deltas or order > 0:
@@ -83,4 +84,6 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
     addresses = np.zeros(PLACES, object if config.DISABLE_JIT else np.int64)
     for place, piece in pieces.items():
         addresses[place] = piece.address(dtype)
+    for layer in plan[own]:
+        addresses[ACTIVATE + layer[ACTIVATION] :: spec.CODES] = functions_at(layer[FUNCTION])
     return addresses

@@ -9,9 +9,9 @@ import math
 import numpy as np
 
 from ...basis import spec
-from ...basis.layout import ACTIVATION, DROPOUT, ROUNDED, SIZE, H, S, layer_view, views
+from ...basis.layout import DROPOUT, ROUNDED, SIZE, H, S, layer_view, views
 from . import bfloat16
-from .elementwise import ACTIVATIONS
+from .elementwise import ACTIVATIONS, of_layer
 from .jets import hessian_product, input_jacobian, jets, jets_backward, loss_deltas  # noqa: F401
 from .losses import dense, loss_and_delta, output
 from .losses import hessian_product as of_losses
@@ -113,7 +113,7 @@ def _forward(model, X, factors):
     s, h, out = [None], [X], [X * factors[0]]
     for i in range(1, len(plan)):
         s.append(_product(plan[i], out[-1], weights[i - 1], biases[i - 1]))
-        h.append(ACTIVATIONS[plan[i, ACTIVATION]].value(s[-1]).astype(X.dtype, copy=False))
+        h.append(of_layer(plan[i]).value(s[-1]).astype(X.dtype, copy=False))
         out.append(h[-1] * factors[i] if i < len(plan) - 1 else h[-1])
     return s, h, out
 
@@ -132,7 +132,7 @@ def _backward(model, s, h, out, factors, ds, gradient):
             db[i - 1][...] = ds.sum(axis=0)
         if i > 1:
             dh = _product(plan[i], ds, weights[i - 1].T) * factors[i - 1]
-            derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]].derivative
+            derivative = of_layer(plan[i - 1]).derivative
             ds = dh * derivative(s[i - 1], h[i - 1]).astype(dh.dtype, copy=False)
     return ds
 
@@ -216,7 +216,7 @@ def per_sample(model, data, deltas, block, workspace, transposed, losses, gradie
         for i in range(m, 0, -1):
             dh[i - 1] = _product(plan[i], ds[i], weights[i - 1].T)
             if i > 1:
-                derivative = ACTIVATIONS[plan[i - 1, ACTIVATION]].derivative
+                derivative = of_layer(plan[i - 1]).derivative
                 ds[i - 1] = dh[i - 1] * derivative(s[i - 1], h[i - 1])
     if errors.size:
         errors[...] = dh[0]

@@ -1,5 +1,6 @@
 """Activations of the reference: each h = σ(s), then its first three derivatives."""
 
+import ctypes
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...basis import spec
+from ...basis.layout import ACTIVATION, FUNCTION, functions_at
 
 
 def zero(s, h):
@@ -263,3 +265,29 @@ ACTIVATIONS = {
     spec.SELU: Activation(selu, selu_derivative, selu_second_derivative, selu_third_derivative),
     spec.MISH: Activation(mish, mish_derivative, mish_second_derivative, mish_third_derivative),
 }
+
+
+def of_layer(layer):
+    """The Activation of a layer, which is a row of the plan."""
+    return of_code(layer[ACTIVATION], layer[FUNCTION])
+
+
+def of_code(code, table):
+    """The Activation of that code or, for functions of the user's own, of their table."""
+    if not table:
+        return ACTIVATIONS[code]
+    return Activation(*map(_called, functions_at(table)))
+
+
+def _called(address):
+    """A function of the user's own, of s or (s, h), by the address of its C function."""
+
+    def function(s, h=None):
+        s = np.ascontiguousarray(s)
+        result = np.ones_like(s)
+        arrays = [s, result] if h is None else [s, s, result]
+        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arrays), ctypes.c_int64)
+        kind(address)(*(array.ctypes.data for array in arrays), s.size)
+        return result
+
+    return function

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ...basis.layout import ACTIVATION, SIZE, views
-from .elementwise import ACTIVATIONS
+from ...basis.layout import SIZE, views
+from .elementwise import of_layer
 from .losses import dense, loss_and_delta
 from .losses import hessian_product as loss_hessian_product
 
 
 def _derivatives(plan, i, s, h, order):
     """σ', σ'' and, of order 3, σ''' of hidden layer i, from the values s and h of its units."""
-    functions: Any = ACTIVATIONS[plan[i, ACTIVATION]]
+    functions: Any = of_layer(plan[i])
     third = functions.third_derivative(s, h) if order == 3 else 0
     return functions.derivative(s, h), functions.second_derivative(s, h), third
 
@@ -58,7 +58,7 @@ def _forward(model, X, directions, seconds):
         s[i][0] += biases[i - 1]
         h.append(np.empty_like(s[i]))
         if i < len(plan) - 1:
-            h[i][0] = ACTIVATIONS[plan[i, ACTIVATION]].value(s[i][0])
+            h[i][0] = of_layer(plan[i]).value(s[i][0])
             d1, d2, _ = _derivatives(plan, i, s[i][0], h[i][0], 2)
             through(s[i], h[i], K, d1, d2)
     return s, h
@@ -102,7 +102,7 @@ def hessian_product(model, data, vector, total, workspace, transposed, out):
         s.append(h[-1] @ W[i - 1] + b[i - 1])
         ds.append(dh[-1] @ W[i - 1] + h[-1] @ V[i - 1] + v[i - 1])
         if i < m:
-            functions = ACTIVATIONS[plan[i, ACTIVATION]]
+            functions = of_layer(plan[i])
             h.append(functions.value(s[i]).astype(X.dtype, copy=False))
             slope = functions.derivative(s[i], h[i])
             dh.append((slope * ds[i]).astype(X.dtype, copy=False))
