@@ -14,13 +14,21 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .spec import Activation as OwnActivation
-
 # float32 or float64, depending on the network's dtype.
 Floats: TypeAlias = NDArray[np.floating[Any]]
 StrPath: TypeAlias = str | os.PathLike[str]
 BackendName: TypeAlias = Literal["cython", "numba", "numpy"]
 Backend: TypeAlias = Literal["auto", BackendName]
+
+
+class OwnActivation(Protocol):
+    """A `fastbp.Activation`, which is defined on a higher floor."""
+
+    name: str
+    value: Callable[[Any], Any]
+    derivative: Callable[[Any], Any]
+
+
 Activation: TypeAlias = str | OwnActivation | Sequence[str | OwnActivation]
 # The function gets arrays of the network's dtype.
 LossFunction: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
