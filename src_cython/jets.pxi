@@ -29,7 +29,7 @@ cdef real *slopes(
 
     They follow each other in scratch space, up to the order.
     """
-    cdef Py_ssize_t code = net.plan[i * COLUMNS + ACTIVATION]
+    cdef Py_ssize_t code = code_of(net.plan + i * COLUMNS)
     cdef real *d = scratch(net)
     cdef const real *s = of_block(net, i, S) + at
     cdef const real *h = of_block(net, i, H) + at
@@ -60,7 +60,7 @@ cdef void activate_jets(Net *net, Py_ssize_t i, Py_ssize_t K, Py_ssize_t seconds
     for r from 0 <= r < net.rows by SLICE_ROWS:
         at, n = r * stride, min(SLICE_ROWS, net.rows - r) * stride
         s, h = of_block(net, i, S) + at, of_block(net, i, H) + at
-        activate(here[ACTIVATION], s, h, n)
+        activate(code_of(here), s, h, n)
         d1 = slopes(net, i, at, n, 2 if seconds > 0 else 1)
         d2 = d1 + n
         for k in range(K):
