@@ -159,7 +159,7 @@ class Layout:
                 plan[i, ACTIVATION] = activation.code
                 if activation in self.own_activations:
                     plan[i, ACTIVATION] += self.own_activations.index(activation)
-                    plan[i, FUNCTION] = activation.table(self.dtype)
+                    plan[i, FUNCTION] = activation._table(self.dtype)
                 kept = self.separate and activation.code != spec.IDENTITY  # identity: h_i is s_i
                 if activation.uses_preactivation or kept:
                     plan[i, S] = per_row

@@ -13,7 +13,7 @@ import numpy as np
 from ..basis import interrupts, spec
 from .custom import is_compiled
 
-# The C functions of an activation, in the order of the table that `Activation.table` makes.
+# The C functions of an activation, in the order of the table that `Activation._table` makes.
 ORDERS = ("value", "derivative", "second_derivative", "third_derivative")
 # Where a new activation is tried. Kinks of functions are rather at round numbers.
 POINTS = np.linspace(-5.03, 4.97, 41)
@@ -131,11 +131,11 @@ class Activation(spec.Activation):
         return _again, self._identity()
 
     @property
-    def compiled(self):
+    def _compiled(self):
         """Whether no function is in Python."""
         return all(is_compiled(f) for order in ORDERS if (f := getattr(self, order)) is not None)
 
-    def table(self, dtype):
+    def _table(self, dtype):
         """The address of a table of four C functions for that precision; see `interface.Model`."""
         if dtype not in self._tables:
             functions = [
@@ -149,11 +149,11 @@ class Activation(spec.Activation):
         return ctypes.addressof(self._tables[dtype][0])
 
     @property
-    def failed(self):
-        """Whether a function has raised an exception that `raise_error` has not raised yet."""
+    def _failed(self):
+        """Whether a function has raised an exception that `_raise_error` has not raised yet."""
         return bool(self._errors)
 
-    def raise_error(self):
+    def _raise_error(self):
         """Raise the first exception of a function in Python, if there was one."""
         if self._errors:
             error = self._errors[0]

@@ -73,8 +73,8 @@ class Engine:
         The user's loss function, if the loss is one.
     function : int
         The address of its C function, or 0.
-    in_python : list of CustomLoss and Activation
-        The user's functions that are not compiled.
+    in_python : list of Activation
+        The user's activations that are not compiled.
     reporting : float
         How the loss is reported: the `loss_parameter` of backends/interface.py for the losses
         that have no parameter. Gradients do not depend on it.
@@ -107,8 +107,7 @@ class Engine:
         if self.loss_spec is spec.CUSTOM_LOSS:
             self.custom = CustomLoss(self.loss, self.layout.sizes[-1], self.layout.dtype)
         self.function = self.custom.address if self.custom else 0
-        own = [*self.layout.own_activations, *([self.custom] if self.custom else [])]
-        self.in_python = [function for function in own if not function.compiled]
+        self.in_python = [own for own in self.layout.own_activations if not own._compiled]
 
     # Copies. Each owns what training changes: the parameters and the random generator.
 
@@ -220,7 +219,8 @@ class Engine:
     @property
     def failed(self):
         """Whether a function of the user's has raised an exception that nobody has seen yet."""
-        return any(function.failed for function in self.in_python)
+        failed = self.custom is not None and self.custom.failed
+        return failed or any(own._failed for own in self.in_python)
 
     def raise_error(self, data):
         """Raise the exception of a function of the user's, if one raised."""
@@ -230,9 +230,8 @@ class Engine:
 
     def raise_of_activations(self):
         """Raise the exception of an activation in Python, if one raised."""
-        for function in self.in_python:
-            if function is not self.custom:
-                function.raise_error()
+        for own in self.in_python:
+            own._raise_error()
 
     # Samples.
 
@@ -309,7 +308,7 @@ class Engine:
         not, nor a loss function in Python, in which a handler's exception would be lost, nor NumPy
         while it is `changing` arrays, since it would be interrupted between them.
         """
-        if self.in_python:
+        if self.in_python or (self.custom is not None and not self.custom.compiled):
             return False
         if not self.backend.teams:
             return not changing

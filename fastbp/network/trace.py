@@ -252,7 +252,7 @@ class Trace:
         if name == "exp":
             return h
         activation = activation_of(name)
-        table = 0 if isinstance(name, str) else activation.table(h.dtype)
+        table = 0 if isinstance(name, str) else activation._table(h.dtype)
         derivative = elementwise.of_code(activation.code, table).derivative
         return np.asarray(derivative(s, h), h.dtype)
 
