@@ -41,7 +41,8 @@ numpydoc_show_class_members = False  # the templates list them
 sphinx_gallery_conf = {
     "examples_dirs": ["lesson", "../examples"],
     "gallery_dirs": ["generated/lesson", "generated/examples"],
-    "filename_pattern": r"/(?!dask_)\w+\.py$",  # no workers of a cluster, which say much
+    # Not run: workers of a cluster, which say much, and what needs Gymnasium.
+    "filename_pattern": r"/(?!dask_|reinforcement_)\w+\.py$",
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("fastbp",),

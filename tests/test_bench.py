@@ -376,6 +376,14 @@ def check_threads(results, printed):
         assert all(0 < seconds < 100 for times in rounds.values() for seconds in times)
 
 
+def check_reinforcement(results, printed):
+    """A time for each contender; without trainings."""
+    assert "fastbp" in results["updates"] and not results["trainings"]
+    for name, rounds in results["updates"].items():
+        assert name in printed
+        assert len(rounds) == 1 and 0 < rounds[0] < 1
+
+
 COMPILES = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
 
 JAX = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs JAX")
@@ -390,10 +398,11 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
         pytest.param("latency.py", ["--quick"], check_latency, marks=COMPILES),
         ("calls.py", ["--quick"], check_calls),
         ("ageing.py", ["--epochs", "60"], check_ageing),
+        ("reinforcement.py", ["--only=updates", "--hidden=8", "--rounds=1"], check_reinforcement),
         pytest.param("residual.py", ["--quick"], check_residual, marks=JAX),
         pytest.param("threads.py", ["--rounds", "1"], check_threads, marks=TWO_CORES),
     ],
-    ids=["estimators", "latency", "calls", "ageing", "residual", "threads"],
+    ids=["estimators", "latency", "calls", "ageing", "reinforcement", "residual", "threads"],
 )
 def test_short_run(script, options, check, tmp_path):
     output = tmp_path / "figures.json"
