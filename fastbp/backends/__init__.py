@@ -49,6 +49,12 @@ def get(name: str | None = None) -> Backend:
         For an unknown name.
     BackendUnavailable
         For a backend that cannot be used here.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.backends.get("numpy").name
+    'numpy'
     """
     source = "backend"
     if name is None:

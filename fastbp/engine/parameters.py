@@ -19,6 +19,19 @@ class Gradient(NamedTuple):
     """Derivatives of a function by weights and biases, with the shapes of the network's arrays.
 
     The function is mostly the mean loss; the method that returns a gradient says which it is.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([2, 1], loss="squared_error", dtype="float64")
+    >>> loss, gradient = net.loss_and_gradient([[1.0, 2.0]], [0.0])
+    >>> [array.shape for array in gradient.weights], [array.shape for array in gradient.biases]
+    ([(2, 1)], [(1,)])
+    >>> own = fastbp.Gradient([[[0.5], [0.0]]], [[0.0]])
+    >>> net.weights[0] = [[1.0], [1.0]]
+    >>> net.apply_gradient(own, optimizer=fastbp.SGD(1.0))
+    >>> net.weights[0].ravel()
+    array([0.5, 1. ])
     """
 
     weights: list[Floats]

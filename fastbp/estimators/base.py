@@ -156,6 +156,16 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         -------
         self : object
             The fitted estimator.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01, random_state=0)
+        >>> classifier = classifier.fit(X, y)
+        >>> classifier.score(X, y) > 0.95
+        True
         """
         own = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         own = {name: value for name, value in own.items() if value is not None}
@@ -179,6 +189,15 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         -------
         self : object
             The estimator, which predicts with the initial coefficients.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = MLPClassifier(hidden_layer_sizes=(8,), random_state=0).initialize(X, y)
+        >>> [W.shape for W in classifier.coefs_], classifier.predict(X[:2]).shape
+        ([(4, 8), (8, 3)], (2,))
         """
         for name in ("coefs_", "intercepts_", "_optimizer"):
             self.__dict__.pop(name, None)

@@ -168,6 +168,16 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         -------
         self : object
             The fitted ensemble.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier, MLPEnsembleClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> member = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01)
+        >>> ensemble = MLPEnsembleClassifier(member, 3, random_state=0).fit(X, y)
+        >>> len(ensemble.estimators_), ensemble.score(X, y) > 0.95
+        (3, True)
         """
         with checks.locating(X=X, y=y, sample_weight=sample_weight):
             samples, targets = validate_data(
@@ -228,7 +238,18 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
 
     @property
     def estimators_samples_(self) -> list[NDArray[np.int64]]:
-        """The indices of the samples that each member was fitted to."""
+        """The indices of the samples that each member was fitted to.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier, MLPEnsembleClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> member = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01)
+        >>> ensemble = MLPEnsembleClassifier(member, 3, bootstrap=True, random_state=0).fit(X, y)
+        >>> [len(rows) for rows in ensemble.estimators_samples_]
+        [150, 150, 150]
+        """
         return [_rows(seed, self._drawing) for seed in self._seeds]
 
     def _of_members(self, X, compute=None):
@@ -271,6 +292,16 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         ------
         TypeError
             If the derivatives of the members are unknown, see `fastbp.input_jacobian`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier, MLPEnsembleClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> member = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01)
+        >>> ensemble = MLPEnsembleClassifier(member, 3, random_state=0).fit(X, y)
+        >>> ensemble.input_jacobian(X[:5]).shape  # samples, outputs, features
+        (5, 3, 4)
         """
         return self._mean(X, self._derivatives)
 
@@ -314,6 +345,17 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         std : ndarray
             Of each class's probability, of shape (n_samples, n_classes); for a regressor of each
             value, in the shape that `predict` returns.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import MLPEnsembleRegressor, MLPRegressor
+        >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
+        >>> member = MLPRegressor(hidden_layer_sizes=(8,), solver="lbfgs", max_iter=2000)
+        >>> ensemble = MLPEnsembleRegressor(member, 3, random_state=0).fit(X, X.ravel() ** 2)
+        >>> inside, outside = ensemble.predict_std([[0.5], [5.0]])
+        >>> bool(inside < outside)  # the members disagree where there are no data
+        True
         """
         return np.std(list(self._of_members(X)), axis=0)
 
@@ -331,6 +373,16 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         -------
         values : ndarray of shape (n_quantiles, n_samples, ...)
             Of each class's probability; for a regressor of each value.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import MLPEnsembleRegressor, MLPRegressor
+        >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
+        >>> member = MLPRegressor(hidden_layer_sizes=(8,), solver="lbfgs", max_iter=2000)
+        >>> ensemble = MLPEnsembleRegressor(member, 3, random_state=0).fit(X, X.ravel() ** 2)
+        >>> ensemble.predict_quantiles([[0.5], [5.0]], [0.1, 0.9]).shape
+        (2, 2)
         """
         quantiles = np.asarray(quantiles, dtype=float)
         if quantiles.ndim != 1 or not ((quantiles >= 0) & (quantiles <= 1)).all():
@@ -461,6 +513,16 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         y : ndarray of shape (n_samples,) or (n_samples, n_classes)
             The classes with the largest mean probability, or an indicator matrix if there are
             several labels.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier, MLPEnsembleClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> member = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01)
+        >>> ensemble = MLPEnsembleClassifier(member, 3, random_state=0).fit(X, y)
+        >>> ensemble.predict(X[[0, 50, 100]])
+        array([0, 1, 2])
         """
         return self._classes_of(self._mean(X))
 
@@ -476,6 +538,16 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         -------
         y_prob : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier, MLPEnsembleClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> member = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01)
+        >>> ensemble = MLPEnsembleClassifier(member, 3, random_state=0).fit(X, y)
+        >>> ensemble.predict_proba(X[:4]).sum(axis=1).round(6)
+        array([1., 1., 1., 1.])
         """
         return self._mean(X)
 
@@ -539,5 +611,15 @@ class MLPEnsembleRegressor(RegressorMixin, Ensemble):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The values.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import MLPEnsembleRegressor, MLPRegressor
+        >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
+        >>> member = MLPRegressor(hidden_layer_sizes=(8,), solver="lbfgs", max_iter=2000)
+        >>> ensemble = MLPEnsembleRegressor(member, 3, random_state=0).fit(X, X.ravel() ** 2)
+        >>> 0.6 < ensemble.predict([[0.8]]).item() < 0.7
+        True
         """
         return self._mean(X)

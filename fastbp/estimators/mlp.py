@@ -280,6 +280,17 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         -------
         self : object
             The trained estimator.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = MLPClassifier(hidden_layer_sizes=(8,), random_state=0)
+        >>> for rows in (slice(0, None, 2), slice(1, None, 2)):
+        ...     classifier = classifier.partial_fit(X[rows], y[rows], classes=[0, 1, 2])
+        >>> classifier.t_
+        150
         """
         if _check_partial_fit_first_call(self, classes):
             multilabel = type_of_target(y).startswith("multilabel")
@@ -298,6 +309,16 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_classes)
             The classes, or an indicator matrix if there are several labels.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01, random_state=0)
+        >>> classifier = classifier.fit(X, y)
+        >>> classifier.predict(X[[0, 50, 100]])
+        array([0, 1, 2])
         """
         return self._predict(X)
 
@@ -323,6 +344,16 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         -------
         y_prob : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`. With several labels, each label's own probability.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01, random_state=0)
+        >>> classifier = classifier.fit(X, y)
+        >>> classifier.predict_proba(X[:4]).sum(axis=1).round(6)
+        array([1., 1., 1., 1.])
         """
         h = self._forward_pass_fast(X)
         if self.n_outputs_ == 1:
@@ -346,6 +377,16 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         -------
         log_y_prob : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01, random_state=0)
+        >>> classifier = classifier.fit(X, y)
+        >>> classifier.predict_log_proba(X[:4]).shape
+        (4, 3)
         """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
@@ -528,6 +569,17 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         -------
         self : object
             The trained estimator.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import MLPRegressor
+        >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
+        >>> regressor = MLPRegressor(hidden_layer_sizes=(8,), random_state=0)
+        >>> for _ in range(3):
+        ...     regressor = regressor.partial_fit(X, X.ravel() ** 2)
+        >>> regressor.t_
+        120
         """
         return self._fit(X, y, sample_weight=sample_weight, incremental=True)
 
@@ -546,6 +598,16 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The values.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import MLPRegressor
+        >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
+        >>> regressor = MLPRegressor(hidden_layer_sizes=(8,), solver="lbfgs", random_state=0)
+        >>> square = regressor.fit(X, X.ravel() ** 2).predict([[0.8]]).item()
+        >>> 0.6 < square < 0.7
+        True
         """
         return self._predict(X)
 

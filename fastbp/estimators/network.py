@@ -168,6 +168,16 @@ class EstimatorNetwork(BaseEstimator):
         -------
         list of ndarray of shape (n_samples, n_units)
             The activations of the hidden layers in order, then the outputs.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01, random_state=0)
+        >>> classifier = classifier.fit(X, y)
+        >>> [h.shape for h in classifier.layer_outputs(X)]
+        [(150, 8), (150, 3)]
         """
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
@@ -190,6 +200,16 @@ class EstimatorNetwork(BaseEstimator):
         See Also
         --------
         fastbp.input_jacobian : The same for pipelines that scale the features.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01, random_state=0)
+        >>> classifier = classifier.fit(X, y)
+        >>> classifier.input_jacobian(X[:5]).shape  # samples, outputs, features
+        (5, 3, 4)
         """
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)

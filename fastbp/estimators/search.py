@@ -190,6 +190,16 @@ class MLPSearchCV(BaseSearchCV):
         -------
         self : object
             The fitted search.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier, MLPSearchCV
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = MLPClassifier((8,), solver="lbfgs", random_state=0, max_iter=2000)
+        >>> search = MLPSearchCV(classifier, {"alpha": [0.01, 1.0]}, cv=3).fit(X, y)
+        >>> len(search.cv_results_["params"]), bool(search.best_score_ > 0.9)
+        (2, True)
         """
         if self.halving is not None:
             if self.scoring is not None and not (

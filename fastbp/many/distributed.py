@@ -127,6 +127,18 @@ def fit(
     References
     ----------
     Stich, "Local SGD Converges Fast and Communicates Little", ICLR 2019, for `local_steps`.
+
+    Examples
+    --------
+    >>> import dask.array, fastbp, numpy as np
+    >>> from distributed import Client
+    >>> from fastbp import distributed
+    >>> X = dask.array.from_array(np.linspace(-1, 1, 100).reshape(-1, 1), chunks=(50, 1))
+    >>> net = fastbp.Network([1, 1], loss="squared_error", seed=0)
+    >>> with Client(n_workers=1, processes=False, dashboard_address=None) as client:
+    ...     history = distributed.fit(net, X, 3 * X[:, 0], client=client, epochs=2)
+    >>> len(history.loss)
+    2
     """
     if not isinstance(client, Client) or client.asynchronous:
         raise TypeError(f"client must be a distributed.Client, not asynchronous, got {client!r}")

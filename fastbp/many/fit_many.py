@@ -71,6 +71,14 @@ class SomeFailed(ExceptionGroup[Exception]):  # noqa: N818 - like TrainingDiverg
         Returns
         -------
         SomeFailed
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> history = fastbp.History()
+        >>> failed = fastbp.SomeFailed({0: ValueError("a"), 2: TypeError("b")}, [history] * 3)
+        >>> failed.derive([failed.exceptions[1]]).indices
+        [2]
         """
         failures, left = {}, list(exceptions)
         for i, error in zip(self.indices, self.exceptions, strict=True):

@@ -279,6 +279,15 @@ class Differentiable:
         See Also
         --------
         input_jacobian : Derivatives of the outputs, instead of the loss, by the inputs.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 1], loss="squared_error", dtype="float64")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> net.input_gradient([[1, 0], [0, 1]], [0, 3])  # (h - y) w
+        array([[4., 6.],
+               [0., 0.]])
         """
         engine = self._engine
         engine.check_finite()
@@ -302,6 +311,14 @@ class Differentiable:
         See Also
         --------
         input_jacobian : Derivatives of the outputs by the inputs.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 1], loss="squared_error", dtype="float64")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> net.jacobian([[5, 7]]).weights[0].ravel()  # h = w · x + b, so ∂h/∂w = x
+        array([5., 7.])
         """
         engine = self._engine
         return engine.by_layer(engine.jacobian(self._checked(X)))

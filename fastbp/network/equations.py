@@ -29,6 +29,15 @@ class Equations:
         The equations for terminals.
     latex : str
         An ``aligned`` environment, for use between ``$$`` or in an equation environment.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([2, 2, 1], activation="tanh", loss="squared_error", seed=0)
+    >>> trace = net.trace([[1.0, 0.0], [0.0, 1.0]], [0.5, -0.5])
+    >>> equations = trace.equations(2, 0)
+    >>> "w²" in equations.text, "w" in equations.latex
+    (True, True)
     """
 
     text: str

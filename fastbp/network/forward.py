@@ -32,6 +32,17 @@ class ForwardPass:
     -----
     A pass has a copy of X, of the weights and of the output, and the activations of all its rows.
     It belongs to one thread at a time, and cannot be copied or pickled.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([2, 1], loss="squared_error", dtype="float64")
+    >>> net.weights[0] = [[2.0], [3.0]]
+    >>> p = net.forward([[1, 1]])
+    >>> p.output
+    array([[5.]])
+    >>> p.backward([[1.0]])[1]
+    array([[2., 3.]])
     """
 
     output: Floats

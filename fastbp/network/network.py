@@ -245,6 +245,15 @@ class Network(Differentiable):
         -------
         ndarray of shape (n_samples, n_m)
             h_m, of the network's dtype; infinite or NaN if it overflows.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 1], loss="squared_error", dtype="float64")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> net.predict([[1, 0], [1, 1]])
+        array([[2.],
+               [5.]])
         """
         engine = self._engine
         samples = engine.samples(X)
@@ -311,6 +320,17 @@ class Network(Differentiable):
         gradient : Gradient
             ``gradient.weights`` and ``gradient.biases``: lists of arrays of the same shapes as
             the network's.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 1], loss="squared_error", dtype="float64")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> loss, gradient = net.loss_and_gradient([[1, 0], [0, 1]], [0, 3])
+        >>> loss  # the mean of ½ 2² and 0
+        1.0
+        >>> gradient.weights[0].ravel(), gradient.biases[0]
+        (array([1., 0.]), array([1.]))
         """
         engine = self._engine
         engine.check_finite()
@@ -557,6 +577,19 @@ class Network(Differentiable):
         ``history.loss`` is that of `fit`. Only if the first pass begins with blocks without
         weights, and later blocks have weights, do penalties count in the former as if they were
         part of each sample's loss.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp
+        >>> def batches(rng=np.random.default_rng(0)):
+        ...     for _ in range(200):
+        ...         X = rng.standard_normal((32, 3))
+        ...         yield X, X.sum(axis=1)
+        >>> net = fastbp.Network([3, 1], loss="squared_error", seed=0)
+        >>> history = net.fit_batches(batches(), optimizer=fastbp.Adam(0.05))
+        >>> X, y = next(batches())
+        >>> net.score(X, y) > 0.99
+        True
         """
         engine = self._engine
         engine.check_finite()
@@ -835,6 +868,13 @@ class Network(Differentiable):
         -------
         list of ndarray
             h_1, ..., h_m, of shapes (n_samples, n_i); the last one is the result of `predict`.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 4, 1], loss="log_loss", seed=0)
+        >>> [h.shape for h in net.layer_outputs([[0, 1], [1, 0], [1, 1]])]
+        [(3, 4), (3, 1)]
         """
         engine = self._engine
         samples = engine.samples(X)
@@ -858,6 +898,15 @@ class Network(Differentiable):
             ``weights[i - 1]`` of shape (n_samples, n_{i-1}, n_i) and ``biases[i - 1]`` of shape
             (n_samples, n_i) for layer i. This can take much memory: for each sample as many
             numbers as the network has parameters.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 1], loss="squared_error", dtype="float64")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> each = net.per_sample_gradients([[1, 0], [0, 1]], [0, 3])
+        >>> each.weights[0].shape, each.biases[0].ravel()
+        ((2, 2, 1), array([2., 0.]))
         """
         engine = self._engine
         engine.check_finite()
@@ -877,6 +926,29 @@ class Network(Differentiable):
         -------
         Trace
             s_i, h_i, ∂e/∂h_i, ∂e/∂s_i, ∇W_i and ∇b_i of every layer, and the terms of each sum.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 1], loss="squared_error", dtype="float64")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> trace = net.trace([[1, 1]], [4])
+        >>> trace.h[1], trace.ds[1], trace.dW[1].ravel()
+        (array([[5.]]), array([[1.]]), array([1., 1.]))
+        >>> trace.node(1, 0)
+        Unit 0 of layer 1 (identity), sample 0
+          s_1,0 = 5
+            h_0,0 w¹_0,0 = 2
+            h_0,1 w¹_1,0 = 3
+            b_1,0        = 0
+          h_1,0 = 5
+          ∂e/∂h_1,0 = 1
+          σ'(s_1,0) = 1
+          ∂e/∂s_1,0 = 1
+          ∇w_1,0
+            ∂e/∂s_1,0 h_0,0 = 1
+            ∂e/∂s_1,0 h_0,1 = 1
+            ∂e/∂s_1,0       = 1
         """
         from .trace import trace
 
@@ -895,6 +967,13 @@ class Network(Differentiable):
         Returns
         -------
         Network
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 1], loss="squared_error", seed=0, backend="numpy")
+        >>> net.to_backend("auto").backend in ("cython", "numba")
+        True
         """
         other = copy.deepcopy(self)
         other._engine.use(backend)
@@ -919,6 +998,15 @@ class Network(Differentiable):
         See Also
         --------
         fastbp.save : Saves estimators and pipelines, too.
+
+        Examples
+        --------
+        >>> import fastbp, os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
+        >>> net = fastbp.Network([2, 8, 1], loss="log_loss", seed=0)
+        >>> net.save(path)
+        >>> bool((fastbp.Network.load(path).predict([[0, 1]]) == net.predict([[0, 1]])).all())
+        True
         """
         from ..files import file, network
 
@@ -950,6 +1038,15 @@ class Network(Differentiable):
             If the file is broken, was written by a newer fastbp, or holds no network.
         OSError
             If the file does not exist or cannot be read.
+
+        Examples
+        --------
+        >>> import fastbp, os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
+        >>> fastbp.Network([2, 8, 1], loss="log_loss").save(path)
+        >>> net = fastbp.Network.load(path, backend="numpy")
+        >>> net.layout.sizes, net.loss
+        ((2, 8, 1), 'log_loss')
         """
         from ..files import file, network
 
@@ -978,6 +1075,14 @@ class Network(Differentiable):
         h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is variable. It
         computes in that dtype, even if the network has a ``compute_dtype``. This requires the
         package onnx: ``pip install 'fastbp[onnx]'``.
+
+        Examples
+        --------
+        >>> import fastbp, onnx, os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "net.onnx")
+        >>> fastbp.Network([2, 8, 3], loss="cross_entropy").to_onnx(path)
+        >>> [node.op_type for node in onnx.load(path).graph.node]
+        ['Gemm', 'Relu', 'Gemm', 'Softmax', 'Identity']
         """
         from ..exchange.onnx_export import to_onnx
 
@@ -1021,6 +1126,15 @@ class Network(Differentiable):
         -----
         The file need not be trusted: nothing in it is executed, no other file is read, and
         sizes are checked before memory is allocated.
+
+        Examples
+        --------
+        >>> import fastbp, os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "net.onnx")
+        >>> fastbp.Network([2, 8, 3], loss="cross_entropy").to_onnx(path)
+        >>> net = fastbp.Network.from_onnx(path, backend="numpy")
+        >>> net.layout.sizes, net.layout.activations, net.loss
+        ((2, 8, 3), ('relu',), 'cross_entropy')
         """
         from ..exchange.onnx_import import from_onnx
 
@@ -1037,6 +1151,17 @@ class Network(Differentiable):
             activation, it is the last entry; without it the module returns s_m (logits). For the
             loss "poisson" it is a ``fastbp.exchange.pytorch.Exp``. ``state_dict()`` has the weights
             and biases; PyTorch stores weights transposed.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> fastbp.Network([2, 8, 3], loss="cross_entropy").to_torch()
+        Sequential(
+          (0): Linear(in_features=2, out_features=8, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=8, out_features=3, bias=True)
+          (3): Softmax(dim=1)
+        )
         """
         from ..exchange.pytorch import to_torch
 
@@ -1087,6 +1212,15 @@ class Network(Differentiable):
         -----
         As a check, a copy of the module predicts random rows, and the network must return the same
         outputs. The module itself is not changed.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from torch import nn
+        >>> module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        >>> net = fastbp.Network.from_torch(module, loss="cross_entropy")
+        >>> net.layout.sizes, net.layout.activations
+        ((4, 8, 3), ('relu',))
         """
         from ..exchange.pytorch import from_torch
 
@@ -1112,6 +1246,14 @@ class Network(Differentiable):
         ValueError
             Unless all hidden layers have the same activation, and it is identity, sigmoid, tanh or
             relu.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 8, 3], loss="cross_entropy", seed=0)
+        >>> classifier = net.to_sklearn(["cat", "cow", "dog"])
+        >>> classifier.predict([[0.0, 1.0]]).item() in ["cat", "cow", "dog"]
+        True
         """
         self._engine.check_finite()
         scikit_learn = late.load("scikit_learn")
@@ -1138,6 +1280,15 @@ class Network(Differentiable):
         Network
             A network with the dtype of the estimator's coefficients. It predicts probabilities or
             values; with two classes, the probability of ``estimator.classes_[1]``.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> from sklearn.neural_network import MLPRegressor
+        >>> regressor = MLPRegressor(hidden_layer_sizes=(8,), random_state=0, solver="lbfgs")
+        >>> net = fastbp.Network.from_sklearn(regressor.fit([[0.0], [1.0]], [0, 1]))
+        >>> net.layout.sizes, net.layout.dtype.name, net.loss
+        ((1, 8, 1), 'float64', 'squared_error')
         """
         scikit_learn = late.load("scikit_learn")
         return scikit_learn.from_sklearn(cls, estimator, loss, backend)
@@ -1150,6 +1301,13 @@ class Network(Differentiable):
         list of ndarray
             W_1, b_1, W_2, b_2, ..., for ``model.set_weights``. The model must have the network's
             activations.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 8, 3], loss="cross_entropy")
+        >>> [array.shape for array in net.to_keras()]
+        [(2, 8), (8,), (8, 3), (3,)]
         """
         from ..exchange.keras import to_keras
 
@@ -1200,6 +1358,14 @@ class Network(Differentiable):
         As a check, the model predicts random rows, and the network must return the same outputs.
         For a list only the shapes can be checked; a Dense layer without bias followed by a PReLU
         has the same shapes as a Dense layer with bias.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> weights = fastbp.Network([2, 8, 3], loss="cross_entropy").to_keras()
+        >>> net = fastbp.Network.from_keras(weights, activation="relu", loss="cross_entropy")
+        >>> net.layout.sizes, net.layout.activations
+        ((2, 8, 3), ('relu',))
         """
         from ..exchange.keras import from_keras
 
@@ -1259,6 +1425,15 @@ class Network(Differentiable):
         computed from float64. The bits equal those of `predict` on a processor with such
         instructions (on others, the test program may find differences), unless a hidden layer
         overflows.
+
+        Examples
+        --------
+        >>> import fastbp, os, tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> net = fastbp.Network([2, 8, 1], loss="log_loss", seed=0)
+        >>> written = net.to_c(folder, "valve")
+        >>> sorted(os.listdir(folder))
+        ['valve.c', 'valve.h', 'valve_test.c']
         """
         from ..exchange.c_source import to_c
 

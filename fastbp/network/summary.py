@@ -22,6 +22,13 @@ class Summary:
         Memory of the weights and biases in the network's dtype, without padding.
     title : str
         The loss, the dtype and the backend.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> summary = fastbp.Network([64, 32, 10], loss="cross_entropy").summary()
+    >>> summary.activations, summary.n_parameters, summary.n_bytes
+    (('relu', 'softmax'), 2410, 9640)
     """
 
     sizes: tuple[int, ...]

@@ -92,6 +92,16 @@ class TorchFunction:
     As PyTorch's own functions do, it adds up the gradients of several calls, also of calls in one
     graph, and of several backward passes. The weights must not change between the call and the
     backward pass. There are no second derivatives.
+
+    Examples
+    --------
+    >>> import fastbp, torch
+    >>> net = fastbp.Network([2, 1], loss="squared_error")
+    >>> net.weights[0] = [[2.0], [3.0]]
+    >>> f = fastbp.torch_function(net)
+    >>> f(torch.tensor([[1.0, 1.0]])).sum().backward()
+    >>> f.gradient.weights[0].ravel()
+    array([1., 1.], dtype=float32)
     """
 
     network: Network
@@ -145,6 +155,16 @@ class TorchFunction:
 
         None if there has been none. The arrays have the shapes of the network's; the next backward
         pass adds to them.
+
+        Examples
+        --------
+        >>> import fastbp, torch
+        >>> net = fastbp.Network([2, 1], loss="squared_error")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> f = fastbp.torch_function(net)
+        >>> f(torch.tensor([[1.0, 1.0]])).sum().backward()
+        >>> f.gradient.weights[0].ravel(), f.gradient.biases[0]
+        (array([1., 1.], dtype=float32), array([1.], dtype=float32))
         """
         found = [leaf.grad for leaf in self._leaves]
         if not found or found[0] is None:
@@ -153,7 +173,19 @@ class TorchFunction:
         return Gradient(arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :])
 
     def zero_grad(self) -> None:
-        """Forget the gradient, without a step."""
+        """Forget the gradient, without a step.
+
+        Examples
+        --------
+        >>> import fastbp, torch
+        >>> net = fastbp.Network([2, 1], loss="squared_error")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> f = fastbp.torch_function(net)
+        >>> f(torch.tensor([[1.0, 1.0]])).sum().backward()
+        >>> f.zero_grad()
+        >>> f.gradient is None
+        True
+        """
         for leaf in self._leaves:
             leaf.grad = None
 
@@ -182,6 +214,17 @@ class TorchFunction:
             unchanged.
         TrainingDiverged
             If the weights are not finite after the step.
+
+        Examples
+        --------
+        >>> import fastbp, torch
+        >>> net = fastbp.Network([2, 1], loss="squared_error")
+        >>> net.weights[0] = [[2.0], [3.0]]
+        >>> f = fastbp.torch_function(net)
+        >>> f(torch.tensor([[1.0, 1.0]])).sum().backward()
+        >>> f.step(optimizer=fastbp.SGD(0.5))
+        >>> net.weights[0].ravel()
+        array([1.5, 2.5], dtype=float32)
         """
         gradient = self.gradient
         if gradient is None:

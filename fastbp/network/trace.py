@@ -31,6 +31,15 @@ class Term:
         The values of the factors, in the order of the name.
     value : float
         Their product.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([2, 2, 1], activation="tanh", loss="squared_error", seed=0)
+    >>> trace = net.trace([[1.0, 0.0], [0.0, 1.0]], [0.5, -0.5])
+    >>> term = trace.node(1, 0).forward[0]
+    >>> term.name, round(term.value, 6) == round(term.factors[0] * term.factors[1], 6)
+    ('h_0,0 w¹_0,0', True)
     """
 
     name: str
@@ -66,6 +75,17 @@ class Node:
     gradient : list of Term
         The sample's contributions to the gradient, equations (3)-(5): ∂e/∂s_{i,j} h_{i-1,k} for
         each weight, and ∂e/∂s_{i,j} for the bias, last.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([2, 2, 1], activation="tanh", loss="squared_error", seed=0)
+    >>> trace = net.trace([[1.0, 0.0], [0.0, 1.0]], [0.5, -0.5])
+    >>> node = trace.node(2, 0, sample=1)
+    >>> node.activation, [term.name for term in node.forward]
+    ('identity', ['h_1,0 w²_0,0', 'h_1,1 w²_1,0', 'b_2,0'])
+    >>> abs(node.s - sum(term.value for term in node.forward)) < 1e-6
+    True
     """
 
     layer: int
@@ -143,6 +163,16 @@ class Trace:
         Their mean.
     y : ndarray of shape (n_samples, n_m)
         The targets; labels are one-hot rows.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([2, 2, 1], activation="tanh", loss="squared_error", seed=0)
+    >>> trace = net.trace([[1.0, 0.0], [0.0, 1.0]], [0.5, -0.5])
+    >>> trace.activations, [None if s is None else s.shape for s in trace.s]
+    ([None, 'tanh', 'identity'], [None, (2, 2), (2, 1)])
+    >>> trace.node(1, 0).activation
+    'tanh'
     """
 
     # Entry 0 is None. `| Any` covers it without requiring a check at each use.
@@ -175,6 +205,15 @@ class Trace:
         Returns
         -------
         Node
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 2, 1], activation="tanh", loss="squared_error", seed=0)
+        >>> trace = net.trace([[1.0, 0.0], [0.0, 1.0]], [0.5, -0.5])
+        >>> node = trace.node(2, 0)
+        >>> [term.name for term in node.gradient]
+        ['∂e/∂s_2,0 h_1,0', '∂e/∂s_2,0 h_1,1', '∂e/∂s_2,0']
         """
         i, j, r = self._place(i, j, sample)
         x, W, ds = self.h[i - 1][r], self.W[i][:, j], float(self.ds[i][r, j])
@@ -224,6 +263,14 @@ class Trace:
         -------
         Equations
             Prints as text. ``latex`` holds the LaTeX source, which notebooks render.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 2, 1], activation="tanh", loss="squared_error", seed=0)
+        >>> trace = net.trace([[1.0, 0.0], [0.0, 1.0]], [0.5, -0.5])
+        >>> print(trace.equations(2, 0).text.splitlines()[0])
+        Unit 0 of layer 2 (identity), sample 0
         """
         node = self.node(i, j, sample)
         target = float(self.y[node.sample, j]) if i == len(self.W) - 1 else None
@@ -241,6 +288,16 @@ class Trace:
         -------
         ndarray of shape (n_samples, n_i)
             NaN for a softmax, where ∂h_k/∂s_j is a matrix.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 2, 1], activation="tanh", loss="squared_error", seed=0)
+        >>> trace = net.trace([[1.0, 0.0], [0.0, 1.0]], [0.5, -0.5])
+        >>> trace.slope(1).shape
+        (2, 2)
+        >>> bool(abs(trace.slope(1) - (1 - trace.h[1] ** 2)).max() < 1e-6)  # tanh' = 1 - h²
+        True
         """
         from ..backends.numpy_ import elementwise
         from ..basis.spec import activation_of

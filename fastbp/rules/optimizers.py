@@ -20,6 +20,13 @@ class Optimizer:
     A subclass sets ``code`` (see spec.py) and ``slots``, the number of state arrays, and
     declares its hyperparameters as fields. ``hyper()`` returns them in the fixed order that
     the kernels expect.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> optimizer = fastbp.SGD(0.1, momentum=0.9)
+    >>> isinstance(optimizer, fastbp.Optimizer), optimizer.learning_rate
+    (True, 0.1)
     """
 
     learning_rate: float
@@ -101,6 +108,15 @@ class SGD(Optimizer):
     Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum
     in deep learning", ICML 2013, equations (1)-(4). With a constant rate this is the
     trajectory of scikit-learn's solver "sgd" and of ``torch.optim.SGD``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([1, 1], loss="squared_error", dtype="float64")
+    >>> net.weights[0] = [[2.0]]
+    >>> loss = net.fit_step([[1.0]], [0.0], optimizer=fastbp.SGD(0.1))  # the gradient is 2
+    >>> net.weights[0].item()
+    1.8
     """
 
     learning_rate: float = 0.01
@@ -145,6 +161,15 @@ class RMSprop(Optimizer):
     ----------
     Tieleman and Hinton, "Lecture 6.5 - rmsprop", COURSERA: Neural Networks for Machine
     Learning, 2012. Defaults and the place of ε as in ``torch.optim.RMSprop``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([1, 1], loss="squared_error", dtype="float64")
+    >>> net.weights[0] = [[2.0]]
+    >>> loss = net.fit_step([[1.0]], [0.0], optimizer=fastbp.RMSprop(0.01))  # the gradient is 2
+    >>> round(net.weights[0].item(), 6)
+    1.9
     """
 
     learning_rate: float = 0.01
@@ -174,6 +199,15 @@ class Adagrad(Optimizer):
     ----------
     Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and
     Stochastic Optimization", JMLR 12, 2011. Defaults as in ``torch.optim.Adagrad``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([1, 1], loss="squared_error", dtype="float64")
+    >>> net.weights[0] = [[2.0]]
+    >>> loss = net.fit_step([[1.0]], [0.0], optimizer=fastbp.Adagrad(0.01))  # the gradient is 2
+    >>> round(net.weights[0].item(), 6)
+    1.99
     """
 
     learning_rate: float = 0.01
@@ -209,6 +243,15 @@ class Adam(Optimizer):
     Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, Algorithm 1;
     ``torch.optim.Adam`` does the same. scikit-learn uses the variant with ε̂, which is at the
     end of section 2 of the paper.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([1, 1], loss="squared_error", dtype="float64")
+    >>> net.weights[0] = [[2.0]]
+    >>> loss = net.fit_step([[1.0]], [0.0], optimizer=fastbp.Adam(0.01))  # the gradient is 2
+    >>> round(net.weights[0].item(), 6)
+    1.99
     """
 
     learning_rate: float = 0.001
@@ -254,6 +297,15 @@ class AdamW(Adam):
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, Algorithm 2.
     Defaults as in ``torch.optim.AdamW``, which also decays biases unless they are in a
     parameter group without decay.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([1, 1], loss="squared_error", dtype="float64")
+    >>> net.weights[0] = [[2.0]]
+    >>> loss = net.fit_step([[1.0]], [0.0], optimizer=fastbp.AdamW(0.01, weight_decay=0.1))
+    >>> round(net.weights[0].item(), 6)  # 2 - 0.01 (0.1 · 2 + 1)
+    1.988
     """
 
     weight_decay: float = 0.01
@@ -286,6 +338,15 @@ class Rprop(Optimizer):
     RPROP algorithm", ICNN 1993; the variant without weight-backtracking (iRprop-) of Igel
     and Hüsken, "Improving the Rprop Learning Algorithm", NC 2000. Defaults as in
     ``torch.optim.Rprop``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([1, 1], loss="squared_error", dtype="float64")
+    >>> net.weights[0] = [[2.0]]
+    >>> history = net.fit([[1.0]], [0.0], optimizer=fastbp.Rprop(0.1), batch_size=None, epochs=3)
+    >>> round(2 - net.weights[0].item(), 6)  # 0.1 + 0.12 + 0.144
+    0.364
     """
 
     learning_rate: float = 0.01

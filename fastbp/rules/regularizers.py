@@ -29,6 +29,17 @@ class EMA:
     ----------
     Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J.
     Control Optim. 30, 1992. As ``torch.optim.swa_utils.get_ema_multi_avg_fn``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([1, 1], loss="squared_error", dtype="float64")
+    >>> net.weights[0] = [[2.0]]
+    >>> history = net.fit(
+    ...     [[1.0]], [0.0], optimizer=fastbp.SGD(0.1), epochs=2, average=fastbp.EMA(0.5)
+    ... )
+    >>> net.weights[0].round(6)  # the mean of 1.8 and 1.64, the weights after the two steps
+    array([[1.72]])
     """
 
     decay: float = 0.999
@@ -52,6 +63,17 @@ class SWA:
     ----------
     Izmailov, Podoprikhin, Garipov, Vetrov and Wilson, "Averaging Weights Leads to Wider Optima
     and Better Generalization", UAI 2018. As ``torch.optim.swa_utils.AveragedModel``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([1, 1], loss="squared_error", dtype="float64")
+    >>> net.weights[0] = [[2.0]]
+    >>> history = net.fit(
+    ...     [[1.0]], [0.0], optimizer=fastbp.SGD(0.1), epochs=3, average=fastbp.SWA(start=2)
+    ... )
+    >>> net.weights[0].round(6)  # the mean of the weights after the second and the third epoch
+    array([[1.576]])
     """
 
     start: int

@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Base class of the schedules."""
+    """Base class of the schedules.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> class Halved(fastbp.Schedule):
+    ...     def factors(self, epochs, steps, total):
+    ...         return 0.5**epochs
+    >>> net = fastbp.Network([1, 1], loss="squared_error", seed=0)
+    >>> history = net.fit([[1.0]], [0.0], optimizer=fastbp.SGD(0.1), schedule=Halved(), epochs=4)
+    >>> history.learning_rate
+    [0.1, 0.05, 0.025, 0.0125]
+    """
 
     total_needed = False  # not annotated, so not a field
 
@@ -61,6 +73,13 @@ class StepDecay(Schedule):
     References
     ----------
     ``torch.optim.lr_scheduler.StepLR``, stepped once per epoch, does the same.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> steps = np.arange(5)
+    >>> fastbp.StepDecay(2, factor=0.5).factors(steps, steps, 5).round(3)
+    array([1.  , 1.  , 0.5 , 0.5 , 0.25])
     """
 
     every: int
@@ -93,6 +112,13 @@ class ExponentialDecay(Schedule):
     References
     ----------
     ``torch.optim.lr_scheduler.ExponentialLR``, stepped once per epoch, does the same.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> steps = np.arange(5)
+    >>> fastbp.ExponentialDecay(0.9).factors(steps, steps, 5).round(3)
+    array([1.   , 0.9  , 0.81 , 0.729, 0.656])
     """
 
     factor: float
@@ -125,6 +151,15 @@ class CosineDecay(Schedule):
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017,
     equation (5), without restarts. ``torch.optim.lr_scheduler.CosineAnnealingLR``, stepped with
     the optimiser, does the same without warm-up.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> steps = np.arange(5)
+    >>> fastbp.CosineDecay().factors(steps, steps, 5).round(3)
+    array([1.   , 0.905, 0.655, 0.345, 0.095])
+    >>> fastbp.CosineDecay(warmup=0.4, final=0.1).factors(steps, steps, 5).round(3)
+    array([0.333, 0.667, 1.   , 0.775, 0.325])
     """
 
     warmup: float = 0.0
@@ -172,6 +207,13 @@ class OneCycle(Schedule):
     Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large
     Learning Rates", 2018. Rates and defaults as in ``torch.optim.lr_scheduler.OneCycleLR`` with
     ``max_lr`` η; the momentum stays as it is.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> steps = np.arange(10)
+    >>> fastbp.OneCycle(peak=0.3).factors(steps, steps, 10).round(2)
+    array([0.04, 0.52, 1.  , 0.95, 0.81, 0.61, 0.39, 0.19, 0.05, 0.  ])
     """
 
     peak: float = 0.3
@@ -225,6 +267,17 @@ class ReduceOnPlateau(Schedule):
     ----------
     ``torch.optim.lr_scheduler.ReduceLROnPlateau`` with ``threshold_mode="abs"`` does the same,
     with a patience that is smaller by 1.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([1, 1], loss="squared_error", dtype="float64")
+    >>> schedule = fastbp.ReduceOnPlateau(0.5, patience=2)
+    >>> history = net.fit(  # the loss stays, since both targets have the weight 0 as their optimum
+    ...     [[0.0], [0.0]], [1.0, -1.0], optimizer=fastbp.SGD(0.1), schedule=schedule, epochs=6
+    ... )
+    >>> history.learning_rate
+    [0.1, 0.1, 0.1, 0.05, 0.05, 0.025]
     """
 
     factor: float = 0.1

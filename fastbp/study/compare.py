@@ -105,6 +105,16 @@ class Comparison:
         One entry per backend, fastest first.
     missing : dict
         Backend -> the reason why it could not be compared.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((64, 4))
+    >>> comparison = fastbp.compare_backends(
+    ...     [4, 8, 1], X, X[:, 0], loss="squared_error", seconds=0.02, only=["numpy"]
+    ... )
+    >>> [result.backend for result in comparison.results], comparison.problem
+    (['numpy'], '4-8-1, squared_error, batch 32, float32, 64 samples')
     """
 
     problem: str
@@ -148,7 +158,19 @@ class Comparison:
         return "\n".join(text)
 
     def to_json(self) -> str:
-        """Return the comparison as JSON text."""
+        """Return the comparison as JSON text.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> X = np.random.default_rng(0).standard_normal((64, 4))
+        >>> comparison = fastbp.compare_backends(
+        ...     [4, 8, 1], X, X[:, 0], loss="squared_error", seconds=0.02, only=["numpy"]
+        ... )
+        >>> import json
+        >>> sorted(json.loads(comparison.to_json()))
+        ['missing', 'problem', 'results']
+        """
         return json.dumps(asdict(self), indent=2)
 
     def plot(self, path: StrPath) -> None:
@@ -158,6 +180,19 @@ class Comparison:
         ----------
         path : str or path-like
             File to write; its extension (.png, .svg, .pdf) sets the format.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> X = np.random.default_rng(0).standard_normal((64, 4))
+        >>> comparison = fastbp.compare_backends(
+        ...     [4, 8, 1], X, X[:, 0], loss="squared_error", seconds=0.02, only=["numpy"]
+        ... )
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "speed.png")
+        >>> comparison.plot(path)
+        >>> os.path.getsize(path) > 1000
+        True
         """
         try:
             import matplotlib.figure
@@ -210,6 +245,16 @@ def compare_backends(
     ------
     TypeError, ValueError
         For bad arguments, as in `Network` and `Network.fit`.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((64, 4))
+    >>> comparison = fastbp.compare_backends(
+    ...     [4, 8, 1], X, X[:, 0], loss="squared_error", seconds=0.02, only=["numpy"]
+    ... )
+    >>> comparison.results[0].backend, comparison.results[0].step > 0
+    ('numpy', True)
     """
     seconds = checks.real_number("seconds", seconds, lowest=1e-3)
     settings: dict[str, Any] = dict(activation=activation, loss=loss, dtype=dtype, seed=0)

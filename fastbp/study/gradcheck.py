@@ -66,6 +66,15 @@ class LayerCheck:
         to the left and to the right differ, and the gradient is between them.
     passed : bool
         Whether the error is within the tolerance.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> net = fastbp.Network([2, 3, 1], activation="tanh", loss="squared_error", seed=0)
+    >>> X = np.array([[0.5, -1.0], [1.5, 0.2]])
+    >>> layer = fastbp.check_gradients(net, X, [0.0, 1.0], only=["numpy"]).results[0]
+    >>> layer.backend, layer.layer, layer.name, layer.passed
+    ('numpy', 1, 'W', True)
     """
 
     backend: str
@@ -96,6 +105,15 @@ class GradientCheck:
         Name of the loss.
     missing : dict
         Backend -> the reason why it could not be checked.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> net = fastbp.Network([2, 3, 1], activation="tanh", loss="squared_error", seed=0)
+    >>> X = np.array([[0.5, -1.0], [1.5, 0.2]])
+    >>> check = fastbp.check_gradients(net, X, [0.0, 1.0], only=["numpy"])
+    >>> check.passed, len(check.results)  # weights and biases of two layers
+    (True, 4)
     """
 
     results: list[LayerCheck]
@@ -215,6 +233,15 @@ def check_gradients(
         If a gradient is wrong. Its text is the table and the probable cause.
     TypeError, ValueError
         For bad arguments.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> net = fastbp.Network([2, 3, 1], activation="tanh", loss="squared_error", seed=0)
+    >>> X = np.array([[0.5, -1.0], [1.5, 0.2]])
+    >>> check = fastbp.check_gradients(net, X, [0.0, 1.0], only=["numpy"])
+    >>> check.passed, max(layer.error for layer in check.results) < 1e-6
+    (True, True)
     """
     check_network("net", net)
     tolerance = checks.real_number("tolerance", tolerance, 1e-12, 1.0)

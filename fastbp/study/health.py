@@ -64,6 +64,18 @@ class Health:
         half is normal for relu and similar activations.
     activations : tuple of str
         The activations of the hidden layers.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> X = np.linspace(-1, 1, 20).reshape(-1, 1)
+    >>> net = fastbp.Network([1, 8, 1], activation="tanh", loss="squared_error", seed=0)
+    >>> health = fastbp.Health(X, X**2, warn=False)
+    >>> history = net.fit(X, X**2, epochs=5, callbacks=[health])
+    >>> len(health.loss), health.gradient[0].shape  # before training, and after each epoch
+    (6, (2,))
+    >>> health.messages()
+    []
     """
 
     def __init__(self, X: ArrayLike, y: ArrayLike, *, warn: bool = True) -> None:
@@ -86,6 +98,16 @@ class Health:
         Parameters
         ----------
         network : Network
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> X = np.linspace(-1, 1, 20).reshape(-1, 1)
+        >>> net = fastbp.Network([1, 8, 1], activation="tanh", loss="squared_error", seed=0)
+        >>> health = fastbp.Health(X, X**2, warn=False)
+        >>> health.record(net)
+        >>> len(health.loss)
+        1
         """
         trace = network.trace(self.X, self.y)
         weights = [W.astype(np.float64) for W in trace.W[1:]]
@@ -146,6 +168,17 @@ class Health:
         -------
         list of str
             Empty if there are none.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> X = np.linspace(-1, 1, 20).reshape(-1, 1)
+        >>> net = fastbp.Network([1, 8, 1], activation="tanh", loss="squared_error", seed=0)
+        >>> health = fastbp.Health(X, X**2, warn=False)
+        >>> net.weights[0] *= 100  # the tanh saturates
+        >>> health.record(net)
+        >>> health.messages()[0].partition(":")[0]
+        'saturated units'
         """
         if not self.loss:
             return []

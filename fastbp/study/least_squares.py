@@ -47,6 +47,17 @@ class LeastSquares(History):
         Standard errors of the weights and biases, in their shapes: from the inverse of JᵀJ and
         the residual variance, as in nonlinear regression. 0 for frozen parameters; NaN if there
         are no more residuals than parameters.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> X = np.linspace(-1, 1, 20).reshape(-1, 1)
+    >>> net = fastbp.Network([1, 1], loss="squared_error", dtype="float64")
+    >>> result = fastbp.levenberg_marquardt(net, X, 3 * X - 1)
+    >>> result.converged, net.weights[0].round(6).item(), net.biases[0].round(6).item()
+    (True, 3.0, -1.0)
+    >>> result.standard_errors.weights[0].shape
+    (1, 1)
     """
 
     converged: bool = False

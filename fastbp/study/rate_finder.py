@@ -47,6 +47,17 @@ class RateSearch:
     suggestion : float or None
         The rate in the middle of the decade over which the smoothed loss decreases most; None if
         it decreases over no decade.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((64, 4))
+    >>> net = fastbp.Network([4, 8, 1], loss="squared_error", seed=0)
+    >>> search = fastbp.find_learning_rate(net, X, X[:, 0], n_steps=100)
+    >>> len(search.rates) == len(search.losses) == len(search.smoothed)
+    True
+    >>> 1e-4 < search.suggestion < 1
+    True
     """
 
     rates: NDArray[np.float64]
@@ -72,6 +83,15 @@ class RateSearch:
         Returns
         -------
         matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> X = np.random.default_rng(0).standard_normal((64, 4))
+        >>> net = fastbp.Network([4, 8, 1], loss="squared_error", seed=0)
+        >>> search = fastbp.find_learning_rate(net, X, X[:, 0], n_steps=100)
+        >>> search.plot().get_xlabel()
+        'learning rate'
         """
         if ax is None:
             import matplotlib.pyplot as plt
@@ -141,6 +161,17 @@ def find_learning_rate(
     References
     ----------
     Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((64, 4))
+    >>> net = fastbp.Network([4, 8, 1], loss="squared_error", seed=0)
+    >>> search = fastbp.find_learning_rate(net, X, X[:, 0], n_steps=100)
+    >>> optimizer = fastbp.Adam(search.suggestion)
+    >>> history = net.fit(X, X[:, 0], optimizer=optimizer, epochs=20)
+    >>> history.loss[-1] < history.loss[0]
+    True
     """
     check_network("network", network)
     network._engine.check_finite()

@@ -111,6 +111,19 @@ class EarlyStopping(Callback):
     References
     ----------
     Prechelt, "Early Stopping - But When?", in Neural Networks: Tricks of the Trade, 1998.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((60, 5)), rng.standard_normal(60)  # noise: nothing to learn
+    >>> net = fastbp.Network([5, 32, 1], loss="squared_error", seed=0)
+    >>> history = net.fit(
+    ...     X[:40], y[:40], epochs=500, optimizer=fastbp.Adam(0.01),
+    ...     validation_data=(X[40:], y[40:]), callbacks=[fastbp.EarlyStopping(patience=5)],
+    ... )
+    >>> len(history.loss) == history.best_epoch + 5 < 500
+    True
     """
 
     @keywords

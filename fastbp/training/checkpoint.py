@@ -118,6 +118,17 @@ class Checkpoint(Callback):
         pathlib.Path or None
             None if there is no checkpoint yet; with ``resume_from=None``, `fit` starts a new
             training.
+
+        Examples
+        --------
+        >>> import fastbp, tempfile
+        >>> checkpoint = fastbp.Checkpoint(tempfile.mkdtemp())
+        >>> print(checkpoint.newest())
+        None
+        >>> net = fastbp.Network([1, 1], loss="squared_error", seed=0)
+        >>> history = net.fit([[0.0], [1.0]], [0.0, 2.0], epochs=2, callbacks=[checkpoint])
+        >>> checkpoint.newest().name
+        'epoch-000002.safetensors'
         """
         numbers = self._numbers()
         return self._path(numbers[-1]) if numbers else None

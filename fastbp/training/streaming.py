@@ -76,6 +76,22 @@ class ArrayStream(Stream):
     -----
     The files are mapped again for each block, because pages that were read count as memory of the
     process until the map is closed. Pass paths rather than open maps.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np, os, tempfile
+    >>> folder, rng = tempfile.mkdtemp(), np.random.default_rng(0)
+    >>> X_path, y_path = os.path.join(folder, "X.npy"), os.path.join(folder, "y.npy")
+    >>> X = rng.standard_normal((1000, 3))
+    >>> np.save(X_path, X)
+    >>> np.save(y_path, X.sum(axis=1))
+    >>> stream = fastbp.ArrayStream(X_path, y_path, rows=300, seed=0)
+    >>> len(stream), [len(block[0]) for block in fastbp.ArrayStream(X, X, rows=300, shuffle=False)]
+    (4, [300, 300, 300, 100])
+    >>> net = fastbp.Network([3, 1], loss="squared_error", seed=0)
+    >>> history = net.fit_batches(stream, batch_size=32, epochs=20, optimizer=fastbp.Adam(0.01))
+    >>> history.loss[-1] < 0.01
+    True
     """
 
     def __init__(
@@ -129,6 +145,19 @@ class ParquetStream(Stream):
         Whether to shuffle the row groups of all files, and the rows within each row group.
     seed : int or None, default=None
         Seed of the shuffling.
+
+    Examples
+    --------
+    >>> import fastbp, os, pandas, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "table.parquet")
+    >>> pandas.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0], "target": [0.5, 0.7]}).to_parquet(path)
+    >>> stream = fastbp.ParquetStream(path, "target", shuffle=False)
+    >>> stream.features
+    ['a', 'b']
+    >>> X, y = next(iter(stream))
+    >>> X, y
+    (array([[1., 3.],
+           [2., 4.]], dtype=float32), array([0.5, 0.7]))
     """
 
     def __init__(
