@@ -243,6 +243,17 @@ class HealthDisplay(Display):
     ----------
     health : Health
     what : {"gradient", "update", "dead", "saturated"}, default="gradient"
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> X = np.linspace(-1, 1, 20).reshape(-1, 1)
+    >>> net = fastbp.Network([1, 8, 1], activation="tanh", loss="squared_error", seed=0)
+    >>> health = fastbp.Health(X, X**2, warn=False)
+    >>> history = net.fit(X, X**2, epochs=5, callbacks=[health])
+    >>> display = fastbp.HealthDisplay.from_health(health, "update")
+    >>> len(display.ax_.get_lines())  # one for each layer
+    2
     """
 
     def __init__(self, health: Health, what: Quantity = "gradient") -> None:

@@ -32,6 +32,14 @@ class NetworkGraphDisplay(Display):
     weights : list of ndarray of shape (n_{i-1}, n_i)
     gradients : list of ndarray, optional
         Gradients of the weights, of the same shapes. If given, they determine the colours.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network([2, 3, 1], loss="log_loss", seed=0)
+    >>> display = fastbp.NetworkGraphDisplay.from_estimator(net)
+    >>> len(display.ax_.patches) + len(display.ax_.collections) > 0
+    True
     """
 
     def __init__(

@@ -124,7 +124,16 @@ class GradientCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether all gradients are correct."""
+        """Whether all gradients are correct.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 3, 1], activation="tanh", loss="squared_error", seed=0)
+        >>> check = fastbp.check_gradients(net, [[0.5, -1.0]], [1.0], only=["numpy"])
+        >>> check.passed
+        True
+        """
         return all(result.passed for result in self.results)
 
     @property
@@ -134,6 +143,14 @@ class GradientCheck:
         A wrong error signal makes all layers below wrong, so the highest wrong layer shows the
         cause: the loss if it is the output layer, else the derivative of that hidden layer's
         activation.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 3, 1], activation="tanh", loss="squared_error", seed=0)
+        >>> check = fastbp.check_gradients(net, [[0.5, -1.0]], [1.0], only=["numpy"])
+        >>> check.suspect  # no layer failed
+        ''
         """
         wrong = [result for result in self.results if not result.passed]
         if not wrong:
