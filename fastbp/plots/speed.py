@@ -74,6 +74,14 @@ class RooflineDisplay(Display):
     ----------
     Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for
     multicore architectures", Communications of the ACM 52, 2009.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> roofs = {"peak": 1e11, "memory": 1e10, "cache": 1e11}
+    >>> display = fastbp.RooflineDisplay([1.0, 8.0], [("numba", 1e9)] * 2, [None] * 2, roofs)
+    >>> display.plot().ax_.get_xscale()
+    'log'
     """
 
     def __init__(
