@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         WeightHistogramDisplay,
         WeightImageDisplay,
     )
+    from .plots.notebook import TrainingView
 
 __all__ = [
     "Activation",
@@ -114,6 +115,7 @@ __all__ = [
     "TorchFunction",
     "Trace",
     "TrainingDiverged",
+    "TrainingView",
     "WeightHistogramDisplay",
     "WeightImageDisplay",
     "WrongGradient",
@@ -151,6 +153,7 @@ _LATER = {
     "Summary": "network.summary",
     "Term": "network.trace",
     "Trace": "network.trace",
+    "TrainingView": "plots.notebook",
     "WeightHistogramDisplay": "plots",
     "WeightImageDisplay": "plots",
     "input_jacobian": "estimators.derivatives",

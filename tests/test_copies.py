@@ -175,6 +175,9 @@ EXAMPLES = {
     "TrainingDiverged": lambda folder: with_notes(
         fastbp.TrainingDiverged(3, "the loss is NaN", History([1.0]))
     ),
+    "TrainingView": lambda folder: (
+        pytest.importorskip("anywidget") and fastbp.TrainingView(epochs=20)
+    ),
     "WeightHistogramDisplay": lambda folder: fastbp.WeightHistogramDisplay.from_estimator(net()),
     "WeightImageDisplay": lambda folder: fastbp.WeightImageDisplay.from_estimator(net(), (1, 2)),
     "WrongGradient": lambda folder: with_notes(fastbp.WrongGradient(check())),

@@ -5,11 +5,9 @@ there with FASTBP_REQUIRE_BROWSER=1, which continuous integration sets. Screensh
 docs/_build/screenshots, to be looked at.
 """
 
-import importlib.util
-import os
-import shutil
 from pathlib import Path
 
+import browser_helpers
 import pytest
 
 SITE = Path(__file__).parents[1] / "docs" / "_build" / "html"
@@ -35,44 +33,14 @@ PAGES = {
 }
 
 
-def missing():
-    """What these tests need and cannot find, or an empty string."""
-    if not (SITE / "index.html").exists():
-        return "the site is not built; `make docs` does that"
-    if importlib.util.find_spec("selenium") is None:
-        return "Selenium is not installed; `pip install selenium` does that"
-    if not (shutil.which("chromium") or shutil.which("google-chrome")):
-        return "no Chromium is installed"
-    if not shutil.which("chromedriver"):
-        return "Chromium's chromedriver is not installed"
-    return ""
-
-
 @pytest.fixture(scope="module")
 def browser():
-    if reason := missing():
-        if os.environ.get("FASTBP_REQUIRE_BROWSER") == "1":
-            pytest.fail(f"FASTBP_REQUIRE_BROWSER=1, but: {reason}", pytrace=False)
-        pytest.skip(reason)
-    from selenium import webdriver
-
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",  # which root, in a container, cannot have
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--host-resolver-rules=MAP * ~NOTFOUND",  # no network is needed
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    SCREENSHOTS.mkdir(exist_ok=True)
-    yield chrome
-    chrome.quit()
+    built = (SITE / "index.html").exists()
+    with browser_helpers.chrome(
+        "" if built else "the site is not built; `make docs` does that"
+    ) as one:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        yield one
 
 
 def visit(browser, page, width=1300):

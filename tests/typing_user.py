@@ -383,6 +383,8 @@ def pictures(net: fastbp.Network) -> None:
     fastbp.WeightImageDisplay(np.zeros((1, 2, 2)), 3).plot()
     fastbp.ActivationHistogramDisplay.from_estimator(net, X, bins=10).plot()
     fastbp.ActivationHistogramDisplay([X], ["relu"], bins=10).plot()
+    view: fastbp.TrainingView = fastbp.TrainingView(epochs=10)
+    net.fit(X, y, callbacks=[view, fastbp.TrainingView()])
     reliability = fastbp.ReliabilityDisplay.from_estimator(net, X, labels, n_bins=5, name="net")
     fastbp.ReliabilityDisplay.from_predictions([0, 1], [0.2, 0.9], ax=reliability.ax_).plot()
     error: float = fastbp.ReliabilityDisplay(X[:, 0], labels, n_bins=2).calibration_error
