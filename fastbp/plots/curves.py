@@ -198,7 +198,7 @@ class LearningCurveDisplay(Display):
             if not self.name:
                 handles.append(line)
         ax.set(xlabel="epoch", ylabel="mean loss", title="Learning curve")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
         lowest, highest = ax.dataLim.intervaly
         if lowest > 0 and highest > 20 * lowest:
             ax.set_yscale("log")

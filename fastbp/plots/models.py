@@ -123,7 +123,7 @@ def class_indices(model, classes, y, n_samples):
 
 def class_names(classes):
     """Return the names of classes for a legend; numbers are called "class 0" and so on."""
-    numbers = np.asarray(classes).dtype.kind in "fiub"
+    numbers = np.asarray(classes).dtype.kind in "fiu"
     return [f"class {label}" if numbers else str(label) for label in classes]
 
 
