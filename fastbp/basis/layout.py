@@ -308,9 +308,14 @@ class Layout:
         The workspace of as many rows is followed by scratch space: three numbers for each unit of
         SLICE_ROWS rows of the widest layer, and one for each output.
         """
-        widest = max(self.stride(n) for n in self.sizes)
-        of_outputs = self.padded(rows) * self.stride(self.sizes[-1])
-        return self.workspace_size(rows * sets) + 3 * SLICE_ROWS * widest + of_outputs
+        widest, of_output = self._jet_scratch
+        scratch = 3 * SLICE_ROWS * widest + self.padded(rows) * of_output
+        return self.workspace_size(rows * sets) + scratch
+
+    @cached_property
+    def _jet_scratch(self):
+        """The widest layer's stride, and the output layer's."""
+        return max(map(self.stride, self.sizes)), self.stride(self.sizes[-1])
 
     @cached_property
     def _workspace(self):

@@ -127,7 +127,7 @@ def loss_deltas(engine, data, s):
 
 
 class JetPass:
-    """The outputs of rows with their derivatives by all inputs, and the way back from them.
+    """The outputs of rows with their derivatives, and the way back from them.
 
     Parameters
     ----------
@@ -135,28 +135,34 @@ class JetPass:
     X : ndarray of shape (n, n_0)
         Checked samples.
     seconds : int
-        n_0 for the second derivatives by each input, 1 for their sum, 0 for none.
+        K for the second derivatives in each direction, 1 for their sum, 0 for none.
+    directions : ndarray of shape (K, n, n_0), optional
+        K directions for each row; by default the K = n_0 unit vectors.
+    spare : list, optional
+        Takes the workspaces once they are free, for the next of many passes alike.
 
     Attributes
     ----------
     s, h : ndarray of shape (P, n, n_m)
-        Jets of the last pre-activations and of the outputs: values, n_0 sets of first derivatives
+        Jets of the last pre-activations and of the outputs: values, K sets of first derivatives
         and the second ones.
     """
 
-    def __init__(self, engine, X, seconds):
+    def __init__(self, engine, X, seconds, directions=None, spare=None):
         what = "trainings on derivatives by the inputs"
         engine.check_activations(3 if seconds else 2, what)
         self._engine, self._X, self._seconds = engine, X, seconds
+        self._directions, self._spare = directions, spare
         self._layout = layout = engine.layout.for_derivatives
-        n, self._sets = len(X), 1 + X.shape[1] + seconds
+        self._K = X.shape[1] if directions is None else len(directions)
+        n, self._sets = len(X), 1 + self._K + seconds
         self._block = _block_rows(layout, n, self._sets, True)
         self._workspaces = {}
         size = layout.jet_workspace_size(self._block, self._sets) * layout.dtype.itemsize
         self._keeping = -(-n // self._block) * size <= KEPT_BYTES
         self.s = np.empty((self._sets, n, layout.sizes[-1]), layout.dtype)
         _in_blocks(engine, n, self._block, self._sets, self._forward, every=True)
-        self.h = output_jets.jets(self._activation, self.s, X.shape[1])
+        self.h = output_jets.jets(self._activation, self.s, self._K)
 
     @property
     def _activation(self):
@@ -168,18 +174,39 @@ class JetPass:
         if self._keeping:
             self._workspaces[rows.start or 0] = workspace
         else:
-            buffers.give(workspace)
+            self._give(workspace)
 
     def _run(self, rows, s):
         engine, layout, X = self._engine, self._layout, self._X[rows]
-        workspace = buffers.take(layout, layout.jet_workspace_size(len(X), self._sets))
+        workspace = self._take(layout.jet_workspace_size(len(X), self._sets))
         out = s if rows is ALL_ROWS else np.empty_like(s[:, rows])
+        directions = self._of_rows(rows)
         engine.backend.jets(
-            *(engine.model_of(layout), X, _unit_vectors(X), self._seconds, len(X), workspace, out)
+            *(engine.model_of(layout), X, directions, self._seconds, len(X), workspace, out)
         )
         if out is not s:
             s[:, rows] = out
         return workspace
+
+    def _of_rows(self, rows):
+        """The directions of some rows, for the backends."""
+        if self._directions is None:
+            return _unit_vectors(self._X[rows])
+        return np.ascontiguousarray(self._directions[:, rows])
+
+    def _take(self, size):
+        """A workspace of that size."""
+        while self._spare:
+            workspace = self._spare.pop()
+            if workspace.size == size:
+                return workspace
+        return buffers.take(self._layout, size)
+
+    def _give(self, workspace):
+        if self._spare is None:
+            buffers.give(workspace)
+        else:
+            self._spare.append(workspace)
 
     def backward(self, by_s=None, by_h=None):
         """∂f/∂parameters, flat, of a function f of the jets; it may be called once.
@@ -195,8 +222,7 @@ class JetPass:
         if by_h is None:
             adjoints = np.zeros_like(s)
         else:
-            K = self._X.shape[1]
-            adjoints = output_jets.adjoints(self._activation, s, self.h, K, by_h)
+            adjoints = output_jets.adjoints(self._activation, s, self.h, self._K, by_h)
         if by_s is not None:
             adjoints = adjoints.copy() if adjoints is by_h else adjoints
             adjoints[0] += by_s
@@ -210,10 +236,11 @@ class JetPass:
                 workspace = self._run(rows, np.empty_like(s))
             transposed = buffers.take(layout, layout.n_transposed)
             engine.backend.jets_backward(
-                *(model, X, _unit_vectors(X), self._seconds),
+                *(model, X, self._of_rows(rows), self._seconds),
                 *(np.ascontiguousarray(adjoints[:, rows]), workspace, transposed, gradient),
             )
-            buffers.give(workspace, transposed)
+            self._give(workspace)
+            buffers.give(transposed)
 
         _summed(engine, len(self._X), self._block, 2 * self._sets, call, gradient)
         return gradient

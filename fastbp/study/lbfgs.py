@@ -80,6 +80,7 @@ class Objective:
 
     def __init__(self, engine, samples, layer_rules):
         self.engine, self.samples = engine, samples
+        self.spare: list = []
         layout = engine.layout
         self.gradient = layout.zeros(layout.n_parameters)
         of_weights, of_biases = layout.views(self.gradient)
@@ -102,7 +103,9 @@ class Objective:
     def __call__(self, x):
         with np.errstate(over="ignore"):
             self.set(x)
-            value, _, self.gradient[...] = self.samples.objective(self.engine, ALL_ROWS)
+            value, _, self.gradient[...] = self.samples.objective(
+                self.engine, ALL_ROWS, self.spare
+            )
             slope = np.empty_like(x)
             for (own, gradient, l2), part in zip(self.arrays, self.slices, strict=True):
                 W = own.astype(np.float64).ravel()

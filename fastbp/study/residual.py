@@ -214,10 +214,10 @@ class Points(RowsByGradient):
         self.residual = residual
         self.boundary, self.boundary_weight = boundary, boundary_weight
 
-    def objective(self, engine, rows):
+    def objective(self, engine, rows, spare):
         X = self.data.X if rows is ALL_ROWS else self.data.X[rows]
         n, n_inputs = X.shape
-        p = jets.JetPass(engine, X, n_inputs)
+        p = jets.JetPass(engine, X, n_inputs, spare=spare)
         r, by_h, by_dh, by_d2h = self.call(X.copy(), *arguments(p.h))
         with np.errstate(all="ignore"):
             mean = float(np.square(r, dtype=np.float64).sum()) / (2 * n)

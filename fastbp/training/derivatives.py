@@ -19,7 +19,7 @@ class RowsByGradient(Rows):
     A subclass has `objective`. Its steps are those of a training with the same gradients.
     """
 
-    def objective(self, engine, rows):
+    def objective(self, engine, rows, spare):
         """The mean objective of a batch, the batch's weight, and the gradient of the mean.
 
         Parameters
@@ -27,6 +27,8 @@ class RowsByGradient(Rows):
         engine : Engine
         rows : ndarray of int64 or slice
             The rows of the batch.
+        spare : list
+            Workspaces, kept from call to call.
 
         Returns
         -------
@@ -59,7 +61,7 @@ class RowsByGradient(Rows):
             elif count == self.n:
                 rows = ALL_ROWS
             penalty = training.penalty() if training.regularizers.penalised else 0.0
-            mean, weight, gradient = self.objective(training.engine, rows)
+            mean, weight, gradient = self.objective(training.engine, rows, training.spare)
             if not math.isfinite(mean + penalty):
                 what = f"the loss of a batch is {mean + penalty:g}"
                 raise TrainingDiverged(len(history.loss) + 1, what, history)
@@ -79,7 +81,7 @@ class RowsWithDerivatives(RowsByGradient):
     ----------
     data, batch_size, shuffle, rows
         As for `Rows`.
-    dy : real array of shape (n, n_0, n_m)
+    dy : real array of shape (n, n_m, n_0)
         NaN where a derivative is unknown.
     derivative_weight : float
         λ.
@@ -94,7 +96,7 @@ class RowsWithDerivatives(RowsByGradient):
         found["data"].append(self.dy)
         return {**found, "derivative_weight": self.derivative_weight}
 
-    def objective(self, engine, rows):
+    def objective(self, engine, rows, spare):
         data, dy = self.data, self.dy
         if rows is not ALL_ROWS:
             data, dy = data.rows(rows), dy[rows]
@@ -104,25 +106,61 @@ class RowsWithDerivatives(RowsByGradient):
         total, weight = data.total_weight(), data.sample_weight
         if total == 0:
             return 0.0, 0.0, engine.layout.zeros(engine.layout.n_parameters)
-        p = jets.JetPass(engine, data.X, 0)
-        losses, deltas = jets.loss_deltas(engine, data, p.s[0])
+        if not weight.size:
+            weight = np.ones(len(data.X), data.X.dtype)
+        shares = weight / weight.dtype.type(total)
+        how = self._through_slopes if _is_cheaper_by_slopes(engine) else self._through_jets
         with np.errstate(all="ignore"):
-            shares = (weight if weight.size else np.ones_like(losses)) / losses.dtype.type(total)
-            differences = p.h[1:] - dy.transpose(1, 0, 2)
-            differences[np.isnan(dy).transpose(1, 0, 2)] = 0
-            squares = np.einsum("krm,krm->r", differences, differences, dtype=np.float64)
-            mean = float(shares @ (losses + self.derivative_weight / 2 * squares))
-            if not math.isfinite(mean):
-                engine.raise_error(data)
-                return mean, total, None
-            by_h = np.zeros_like(p.h)
-            by_h[1:] = (self.derivative_weight * shares)[:, None] * differences
-            gradient = p.backward(shares[:, None] * deltas, by_h)
+            mean, gradient = how(engine, data, dy, shares, spare)
+        if not math.isfinite(mean):
+            engine.raise_error(data)
         return mean, total, gradient
+
+    def _through_jets(self, engine, data, dy, shares, spare):
+        """The mean objective and its gradient, by derivatives in all directions of the input."""
+        p = jets.JetPass(engine, data.X, 0, spare=spare)
+        d = self._differences(p.h[1:].transpose(1, 2, 0), dy)
+        by_h = np.zeros_like(p.h)
+        by_h[1:] = (self.derivative_weight * shares)[:, None] * d.transpose(2, 0, 1)
+        return self._mean_and_gradient(engine, data, p, d, shares, by_h)
+
+    def _through_slopes(self, engine, data, dy, shares, spare):
+        """The same by the Jacobian J, from a pass back, and one direction for each output.
+
+        With G = ∂(objective)/∂J as a constant, the gradient is that of Σ G ∂h/∂x, and for each
+        output k and row Σ_j G_kj ∂h_k/∂x_j is the derivative of h_k in the direction G_k.
+        """
+        d = self._differences(jets.input_jacobian(engine, data.X), dy)
+        by_slopes = (self.derivative_weight * shares)[:, None, None] * d
+        p = jets.JetPass(engine, data.X, 0, by_slopes.transpose(1, 0, 2), spare)
+        by_h = np.zeros_like(p.h)
+        outputs = np.arange(len(by_h) - 1)
+        by_h[1 + outputs, :, outputs] = 1
+        return self._mean_and_gradient(engine, data, p, d, shares, by_h)
+
+    def _differences(self, found, dy):
+        """∂h/∂x - dy, of shape (n, n_m, n_0); 0 where dy is unknown."""
+        differences = found - dy
+        differences[np.isnan(dy)] = 0
+        return differences
+
+    def _mean_and_gradient(self, engine, data, p, differences, shares, by_h):
+        losses, deltas = jets.loss_deltas(engine, data, p.s[0])
+        squares = np.einsum("rkj,rkj->r", differences, differences, dtype=np.float64)
+        mean = float(shares @ (losses + self.derivative_weight / 2 * squares))
+        if not math.isfinite(mean):
+            return mean, None
+        return mean, p.backward(shares[:, None] * deltas, by_h)
+
+
+def _is_cheaper_by_slopes(engine):
+    """Which way takes less work: in passes forward of a row, 3 (1 + n_0) or 4 (1 + n_m)."""
+    sizes = engine.layout.sizes
+    return 4 * (1 + sizes[-1]) < 3 * (1 + sizes[0])
 
 
 def known(engine, dy, n):
-    """Known derivatives, checked, as an array of shape (n, n_0, n_m); None if there are none."""
+    """Known derivatives, checked, as an array of shape (n, n_m, n_0); None if there are none."""
     if dy is None:
         return None
     layout = engine.layout
@@ -139,8 +177,8 @@ def known(engine, dy, n):
     if np.isnan(array).all():
         raise ValueError("all of dy is NaN, so no derivative is known; pass dy=None")
     with np.errstate(over="ignore", invalid="ignore"):
-        found = np.array(array.transpose(0, 2, 1), dtype, order="C")
-    wrong = np.isinf(found).transpose(0, 2, 1)
+        found = np.array(array, dtype, order="C")
+    wrong = np.isinf(found)
     if wrong.any():
         what = f"infinite values, or values too large for {dtype}"
         raise ValueError(f"dy has {what} ({checks.first_of(wrong, array)}); NaN means unknown")

@@ -23,13 +23,20 @@ N, INPUTS, OUTPUTS = 24, 3, 2
 OUTPUT_ACTIVATIONS = {"log_loss": "sigmoid", "cross_entropy": "softmax", "poisson": "exp"}
 
 
-def start(backend, loss="squared_error", dtype="float64", n_outputs=OUTPUTS, activation="tanh"):
+def start(
+    backend,
+    loss="squared_error",
+    dtype="float64",
+    n_outputs=OUTPUTS,
+    activation="tanh",
+    n_inputs=INPUTS,
+):
     """A network, samples, and derivatives of which some are unknown."""
     n_outputs = outputs_for(loss, n_outputs)
-    net = make_network([INPUTS, 7, 5, n_outputs], loss, backend, dtype, activation)
-    X, y = make_data(loss, N, INPUTS, n_outputs)
+    net = make_network([n_inputs, 7, 5, n_outputs], loss, backend, dtype, activation)
+    X, y = make_data(loss, N, n_inputs, n_outputs)
     rng = np.random.default_rng(2)
-    dy = rng.standard_normal((N, n_outputs, INPUTS))
+    dy = rng.standard_normal((N, n_outputs, n_inputs))
     dy[rng.uniform(size=dy.shape) < 0.3] = np.nan
     return net, X, y, dy
 
@@ -56,27 +63,30 @@ def torch_steps(torch, net, X, y, dy, weight, derivative_weight, rate, batches):
     return np.concatenate([leaf.detach().numpy().ravel() for leaf in leaves]), losses
 
 
+@pytest.mark.parametrize("n_inputs", [3, 9])
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"])
 @pytest.mark.parametrize("loss", TARGETS)
-def test_steps_by_autograd(backend, loss, activation):
+def test_steps_by_autograd(backend, loss, activation, n_inputs):
+    """With few inputs derivatives go forward; with many, back and then forward."""
     torch = pytest.importorskip("torch", reason="PyTorch is the independent source here")
-    net, X, y, dy = start(backend, loss, activation=activation)
+    net, X, y, dy = start(backend, loss, activation=activation, n_inputs=n_inputs)
     weight = np.random.default_rng(3).uniform(0, 2, N)
     batches = [slice(0, 10), slice(10, 20), slice(20, 24)] * 2
-    ref, losses = torch_steps(torch, net, X, y, dy, weight, 0.7, 0.05, batches)
+    ref, losses = torch_steps(torch, net, X, y, dy, weight, 0.7, 0.02, batches)
     how = dict(dy=dy, derivative_weight=0.7, sample_weight=weight, shuffle=False, batch_size=10)
-    history = net.fit(X, y, optimizer=fastbp.SGD(0.05), epochs=2, **how)
+    history = net.fit(X, y, optimizer=fastbp.SGD(0.02), epochs=2, **how)
     assert error(parameters(net), ref) < 1e-11
     for epoch, found in enumerate(history.loss):
         part = np.array(losses[3 * epoch : 3 * epoch + 3])
         assert abs(found - np.average(part[:, 0], weights=part[:, 1])) < 1e-12 * found
 
 
+@pytest.mark.parametrize("n_inputs", [3, 9])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_cython_and_numba_give_the_same_bits(twins, dtype):
+def test_cython_and_numba_give_the_same_bits(twins, dtype, n_inputs):
     results = []
     for name in twins:
-        net, X, y, dy = start(name, "log_loss", dtype)
+        net, X, y, dy = start(name, "log_loss", dtype, n_inputs=n_inputs)
         history = net.fit(X, y, dy=dy, epochs=3, batch_size=10)
         results.append((parameters(net).tobytes(), history.loss))
     assert results[0] == results[1]
