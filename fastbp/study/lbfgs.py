@@ -103,9 +103,7 @@ class Objective:
     def __call__(self, x):
         with np.errstate(over="ignore"):
             self.set(x)
-            value, _, self.gradient[...] = self.samples.objective(
-                self.engine, ALL_ROWS, self.spare
-            )
+            value, _, self.gradient[...] = self.samples.objective(self.engine, ALL_ROWS, self.spare)
             slope = np.empty_like(x)
             for (own, gradient, l2), part in zip(self.arrays, self.slices, strict=True):
                 W = own.astype(np.float64).ravel()

@@ -72,9 +72,10 @@ def test_steps_by_autograd(backend, loss, activation, n_inputs):
     net, X, y, dy = start(backend, loss, activation=activation, n_inputs=n_inputs)
     weight = np.random.default_rng(3).uniform(0, 2, N)
     batches = [slice(0, 10), slice(10, 20), slice(20, 24)] * 2
-    ref, losses = torch_steps(torch, net, X, y, dy, weight, 0.7, 0.02, batches)
+    rate = 1e-4 if loss == "poisson" else 0.02  # its derivatives grow with exp
+    ref, losses = torch_steps(torch, net, X, y, dy, weight, 0.7, rate, batches)
     how = dict(dy=dy, derivative_weight=0.7, sample_weight=weight, shuffle=False, batch_size=10)
-    history = net.fit(X, y, optimizer=fastbp.SGD(0.02), epochs=2, **how)
+    history = net.fit(X, y, optimizer=fastbp.SGD(rate), epochs=2, **how)
     assert error(parameters(net), ref) < 1e-11
     for epoch, found in enumerate(history.loss):
         part = np.array(losses[3 * epoch : 3 * epoch + 3])
