@@ -121,7 +121,7 @@ def test_lbfgs_goes_to_the_minimum(backend):
         boundary=(ends, np.sin(ends)),
         boundary_weight=10.0,
         optimizer="lbfgs",
-        epochs=500,
+        epochs=150,
     )
     fine = np.linspace(0, 1, 50).reshape(-1, 1)
     assert np.abs(net.predict(fine) - np.sin(fine)).max() < 1e-3
