@@ -163,6 +163,7 @@ def known(engine, dy, n):
     """Known derivatives, checked, as an array of shape (n, n_m, n_0); None if there are none."""
     if dy is None:
         return None
+    engine.check_activations(2, "trainings on derivatives by the inputs")
     layout = engine.layout
     n_inputs, n_outputs, dtype = layout.sizes[0], layout.sizes[-1], layout.dtype
     array = checks.real_numbers("dy", dy)

@@ -347,6 +347,16 @@ def test_bad_options(options, message):
     assert net._engine.random.bit_generator.state == state
 
 
+def test_an_activation_without_second_derivative_is_refused():
+    own = fastbp.Activation(np.tanh, lambda s: 1 - np.tanh(s) ** 2, name="mine")
+    net = fastbp.Network([INPUTS, 4, OUTPUTS], activation=own, loss="squared_error", seed=0)
+    state = net._engine.random.bit_generator.state
+    _, X, y, dy = start("numpy")
+    with pytest.raises(ValueError, match="'mine' has no second_derivative, which trainings on"):
+        net.fit(X, y, dy=dy)
+    assert net._engine.random.bit_generator.state == state
+
+
 def test_fit_batches_refuses_derivatives():
     net, X, y, dy = start("numpy")
     with pytest.raises(TypeError, match="dy"):
