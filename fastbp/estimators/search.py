@@ -196,7 +196,7 @@ class MLPSearchCV(BaseSearchCV):
         >>> from sklearn.datasets import load_iris
         >>> from fastbp import MLPClassifier, MLPSearchCV
         >>> X, y = load_iris(return_X_y=True)
-        >>> classifier = MLPClassifier((8,), solver="lbfgs", random_state=0, max_iter=2000)
+        >>> classifier = MLPClassifier((8,), solver="lbfgs", tol=0.01, random_state=0)
         >>> search = MLPSearchCV(classifier, {"alpha": [0.01, 1.0]}, cv=3).fit(X, y)
         >>> len(search.cv_results_["params"]), bool(search.best_score_ > 0.9)
         (2, True)
