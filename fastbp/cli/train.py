@@ -10,6 +10,7 @@ from . import (
     columns,
     completion,
     learnt,
+    live,
     metrics,
     outputs,
     problems,
@@ -196,6 +197,11 @@ def add(commands):
         help="where to write a report as .html: columns, figures, confusion matrix or residuals, "
         "calibration, importance of the columns, learning curve",
     )
+    output.add_argument(
+        "--live",
+        action="store_true",
+        help="draw the losses in the terminal while the training goes on (needs rich)",
+    )
     outputs.add_force(output)
     output.add_argument("--json", action="store_true", help="print the report as JSON")
 
@@ -213,6 +219,8 @@ def run(options):
         written.append(Output("the report", options.report, "--report", outputs.is_report))
         outputs.needs_matplotlib("--report")
     outputs.check(written, [options.data], options.force)
+    if options.live:
+        live.needs_rich()
     status(f"reading {tables.shown(options.data)} ...")
     table = learnt.read(options)
     status("")

@@ -8,6 +8,8 @@ import numpy as np
 
 from ..training.callbacks import Callback, EarlyStopping, ProgressBar
 from . import preparing
+from .live import LiveChart
+from .options import note
 
 
 class Trained(NamedTuple):
@@ -112,7 +114,9 @@ def train(features, problem, parts, chosen, options):
     watch = Watch(*held_out, options.patience)
     callbacks: list = [watch]
     if sys.stderr.isatty():
-        callbacks.append(ProgressBar(options.epochs))
+        callbacks.append((LiveChart if options.live else ProgressBar)(options.epochs))
+    elif options.live:
+        note("--live draws in a terminal only, and standard error is none")
     network = (MLPClassifier if classifies else MLPRegressor)(
         hidden_layer_sizes=options.hidden,
         activation=options.activation,
