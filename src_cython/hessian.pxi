@@ -53,7 +53,7 @@ cdef void deltas_along(Net *net, Data *data, double total) noexcept nogil:
             fill(y, rows * stride, 0.0)
         copy_rows(data.targets, n, rows, n, y, stride)
     hessian_product_of_rows(
-        net.loss, net.loss_parameter, rows, n, stride, s, y, s + rows * stride, found
+        net.loss, here[PAIRED], net.loss_parameter, rows, n, stride, s, y, s + rows * stride, found
     )
     output_deltas(net, data, 0, total)
     check(along, rows * stride)

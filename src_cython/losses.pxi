@@ -115,6 +115,30 @@ cdef inline vec poisson_hessian_product(double parameter, vec s, vec y, vec v) n
     return exp(s) * v
 
 
+cdef inline vec not_negative(vec h) noexcept nogil:
+    """NaN where h < 0."""
+    return select_lt(h, splat(0.0), splat(NAN), h)
+
+
+cdef void poisson_rate(double parameter, Py_ssize_t size, real *h, real *y) noexcept nogil:
+    """The same as a function of h. It is NaN where h < 0; at 0 it is infinite unless y is 0."""
+    cdef Py_ssize_t i
+    cdef vec x, t, ratio, zero = splat(0.0)
+    for i from 0 <= i < size by FBP_LANES:
+        x, t = not_negative(load(h, i)), load(y, i)
+        ratio = select_le(t, zero, splat(1.0), t / x)
+        store(y, i, t * log(ratio) + (x - t))
+        store(h, i, <real>1.0 - select_le(t, zero, <real>0.0 * x, t / x))
+
+
+cdef inline vec poisson_rate_hessian_product(
+    double parameter, vec h, vec y, vec v
+) noexcept nogil:
+    """y / h²; NaN where h < 0."""
+    cdef vec x = not_negative(h)
+    return select_le(y, splat(0.0), <real>0.0 * x, y / x / x) * v
+
+
 cdef void quantile(double parameter, Py_ssize_t size, real *s, real *y) noexcept nogil:
     cdef Py_ssize_t i
     cdef vec d, slope, zero = splat(0.0)
@@ -193,6 +217,10 @@ cdef void of_outputs(
         over_outputs(operation, poisson, poisson_hessian_product, parameter, size, s, y, v, out)
     elif loss == QUANTILE:
         over_outputs(operation, quantile, no_curvature, parameter, size, s, y, v, out)
+    elif loss == POISSON_RATE:
+        over_outputs(
+            operation, poisson_rate, poisson_rate_hessian_product, parameter, size, s, y, v, out
+        )
     else:
         over_outputs(HESSIAN_PRODUCT, NULL, unknown, parameter, size, s, y, v, out)
 
@@ -335,33 +363,64 @@ cdef void cross_entropy_hessian_product(
             store(out, j, load(out, j) / total * (load(v, j) - mean))
 
 
-cdef void hessian_product_of_rows(
-    Py_ssize_t loss, double parameter, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride,
-    const real *s, const real *y, const real *v, real *out
+cdef void pair_hessian_product(
+    Py_ssize_t loss, Py_ssize_t activation, double parameter, Py_ssize_t size, const real *s,
+    const real *y, const real *v, real *out
 ) noexcept nogil:
-    """out = (∂²e/∂s∂s) v for rows of n numbers, padded to `stride`."""
+    """out = e''(h) σ'(s)² v + e'(h) σ''(s) v, where the loss is computed from h = σ(s)."""
+    cdef real h[16]  # a vector has at most 16 numbers
+    cdef real first[16]
+    cdef real second[16]
+    cdef real targets[16]
+    cdef Py_ssize_t i
+    for i from 0 <= i < size by FBP_LANES:
+        store(first, 0, load(v, i))
+        store(second, 0, load(v, i))
+        store(targets, 0, load(y, i))
+        elementwise(activation, ACTIVATE, s + i, h, NULL, FBP_LANES)
+        elementwise(activation, MULTIPLY_BY_DERIVATIVE, s + i, h, first, FBP_LANES)
+        elementwise(activation, MULTIPLY_BY_DERIVATIVE, s + i, h, first, FBP_LANES)
+        elementwise(activation, MULTIPLY_BY_SECOND_DERIVATIVE, s + i, h, second, FBP_LANES)
+        of_outputs(loss, HESSIAN_PRODUCT, parameter, FBP_LANES, h, targets, first, out + i)
+        of_outputs(loss, LOSSES_AND_DELTAS, parameter, FBP_LANES, h, targets, NULL, NULL)
+        store(out, i, load(out, i) + load(h, 0) * load(second, 0))
+
+
+cdef void hessian_product_of_rows(
+    Py_ssize_t loss, Py_ssize_t activation, double parameter, Py_ssize_t rows, Py_ssize_t n,
+    Py_ssize_t stride, const real *s, const real *y, const real *v, real *out
+) noexcept nogil:
+    """out = (∂²e/∂s∂s) v for rows of n numbers, padded to `stride`.
+
+    `activation` is the code of an output activation that the loss does not imply, or IDENTITY.
+    """
     check(s, rows * stride)
     check(y, rows * stride)
     check(v, rows * stride)
     check(out, rows * stride)
     if loss == CROSS_ENTROPY:
         cross_entropy_hessian_product(rows, n, stride, s, v, out)
+    elif activation != IDENTITY and loss != CUSTOM:
+        pair_hessian_product(loss, activation, parameter, rows * stride, s, y, v, out)
     else:
         of_outputs(loss, HESSIAN_PRODUCT, parameter, rows * stride, <real *>s, <real *>y, v, out)
 
 
 cdef real *output_activation(
-    Py_ssize_t loss, real *s, real *h, real *top, real *total, Py_ssize_t rows, Py_ssize_t n,
-    Py_ssize_t stride
+    Py_ssize_t loss, Py_ssize_t activation, real *s, real *h, real *top, real *total,
+    Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride
 ) noexcept nogil:
     """Write the network's output for rows of pre-activations s to h, and return h.
 
-    With identity, h is s. `top` and `total` are scratch space.
+    With identity, h is s. `activation` is as in `hessian_product`; `top` and `total` are scratch
+    space.
     """
     cdef Py_ssize_t i, r, size = rows * stride
     check(s, size)
     check(h, size)
-    if loss == LOG_LOSS:
+    if activation != IDENTITY:
+        activate(activation, s, h, size)
+    elif loss == LOG_LOSS:
         for i from 0 <= i < size by FBP_LANES:
             store(h, i, sigmoid(load(s, i)))
     elif loss == POISSON:

@@ -307,7 +307,7 @@ cdef real *outputs(Net *net) noexcept nogil:
     """h_m of own rows, laid out like s_m. It takes the place of ds_m, so s_m stays."""
     cdef const int64_t *here = net.plan + net.m * COLUMNS
     return output_activation(
-        net.loss, of_own(net, net.m, S), of_own(net, net.m, DS), per_row(net, TOPS),
+        net.loss, here[PAIRED], of_own(net, net.m, S), of_own(net, net.m, DS), per_row(net, TOPS),
         per_row(net, TOTALS), net.rows, here[SIZE], here[STRIDE],
     )
 
@@ -332,6 +332,7 @@ cdef void output_deltas(
     cdef const int64_t *here = net.plan + net.m * COLUMNS
     cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], rows = net.rows, r, j, row
     cdef real *s = of_own(net, net.m, S)
+    cdef real *of_loss = of_own(net, net.m, H)  # s, unless the loss is computed from the output
     cdef real *d = of_own(net, net.m, DS)
     cdef real *y = target_rows(net) + net.first * stride
     cdef real *losses = per_row(net, LOSSES) + net.first
@@ -382,15 +383,22 @@ cdef void output_deltas(
                 continue
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
+        if rarely(here[PAIRED] != IDENTITY):
+            activate(here[PAIRED], s, d, rows * stride)
+            for j from 0 <= j < rows * stride by FBP_LANES:
+                store(of_loss, j, load(d, j))
         pointwise(
-            net.loss, net.function, net.outside, net.loss_parameter, rows, n, stride, s, y, losses
+            net.loss, net.function, net.outside, net.loss_parameter, rows, n, stride, of_loss, y,
+            losses,
         )
+        if rarely(here[PAIRED] != IDENTITY):
+            multiply_by_derivative(here[PAIRED], s, d, of_loss, rows * stride)
         if stride == 1:
             for r from 0 <= r < rows by FBP_LANES:
-                store(d, r, load(s, r) * load(shares, r))
+                store(d, r, load(of_loss, r) * load(shares, r))
                 store(losses, r, load(y, r))
         else:
-            sum_outputs(s, y, d, losses, shares, rows, n, stride)
+            sum_outputs(of_loss, y, d, losses, shares, rows, n, stride)
 
     if data.weight != NULL:
         for r in range(rows):

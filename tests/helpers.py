@@ -66,13 +66,16 @@ def make_data(loss, n, n_features, n_outputs, seed=0, kind=None):
     return X, make_targets(kind or TARGETS[loss][0], n, n_outputs, rng)
 
 
-def make_network(sizes, loss, backend, dtype="float64", activation="tanh", seed=0):
+def make_network(
+    sizes, loss, backend, dtype="float64", activation="tanh", seed=0, output_activation=None
+):
     """A network with biases that are not zero."""
     net = fastbp.Network(
         sizes,
         activation=activation,
         loss=loss,
-        loss_parameter=PARAMETERS.get(loss),
+        loss_parameter=None if callable(loss) else PARAMETERS.get(loss),
+        output_activation=output_activation,
         dtype=dtype,
         backend=backend,
         seed=seed,

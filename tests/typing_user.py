@@ -52,7 +52,8 @@ def networks() -> fastbp.Network:
     rounding: str | None = fastbp.Network(
         [2, 2], loss="huber", compute_dtype="bfloat16"
     ).compute_dtype
-    print(rounding)
+    ends_in: str = fastbp.Network([2, 2], loss=None, output_activation="tanh").output_activation
+    print(rounding, ends_in)
     first: Floats = net.weights[0]
     some: list[Floats] = net.weights[:1]
     net.weights[0] = [[0.0] * 8] * 2

@@ -61,7 +61,9 @@ class Model(NamedTuple):
         ``function(s, h, d, n)`` and multiply d[:n] by σ'(s[:n]), σ''(s[:n]) and σ'''(s[:n]).
         They run in the kernel's mode for denormal numbers.
     loss : int
-        Code of the loss, see spec.py. It implies the output activation.
+        Code of the loss, see spec.py. It implies the output activation, unless the plan has one of
+        its own in the last row's PAIRED: then the loss is a function of the output h = σ(s_m), and
+        ∂e/∂s_m = ∂e/∂h σ'(s_m).
     loss_parameter : float
         The loss's parameter: huber's δ, quantile's q. For three losses, a parameter other than 0
         changes the reported value but not the gradient: log_loss (with targets 0 and 1) becomes
@@ -116,7 +118,8 @@ class Backend(Protocol):
         1, out = p ∘ v - p (p · v) with p = softmax(s). The other losses treat each output by
         itself, so out = e''(s) v. With the output h, e'' is h (1 - h) for log_loss, 1 for
         squared_error and h for poisson. For huber it is 1 where |s - y| ≤ δ and 0 beyond. For
-        absolute_error and quantile it is 0, at their kinks, too. For a custom loss, whose second
+        absolute_error and quantile it is 0, at their kinks, too. Behind an output activation of its
+        own (PAIRED), out = (e''(h) σ'(s)² + e'(h) σ''(s)) v. For a custom loss, whose second
         derivative is unknown, `out` becomes NaN; see ``Engine.check_second_derivative``.
 
         s : real array of shape (n, stride), C-contiguous, IN
@@ -136,7 +139,7 @@ class Backend(Protocol):
 
         X : as ``Data.X``.
         out : real array of shape (n, n_m), C-contiguous, OUT
-            The values of the loss's output activation, such as probabilities.
+            h_m, such as probabilities.
 
         If X fits into one block, the workspace keeps the hidden layers' activations, see
         ``layout.layer_view``.

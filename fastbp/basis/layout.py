@@ -54,7 +54,7 @@ SIZE = 0  # n_i
 STRIDE = 1  # distance between rows: n_i rounded up to whole vectors, or more; 1 if n_m = 1
 WEIGHTS = 2  # start of layer i's weights in the parameter buffer
 TRANSPOSED = 3  # start of their transposed copy; the optional one of the first layer comes last
-ACTIVATION = 4  # code of σ_i; IDENTITY for the output layer, whose activation the loss implies
+ACTIVATION = 4  # code of σ_i of a hidden layer; IDENTITY for the output layer, see PAIRED
 H = 5  # activation h_i in the workspace
 S = 6  # pre-activation s_i; equal to H where h_i may overwrite s_i
 DS = 7  # ∂e/∂s_i
@@ -62,7 +62,8 @@ DROPOUT = 8  # the share of units that training drops, in units of 2**-32
 OUTPUT = 9  # h_i as the next layer gets it; equal to H without dropout
 ROUNDED = 10  # 1 if products with layer i's weights round their operands to bfloat16, else 0
 FUNCTION = 11  # address of the table of C functions, if σ_i is of the user's own, else 0
-COLUMNS = 12
+PAIRED = 12  # of the output layer, the code of σ_m; IDENTITY where the loss implies σ_m
+COLUMNS = 13
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ class Layout:
     compute_dtype : {None, "bfloat16"}, default=None
         The precision to which matrix products round their operands; None for that of `dtype`.
         A single output has no matrix products.
+    paired : str, default="identity"
+        The output activation, if the loss is computed from the output; "identity" if the loss
+        implies the activation.
     """
 
     sizes: tuple
@@ -94,6 +98,7 @@ class Layout:
     dropout: tuple = ()
     separate: bool = False
     compute_dtype: str | None = None
+    paired: str = "identity"
 
     @cached_property
     def lanes(self):
@@ -167,9 +172,13 @@ class Layout:
                 if plan[i, DROPOUT]:
                     plan[i, OUTPUT] = per_row
                     per_row += stride
+            elif self.paired != "identity":
+                plan[i, S] = per_row  # the loss takes the place of h
+                per_row += stride
             plan[i, DS] = per_row
             per_row += stride
         plan[1:, ROUNDED] = self.compute_dtype is not None
+        plan[-1, PAIRED] = spec.ACTIVATIONS[self.paired].code
         if self.single:
             plan[-1, STRIDE], plan[-1, ROUNDED] = 1, 0
         plan.flags.writeable = False

@@ -5,6 +5,7 @@ function of the same name in each backend.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .names import advice
 
@@ -17,6 +18,7 @@ CODES = 32
 # Codes of losses.
 LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE = range(7)
 CUSTOM = 7  # computed by a user's function
+POISSON_RATE = 8  # poisson as a function of h, the rate, for other output activations than exp
 # Codes of optimisers (their hyper-parameters are the dataclasses in optimizers.py).
 SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
 
@@ -150,12 +152,14 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Loss:
-    """One loss with its output activation.
+    """One loss with its output activations.
 
     Attributes
     ----------
     code : int
     output_activation : str
+        The canonical one. Kernels compute e and ∂e/∂s from s in one formula, which neither
+        overflows nor loses digits where h saturates.
     gradient : tuple of str
         ∂e/∂h and ∂e/∂s at the output as text, then both as LaTeX.
     lowest, highest : float
@@ -163,6 +167,10 @@ class Loss:
     parameter : float or None
         The default of the loss's parameter, which lies between 0 and `parameter_below`; None if
         the loss has no parameter.
+    others : tuple of str
+        Further output activations that the loss may have, for which ∂e/∂s = ∂e/∂h σ'(s).
+    of_output : int or None
+        With these, the code of the loss as a function of h.
     """
 
     code: int
@@ -172,7 +180,17 @@ class Loss:
     highest: float = float("inf")
     parameter: float | None = None
     parameter_below: float = 1e15
+    others: tuple = ()
+    of_output: int | None = None
 
+    @property
+    def outputs(self):
+        """The names of all output activations that the loss may have."""
+        return (self.output_activation, *self.others)
+
+
+# The activations that may be at the output, too, beside identity.
+ELEMENTWISE = tuple(name for name in ACTIVATIONS if name != "identity")
 
 LOSSES = {
     "log_loss": Loss(
@@ -194,40 +212,117 @@ LOSSES = {
         lowest=0.0,
         highest=1.0,
     ),
-    "squared_error": Loss(SQUARED_ERROR, "identity", ("h - y",) * 4),
+    "squared_error": Loss(
+        SQUARED_ERROR, "identity", ("h - y",) * 4, others=ELEMENTWISE, of_output=SQUARED_ERROR
+    ),
     "absolute_error": Loss(
         ABSOLUTE_ERROR,
         "identity",
         ("sign(h - y)",) * 2 + (r"\operatorname{sign}(h - y)",) * 2,
+        others=ELEMENTWISE,
+        of_output=ABSOLUTE_ERROR,
     ),
     "huber": Loss(
         HUBER,
         "identity",
         ("h - y, at most δ in size",) * 2 + (r"\max(-\delta, \min(h - y, \delta))",) * 2,
         parameter=1.0,
+        others=ELEMENTWISE,
+        of_output=HUBER,
     ),
-    "poisson": Loss(POISSON, "exp", ("1 - y/h", "h - y", r"1 - \frac{y}{h}", "h - y"), lowest=0.0),
+    "poisson": Loss(
+        POISSON,
+        "exp",
+        ("1 - y/h", "h - y", r"1 - \frac{y}{h}", "h - y"),
+        lowest=0.0,
+        others=("identity", "softplus"),
+        of_output=POISSON_RATE,
+    ),
     "quantile": Loss(
         QUANTILE,
         "identity",
         ("1 - q if h > y, else -q",) * 2 + (r"[h > y] - q",) * 2,
         parameter=0.5,
         parameter_below=1.0,
+        others=ELEMENTWISE,
+        of_output=QUANTILE,
     ),
 }
 
 # Output activation -> the loss of a network made from elsewhere, unless another one is asked for:
-# the first of its losses.
+# the first of those to which it is canonical, else of those that may have it.
 DEFAULT_LOSSES: dict[str, str] = {}
 for _name, _row in LOSSES.items():
     DEFAULT_LOSSES.setdefault(_row.output_activation, _name)
+for _name, _row in LOSSES.items():
+    for _other in _row.others:
+        DEFAULT_LOSSES.setdefault(_other, _name)
 
-CUSTOM_LOSS = Loss(CUSTOM, "identity", ("from the loss",) * 2 + (r"\text{from the loss}",) * 2)
+CUSTOM_LOSS = Loss(
+    CUSTOM,
+    "identity",
+    ("from the loss",) * 2 + (r"\text{from the loss}",) * 2,
+    others=ELEMENTWISE,
+    of_output=CUSTOM,
+)
+
+# Of networks without a loss, which may end in everything.
+NO_LOSS = Loss(
+    SQUARED_ERROR, "identity", (), others=tuple(n for n in DEFAULT_LOSSES if n != "identity")
+)
 
 
 def loss_of(loss):
-    """The Loss for a user's argument: the name of a loss, or a function."""
+    """The Loss for a user's argument: the name of a loss, a function or None."""
+    if loss is None:
+        return NO_LOSS
     return CUSTOM_LOSS if callable(loss) else choose("loss", loss, LOSSES)
+
+
+class Pair(NamedTuple):
+    """A loss and an output activation, as the kernels take them.
+
+    Attributes
+    ----------
+    loss : int
+        Code of a loss.
+    output_activation : str
+    apart : str
+        The output activation if kernels compute it apart from the loss, which then is a function of
+        h; "identity" if the code of the loss implies it.
+    """
+
+    loss: int
+    output_activation: str
+    apart: str = "identity"
+
+
+def pair_of(loss, output_activation=None):
+    """The Pair for a user's arguments: a loss or None, and an output activation's name or None."""
+    row = loss_of(loss)
+    if loss is None and output_activation is None:
+        raise TypeError(
+            "a network needs a loss=, such as 'squared_error', or, to go without one, an "
+            f"output_activation=: {', '.join(NO_LOSS.outputs)}"
+        )
+    if output_activation in (None, row.output_activation):
+        return Pair(row.code, row.output_activation)
+    choose("output_activation", output_activation, DEFAULT_LOSSES)
+    if output_activation not in row.outputs:
+        title = "a function" if row is CUSTOM_LOSS else loss
+        raise ValueError(
+            f"the loss {title} cannot have the output activation {output_activation}, only "
+            f"{', '.join(row.outputs)}; losses with {output_activation}: "
+            f"{', '.join(losses_with(output_activation))}"
+        )
+    if row is NO_LOSS:  # the kernels compute none, so any with this output activation will do
+        return pair_of(DEFAULT_LOSSES[output_activation], output_activation)
+    return Pair(row.of_output, output_activation, output_activation)
+
+
+def losses_with(output_activation):
+    """The names of the losses that may have an output activation."""
+    return [name for name, row in LOSSES.items() if output_activation in row.outputs]
 
 
 def choose(kind, name, table):

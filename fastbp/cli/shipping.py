@@ -80,7 +80,7 @@ def _described(stored):
         "members": len(store.members(stored)),
         "sizes": list(network.layout.sizes),
         "activations": list(network.layout.activations),
-        "output_activation": network._engine.loss_spec.output_activation,
+        "output_activation": network._engine.output_activation,
         "loss": network.loss,
         "dtype": network.layout.dtype.name,
         "compute_dtype": network.compute_dtype,
@@ -173,7 +173,7 @@ def _torch_state(network, path):
 def _npz(network, path):
     arrays: dict = {f"W{i}": np.array(W) for i, W in enumerate(network.weights, start=1)}
     arrays |= {f"b{i}": np.array(b) for i, b in enumerate(network.biases, start=1)}
-    names = [*network.layout.activations, network._engine.loss_spec.output_activation]
+    names = [*network.layout.activations, network._engine.output_activation]
     archive = io.BytesIO()
     np.savez(archive, activations=np.array(names), **arrays)
     path.write_bytes(outputs.signed(archive.getvalue()))

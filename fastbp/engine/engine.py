@@ -36,7 +36,7 @@ FEW_ROWS = 16
 NAMES = ("X", "y", "sample_weight")
 ALL_ROWS = slice(None)
 # Made anew for each copy.
-NOT_COPIED = ("backend", "custom", "function", "in_python", "loss_spec")
+NOT_COPIED = ("backend", "code", "custom", "function", "in_python", "loss_spec")
 
 
 class Derivatives(NamedTuple):
@@ -54,13 +54,16 @@ class Engine:
     Parameters
     ----------
     layout : Layout
-    loss : str or callable
+    loss : str, callable or None
+        None for a network without a loss.
     loss_parameter : float or None
         Checked for that loss.
     random : numpy.random.Generator
         Draws the initial weights, the order of training and the seeds of dropout.
     backend : str or None
         As for `Network`.
+    output_activation : str or None
+        As for `Network`; the layout's `paired` belongs to it.
 
     Attributes
     ----------
@@ -68,7 +71,11 @@ class Engine:
         Weights and biases, see basis/layout.py.
     backend : module
         An implementation of `backends.interface.Backend`.
+    output_activation : str
+        The name of σ_m.
     loss_spec : spec.Loss
+    code : int
+        The code of the loss for the kernels, see spec.Pair.
     custom : CustomLoss or None
         The user's loss function, if the loss is one.
     function : int
@@ -80,8 +87,9 @@ class Engine:
         that have no parameter. Gradients do not depend on it.
     """
 
-    def __init__(self, layout, loss, loss_parameter, random, backend):
+    def __init__(self, layout, loss, loss_parameter, random, backend, output_activation=None):
         self.loss, self.loss_parameter = loss, loss_parameter
+        self.output_activation = spec.pair_of(loss, output_activation).output_activation
         self.reporting = 0.0
         self.random = random
         self._allocate(layout)
@@ -103,6 +111,7 @@ class Engine:
     def _begin(self):
         """Set up the attributes that depend on the others."""
         self.loss_spec = spec.loss_of(self.loss)
+        self.code = spec.pair_of(self.loss, self.output_activation).loss
         self.custom = None
         if self.loss_spec is spec.CUSTOM_LOSS:
             self.custom = CustomLoss(self.loss, self.layout.sizes[-1], self.layout.dtype)
@@ -189,13 +198,38 @@ class Engine:
 
     @property
     def loss_name(self):
-        """The loss's name; "a function" for functions, which may not compare or hash."""
+        """The loss's name, None without one; "a function" for functions, which may not compare."""
         return "a function" if self.custom else self.loss
+
+    @property
+    def given_output_activation(self):
+        """The output activation that must be passed to make such a network, None if there is none.
+
+        That is one that the loss does not imply.
+        """
+        implied = self.loss is not None and self.loss_spec.output_activation
+        return None if self.output_activation == implied else self.output_activation
+
+    @property
+    def classifies(self):
+        """Whether the outputs are probabilities of classes or labels."""
+        if self.loss is None:
+            return self.output_activation in ("sigmoid", "softmax")
+        return self.loss_name in ("log_loss", "cross_entropy")
 
     @property
     def loss_title(self):
         """The loss's name, or the name of its function."""
         return self.loss if not self.custom else getattr(self.loss, "__name__", "custom")
+
+    def check_loss(self):
+        """Refuse what needs a loss, if the network has none."""
+        if self.loss is None:
+            raise ValueError(
+                "this network has no loss (loss=None), so it cannot be fitted, and has no gradient "
+                "of a loss; make it with a loss=, or train it by Network.forward, "
+                "ForwardPass.backward and Network.apply_gradient"
+            )
 
     def check_second_derivative(self):
         """Refuse a loss without a second derivative, which products with Hessians need."""
@@ -265,6 +299,7 @@ class Engine:
         part : bool
             Whether these are only a part of the samples, which may have weight 0 throughout.
         """
+        self.check_loss()
         layout, name = self.layout, self.loss_name
         n_outputs, dtype = layout.sizes[-1], layout.dtype
         X = self.samples(X, names[0])
@@ -295,7 +330,7 @@ class Engine:
         """The same with another layout of the workspace."""
         return Model(
             layout.plan,
-            self.loss_spec.code,
+            self.code,
             self.loss_parameter or self.reporting,
             self.function,
             self.parameters,
@@ -485,7 +520,7 @@ class Engine:
         h = np.empty((n, n_out), dtype)
         self.backend.predict(self.model, X, n, workspace, h)
         s = layer_view(layout.plan, workspace, n, len(layout.sizes) - 1, S)
-        slopes = output.jacobian(self.loss_spec.output_activation, s, h)
+        slopes = output.jacobian(self.output_activation, s, h)
         buffers.give(workspace)
         parts = [
             self.per_sample(data, np.ascontiguousarray(slopes[:, k]), gradients=True).gradients

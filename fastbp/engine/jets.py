@@ -23,7 +23,7 @@ KEPT_BYTES = 1 << 28
 def input_jvp(engine, X, t):
     """J t for the Jacobian J = ∂h_m/∂h_0 of each row; t has the shape of X."""
     s = _jets(engine, X, t[None], 0)
-    return output_jets.jets(engine.loss_spec.output_activation, s, 1)[1]
+    return output_jets.jets(engine.output_activation, s, 1)[1]
 
 
 def input_vjp(engine, X, v, gradient=None):
@@ -34,7 +34,7 @@ def input_vjp(engine, X, v, gradient=None):
     """
     layout, n = engine.layout.for_derivatives, len(X)
     model, backend = engine.model_of(layout), engine.backend
-    activation = engine.loss_spec.output_activation
+    activation = engine.output_activation
     errors = np.empty_like(X)
     block = _block_rows(layout, n, 1, gradient is not None)
     nothing = np.empty(0, layout.dtype)
@@ -63,7 +63,7 @@ def input_jacobian(engine, X):
     of_layers = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
     forward = sum(of_layers) + sizes[0] * sum(of_layers[1:])
     backward = sum(of_layers) + sizes[-1] * sum(of_layers[:-1])
-    activation = engine.loss_spec.output_activation
+    activation = engine.output_activation
     if forward < backward:
         s = _jets(engine, X, _unit_vectors(X), 0)
         return _by_sample(output_jets.jets(activation, s, sizes[0])[1:])
@@ -79,7 +79,7 @@ def input_hessian_diagonal(engine, X):
     engine.check_activations(2, "second derivatives by the inputs")
     K = X.shape[1]
     s = _jets(engine, X, _unit_vectors(X), K)
-    return _by_sample(output_jets.jets(engine.loss_spec.output_activation, s, K)[K + 1 :])
+    return _by_sample(output_jets.jets(engine.output_activation, s, K)[K + 1 :])
 
 
 def input_laplacian(engine, X):
@@ -87,7 +87,7 @@ def input_laplacian(engine, X):
     engine.check_activations(2, "second derivatives by the inputs")
     K = X.shape[1]
     s = _jets(engine, X, _unit_vectors(X), 1)
-    return output_jets.jets(engine.loss_spec.output_activation, s, K)[-1]
+    return output_jets.jets(engine.output_activation, s, K)[-1]
 
 
 def hessian_product(engine, data, vector):
@@ -166,7 +166,7 @@ class JetPass:
 
     @property
     def _activation(self):
-        return self._engine.loss_spec.output_activation
+        return self._engine.output_activation
 
     def _forward(self, rows):
         """Write the jets of a block, and keep its workspace."""

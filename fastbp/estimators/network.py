@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from ..basis.annotations import Backend, Floats, Matrix
 
 # scikit-learn's names of output activations -> ours.
-OUTPUTS = {theirs: ours for ours in spec.DEFAULT_LOSSES if (theirs := EQUIVALENTS[ours].sklearn)}
+OUTPUTS = {
+    theirs: row.output_activation
+    for row in spec.LOSSES.values()
+    if (theirs := EQUIVALENTS[row.output_activation].sklearn)
+}
 # Those that no loss has. They can be set for predictions.
 FOR_PREDICTIONS: dict[str, Any] = {"tanh": np.tanh, "relu": lambda h: np.maximum(h, 0)}
 # Their derivatives.

@@ -12,8 +12,11 @@ from ..basis import spec
 from ..exchange.activations import EQUIVALENTS
 from ..exchange.chain import Chain, network_of
 from .base import MultilayerPerceptron
-from .network import OUTPUTS, check_layers
+from .network import check_layers
 from .parameters import hidden_activations
+
+# scikit-learn's names of output activations -> ours.
+OUTPUTS = {theirs: ours for ours in spec.NO_LOSS.outputs if (theirs := EQUIVALENTS[ours].sklearn)}
 
 
 def from_sklearn(cls, estimator, loss, backend):
@@ -46,8 +49,7 @@ def from_sklearn(cls, estimator, loss, backend):
 def to_sklearn(net, output, classes):
     """See Network.to_sklearn."""
     weights, biases = [W.copy() for W in net.weights], [b.copy() for b in net.biases]
-    classifies = output in ("sigmoid", "softmax")
-    if classifies:
+    if net._engine.classifies:
         estimator = MLPClassifier()
         estimator._label_binarizer = _binarizer(output, len(biases[-1]), classes)
         estimator.classes_ = estimator._label_binarizer.classes_
@@ -58,6 +60,11 @@ def to_sklearn(net, output, classes):
             output = "sigmoid"
     elif classes is not None:
         raise ValueError(f"classes are for classification, but the loss is {net.loss!r}")
+    elif output not in OUTPUTS.values():
+        raise ValueError(
+            f"scikit-learn's perceptrons cannot end in {output}, only in "
+            f"{', '.join(OUTPUTS.values())}"
+        )
     elif output == "exp":
         if "loss" not in inspect.signature(MLPRegressor).parameters:
             raise ValueError("MLPRegressor has the loss poisson since scikit-learn 1.7: update it")

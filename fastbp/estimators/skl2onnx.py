@@ -82,7 +82,7 @@ def write_outputs(graph, member):
     """Add the nodes of one network; return the name of its output."""
     net = member._network()
     net._engine.check_finite()
-    return write_layers(graph, graph.X, net, net._engine.loss_spec.output_activation)
+    return write_layers(graph, graph.X, net, net._engine.output_activation)
 
 
 def mean(graph, names, output):

@@ -64,7 +64,7 @@ def _samples(net, X):
 
 
 def _activations(net):
-    return names_of(net, net._engine.loss_spec.output_activation, "the C source")
+    return names_of(net, net._engine.output_activation, "the C source")
 
 
 def _memory(net):

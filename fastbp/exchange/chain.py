@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..basis import spec
-from .activations import EQUIVALENTS
 
 ROWS = 32  # number of random rows for comparing a model's outputs with its network's
 
@@ -17,7 +16,7 @@ class Chain(NamedTuple):
     weights: Sequence[np.ndarray]  # of shapes (n_{i-1}, n_i)
     biases: Sequence[np.ndarray]  # of shapes (n_i,)
     activations: Sequence[str]  # of the hidden layers
-    output: str  # the output activation, a key of spec.DEFAULT_LOSSES
+    output: str  # the output activation
 
 
 class Linear(NamedTuple):
@@ -55,17 +54,7 @@ def chain_of(layers):
     if not weights:
         raise ValueError("the model has no linear layer")
     *hidden, output = names
-    check_output("model", output)
     return Chain(weights, biases, hidden, output)
-
-
-def check_output(what, output):
-    """Raise ValueError if a Network cannot end in this activation."""
-    if output not in spec.DEFAULT_LOSSES:
-        known = [name for name in EQUIVALENTS if name in spec.DEFAULT_LOSSES]
-        raise ValueError(
-            f"the {what} ends in {output}, but a Network's output is one of {', '.join(known)}"
-        )
 
 
 def hidden_activations(what, activation, n_hidden):
@@ -120,11 +109,13 @@ def network_of(cls, chain, loss, backend, loss_parameter=None):
     dtypes = sorted({np.asarray(array).dtype.name for array in [*chain.weights, *chain.biases]})
     if dtypes not in (["float32"], ["float64"]):
         raise ValueError(f"weights must be float32 or float64 throughout, got {', '.join(dtypes)}")
+    loss, output = _pair(chain.output, loss)
     net = cls._new(
         sizes,
         activation=chain.activations,
-        loss=_loss(chain.output, loss),
+        loss=loss,
         loss_parameter=loss_parameter,
+        output_activation=output,
         dtype=dtypes[0],
         backend=backend,
     )
@@ -133,15 +124,16 @@ def network_of(cls, chain, loss, backend, loss_parameter=None):
     return net
 
 
-def _loss(output, loss):
-    """Return the loss, checked: its output activation is the chain's or can be added to it."""
+def _pair(output, loss):
+    """Return the loss and the output activation, None if the loss adds its own to a linear end."""
     if loss is None:
-        return spec.DEFAULT_LOSSES[output]
+        return spec.DEFAULT_LOSSES[output], output
     known = spec.loss_of(loss)
-    if output not in ("identity", known.output_activation):
-        fitting = [name for name, row in spec.LOSSES.items() if row.output_activation == output]
+    if output == "identity":
+        return loss, None
+    if output not in known.outputs:
         raise ValueError(
-            f"loss {loss!r} has the output activation {known.output_activation}, but the model "
-            f"ends in {output}; losses with {output}: {', '.join(fitting)}"
+            f"loss {loss!r} cannot have the output activation of the model, which ends in "
+            f"{output}; losses with {output}: {', '.join(spec.losses_with(output))}"
         )
-    return loss
+    return loss, output

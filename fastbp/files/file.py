@@ -17,8 +17,9 @@ from . import schema
 # The metadata's entry that holds the document.
 KEY = "fastbp"
 NOTES = "fastbp.notes"  # the entry of a second document, the user's notes
-# The version of the documents' schema. Version 2 adds the compute_dtype of networks.
-SCHEMA = 2
+# The version of the documents' schema. Version 2 adds the compute_dtype of networks, version 3 the
+# output_activation, and networks without a loss.
+SCHEMA = 3
 # Maximum size of a header in bytes. Parsing its JSON may take about 40 times as much memory.
 MAX_HEADER = 1 << 22
 DTYPES: dict[str, np.dtype] = {
@@ -71,6 +72,8 @@ def write(path, document, tensors, notes=None):
 
 def _version(document):
     """Return the first version of the schema that can say this, for the sake of older readers."""
+    if "output_activation" in document["model"]:
+        return 3
     return 2 if "compute_dtype" in document["model"] else 1
 
 

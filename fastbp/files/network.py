@@ -7,8 +7,10 @@ from ..basis.layout import Layout
 from . import schema
 
 # Fields of a network's document, and of its generator's state (NumPy's PCG64). A network that
-# rounds has the field compute_dtype besides.
+# rounds has the field compute_dtype besides, and one whose loss does not imply the output
+# activation the field output_activation.
 FIELDS = ("layer_sizes", "activation", "loss", "loss_parameter", "dtype", "random")
+OPTIONAL = ("compute_dtype", "output_activation")
 RANDOM = ("state", "inc", "has_uint32", "uinteger")
 
 
@@ -35,6 +37,9 @@ def to_document(network, tensors):
     }
     if network.compute_dtype is not None:
         document["compute_dtype"] = network.compute_dtype
+    output = network._engine.given_output_activation
+    if output is not None:
+        document["output_activation"] = output
     return document
 
 
@@ -42,10 +47,7 @@ def from_document(cls, document, tensors, backend):
     """Return the network that a document describes, as an instance of `cls`."""
     _check_fields(document)
     layout = layout_of(document["layer_sizes"], document["activation"], document["dtype"])
-    loss = schema.text("loss", document["loss"], spec.LOSSES)
-    parameter = schema.optional(schema.real, "loss_parameter", document["loss_parameter"])
-    if (parameter is None) != (spec.LOSSES[loss].parameter is None):
-        raise schema.wrong(f"loss_parameter of {loss}", parameter, "null if the loss has none")
+    loss, parameter, output = _loss(document)
     # Read all arrays first, so that a broken file cannot make us allocate memory.
     weights, biases = get_parameters(layout, tensors)
     network = cls._new(
@@ -53,6 +55,7 @@ def from_document(cls, document, tensors, backend):
         activation=layout.activations,
         loss=loss,
         loss_parameter=parameter,
+        output_activation=output,
         dtype=layout.dtype,
         compute_dtype=_compute_dtype(document, layout.dtype),
         seed=0,
@@ -63,7 +66,25 @@ def from_document(cls, document, tensors, backend):
 
 
 def _check_fields(document):
-    schema.some_fields("network", document, (*FIELDS, "compute_dtype"), FIELDS)
+    schema.some_fields("network", document, (*FIELDS, *OPTIONAL), FIELDS)
+
+
+def _loss(document):
+    """Return the loss of a document, its parameter, and the output activation that it names."""
+    loss, parameter, output = document["loss"], document["loss_parameter"], None
+    if "output_activation" in document:
+        output = schema.text(
+            "output_activation", document["output_activation"], spec.NO_LOSS.outputs
+        )
+    if output is None or loss is not None:
+        loss = schema.text("loss", loss, spec.LOSSES)
+    row = spec.loss_of(loss)
+    parameter = schema.optional(schema.real, "loss_parameter", parameter)
+    if (parameter is None) != (row.parameter is None):
+        raise schema.wrong(f"loss_parameter of {loss}", parameter, "null if the loss has none")
+    if output is not None and output not in row.outputs:
+        raise schema.wrong(f"output_activation of {loss}", output, row.outputs)
+    return loss, parameter, output
 
 
 def _compute_dtype(document, dtype):

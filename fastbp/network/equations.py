@@ -152,20 +152,15 @@ def _forward(node):
 def _backward(node, loss, target):
     i, j = node.layer, node.unit
     of_h, of_s = _slope_of("h", i, j), _slope_of("s", i, j)
-    sigma = _formulas(node.activation)
     if target is not None:
-        formulas = spec.LOSSES.get(loss, spec.CUSTOM_LOSS).gradient
+        row = spec.LOSSES.get(loss, spec.CUSTOM_LOSS)
+        formulas = row.gradient
         y = f"y = {number(target)}", rf"y = {latex_number(target)}"
-        return [
-            Line(
-                of_h,
-                (f"{formulas[0]}, {y[0]}", rf"{formulas[2]}, \quad {y[1]}"),
-                ("", ""),
-                node.dh,
-                "(6)",
-            ),
-            Line(of_s, (formulas[1], formulas[3]), ("", ""), node.ds),
-        ]
+        from_loss = f"{formulas[0]}, {y[0]}", rf"{formulas[2]}, \quad {y[1]}"
+        first = Line(of_h, from_loss, ("", ""), node.dh, "(6)")
+        if node.activation == row.output_activation:
+            return [first, Line(of_s, (formulas[1], formulas[3]), ("", ""), node.ds)]
+        return [first, *_through(node, of_h, of_s)]
     if node.backward and len(node.backward[0].factors) == 3:
         formula = (
             f"Σ_k w{raised(i + 1)}_{j},k σ'(s_{i + 1},k) ∂e/∂h_{i + 1},k",
@@ -178,12 +173,18 @@ def _backward(node, loss, target):
             rf"\sum_k w^{{{i + 1}}}_{{{j},k}} \,"
             rf" \frac{{\partial e}}{{\partial s_{{{i + 1},k}}}}",
         )
+    return [Line(of_h, formula, _sum(node.backward), node.dh, "(1)"), *_through(node, of_h, of_s)]
+
+
+def _through(node, of_h, of_s):
+    """From ∂e/∂h to ∂e/∂s, through the unit's activation."""
+    i, j = node.layer, node.unit
+    sigma = _formulas(node.activation)
     slope = f"σ'(s_{i},{j})", rf"\sigma'(s_{{{i},{j}}})"
     factors = (node.dh, node.slope)
     product = " · ".join(_in_brackets(number(x), x, k) for k, x in enumerate(factors))
     in_latex = r" \cdot ".join(_in_brackets(latex_number(x), x, k) for k, x in enumerate(factors))
     return [
-        Line(of_h, formula, _sum(node.backward), node.dh, "(1)"),
         Line(slope, (sigma[1], sigma[3]), ("", ""), node.slope, "(2)"),
         Line(
             of_s,

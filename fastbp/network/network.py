@@ -64,8 +64,8 @@ class Network(Differentiable):
         Activation of the hidden layers, one for all or one for each: identity, sigmoid, tanh,
         relu, leaky_relu (slope 0.01), elu, softplus, silu, gelu (exact form), sin, hard_tanh,
         selu, mish. An `Activation` holds functions of your own.
-    loss : str or callable
-        The loss to minimise. It determines the output activation, which computes h = h_m from
+    loss : str, callable or None
+        The loss to minimise. It has a canonical output activation, which computes h = h_m from
         s = s_m. A sample's loss e is the sum over its outputs. The loss of several samples is
         their weighted mean Σ w e / Σ w.
 
@@ -85,8 +85,18 @@ class Network(Differentiable):
         samples, both of shape (n, n_m). It must return the samples' losses e, of shape (n,), and
         ∂e/∂h, of shape (n, n_m); each row must depend only on the same sample's h and y. A
         function compiled by ``numba.njit`` is called without Python on every backend.
+
+        None makes a network without a loss, which `output_activation` needs. It predicts, and is
+        trained by `forward`, `ForwardPass.backward` and `apply_gradient`; what needs a loss, such
+        as `fit`, raises a ValueError.
     loss_parameter : float, optional
         δ > 0 of huber (default 1), or q in (0, 1) of quantile (default 0.5, the median).
+    output_activation : str, optional
+        The output activation σ_m; by default the loss's canonical one. With another one, the chain
+        rule is ∂e/∂s = ∂e/∂h σ'(s). squared_error, absolute_error, huber, quantile and functions
+        may have any activation of hidden layers, such as sigmoid or tanh; poisson may have softplus
+        and identity (its loss is NaN where h is negative). Without a loss, it is one of these, exp
+        or softmax.
     dtype : {"float32", "float64"}, default="float32"
         Precision of weights and computation.
     compute_dtype : {None, "bfloat16"}, default=None
@@ -106,10 +116,12 @@ class Network(Differentiable):
     weights, biases : list of ndarray
         Weights and biases of layer i at index i - 1, of shapes (n_{i-1}, n_i) and (n_i,). They
         are views that can be written to. ``net.weights[i] = array`` checks shape and values.
-    loss : str or callable
+    loss : str, callable or None
         As passed.
     loss_parameter : float or None
         The loss's parameter, None if it has none.
+    output_activation : str
+        The name of σ_m, whether passed or the loss's.
     backend : str
         Name of the backend in use.
     compute_dtype : str or None
@@ -144,20 +156,20 @@ class Network(Differentiable):
         layer_sizes: Sequence[int],
         *,
         activation: Activation = "relu",
-        loss: Loss,
+        loss: Loss | None,
         loss_parameter: float | None = None,
+        output_activation: str | None = None,
         dtype: DTypeLike = "float32",
         compute_dtype: Literal["bfloat16"] | None = None,
         seed: int | None = None,
         backend: Backend | None = None,
     ) -> None:
         sizes = checks.layer_sizes(layer_sizes)
-        loss_spec = spec.loss_of(loss)
-        name = "a function" if loss_spec is spec.CUSTOM_LOSS else loss
-        if name == "cross_entropy" and sizes[-1] == 1:
+        pair = spec.pair_of(loss, output_activation)
+        if pair.output_activation == "softmax" and sizes[-1] == 1:
             raise ValueError(
-                "cross_entropy needs at least 2 outputs (a softmax of one unit is always 1); "
-                "for two classes use log_loss with 1 output, or 2 outputs"
+                f"{loss or 'softmax'} needs at least 2 outputs (a softmax of one unit is always 1);"
+                " for two classes use log_loss with 1 output, or 2 outputs"
             )
         precision = checks.dtype(dtype)
         self._engine = Engine(
@@ -166,11 +178,15 @@ class Network(Differentiable):
                 spec.activations_of(activation, len(sizes) - 2),
                 precision,
                 compute_dtype=checks.compute_dtype(compute_dtype, precision),
+                paired=pair.apart,
             ),
             loss,
-            checks.loss_parameter(loss_parameter, name, loss_spec),
+            checks.loss_parameter(
+                loss_parameter, "a function" if callable(loss) else loss, spec.loss_of(loss)
+            ),
             np.random.default_rng(checks.seed(seed)),
             backend,
+            output_activation,
         )
         self._online: Online | None = None
 
@@ -201,8 +217,10 @@ class Network(Differentiable):
     def __repr__(self):
         hidden = f", activation={list(self.layout.activations)}" if self.layout.activations else ""
         rounding = f", compute_dtype={self.compute_dtype!r}" if self.compute_dtype else ""
+        given = self._engine.given_output_activation
+        output = f", output_activation={given!r}" if given else ""
         return (
-            f"Network({list(self.layout.sizes)}{hidden}, loss={self.loss!r}, "
+            f"Network({list(self.layout.sizes)}{hidden}, loss={self.loss!r}{output}, "
             f"dtype={self.layout.dtype.name!r}{rounding}, backend={self.backend!r})"
         )
 
@@ -211,12 +229,16 @@ class Network(Differentiable):
         return self._engine.layout
 
     @property
-    def loss(self) -> Loss:
+    def loss(self) -> Loss | None:
         return self._engine.loss
 
     @property
     def loss_parameter(self) -> float | None:
         return self._engine.loss_parameter
+
+    @property
+    def output_activation(self) -> str:
+        return self._engine.output_activation
 
     @property
     def compute_dtype(self) -> str | None:
@@ -855,7 +877,7 @@ class Network(Differentiable):
         """
         from .summary import summary
 
-        return summary(self, self._engine.loss_spec.output_activation)
+        return summary(self, self._engine.output_activation)
 
     def layer_outputs(self, X: ArrayLike) -> list[Floats]:
         """Compute the output of each layer for X, including the hidden activations.
@@ -1087,7 +1109,7 @@ class Network(Differentiable):
         from ..exchange.onnx_export import to_onnx
 
         self._engine.check_finite()
-        to_onnx(self, path, self._engine.loss_spec.output_activation, opset)
+        to_onnx(self, path, self._engine.output_activation, opset)
 
     @classmethod
     def from_onnx(
@@ -1166,7 +1188,7 @@ class Network(Differentiable):
         from ..exchange.pytorch import to_torch
 
         self._engine.check_finite()
-        return to_torch(self, self._engine.loss_spec.output_activation)
+        return to_torch(self, self._engine.output_activation)
 
     @classmethod
     def from_torch(
@@ -1183,7 +1205,7 @@ class Network(Differentiable):
         ----------
         module : torch.nn.Sequential or dict
             Linear layers with activations between them: Identity, Sigmoid, Tanh, ReLU,
-            LeakyReLU(0.01), ELU(), Softplus(), SiLU, GELU(). It may end in Sigmoid or
+            LeakyReLU(0.01), ELU(), Softplus(), SiLU, GELU(). It may end in each of these, or in
             Softmax(dim=1). Dropout and Flatten() are ignored. Or a state_dict with a weight and a
             bias for each linear layer, in an order that follows from their numbers or widths.
         activation : str or sequence of str, optional
@@ -1191,9 +1213,11 @@ class Network(Differentiable):
             hidden layers, since it does not tell them.
         loss : str or callable, optional
             The loss for further training, as for `Network`. By default log_loss after a sigmoid,
-            cross_entropy after a softmax, squared_error otherwise. If the module ends in a linear
-            layer, another loss adds its output activation: with ``loss="cross_entropy"``, a
-            module that returns logits becomes a network that predicts probabilities.
+            cross_entropy after a softmax, squared_error otherwise. The module's last activation is
+            the network's output activation, if the loss may have it. If the module ends in a linear
+            layer, another loss adds its canonical output activation: with
+            ``loss="cross_entropy"``, a module that returns logits becomes a network that predicts
+            probabilities.
         backend : {"auto", "cython", "numba", "numpy"} or None, default=None
             As for `Network`.
 
@@ -1233,7 +1257,7 @@ class Network(Differentiable):
         ----------
         classes : array-like of shape (n_classes,), optional
             Labels of the classes, sorted, for the losses cross_entropy and log_loss; 0, 1, ...
-            by default.
+            by default. (Without a loss, softmax and sigmoid outputs are taken for theirs.)
 
         Returns
         -------
@@ -1257,7 +1281,7 @@ class Network(Differentiable):
         """
         self._engine.check_finite()
         scikit_learn = late.load("scikit_learn")
-        return scikit_learn.to_sklearn(self, self._engine.loss_spec.output_activation, classes)
+        return scikit_learn.to_sklearn(self, self._engine.output_activation, classes)
 
     @classmethod
     def from_sklearn(
@@ -1336,9 +1360,9 @@ class Network(Differentiable):
             layers, since it does not tell them. (Keras's ``"linear"`` is identity here, and its
             ``"leaky_relu"`` has another slope.)
         loss : str or callable, optional
-            As for `from_torch`. It is required for a list, and must have the model's output
-            activation: cross_entropy for softmax, log_loss for sigmoid, squared_error for linear,
-            poisson for exponential.
+            As for `from_torch`. For a list it is required, and its canonical output activation must
+            be the model's: cross_entropy for softmax, log_loss for sigmoid, squared_error for
+            linear, poisson for exponential.
         backend : {"auto", "cython", "numba", "numpy"} or None, default=None
             As for `Network`.
 

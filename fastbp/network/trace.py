@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backends.numpy_ import elementwise, losses
 from ..basis import checks
+from ..engine import output
 from . import equations
 
 if TYPE_CHECKING:
@@ -299,18 +301,13 @@ class Trace:
         >>> bool(abs(trace.slope(1) - (1 - trace.h[1] ** 2)).max() < 1e-6)  # tanh' = 1 - h²
         True
         """
-        from ..backends.numpy_ import elementwise
-        from ..basis.spec import activation_of
-
         i, _, _ = self._place(i, 0, 0)
         name, s, h = self.activations[i], self.s[i], self.h[i]
         if name == "softmax":
             return np.full_like(h, np.nan)
-        if name == "exp":
-            return h
-        activation = activation_of(name)
-        table = 0 if isinstance(name, str) else activation._table(h.dtype)
-        derivative = elementwise.of_code(activation.code, table).derivative
+        if isinstance(name, str):
+            return output.derivative(name, s, h)
+        derivative = elementwise.of_code(name.code, name._table(h.dtype)).derivative
         return np.asarray(derivative(s, h), h.dtype)
 
     def _backward(self, i, j, r):
@@ -395,9 +392,13 @@ def _size(array):
     return f"{np.sqrt(np.mean(np.square(array, dtype=np.float64))):.3g}"
 
 
-def output_errors(loss, h, y, ds):
+def output_errors(engine, h, y, ds):
     """∂e/∂h_m, equation (6) for any loss, from the output, the targets and ∂e/∂s_m."""
+    loss = engine.loss_name
     with np.errstate(all="ignore"):
+        if engine.layout.paired != "identity":  # the loss is a function of h
+            plain = engine.model_of(replace(engine.layout, paired="identity"))
+            return np.asarray(losses.loss_and_delta(plain, h, y)[1], h.dtype)
         # A term with target 0 vanishes, whatever h is.
         of_ones = np.where(y == 0, 0, y / h)
         if loss == "log_loss":
@@ -426,9 +427,9 @@ def trace(net, X, y):
         for name in ("s", "h", "dh", "ds"):
             lists[name].append(found.units[:, at : at + n].copy())
             at += n
-    lists["dh"][-1] = output_errors(engine.loss_name, lists["h"][-1], targets, lists["ds"][-1])
+    lists["dh"][-1] = output_errors(engine, lists["h"][-1], targets, lists["ds"][-1])
     return Trace(
-        activations=[None, *net.layout.activations, engine.loss_spec.output_activation],
+        activations=[None, *net.layout.activations, engine.output_activation],
         loss_name=engine.loss_title,
         W=[None, *(w.copy() for w in net.weights)],
         b=[None, *(v.copy() for v in net.biases)],

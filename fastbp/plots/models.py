@@ -61,11 +61,11 @@ def classes_of(model):
         if not hasattr(step, "predict"):
             raise TypeError(f"expected a Network or a fitted estimator, got {type(step).__name__}")
         return np.asarray(step.classes_) if hasattr(step, "predict_proba") else None
-    output, n = step._engine.loss_spec.output_activation, step.layout.sizes[-1]
+    output, n = step.output_activation, step.layout.sizes[-1]
+    if not step._engine.classifies:
+        return None
     if output == "softmax":
         return np.arange(n)
-    if output != "sigmoid":
-        return None
     if n > 1:
         raise ValueError(
             f"the network's {n} sigmoid outputs are {n} labels, and a sample may have several; "

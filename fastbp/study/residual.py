@@ -322,11 +322,10 @@ class Points(RowsByGradient):
 def _is_piecewise_linear(engine):
     """Whether the second derivatives of the network by its inputs are 0."""
     layout = engine.layout
-    codes = {spec.activation_of(activation).code for activation in layout.activations}
-    linear = not layout.own_activations and all(
-        ACTIVATIONS[code].second_derivative is zero for code in codes
-    )
-    return linear and engine.loss_spec.output_activation == "identity"
+    names = {*layout.activations, engine.output_activation}
+    if layout.own_activations or not names <= {*spec.ACTIVATIONS}:  # exp or softmax
+        return False
+    return all(ACTIVATIONS[spec.ACTIVATIONS[n].code].second_derivative is zero for n in names)
 
 
 def _listed(engine):

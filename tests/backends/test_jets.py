@@ -110,7 +110,7 @@ def by_autograd(torch, net, X):
     """∂h/∂x and the diagonals of ∂²h/∂x∂x of each row, of shape (n, n_m, n_0), from PyTorch."""
     output, _ = torch_network(torch, net)
     X = torch.tensor(X, requires_grad=True)
-    h = torch_activations(torch)[net._engine.loss_spec.output_activation](output(X))
+    h = torch_activations(torch)[net.output_activation](output(X))
     jacobian, diagonal = (np.zeros((*h.shape, X.shape[1])) for _ in range(2))
     for j in range(h.shape[1]):
         (slopes,) = torch.autograd.grad(h[:, j].sum(), X, create_graph=True)

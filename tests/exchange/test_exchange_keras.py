@@ -248,7 +248,6 @@ def of_graph(function):
         (between(lambda L: L.Activation(lambda x: 2 * x)), "the activation '<lambda>'"),
         (between(lambda L: L.Softmax()), "unknown activation 'softmax'"),
         (of(lambda L: L.Dense(3), lambda L: L.Softmax(axis=0)), "axis=-1 only"),
-        (of(lambda L: L.Dense(3, "relu")), "ends in relu"),
         (of(lambda L: L.ReLU(), lambda L: L.Dense(3)), "before the first linear layer"),
         (
             of(lambda L: L.Dense(3, "tanh"), lambda L: L.ReLU(), lambda L: L.Dense(1)),

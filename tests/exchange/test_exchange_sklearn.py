@@ -92,12 +92,14 @@ def test_losses_of_our_regressor(loss, parameter, X, rng):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("output", ["tanh", "odd", None, 3, ["tanh"]])
+@pytest.mark.parametrize("output", ["sin", "odd", None, 3, ["tanh"]])
 @pytest.mark.parametrize("module", [neural_network, fastbp])
 def test_odd_output_activations(module, output, X, rng):
     estimator = module.MLPRegressor(max_iter=1).fit(X, rng.standard_normal(60))
     estimator.out_activation_ = output
-    message = re.escape(f"must be one of logistic, softmax, identity, exp, got {output!r}")
+    message = re.escape(
+        f"must be one of identity, logistic, softmax, exp, tanh, relu, got {output!r}"
+    )
     with pytest.raises(ValueError, match=f"out_activation_ of a Network {message}"):
         fastbp.Network.from_sklearn(estimator)
 

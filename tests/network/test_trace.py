@@ -35,7 +35,7 @@ def loss_from_output(torch, loss, h, y):
 def hooked(torch, net, X, y):
     """Name -> list by layer, from hooks on every intermediate result."""
     functions = torch_activations(torch)
-    activations = [*net.layout.activations, net._engine.loss_spec.output_activation]
+    activations = [*net.layout.activations, net.output_activation]
     found = {name: [None] * (len(activations) + 1) for name in LISTS}
     h = torch.tensor(X)
     found["h"][0] = h

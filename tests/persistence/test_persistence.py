@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from file_helpers import broken, rewrite
 from helpers import DTYPES, SECONDS, make_data, make_network, outputs_for
+from output_helpers import SOME_PAIRS
 from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 from sklearn.base import clone
@@ -81,6 +82,42 @@ def test_the_same_network_gives_the_same_bytes(path, tmp_path):
     net.save(path)
     fastbp.load(path).save(tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(("loss", "output"), [*SOME_PAIRS, (None, "tanh"), (None, "softmax")])
+def test_output_activations(loss, output, path):
+    """Beside the loss, or without one; files of other networks stay as they were."""
+    net = fastbp.Network(
+        [3, 5, 2], activation="tanh", loss=loss, output_activation=output, backend="numpy", seed=0
+    )
+    net.save(path)
+    loaded = fastbp.Network.load(path, backend="numpy")
+    X = np.random.default_rng(0).standard_normal((9, 3))
+    assert loaded.predict(X).tobytes() == net.predict(X).tobytes()
+    assert (loaded.loss, loaded.output_activation) == (loss, output)
+    assert repr(loaded) == repr(net)
+    with safe_open(path, "numpy") as opened:
+        document = json.loads(opened.metadata()["fastbp"])
+    assert (document["schema"], document["model"]["output_activation"]) == (3, output)
+
+
+BROKEN = {
+    "illegal": ({"output_activation": "softmax"}, "output_activation of huber must be"),
+    "unknown": ({"output_activation": "tangens"}, "output_activation must be one of"),
+    "no name": ({"output_activation": 3}, "output_activation must be"),
+    "none": ({"output_activation": None}, "output_activation must be"),
+    "no loss": ({"loss": None}, "loss must be one of"),
+    "parameter": ({"output_activation": "tanh", "loss": None}, "loss_parameter of None must be"),
+}
+
+
+@pytest.mark.parametrize("change", BROKEN)
+def test_broken_output_activations(change, path):
+    fastbp.Network([2, 1], loss="huber", backend="numpy").save(path)
+    values, words = BROKEN[change]
+    rewrite(path, lambda document, tensors: document["model"].update(values))
+    with pytest.raises(ValueError, match=words):
+        fastbp.load(path)
 
 
 def test_a_function_as_loss_is_refused(path):
@@ -283,7 +320,8 @@ def test_files_of_earlier_versions_load(stored):
 def test_there_are_files_of_every_version_and_kind():
     kinds = {
         1: ("network", "estimator", "ensemble", "pipeline", "checkpoint"),
-        2: ("network", "checkpoint"),  # adds something to networks only
+        2: ("network", "checkpoint"),  # adds something to networks only, as does 3
+        3: ("network", "checkpoint"),
     }
     assert max(kinds) == file.SCHEMA
     assert {path.stem for path in STORED} == {f"v{n}-{kind}" for n in kinds for kind in kinds[n]}

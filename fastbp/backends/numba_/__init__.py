@@ -2,9 +2,10 @@
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...),
 trigonometry (sin and cos), tile (matrix product), team (threads), denormals, bfloat16 (products of
-rounded matrices), dropout, elementwise, losses, optimizers, pieces (the functions of the last
-three, called by address), passes, gradients, groups, regularizers, train, per_sample, jets,
-input_jacobian, hessian, kernels (entry points that train), jobs.
+rounded matrices), dropout, elementwise, losses, pairs (of an output activation and a loss),
+optimizers, pieces (the functions of the last four, called by address), passes, gradients, groups,
+regularizers, train, per_sample, jets, input_jacobian, hessian, kernels (entry points that train),
+jobs.
 """
 
 name = "numba"
@@ -14,8 +15,8 @@ try:
     from numba import types
 
     from ...basis import spec
-    from ...basis.layout import SIZE
-    from . import hessian, kernels, losses, train
+    from ...basis.layout import PAIRED, SIZE
+    from . import hessian, kernels, losses, pairs, train
     from . import input_jacobian as backward
     from . import jets as of_lines
     from . import per_sample as of_samples
@@ -216,12 +217,12 @@ def finite(array):
 def activation(code, s, out):
     out[0], out[1], out[2:] = s, 1, code != spec.IDENTITY
     if code != spec.IDENTITY:
-        _activation(s.dtype)(*(piece.address(s.dtype) for piece in ACTIVATIONS[code]), s, out)
+        _activation(s.dtype)(*(piece.address(s.dtype) for piece in ACTIVATIONS[code][:-1]), s, out)
 
 
 def loss_hessian_product(model, s, y, v, out):
-    piece = losses.LOSSES[model.loss].hessian_product.address(s.dtype)
-    n = int(model.plan[-1, SIZE])
+    n, activation = int(model.plan[-1, SIZE]), int(model.plan[-1, PAIRED])
+    piece = pairs.hessian_product(model.loss, activation).address(s.dtype)
     _loss_hessian_product(s.dtype)(piece, model.loss_parameter, n, s, y, v, out)
 
 

@@ -258,12 +258,16 @@ def mish_third_derivative(s, h):
 
 
 class Activation(NamedTuple):
-    """Pieces for one activation: h = σ(s), and d *= a derivative at s, over arrays of units."""
+    """Pieces for one activation: h = σ(s), and d *= a derivative at s, over arrays of units.
+
+    `functions` are those of vectors: σ and its derivatives.
+    """
 
     activate: Piece
     multiply_by_derivative: Piece
     multiply_by_second_derivative: Piece
     multiply_by_third_derivative: Piece
+    functions: tuple
 
 
 def _activation(value, *derivatives):
@@ -276,6 +280,7 @@ def _activation(value, *derivatives):
     return Activation(
         Piece(activate, REALS, REALS, types.intp),
         *(_multiply_by(derivative) for derivative in derivatives),
+        (value, *derivatives),
     )
 
 

@@ -76,6 +76,11 @@ def squared_error(function, outside, parameter, rows, n, stride, s, y, unwritten
 
 
 @inner
+def squared_error_slope(parameter, s, y):
+    return s - y
+
+
+@inner
 def squared_error_hessian_product(parameter, s, y, v):
     return v
 
@@ -88,20 +93,33 @@ def no_curvature(parameter, s, y, v):
 
 def absolute_error(function, outside, parameter, rows, n, stride, s, y, unwritten):
     for i in range(0, rows * stride, lanes(s)):
-        d = load(s, i) - load(y, i)
-        zero = splat(d, 0.0)
-        store(y, i, absolute(d))
-        upper = select_lt(zero, d, splat(d, 1.0), zero)
-        store(s, i, select_lt(d, zero, splat(d, -1.0), upper))
+        x, t = load(s, i), load(y, i)
+        store(y, i, absolute(x - t))
+        store(s, i, absolute_error_slope(parameter, x, t))
+
+
+@inner
+def absolute_error_slope(parameter, s, y):
+    d = s - y
+    zero = splat(d, 0.0)
+    upper = select_lt(zero, d, splat(d, 1.0), zero)
+    return select_lt(d, zero, splat(d, -1.0), upper)
 
 
 def huber(function, outside, parameter, rows, n, stride, s, y, unwritten):
     for i in range(0, rows * stride, lanes(s)):
-        d = load(s, i) - load(y, i)
-        high, low = splat(d, parameter), splat(d, -parameter)
+        x, t = load(s, i), load(y, i)
+        d = x - t
         linear = parameter * absolute(d) - 0.5 * parameter * parameter
-        store(y, i, select_le(absolute(d), high, 0.5 * d * d, linear))
-        store(s, i, select_lt(d, low, low, select_lt(high, d, high, d)))
+        store(y, i, select_le(absolute(d), splat(d, parameter), 0.5 * d * d, linear))
+        store(s, i, huber_slope(parameter, x, t))
+
+
+@inner
+def huber_slope(parameter, s, y):
+    d = s - y
+    high, low = splat(d, parameter), splat(d, -parameter)
+    return select_lt(d, low, low, select_lt(high, d, high, d))
 
 
 @inner
@@ -124,13 +142,47 @@ def poisson_hessian_product(parameter, s, y, v):
     return exp(s) * v
 
 
+def poisson_rate(function, outside, parameter, rows, n, stride, h, y, unwritten):
+    """The same as a function of h. It is NaN where h < 0; at 0 it is infinite unless y is 0."""
+    for i in range(0, rows * stride, lanes(h)):
+        x, t = not_negative(load(h, i)), load(y, i)
+        ratio = select_le(t, splat(h, 0.0), splat(h, 1.0), t / x)
+        store(y, i, t * log(ratio) + (x - t))
+        store(h, i, poisson_rate_slope(parameter, x, t))
+
+
+@inner
+def not_negative(h):
+    """NaN where h < 0."""
+    return select_lt(h, splat(h, 0.0), splat(h, np.nan), h)
+
+
+@inner
+def poisson_rate_slope(parameter, h, y):
+    x = not_negative(h)
+    return 1.0 - select_le(y, splat(h, 0.0), 0.0 * x, y / x)
+
+
+@inner
+def poisson_rate_hessian_product(parameter, h, y, v):
+    """y / h²; NaN where h < 0."""
+    x = not_negative(h)
+    return select_le(y, splat(h, 0.0), 0.0 * x, y / x / x) * v
+
+
 def quantile(function, outside, parameter, rows, n, stride, s, y, unwritten):
     for i in range(0, rows * stride, lanes(s)):
-        d = load(s, i) - load(y, i)
-        zero, above, below = splat(d, 0.0), splat(d, 1.0 - parameter), splat(d, -parameter)
-        slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
-        store(y, i, slope * d)
+        x, t = load(s, i), load(y, i)
+        slope = quantile_slope(parameter, x, t)
+        store(y, i, slope * (x - t))
         store(s, i, slope)
+
+
+@inner
+def quantile_slope(parameter, s, y):
+    d = s - y
+    zero, above, below = splat(d, 0.0), splat(d, 1.0 - parameter), splat(d, -parameter)
+    return select_lt(zero, d, above, select_lt(d, zero, below, zero))
 
 
 def custom(function, outside, parameter, rows, n, stride, s, y, unwritten):
@@ -307,12 +359,14 @@ def loss_hessian_product(piece, parameter, n, s, y, v, out):
 class Loss(NamedTuple):
     """Pieces for one loss: e with ∂e/∂s, the product of ∂²e/∂s∂s and vectors, and the output.
 
-    The last is None where the output is s.
+    The latter is None where the output is s. `functions`, of vectors, give ∂e/∂s and the product,
+    for losses that other output activations may have.
     """
 
     losses_and_deltas: Piece
     hessian_product: Piece
-    output: Piece | None
+    output: Piece | None = None
+    functions: tuple = ()
 
 
 WHOLE = types.intp
@@ -322,15 +376,26 @@ def _over_rows(hessian_product):
     return Piece(hessian_product, types.float64, WHOLE, WHOLE, WHOLE, *[REALS] * 4)
 
 
-def _pointwise(loss, hessian_product, output=None):
+def pointwise_product(title, hessian_product):
+    """The Piece of a product that is a function of vectors."""
+
     def multiply(parameter, rows, n, stride, s, y, v, out):
         """Out = (∂²e/∂s∂s) v for rows of n numbers, padded to `stride`."""
         for i in range(0, rows * stride, lanes(s)):
             store(out, i, hessian_product(parameter, load(s, i), load(y, i), load(v, i)))
 
-    multiply.__qualname__ = f"{loss.__name__}_{hessian_product.__name__}"
+    multiply.__qualname__ = title
+    return _over_rows(multiply)
+
+
+def _pointwise(loss, hessian_product, output=None, slope=None):
     numbers = types.int64, types.int64, types.float64, WHOLE, WHOLE, WHOLE
-    return Loss(Piece(loss, *numbers, REALS, REALS, REALS), _over_rows(multiply), output)
+    return Loss(
+        Piece(loss, *numbers, REALS, REALS, REALS),
+        pointwise_product(f"{loss.__name__}_{hessian_product.__name__}", hessian_product),
+        output,
+        () if slope is None else (slope, hessian_product),
+    )
 
 
 def _output(function):
@@ -344,11 +409,16 @@ LOSSES = {
         _over_rows(cross_entropy_hessian_product),
         _output(softmax_output),
     ),
-    spec.SQUARED_ERROR: _pointwise(squared_error, squared_error_hessian_product),
-    spec.ABSOLUTE_ERROR: _pointwise(absolute_error, no_curvature),
-    spec.HUBER: _pointwise(huber, huber_hessian_product),
+    spec.SQUARED_ERROR: _pointwise(
+        squared_error, squared_error_hessian_product, slope=squared_error_slope
+    ),
+    spec.ABSOLUTE_ERROR: _pointwise(absolute_error, no_curvature, slope=absolute_error_slope),
+    spec.HUBER: _pointwise(huber, huber_hessian_product, slope=huber_slope),
     spec.POISSON: _pointwise(poisson, poisson_hessian_product, _output(exp_output)),
-    spec.QUANTILE: _pointwise(quantile, no_curvature),
+    spec.QUANTILE: _pointwise(quantile, no_curvature, slope=quantile_slope),
     spec.CUSTOM: _pointwise(custom, unknown),
+    spec.POISSON_RATE: _pointwise(
+        poisson_rate, poisson_rate_hessian_product, slope=poisson_rate_slope
+    ),
 }
 BEGIN_SOFTMAX = Piece(begin_softmax, *[REALS] * 4, WHOLE, WHOLE, WHOLE)

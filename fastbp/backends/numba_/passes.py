@@ -14,6 +14,7 @@ from ...basis.layout import (
     DROPOUT,
     DS,
     OUTPUT,
+    PAIRED,
     ROUNDED,
     SIZE,
     STRIDE,
@@ -363,9 +364,12 @@ def outputs(net):
     """h_m of own rows, laid out like s_m. It takes the place of ds_m, so s_m stays."""
     here = offset(net.plan, net.m * COLUMNS)
     n, stride, s = here[SIZE], here[STRIDE], of_own(net, net.m, S)
+    h = of_own(net, net.m, DS)
+    if here[PAIRED] != spec.IDENTITY:
+        call(net.pieces[ACTIVATE + here[PAIRED]], (s, h, net.rows * stride))
+        return h
     if net.pieces[OUTPUT_ACTIVATION] == 0:  # with identity, h is s
         return s
-    h = of_own(net, net.m, DS)
     tops, totals = per_row(net, TOPS), per_row(net, TOTALS)
     call(net.pieces[OUTPUT_ACTIVATION], (s, h, tops, totals, net.rows, n, stride))
     return h
@@ -436,14 +440,21 @@ def output_deltas(net, data, start, total):
                 continue
             for j in range(n):
                 y[r * stride + j] = data.targets[row * n + j]
-        numbers = (net.function, net.outside, net.loss_parameter, rows, n, stride, s, y, losses)
-        call(net.pieces[LOSS], numbers)
+        code, of_loss = here[PAIRED], of_own(net, net.m, H)
+        if code != spec.IDENTITY:  # else of_loss is s
+            call(net.pieces[ACTIVATE + code], (s, d, rows * stride))
+            for j in range(0, rows * stride, lanes(s)):
+                store(of_loss, j, load(d, j))
+        numbers = (net.function, net.outside, net.loss_parameter, rows, n, stride)
+        call(net.pieces[LOSS], (*numbers, of_loss, y, losses))
+        if code != spec.IDENTITY:
+            call(net.pieces[MULTIPLY_BY_DERIVATIVE + code], (s, d, of_loss, rows * stride))
         if stride == 1:
             for r in range(0, rows, lanes(s)):
-                store(d, r, load(s, r) * load(shares, r))
+                store(d, r, load(of_loss, r) * load(shares, r))
                 store(losses, r, load(y, r))
         else:
-            sum_outputs(s, y, d, losses, shares, rows, n, stride)
+            sum_outputs(of_loss, y, d, losses, shares, rows, n, stride)
 
     if data.weighted:
         for r in range(rows):

@@ -11,12 +11,21 @@ import numpy as np
 from numba import config
 
 from ...basis import spec
-from ...basis.layout import ACTIVATION, COLUMNS, DROPOUT, FUNCTION, ROUNDED, functions_at
+from ...basis.layout import (
+    ACTIVATION,
+    COLUMNS,
+    DROPOUT,
+    FUNCTION,
+    PAIRED,
+    ROUNDED,
+    functions_at,
+)
 from .bfloat16 import BFLOAT16_PRODUCT
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS
 from .losses import BEGIN_SOFTMAX, LOSSES
 from .optimizers import UPDATES
+from .pairs import hessian_product
 
 # Indices in the table. The pieces of an activation are at ACTIVATE and the four places below, plus
 # its code; those of the user's own come from the plan.
@@ -55,6 +64,11 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
     """
     plan = np.frombuffer(plan, np.int64).reshape(-1, COLUMNS)
     pieces = {}
+    paired = int(plan[-1, PAIRED])
+    if paired != spec.IDENTITY and (output or deltas):
+        pieces[ACTIVATE + paired] = ACTIVATIONS[paired].activate
+        if deltas:
+            pieces[MULTIPLY_BY_DERIVATIVE + paired] = ACTIVATIONS[paired].multiply_by_derivative
     own = plan[:, FUNCTION] != 0
     for code in set(plan[1:-1, ACTIVATION][~own[1:-1]].tolist()) - {spec.IDENTITY}:
         activation = ACTIVATIONS[code]
@@ -78,7 +92,7 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
     if deltas and loss == spec.CROSS_ENTROPY:
         pieces[SOFTMAX] = BEGIN_SOFTMAX
     if hessian:
-        pieces[HESSIAN] = LOSSES[loss].hessian_product
+        pieces[HESSIAN] = hessian_product(loss, paired)
     if optimizer is not None:
         pieces[UPDATE] = UPDATES[optimizer]
     addresses = np.zeros(PLACES, object if config.DISABLE_JIT else np.int64)

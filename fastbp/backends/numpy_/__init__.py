@@ -141,7 +141,7 @@ def predict(model, X, block, workspace, out):
     plan = model.plan
     with np.errstate(all="ignore"):
         s, h, _ = _forward(model, X, [1] * len(plan))
-        out[...] = output(model.loss, s[-1])
+        out[...] = output(model, s[-1])
     if len(X) <= block:
         for i in range(1, len(plan)):  # h_i may take the place of s_i, and h_m is not kept
             layer_view(plan, workspace, block, i, S)[: len(X)] = s[i]
@@ -212,7 +212,7 @@ def per_sample(model, data, deltas, block, workspace, transposed, losses, gradie
             e, ds[m] = loss_and_delta(model, s[m], y)
             if losses.size:
                 losses[...] = e
-        h[m] = output(model.loss, s[m])
+        h[m] = output(model, s[m])
         for i in range(m, 0, -1):
             dh[i - 1] = _product(plan[i], ds[i], weights[i - 1].T)
             if i > 1:

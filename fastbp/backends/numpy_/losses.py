@@ -3,6 +3,9 @@
 A loss takes pre-activations s and targets y of shape (n, n_m) and the loss's parameter. It returns
 each sample's loss e, summed over the outputs, and its delta ∂e/∂s. The function below it takes a
 vector v besides, for each sample, and returns the product of the Hessian ∂²e/∂s∂s and v.
+
+Where the plan has an output activation σ of its own (PAIRED), the losses are functions of the
+output h = σ(s) instead, and ∂e/∂s = ∂e/∂h σ'(s).
 """
 
 import ctypes
@@ -12,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...basis import spec
-from .elementwise import identity, sigmoid
+from ...basis.layout import PAIRED
+from .elementwise import ACTIVATIONS, identity, sigmoid
 
 
 def log_loss(s, y, least):
@@ -92,6 +96,20 @@ def poisson_hessian_product(s, y, _, v):
     return np.exp(s) * v
 
 
+def poisson_rate(h, y, _):
+    """The same as a function of h. It is NaN where h < 0; at 0 it is infinite unless y is 0."""
+    h = np.where(h < 0, np.nan, h)
+    # y / h first: the difference of two logarithms would lose digits where h is near y.
+    e = h - y + np.where(y > 0, y * np.log(y / h), 0 * h)
+    return e.sum(axis=1), 1 - np.where(y > 0, y / h, 0 * h)
+
+
+def poisson_rate_hessian_product(h, y, _, v):
+    """y / h²; NaN where h < 0."""
+    h = np.where(h < 0, np.nan, h)
+    return np.where(y > 0, y / h / h, 0 * h) * v
+
+
 def quantile(s, y, q):
     """e = (1 - q) d for d > 0, -q d below; d = s - y; the derivative at 0 is taken as 0."""
     d = s - y
@@ -129,22 +147,46 @@ LOSSES = {
     spec.POISSON: Loss(poisson, poisson_hessian_product, np.exp),
     spec.QUANTILE: Loss(quantile, no_curvature, identity),
     spec.CUSTOM: Loss(custom, unknown, identity),
+    spec.POISSON_RATE: Loss(poisson_rate, poisson_rate_hessian_product, identity),
 }
+
+
+def _paired(model):
+    """The output activation if the loss does not imply it, else None."""
+    code = model.plan[-1, PAIRED]
+    return None if code == spec.IDENTITY else ACTIVATIONS[code]
 
 
 def loss_and_delta(model, s, y):
     """e and ∂e/∂s of the samples. The parameter of a custom loss is its function."""
-    return LOSSES[model.loss].loss_and_delta(s, y, model.function or model.loss_parameter)
+    of_loss, parameter = LOSSES[model.loss].loss_and_delta, model.function or model.loss_parameter
+    activation = _paired(model)
+    if activation is None:
+        return of_loss(s, y, parameter)
+    h = output(model, s)
+    e, delta = of_loss(h, y, parameter)
+    return e, (delta * activation.derivative(s, h)).astype(s.dtype, copy=False)
 
 
 def hessian_product(model, s, y, v):
-    """The product of each sample's ∂²e/∂s∂s and v."""
-    return LOSSES[model.loss].hessian_product(s, y, model.loss_parameter, v)
+    """The product of each sample's ∂²e/∂s∂s and v; with σ apart, e'' σ'² v + e' σ'' v."""
+    loss, parameter, activation = LOSSES[model.loss], model.loss_parameter, _paired(model)
+    if activation is None:
+        return loss.hessian_product(s, y, parameter, v)
+    h = output(model, s)
+    slope, curvature = activation.derivative(s, h), activation.second_derivative(s, h)
+    product = loss.hessian_product(h, y, parameter, v * slope * slope)
+    if model.loss == spec.CUSTOM:
+        return product
+    return product + loss.loss_and_delta(h, y, parameter)[1] * (v * curvature)
 
 
-def output(loss, s):
+def output(model, s):
     """The network's output from the last layer's pre-activations."""
-    return LOSSES[loss].output(s)
+    activation = _paired(model)
+    if activation is None:
+        return LOSSES[model.loss].output(s)
+    return activation.value(s).astype(s.dtype, copy=False)
 
 
 def dense(labels, targets, width, dtype):
