@@ -21,6 +21,12 @@ FEWEST_ROWS = 10
 ID_NAMES = re.compile(
     r"(^|[^a-z])(id|ids|key|uuid|guid|index|idx|nr|no|num|number|code|row|rownames|unnamed)($|[^a-z])"
 )
+# Names of quantities, which are no identifiers even if they count the rows.
+QUANTITIES = re.compile(
+    r"(^|[^a-z])(age|year|years|month|months|week|weeks|day|days|hour|hours|minute|minutes|time|date|"
+    r"timestamp|distance|length|height|width|weight|size|dose|temp|temperature|price|income|amount)"
+    r"($|[^a-z])"
+)
 YEARS = (1500, 2200)
 # At most so many columns are shown; of more, those that are not plain.
 MOST_SHOWN = 40
@@ -66,7 +72,7 @@ class Column(NamedTuple):
         }
 
 
-def choose(frame, target, y, decisions, *, keep=(), drop=()):
+def choose(frame, target, y, decisions, path, *, keep=(), drop=()):
     """Choose the columns to learn from.
 
     Parameters
@@ -78,6 +84,8 @@ def choose(frame, target, y, decisions, *, keep=(), drop=()):
         The values of the target.
     decisions : dict of str to Decision
         How each column is read, but those in `drop`.
+    path : str
+        The table's file, for messages.
     keep : collection of str
         Columns that are not left out, even if they look like identifiers or repeat the target.
     drop : collection of str
@@ -85,51 +93,56 @@ def choose(frame, target, y, decisions, *, keep=(), drop=()):
 
     Returns
     -------
-    list of Column
+    chosen : list of Column
         All columns but the target.
+    features : DataFrame
+        The features of the columns that are not left out, see `prepare`.
 
     Raises
     ------
     ValueError
-        If no column is left to learn from.
+        If no column is left to learn from, or a cell cannot be used.
     """
-    chosen = []
+    chosen: list = []
+    features: dict = {}
     for name in frame.columns:
         if name == target:
             continue
-        series = frame[name]
+        series, made = frame[name], {}
         if name in drop:
             reading, why, given = None, "--drop", ~series.isna().to_numpy()
         else:
             reading, why = decisions[name]
-            given = readings.given(series, reading)
-            if out := _reason_to_leave_out(series, reading, given, y, keep):
-                reading, why = None, out
+            made = readings.features(series, reading, path)
+            values = made.get(f"{name} (days)", next(iter(made.values()), None))
+            given = readings.given(series, reading) if values is None else values == values
+            if out := _reason_to_leave_out(series, reading, values, given, y, keep):
+                reading, why, made = None, out, {}
             else:
-                why += _warning(series, reading, given, y)
+                why += _warning(name, reading, values, given, y)
         examples = series[given].drop_duplicates().head(EXAMPLES).astype(str).tolist()
         chosen.append(Column(name, reading, why, len(series) - int(given.sum()), examples))
-    if not any(column.reading for column in chosen):
+        if twice := made.keys() & features.keys():
+            raise ValueError(
+                f"a part of a date and another column are both called {min(twice)!r}; rename the "
+                "latter"
+            )
+        features |= made
+    if not features:
         left_out = "; ".join(f"{column.name!r}: {column.why}" for column in chosen[:5])
         raise ValueError(
             "the table has no column to learn from besides the target"
             + (f" (left out are {left_out})" if chosen else "")
         )
-    features = [name for c in chosen if c.reading for name in readings.names(c.name, c.reading)]
-    if twice := sorted({name for name in features if features.count(name) > 1}):
-        raise ValueError(
-            f"a part of a date and another column are both called {twice[0]!r}; rename the latter"
-        )
-    return chosen
+    return chosen, pandas().DataFrame(features, index=frame.index)
 
 
-def _reason_to_leave_out(series, reading, given, y, keep):
+def _reason_to_leave_out(series, reading, values, given, y, keep):
     """Return why a column is of no use, as text; empty if it may be."""
     name, n_given = series.name, int(given.sum())
     if not n_given:
         return "empty"
-    values = _values(series, reading)
-    n_values = pandas().Series(values[given]).nunique()
+    n_values = 1 if values is None else pandas().Series(values[given]).nunique()
     if n_values == 1 and (n_given == len(series) or reading.kind != "category"):
         gaps = " or missing" if n_given < len(series) else ""
         return f"always {shortened(series[given].iloc[0])}{gaps}"
@@ -146,14 +159,6 @@ def _reason_to_leave_out(series, reading, given, y, keep):
     if differ and (why := _like_an_id(str(name), values)):
         return f"an identifier: {why}; --keep {name} uses it"
     return ""
-
-
-def _values(series, reading):
-    """Return a column's numbers, its dates as days, or its texts, with NaN for missing values."""
-    if reading.kind == "date":
-        made = readings.features(series, reading._replace(parts=("days",)), "the table")
-        return next(iter(made.values()))
-    return readings.features(series, reading, "the table")[series.name]
 
 
 def _equals(values, given, y):
@@ -178,11 +183,8 @@ def _like_an_id(name, values):
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
     if ID_NAMES.search(words):
         return "its name, and whole numbers that differ in every row"
-    if YEARS[0] <= low <= high <= YEARS[1]:
+    if YEARS[0] <= low <= high <= YEARS[1] or QUANTITIES.search(words):
         return ""
-    steps = np.diff(values)
-    if (steps > 0).all() or (steps < 0).all():
-        return "whole numbers that count the rows"
     if high - low < 3 * len(values):
         return "whole numbers that number the rows"
     digits = np.floor(np.log10(high)) if high >= 1 else 0
@@ -195,13 +197,12 @@ def _like_an_id(name, values):
     return ""
 
 
-def _warning(series, reading, given, y):
+def _warning(name, reading, values, given, y):
     """Return what to mind about a column that is used, as an addition to the reason."""
-    values = _values(series, reading)
     if reading.kind == "category":
         n_values = pandas().Series(values[given]).nunique()
         if n_values > MANY_CATEGORIES:
-            return f", and each becomes an input; see --drop {series.name}"
+            return f", and each becomes an input; see --drop {name}"
     if y.dtype.kind in "iU" and _tells(values, given, y):
         return "; tells the target exactly: is it known beforehand?"
     return ""

@@ -54,7 +54,8 @@ def find(counts, day_first=False):
         < len(texts) * numerals.SHARE_OF_NUMBERS
     ):
         return _find_compact(texts)
-    words = tuple(text.strip() for text in counts if text not in texts)
+    words = tuple(filter(numerals.is_word_for_missing, counts))
+    words = tuple(dict.fromkeys(text.strip() for text in words))
     for most in (0, len(texts)):  # first a format that all have
         for form, other in _formats(day_first):
             strange = _missing(texts[:SAMPLE], form, counts, most)

@@ -12,8 +12,8 @@ class Table(NamedTuple):
     ----------
     name : str
         Of its file.
-    frame : DataFrame
-        Rows with a target.
+    features : DataFrame
+        Of the rows with a target, see `columns.prepare`.
     columns : list of Column
     problem : Problem
     reading : Reading
@@ -24,7 +24,7 @@ class Table(NamedTuple):
     """
 
     name: str
-    frame: Any
+    features: Any
     columns: list
     problem: problems.Problem
     reading: readings.Reading
@@ -57,6 +57,8 @@ def read(options):
     problem = problems.find(frame[options.target], reading, name, options.task)
     if options.log_target:
         problems.check_log(problem, frame.index)
-    chosen = columns.choose(frame, options.target, problem.y, decisions, keep=keep, drop=drop)
+    chosen, features = columns.choose(
+        frame, options.target, problem.y, decisions, name, keep=keep, drop=drop
+    )
     parts, more = problems.split(problem, options.validation, options.test, options.seed)
-    return Table(name, frame, chosen, problem, reading, parts, notes + more)
+    return Table(name, features, chosen, problem, reading, parts, notes + more)

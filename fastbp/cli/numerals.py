@@ -185,8 +185,6 @@ def find(counts, decimal=None):
     Found or None
         None if the column holds something else.
     """
-    if plain := _find_plain(list(counts), decimal):
-        return plain
     if len(counts) > SAMPLE and not any(map(parse, list(counts)[:SAMPLE])):
         return None
     cells = {text: parse(text) for text in counts}
@@ -214,19 +212,35 @@ def find(counts, decimal=None):
     return Found(styles, missing, next(either, None), what)
 
 
-def _find_plain(texts, decimal):
-    """Return the result of `find` if all texts are plain numbers such as 12 and -1.5e3; else None.
+def find_plain(series, decimal=None):
+    """Find out quickly whether texts are plain numbers such as 12 and -1.5e3.
 
-    This is the quick way for large columns. Texts that may be something else take the other one.
+    Parameters
+    ----------
+    series : Series of str
+        Without missing values.
+    decimal : {".", ","} or None
+        The decimal mark, if it is known.
+
+    Returns
+    -------
+    Found or None
+        None if the texts are, or may be, something else; then `find` knows more.
     """
-    series = pandas().Series(texts, dtype=object)
+    if not len(series):
+        return None
     values = pandas().to_numeric(series, errors="coerce").to_numpy(np.float64)
-    if not len(values) or np.isnan(values).any():
+    if np.isnan(values).any():
         return None
-    dots = series.str.contains(".", regex=False)
-    marks = "." if dots.any() else decimal or ".,"
-    if dots.any() and (decimal == "," or series.str.fullmatch(_EITHER).all()):
+    if series.str.contains(".", regex=False).any():
+        samples = (series.head(SAMPLE), series)  # mostly, the first one decides
+        if decimal == "," or all(texts.str.fullmatch(_EITHER).all() for texts in samples):
+            return None
+        marks = "."
+    elif series.str.match(r"\s*0\d").any():  # codes such as 01234
         return None
+    else:
+        marks = decimal or ".,"
     finite = values[np.isfinite(values)]
     what = "whole numbers" if (finite % 1 == 0).all() else "numbers"
     return Found({mark: Style(mark) for mark in marks}, what=what)

@@ -81,20 +81,25 @@ def decide(frame, *, categorical=(), decimal=None, day_first=False):
     -------
     dict of str to Decision
     """
-    decisions, texts, found = {}, {}, {}
+    decisions: dict = {}
+    counted: dict = {}
+    found: dict = {}
     for name in frame.columns:
-        refuse_nested(frame[name])
+        series = frame[name]
+        refuse_nested(series)
         if name in categorical:
-            decisions[name] = _category(frame[name], "as asked for")
-        elif _kind_of_type(frame[name]) != "text":
-            decisions[name] = _by_type(frame[name])
+            decisions[name] = _category(series, "as asked for")
+        elif _kind_of_type(series) != "text":
+            decisions[name] = _by_type(series)
         else:
-            texts[name] = _counts(frame[name])
-            found[name] = (
-                numerals.find(texts[name], decimal) if _may_be_numbers(texts[name]) else None
-            )
+            texts = series.dropna().astype(str)
+            found[name], counted[name] = numerals.find_plain(texts, decimal), {}
+            if found[name] is None or texts.str.len().eq(8).all():  # dates such as 20240131
+                counted[name] = texts.value_counts(sort=False).to_dict()
+            if found[name] is None and _may_be_numbers(counted[name]):
+                found[name] = numerals.find(counted[name], decimal)
     likely = _likely_decimal(found.values()) or frame.attrs.get("decimal") or "."
-    for name, counts in texts.items():
+    for name, counts in counted.items():
         decisions[name] = _by_text(frame[name], counts, found[name], likely, day_first)
     return {name: decisions[name] for name in frame.columns}
 
@@ -110,11 +115,6 @@ def _kind_of_type(series):
     return "text"
 
 
-def _counts(series):
-    """Return the different texts of a column, with the number of rows of each."""
-    return series.dropna().astype(str).value_counts(sort=False).to_dict()
-
-
 def _by_type(series):
     """Decide by the type of a column that does not hold text."""
     kind, types = _kind_of_type(series), pandas().api.types
@@ -128,7 +128,7 @@ def _by_type(series):
     if types.is_bool_dtype(series):
         return Decision(Reading("number"), "true is 1, false 0")
     if types.is_integer_dtype(series) and series.min() >= 19000101 and series.max() <= 20991231:
-        counts = _counts(series)
+        counts = series.dropna().astype(str).value_counts(sort=False).to_dict()
         if found := dates.find(counts):
             return _date(series, counts, *found)
     whole = (series.dropna() % 1 == 0).all()
@@ -149,8 +149,8 @@ def _likely_decimal(found):
 
 
 def _by_text(series, counts, found, likely, day_first):
-    """Decide by the texts of a column."""
-    compact = dates.find(counts) if all(len(text) == 8 for text in counts) else None
+    """Decide by the texts of a column; there are no counts if they are plain numbers."""
+    compact = dates.find(counts) if counts and all(len(text) == 8 for text in counts) else None
     if found and not compact:
         return _number(counts, found, likely)
     if form := compact or dates.find(counts, day_first):
@@ -256,7 +256,7 @@ def features(series, reading, path, known=None):
         return {series.name: made}
     if reading.kind == "date":
         found = _datetimes(series, reading.format or dates.ISO)
-        _refuse(series, np.isnat(found) & given(series, reading), reading, path)
+        _refuse(series, _wrong(series, np.isnat(found), reading), reading, path)
         made = dates.parts(found)
         return {f"{series.name} ({part})": made[part] for part in reading.parts}
     return {series.name: numbers(series, reading, path)}
@@ -272,7 +272,7 @@ def numbers(series, reading, path):
         wrong = np.isinf(values)
     elif reading.kind == "clock":
         values = _mapped(_texts(series), dates.hours).astype(np.float64)
-        wrong = np.isnan(values) & given(series, reading)
+        wrong = _wrong(series, np.isnan(values), reading)
     else:
         style = numerals.Style(reading.decimal, reading.grouped, reading.unit)
         values, wrong = numerals.values(_texts(series), style, reading.missing)
@@ -296,6 +296,13 @@ def given(series, reading):
         if words:
             found &= np.array([text not in words for text in texts], dtype=bool)
     return found
+
+
+def _wrong(series, unread, reading):
+    """Return where a cell could not be read and does not count as missing."""
+    wrong = unread.copy()
+    wrong[unread] = given(series[unread], reading)
+    return wrong
 
 
 EXPECTED = {"number": "finite numbers", "date": "dates", "clock": "times of day such as 12:30"}
@@ -324,7 +331,8 @@ def _texts(series):
     if pandas().api.types.is_float_dtype(series):
         texts = [number_text(value) for value in series]
     else:
-        texts = [value if type(value) is str else str(value) for value in series]
+        cells = series.to_numpy(dtype=object).tolist()
+        texts = [value if type(value) is str else str(value) for value in cells]
     made = np.array(texts, dtype=object)
     made[series.isna().to_numpy()] = np.nan
     return made

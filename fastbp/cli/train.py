@@ -227,12 +227,11 @@ def run(options):
     if not options.json:
         print(_before(table), flush=True)
     chosen = {column.name: column.reading for column in table.columns if column.reading}
-    status("preparing the columns ...")
-    features = columns.prepare(table.frame, chosen, table.name)
-    trained = training.train(features, table.problem, table.parts, chosen, options)
+    status("preparing the training ...")
+    trained = training.train(table.features, table.problem, table.parts, chosen, options)
     status("judging the model ...")
-    ranges = columns.with_ranges(chosen, features)
-    judged, figures = _figures(trained, features, table, options)
+    ranges = columns.with_ranges(chosen, table.features)
+    judged, figures = _figures(trained, table, options)
     report = {
         "data": table.name,
         "target": table.problem.target,
@@ -297,7 +296,7 @@ def _settings(options, trained):
     }
 
 
-def _figures(trained, features, table, options):
+def _figures(trained, table, options):
     """Return metrics of each part, the rows to judge by with the baseline's, and the verdict.
 
     The judged rows are those of the last part that is not empty.
@@ -305,7 +304,9 @@ def _figures(trained, features, table, options):
     model, problem, used = trained.model, table.problem, table.parts.used()
     network, found = model["network"], {}
     for name, rows in used.items():
-        judged = Judged(name, model["columns"].transform(features.iloc[rows]), problem.y[rows])
+        judged = Judged(
+            name, model["columns"].transform(table.features.iloc[rows]), problem.y[rows]
+        )
         found[name] = metrics.of_model(network, judged.X, judged.y, options.log_target)
     dummy = metrics.baseline(problem.task, problem.y[table.parts.training])
     found["baseline"] = metrics.of_baseline(dummy, judged.y)

@@ -240,7 +240,7 @@ def test_text_is_the_same_with_gaps_and_without():
 def chosen(frame, y, **options):
     """What each column is read as, with the reasons."""
     decisions = readings.decide(frame, categorical=options.pop("categorical", ()))
-    found = columns.choose(frame, "y", np.asarray(y), decisions, **options)
+    found, _ = columns.choose(frame, "y", np.asarray(y), decisions, "x.csv", **options)
     return {column.name: (column.read_as(), column.why) for column in found}
 
 

@@ -123,7 +123,7 @@ def test_a_terminal_shows_what_is_being_done(capsys, monkeypatch):
     assert main(TRAIN) == 0
     shown = capsys.readouterr().err
     assert shown.startswith("\r\x1b[Kreading people.csv ...")
-    assert "\r\x1b[Kpreparing the columns ..." in shown and "epoch/s" in shown
+    assert "\r\x1b[Kpreparing the training ..." in shown and "epoch/s" in shown
     assert shown.endswith("\r\x1b[K")
     assert main(["predict", "people.safetensors", "nowhere.csv"]) == 1
     assert capsys.readouterr().err.endswith(

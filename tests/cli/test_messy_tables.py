@@ -229,10 +229,13 @@ def test_quantities_that_differ_in_every_row_are_kept():
     frame = pd.DataFrame(
         {"people": rng.permutation(np.unique(rng.lognormal(8, 1, 60).round())), "y": 0}
     )
-    frame["year"] = 1950 + np.arange(len(frame))
+    frame["founded"] = 1950 + np.arange(len(frame))
+    frame["ageOfTree"] = 10 + np.arange(len(frame))
+    frame["metres"] = 5600 - 37 * np.arange(len(frame))
     decisions = readings.decide(frame)
-    chosen = columns.choose(frame, "y", rng.normal(size=len(frame)), decisions)
-    assert [column.read_as() for column in chosen] == ["number", "number"]
+    y = rng.normal(size=len(frame))
+    chosen, _ = columns.choose(frame, "y", y, decisions, "x.csv")
+    assert [column.read_as() for column in chosen] == ["number"] * 4
 
 
 def test_a_column_that_repeats_the_target(capsys):
