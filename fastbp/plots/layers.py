@@ -156,7 +156,7 @@ class ActivationHistogramDisplay(Display):
             raise ValueError("the network has no hidden layer, so there are no activations to draw")
         step = models.last_step(estimator)
         outputs = step.layer_outputs(models.prepared(estimator, X))
-        return cls(outputs[:-1], list(network.layout.activations), bins).plot(ax=ax)
+        return cls(outputs[:-1], [*map(str, network.layout.activations)], bins).plot(ax=ax)
 
     def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw.
