@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..basis import interrupts, spec
-from .custom import is_compiled
+from .custom import compile_for, is_compiled
 
 # The C functions of an activation, in the order of the table that `Activation._table` makes.
 ORDERS = ("value", "derivative", "second_derivative", "third_derivative")
@@ -211,6 +211,7 @@ def _tried(name, order, function, points):
     try:
         with np.errstate(all="ignore"):
             if is_compiled(function):
+                compile_for(function, float(points[0]))
                 values = [function(float(s)) for s in points]
             else:
                 values = function(points.copy())
@@ -290,8 +291,7 @@ def _compile(function, dtype, of_value):
                 d[i] = nan
 
     arguments = [real] * (2 if of_value else 3)
-    # Ctrl-C waits for a second: inside Numba it would be lost, or leave its tables half filled.
-    with interrupts.held():
+    with interrupts.held():  # as in `custom.compile_for`
         return numba.cfunc(types.void(*arguments, types.intp))(activate if of_value else multiply)
 
 

@@ -3,6 +3,7 @@
 The kernels of all backends call the C function by address, with outputs and targets of a block.
 """
 
+import contextlib
 import ctypes
 import functools
 import sys
@@ -39,6 +40,7 @@ class CustomLoss:
     def _try(self, n_outputs, dtype):
         """Call the function with a few zeros, to find errors before training."""
         zeros = np.zeros((3, n_outputs), dtype)
+        compile_for(self.function, zeros, zeros)
         with np.errstate(all="ignore"):
             try:
                 result = self.function(zeros, zeros.copy())
@@ -93,6 +95,20 @@ def is_compiled(function):
     return numba is not None and isinstance(function, numba.core.dispatcher.Dispatcher)
 
 
+def compile_for(function, *arguments):
+    """Compile a function for such arguments if Numba can; one in Python is left as it is.
+
+    Ctrl-C waits for a second: inside Numba it would be lost, or leave its tables half filled.
+    Errors are left to the call of the function.
+    """
+    if not is_compiled(function):
+        return
+    import numba
+
+    with contextlib.suppress(Exception), interrupts.held():
+        function.compile(tuple(map(numba.typeof, arguments)))
+
+
 @functools.lru_cache(maxsize=64)
 def _compile(function, dtype):
     """Make a C function that calls a compiled function, and sets NaN if that raises.
@@ -124,8 +140,7 @@ def _compile(function, dtype):
         numba.carray(unwritten, (1,))[0] = 0.0
 
     kind = types.void(types.int64, types.int64, types.int64, real, real, real)
-    # Ctrl-C waits for a second: inside Numba it would be lost, or leave its tables half filled.
-    with interrupts.held():
+    with interrupts.held():  # as in `compile_for`
         return numba.cfunc(kind)(call)
 
 

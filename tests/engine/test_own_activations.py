@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from gradient_helpers import DIFFERENCES, finite_differences
 from helpers import DTYPES, error, gradient_of, make_data, make_network, parameters
+from numba.core import event
 from sklearn.base import clone
 
 import fastbp
+from fastbp.basis import interrupts
 from fastbp.basis.layout import Layout
 
 SIZES = [4, 9, 6, 3]
@@ -317,6 +319,47 @@ def test_bad_functions(case):
     functions, kind, message = BAD[case]
     with pytest.raises(kind, match=message):
         fastbp.Activation(*functions)
+
+
+def test_a_function_that_numba_cannot_compile():
+    @numba.njit
+    def value(s):
+        return s.nothing
+
+    with pytest.raises(numba.TypingError) as caught:
+        fastbp.Activation(value, tanh_derivative)
+    assert "in value of the activation 'value'" in caught.value.__notes__[0]
+
+
+def test_ctrl_c_waits_for_numba():
+    """All that Numba compiles for functions of the user's own is inside `interrupts.held`."""
+
+    @numba.njit
+    def value(s):
+        return 2 * s
+
+    @numba.njit
+    def derivative(s):
+        return 2.0
+
+    @numba.njit
+    def loss(h, y):
+        d = h - y
+        return (d * d).sum(axis=1) / 2, d
+
+    depths = []
+
+    class Listener(event.Listener):
+        def on_start(self, event):
+            depths.append(interrupts._depth)
+
+        def on_end(self, event):
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        own = fastbp.Activation(value, derivative)
+        fastbp.Network([2, 3, 1], activation=own, loss=loss).layout.plan  # noqa: B018
+    assert len(depths) >= 6 and all(depths)
 
 
 def test_bad_use():
