@@ -16,6 +16,8 @@ from .engine import ALL_ROWS, SLICE_FLOPS
 FEWEST_ROWS = 64
 # Threads add up the gradients of blocks in at most so many groups.
 MOST_GROUPS = 16
+# The blocks of a `JetPass`, whose calls come in both directions, take about this many bytes.
+PASS_BYTES = 8 * BLOCK_BYTES
 # A `JetPass` keeps its workspaces if they have at most this many bytes.
 KEPT_BYTES = 1 << 28
 
@@ -138,8 +140,8 @@ class JetPass:
         K for the second derivatives in each direction, 1 for their sum, 0 for none.
     directions : ndarray of shape (K, n, n_0), optional
         K directions for each row; by default the K = n_0 unit vectors.
-    spare : list, optional
-        Takes the workspaces once they are free, for the next of many passes alike.
+    spare : dict, optional
+        Takes the workspaces by their sizes once they are free, for the next of many passes alike.
 
     Attributes
     ----------
@@ -156,7 +158,7 @@ class JetPass:
         self._layout = layout = engine.layout.for_derivatives
         self._K = X.shape[1] if directions is None else len(directions)
         n, self._sets = len(X), 1 + self._K + seconds
-        self._block = _block_rows(layout, n, self._sets, True)
+        self._block = _block_rows(layout, n, self._sets, True, PASS_BYTES)
         self._workspaces = {}
         size = layout.jet_workspace_size(self._block, self._sets) * layout.dtype.itemsize
         self._keeping = -(-n // self._block) * size <= KEPT_BYTES
@@ -196,17 +198,14 @@ class JetPass:
 
     def _take(self, size):
         """A workspace of that size."""
-        while self._spare:
-            workspace = self._spare.pop()
-            if workspace.size == size:
-                return workspace
-        return buffers.take(self._layout, size)
+        free = self._spare.get(size) if self._spare else None
+        return free.pop() if free else buffers.take(self._layout, size)
 
     def _give(self, workspace):
         if self._spare is None:
             buffers.give(workspace)
         else:
-            self._spare.append(workspace)
+            self._spare.setdefault(workspace.size, []).append(workspace)
 
     def backward(self, by_s=None, by_h=None):
         """∂f/∂parameters, flat, of a function f of the jets; it may be called once.
@@ -300,13 +299,13 @@ def _jacobian(engine, X):
     return s, out
 
 
-def _block_rows(layout, n, sets, gradient=False):
+def _block_rows(layout, n, sets, gradient=False, size=BLOCK_BYTES):
     """How many of n rows go through the network at a time, with `sets` values of each unit.
 
     As in ``Layout.block_rows``, blocks are larger if each passes over a large gradient.
     """
     numbers = sets * layout.workspace_size(1)
-    most = BLOCK_BYTES // layout.dtype.itemsize
+    most = size // layout.dtype.itemsize
     if gradient:
         most = max(most, 4 * layout.n_parameters)
     return min(n, max(most // numbers, -(-FEWEST_ROWS // sets)))

@@ -80,7 +80,7 @@ class Objective:
 
     def __init__(self, engine, samples, layer_rules):
         self.engine, self.samples = engine, samples
-        self.spare: list = []
+        self.spare: dict = {}
         layout = engine.layout
         self.gradient = layout.zeros(layout.n_parameters)
         of_weights, of_biases = layout.views(self.gradient)

@@ -27,8 +27,8 @@ class RowsByGradient(Rows):
         engine : Engine
         rows : ndarray of int64 or slice
             The rows of the batch.
-        spare : list
-            Workspaces, kept from call to call.
+        spare : dict
+            Workspaces by their sizes, kept from call to call.
 
         Returns
         -------

@@ -97,7 +97,7 @@ class Training:
         self.transposed = buffers.take(plan, plan.n_transposed)
         self.gradient = buffers.take(plan, plan.n_parameters, zeroed=True)
         self.stop = np.zeros(1, np.int64) if stop is None else stop
-        self.spare: list = []  # workspaces of sources that compute gradients
+        self.spare: dict = {}  # workspaces of sources that compute gradients
         self._one_loss = np.zeros(1)
         self._shared = np.zeros(SHARED_SIZE, np.int64)
         self._job: Any = None
