@@ -39,7 +39,7 @@ def expected(torch, net, X):
     """The derivatives of the outputs by the inputs and their second ones, by autograd."""
     s_of, _ = torch_network(torch, net)
     x = torch.tensor(X, requires_grad=True)
-    h = torch_activations(torch)[LOSSES[net.loss]](s_of(x))
+    h = torch_activations(torch)[net.output_activation](s_of(x))
     first, second = (np.zeros((len(X), h.shape[1], X.shape[1])) for _ in range(2))
     for k in range(h.shape[1]):
         (slope,) = torch.autograd.grad(h[:, k].sum(), x, create_graph=True)
@@ -110,6 +110,23 @@ def test_central_differences(backend, loss):
         above, below, here = (net.predict(x) for x in (right, left, X))
         assert error(first[:, :, j], (above - below) / (2 * step)) < 1e-7
         assert error(second[:, :, j], (above - 2 * here + below) / step**2) < 1e-5
+
+
+@pytest.mark.parametrize("output", ["tanh", "softplus", "sigmoid"])
+def test_output_activations_that_the_loss_does_not_imply(torch, backend, output):
+    how = dict(output_activation=output, dtype="float64", backend=backend, seed=0)
+    net = fastbp.Network([3, 7, 2], activation="tanh", loss="squared_error", **how)
+    X, y = make_data("squared_error", 9, 3, 2)
+    check_all(net, X, *expected(torch, net, X), PRECISE["float64"])
+    y = np.abs(y)
+    g, step = vector(net), 1e-5
+    sides = []
+    for sign in (1, -1, 0):
+        for array, direction in zip(parameters_of(net), [*g.weights, *g.biases], strict=True):
+            array += (sign or 1) * step * direction * (2 if sign < 0 else 1)
+        sides.append(gradient_of(net, X, y))
+    comp = together(net.hessian_vector_product(X, y, g))
+    assert error(comp, (sides[0] - sides[1]) / (2 * step)) < 1e-7
 
 
 def test_relu_has_no_second_derivative(backend):
@@ -217,6 +234,15 @@ def test_hessian_vector_product_by_differences_of_gradients(backend, loss, kind,
             array -= sign * step * direction
     ref = (sides[0] - sides[1]) / (2 * step)
     assert error(comp, ref) < 1e-7 if ref.any() else not comp.any()
+
+
+def test_without_a_loss(backend):
+    """Derivatives of the outputs need none; those of the loss refuse."""
+    net = fastbp.Network([3, 4, 2], loss=None, output_activation="tanh", backend=backend, seed=0)
+    X = np.eye(3)
+    assert net.input_jacobian(X).shape == (3, 2, 3)
+    with pytest.raises((TypeError, ValueError), match="loss"):
+        net.hessian_vector_product(X, X[:, :2], vector(net))
 
 
 def test_hessian_vector_product_by_autograd(torch, backend):

@@ -154,6 +154,22 @@ def test_penalties_and_frozen_layers(backend):
         assert not np.array_equal(parameters(net), others)
 
 
+@pytest.mark.parametrize("optimizer", [fastbp.Adam(0.03), "lbfgs"], ids=str)
+def test_a_network_without_a_loss(backend, optimizer):
+    """It needs none without a boundary. h' = 1 - h², whose solutions are shifted tanh."""
+
+    def equation(x, h, dh, d2h):
+        return dh[:, :, 0] + h**2 - 1, 2 * h[:, None], np.ones((1, 1, 1, 1)), None
+
+    how = dict(output_activation="tanh", dtype="float64", backend=backend, seed=0)
+    net = fastbp.Network([1, 4, 1], activation="tanh", loss=None, **how)
+    X = start(backend, sizes=(1, 4, 1))[1]
+    history = fastbp.fit_residual(net, X, equation, optimizer=optimizer, epochs=60)
+    assert history.loss[-1] < history.loss[0] / 2
+    with pytest.raises((TypeError, ValueError), match="loss"):
+        fastbp.fit_residual(net, X, equation, boundary=([[0.0]], [0.0]))
+
+
 def test_batches_go_through_all_points(backend):
     seen = []
 

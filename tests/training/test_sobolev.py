@@ -20,7 +20,6 @@ from helpers import (
 import fastbp
 
 N, INPUTS, OUTPUTS = 24, 3, 2
-OUTPUT_ACTIVATIONS = {"log_loss": "sigmoid", "cross_entropy": "softmax", "poisson": "exp"}
 
 
 def start(
@@ -44,12 +43,15 @@ def start(
 def torch_steps(torch, net, X, y, dy, weight, derivative_weight, rate, batches):
     """Parameters after steps of gradient descent by autograd, and the losses before them."""
     s_of, leaves = torch_network(torch, net)
-    activate = torch_activations(torch)[OUTPUT_ACTIVATIONS.get(net.loss, "identity")]
+    activate = torch_activations(torch)[net.output_activation]
     losses = []
     for rows in batches:
         x = torch.tensor(X[rows], requires_grad=True)
-        e, _ = torch_loss(torch, net.loss, s_of(x), y[rows])
         h, w = activate(s_of(x)), torch.tensor(weight[rows])
+        if net.loss == "squared_error":
+            e = ((h - torch.tensor(y[rows])) ** 2).sum(1) / 2
+        else:
+            e, _ = torch_loss(torch, net.loss, s_of(x), y[rows])
         for k in range(h.shape[1]):
             (slope,) = torch.autograd.grad(h[:, k].sum(), x, create_graph=True)
             known = torch.tensor(dy[rows][:, k])
@@ -80,6 +82,33 @@ def test_steps_by_autograd(backend, loss, activation, n_inputs):
     for epoch, found in enumerate(history.loss):
         part = np.array(losses[3 * epoch : 3 * epoch + 3])
         assert abs(found - np.average(part[:, 0], weights=part[:, 1])) < 1e-12 * found
+
+
+@pytest.mark.parametrize("n_inputs", [3, 9])
+@pytest.mark.parametrize("output", ["tanh", "sigmoid", "softplus"])
+def test_output_activations_that_the_loss_does_not_imply(backend, output, n_inputs):
+    torch = pytest.importorskip("torch", reason="PyTorch is the independent source here")
+    _, X, y, dy = start(backend, n_inputs=n_inputs)
+    net = fastbp.Network(
+        [n_inputs, 7, OUTPUTS],
+        activation="tanh",
+        loss="squared_error",
+        output_activation=output,
+        dtype="float64",
+        backend=backend,
+        seed=0,
+    )
+    ref, _ = torch_steps(torch, net, X, y, dy, np.ones(N), 0.7, 0.1, [slice(None)] * 3)
+    how = dict(optimizer=fastbp.SGD(0.1), epochs=3, batch_size=None)
+    net.fit(X, y, dy=dy, derivative_weight=0.7, **how)
+    assert error(parameters(net), ref) < 1e-12
+
+
+def test_a_network_without_a_loss_is_refused():
+    net = fastbp.Network([INPUTS, 4, OUTPUTS], loss=None, output_activation="tanh", seed=0)
+    _, X, y, dy = start("numpy")
+    with pytest.raises((TypeError, ValueError), match="loss"):
+        net.fit(X, y, dy=dy)
 
 
 @pytest.mark.parametrize("n_inputs", [3, 9])
