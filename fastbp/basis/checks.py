@@ -25,11 +25,11 @@ NUMBERED = (
 )
 # Up to this size, Python's min and max are faster than NumPy's.
 FEW = 16
-# Catches typing errors: no machine has more processors, and further threads would only wait.
+# Catches typing errors: no machine has more processors, and more threads would only wait.
 MOST_THREADS = 1024
-# The most epochs, steps or units of a layer; nobody waits for more, and no memory holds them.
+# Limit of epochs, steps and units of a layer: more would take too long or too much memory.
 MOST = 2**31 - 1
-# The most weights and biases of a network; with their padding, they can be counted in int64.
+# Limit of weights and biases of a network. With padding, their number still fits into int64.
 MOST_PARAMETERS = 2**53
 
 

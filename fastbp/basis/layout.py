@@ -257,7 +257,7 @@ class Layout:
         return rows if rows <= fitting else max(fitting // 16 * 16, 16)
 
     def prediction_rows(self, rows):
-        """How many of `rows` rows a prediction takes at a time: as few as the products do with.
+        """How many of `rows` rows a prediction takes at a time: as few as the matrix products need.
 
         A small workspace is in the cache, and in memory that calls keep.
         """

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .annotations import Function
 
-# Kind -> other libraries' names, in lower case without punctuation -> the name here and a remark,
-# or None and a remark if there is none. A name that a table has is never looked up here.
+# Kind -> another library's name, in lower case without punctuation -> (the name here or None, a
+# remark). Names that fastbp knows are never looked up here.
 _SUM = "it adds up the outputs of a sample instead of averaging them"
 _HALF = "for one output it is half the mean squared error, and " + _SUM
 _SIGMOID = "it brings its sigmoid; targets are 0 and 1"
@@ -115,8 +115,8 @@ _HELD_OUT = (
     "hold out rows, for example with sklearn.model_selection.train_test_split, and pass "
     "validation_data=(X, y)"
 )
-# Other libraries' names of arguments -> the names here, the first that the function has; then what
-# to say if it has none of them.
+# Other libraries' name of an argument -> names here, and advice for a function that has none of
+# these. A message suggests the first one that the function has.
 _ARGUMENTS: dict[str, tuple[tuple[str, ...], str]] = {
     **dict.fromkeys(
         ("lr", "learning_rate", "learning_rate_init", "rate", "eta"),
@@ -192,7 +192,7 @@ _ARGUMENTS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 def _plain(name):
-    """Return a name in lower case, without what is neither letter nor digit."""
+    """Return a name in lower case, without spaces and punctuation."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 

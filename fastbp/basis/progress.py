@@ -1,4 +1,4 @@
-"""Progress bars: tqdm's, but without the thread that it starts to watch over them."""
+"""Progress bars of tqdm, without its monitoring thread."""
 
 import functools
 

@@ -43,7 +43,7 @@ def check(path):
         status = None
     if status is not None and (stat.S_ISBLK(status.st_mode) or stat.S_ISSOCK(status.st_mode)):
         raise OSError(errno.EINVAL, "no file can be written to a disk or a socket", name)
-    # Root could write to a read-only file, but someone wants it to be kept.
+    # Root could replace a read-only file, but its permissions say that it should be kept.
     if status and not (status.st_mode & 0o222 and os.access(name, os.W_OK)):
         raise PermissionError(errno.EACCES, "the file is read-only", name)
     if _is_replaced(target, status):

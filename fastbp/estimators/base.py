@@ -92,7 +92,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         self.out_activation_ = self._output_activation()
         self.coefs_, self.intercepts_ = [], []
         names = hidden_activations(self.activation, len(layer_units) - 2)
-        # scikit-learn draws the output layer's as if it had the hidden layers' activation.
+        # scikit-learn draws the output layer's weights as if it had the hidden layers' activation.
         bounds = Layout(tuple(layer_units), names, np.dtype(dtype)).initial_bounds
         names = [*names, names[-1] if names else self.activation]
         layers = zip(layer_units, layer_units[1:], names, bounds, strict=False)

@@ -46,7 +46,7 @@ class StochasticTraining(PrivateMethods):
     _best_intercepts: Any
 
     def _train_by_epochs(self, network, samples, validation, incremental, tasks):
-        """Train on `samples`; early stopping looks at `validation`, or at some it holds out."""
+        """Train on `samples`; early stopping scores `validation`, or samples it holds out."""
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = self._stepping(network)
         if not isinstance(self._optimizer, Stepping):
@@ -103,7 +103,7 @@ class StochasticTraining(PrivateMethods):
         )
         history = History(scores={name: [] for name in control.scores})
         rates = LearningRates(control, source.steps * self.max_iter, training.hyper[:1])
-        # A schedule of all steps is one for all of max_iter.
+        # A schedule that depends on the number of all steps is planned for max_iter epochs.
         planned = control.schedule is not None and control.schedule.total_needed
         control.epoch_rules = EpochRules(self, len(samples), shown, not (incremental or planned))
         control.callbacks = [control.epoch_rules, *control.callbacks]
@@ -117,7 +117,7 @@ class StochasticTraining(PrivateMethods):
         if self.early_stopping:
             if self._best_coefs is not self.coefs_:
                 self._held = None  # the best coefficients' network is made when it is needed
-            # As in scikit-learn these are one from now on, and change together in a warm start.
+            # As in scikit-learn, both names now mean the same lists; a warm start changes them.
             self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
         elif history.loss and not math.isfinite(history.loss[-1]):  # Ctrl-C may come before any
             raise ValueError(NOT_FINITE)
