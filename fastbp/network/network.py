@@ -86,7 +86,7 @@ class Network(Differentiable):
         ∂e/∂h, of shape (n, n_m); each row must depend only on the same sample's h and y. A
         function compiled by ``numba.njit`` is called without Python on every backend.
 
-        None makes a network without a loss, which `output_activation` needs. It predicts, and is
+        None makes a network without a loss, which ``output_activation`` needs. It predicts, and is
         trained by `forward`, `ForwardPass.backward` and `apply_gradient`; what needs a loss, such
         as `fit`, raises a ValueError.
     loss_parameter : float, optional

@@ -42,7 +42,7 @@ def torch_function(network: Network, *, parameters: bool = True) -> TorchFunctio
     ImportError
         If PyTorch is not installed.
     TypeError
-        If `network` is not a Network, or `parameters` not a bool.
+        If ``network`` is not a Network, or ``parameters`` not a bool.
 
     Examples
     --------
