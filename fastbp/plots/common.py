@@ -112,7 +112,7 @@ def legend_below(ax, handles):
     # Below the tick labels and the label of the axis, whatever the size of axes and fonts.
     tick = points(ax.xaxis.get_major_ticks()[0].label1)
     down = 1.3 * tick + 1.4 * points(ax.xaxis.label) + ax.xaxis.labelpad + 8
-    scale = ax.figure.get_figure(root=True).dpi_scale_trans
+    scale = ax.figure.dpi_scale_trans
     ax.legend(
         handles=handles,
         frameon=False,

@@ -157,10 +157,10 @@ class LearningCurveDisplay(Display):
             raise ValueError(
                 "there is nothing to draw, since no epoch is finished; train for at least one"
             )
+        ax = axes_for(ax)
         from matplotlib.lines import Line2D
         from matplotlib.ticker import MaxNLocator
 
-        ax = axes_for(ax)
         scores = {key: values for key, values in self.scores.items() if values}
         axes = [ax, _score_axis(ax)] if scores else [ax]
         shared: dict[str, Any] = {"color": colors.unused(*axes)} if self.name else {}

@@ -89,12 +89,12 @@ class NetworkGraphDisplay(Display):
         -------
         NetworkGraphDisplay
         """
+        sizes = [len(self.weights[0]), *(W.shape[1] for W in self.weights)]
+        ax = axes_for(ax, (2.2 + 1.6 * len(sizes), 4.8))
         from matplotlib.cm import ScalarMappable
         from matplotlib.collections import LineCollection
         from matplotlib.colors import Normalize
 
-        sizes = [len(self.weights[0]), *(W.shape[1] for W in self.weights)]
-        ax = axes_for(ax, (2.2 + 1.6 * len(sizes), 4.8))
         shown = [_shown(n) for n in sizes]
         places = [_heights(n) for n in sizes]
         shades = self.weights if self.gradients is None else self.gradients

@@ -227,10 +227,10 @@ class ReliabilityDisplay(Display):
         -------
         ReliabilityDisplay
         """
+        ax = axes_for(ax)
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
-        ax = axes_for(ax)
         color, ink = colors.unused(ax), colors.mixed(ax, colors.ink(ax), 0.6)
         legend = ax.get_legend()  # of the models that are on the axes already
         handles: list[Any] = list(legend.legend_handles) if legend else []

@@ -1,5 +1,6 @@
 """Displays draw what they are given: data of curves, positions, labels, colours."""
 
+import sys
 import warnings
 
 import matplotlib
@@ -120,3 +121,59 @@ def test_models_inside_of_others():
     for wrong in (theirs, fastbp.MLPClassifier(), None):
         with pytest.raises(TypeError, match="expected a Network or a fitted estimator of fastbp"):
             fastbp.WeightHistogramDisplay.from_estimator(wrong)
+
+
+# Each display, made from its data, which draws nothing yet.
+UNDRAWN = {
+    "ActivationHistogramDisplay": lambda: fastbp.ActivationHistogramDisplay([np.ones((2, 3))]),
+    "BackendComparisonDisplay": lambda: fastbp.BackendComparisonDisplay(["a"], [1.0], [1.0]),
+    "DecisionBoundaryDisplay": lambda: fastbp.DecisionBoundaryDisplay(
+        *np.meshgrid([0.0, 1.0], [0.0, 1.0]), np.eye(2), classes=["a", "b"]
+    ),
+    "HealthDisplay": lambda: fastbp.HealthDisplay(recorded()),
+    "LearningCurveDisplay": lambda: fastbp.LearningCurveDisplay([0.5, 0.4], best_epoch=2),
+    "NetworkGraphDisplay": lambda: fastbp.NetworkGraphDisplay([np.ones((2, 3))]),
+    "ReliabilityDisplay": lambda: fastbp.ReliabilityDisplay(np.array([0.2, 0.9]), [0, 1]),
+    "RooflineDisplay": lambda: fastbp.RooflineDisplay(
+        [1.0], [("numba", 1e9)], [None], {"peak": 1e11, "memory": 1e10, "cache": 5e10}
+    ),
+    "WeightHistogramDisplay": lambda: fastbp.WeightHistogramDisplay([np.ones((2, 3))]),
+    "WeightImageDisplay": lambda: fastbp.WeightImageDisplay(np.ones((2, 3, 3))),
+}
+
+
+def recorded():
+    X, y = classes()
+    health = fastbp.Health(X, y)
+    health.record(make_network([2, 3, 1], "log_loss", "numpy"))
+    return health
+
+
+def test_every_display_is_tried():
+    assert [*UNDRAWN] == sorted(DISPLAYS)
+
+
+@pytest.mark.parametrize("name", UNDRAWN)
+def test_without_matplotlib(name, monkeypatch):
+    display = UNDRAWN[name]()
+    for module in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        ImportError, match=r"plotting needs matplotlib: pip install 'fastbp\[plot\]'"
+    ):
+        display.plot()
+
+
+@pytest.mark.parametrize("name", UNDRAWN)
+def test_places_and_sizes(name):
+    """On new axes, a part of a figure, and in small and large pictures."""
+    display = UNDRAWN[name]()
+    assert display.plot() is display and display.figure_ is display.ax_.figure
+    is_clean(display)
+    part = pyplot.figure(figsize=(9, 4), layout="constrained").subfigures(1, 2)[0]
+    assert display.plot(ax=part.subplots()).figure_ is part
+    for size in [(4.0, 3.0), (14.0, 10.0)]:
+        figure, axes = pyplot.subplots(1, 1, figsize=size, layout="constrained")
+        assert display.plot(ax=axes).ax_ is axes
+        is_clean(display)
+        assert axes.get_window_extent().height > 0.3 * figure.bbox.height
