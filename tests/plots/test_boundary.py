@@ -134,6 +134,26 @@ def test_a_regression_between_0_and_1_is_no_probability():
     assert legend_texts(display) == ["s = 0 of hidden units"]
 
 
+def test_the_output_activation_decides_what_is_drawn():
+    """Sigmoid outputs are probabilities with any loss, and without one."""
+    X, y = classes()
+    for output, probability in [("sigmoid", True), ("tanh", False)]:
+        net = fastbp.Network([2, 3, 1], loss=None, output_activation=output, backend="numpy")
+        display = draw(net, X, y, grid_resolution=10)
+        assert (display.classes == ["class 0", "class 1"]) == probability
+        assert np.allclose(display.response.ravel(), net.predict(_grid(display))[:, 0])
+
+
+def _grid(display):
+    return np.column_stack([display.x_0.ravel(), display.x_1.ravel()])
+
+
+def test_true_and_false_are_names_of_classes():
+    X, y = classes()
+    display = draw(fitted("MLPClassifier", X, y == 1), X, y == 1, grid_resolution=10)
+    assert display.classes == ["False", "True"]
+
+
 @pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
 def test_columns_name_the_axes(kind):
     X, y = classes()
