@@ -3,9 +3,9 @@
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), trigonometry (sin and
 # cos), tile.h (matrix product), bfloat16.h and amx.h (products of rounded matrices), dropout,
 # elementwise, losses, optimizers, shares, passes, gradients, groups, regularizers, steps, train,
-# per_sample, jets, input_jacobian, hessian. This one holds the entry points. They turn arrays into
-# pointers and release the GIL. Entry points that train flush denormal numbers; denormals.h says
-# how, and why they call their bodies by a hidden address. fastbp/backends/interface.py has the
+# per_sample, jets, input_derivatives, hessian. This one holds the entry points. They turn arrays
+# into pointers and release the GIL. Entry points that train flush denormal numbers; denormals.h
+# says how, and why they call their bodies by a hidden address. fastbp/backends/interface.py has the
 # arguments.
 
 include "simd.pxi"
@@ -26,7 +26,7 @@ include "steps.pxi"
 include "train.pxi"
 include "per_sample.pxi"
 include "jets.pxi"
-include "input_jacobian.pxi"
+include "input_derivatives.pxi"
 include "hessian.pxi"
 
 HAS_FMA = bool(FBP_HAS_FMA)
@@ -275,15 +275,21 @@ def jets_backward(
         run_jets_backward(&net, &data, n, &lines, given, WT, G)
 
 
-def input_jacobian(model, X, Py_ssize_t block, workspace, transposed, s, out):
-    cdef Net net = net_of(model, block * s.shape[1], workspace)
+def input_derivatives(model, X, Py_ssize_t block, workspace, transposed, s, first, second):
+    cdef Array curves = memory("second", second)
+    cdef Py_ssize_t n = X.shape[0], n_out = s.shape[1]
+    cdef Py_ssize_t width = second.shape[2] if curves.start != NULL else 0
+    cdef Py_ssize_t sets = 1 + max(n_out, X.shape[1] if width > 0 else 0)
+    cdef Net net = net_of(model, block * sets, workspace)
     cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL)
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef real *outputs = <real *>memory("s", s).start
-    cdef real *result = <real *>memory("out", out).start
-    cdef Py_ssize_t n = X.shape[0]
+    cdef real *slopes_of_rows = <real *>memory("first", first).start
+    cdef real *curves_of_rows = <real *>memory("second", second).start
     with nogil:
-        run_input_jacobian(&net, &data, n, block, WT, outputs, result)
+        run_input_derivatives(
+            &net, &data, n, block, WT, outputs, slopes_of_rows, curves_of_rows, width
+        )
 
 
 def hessian_product(model, data, vector, double total, workspace, transposed, out):

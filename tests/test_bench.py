@@ -367,6 +367,15 @@ def check_residual(results, printed):
         assert all(0 < seconds < 1 for rounds in times.values() for seconds in rounds)
 
 
+def check_derivatives(results, printed):
+    """A time for every contender; that they compute the same is checked by the bench."""
+    assert len(results) == 6
+    for name, times in results.items():
+        assert name in printed
+        assert set(times) >= {"JAX", "torch.func", "numba"}
+        assert all(0 < seconds < 1 for seconds in times.values())
+
+
 def check_threads(results, printed):
     """Both times of every case."""
     assert len(results) >= 10
@@ -387,6 +396,7 @@ def check_reinforcement(results, printed):
 COMPILES = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
 
 JAX = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs JAX")
+TORCH = pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="needs PyTorch")
 TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 
 
@@ -400,9 +410,19 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
         ("ageing.py", ["--epochs", "60"], check_ageing),
         ("reinforcement.py", ["--only=updates", "--hidden=8", "--rounds=1"], check_reinforcement),
         pytest.param("residual.py", ["--quick"], check_residual, marks=JAX),
+        pytest.param("derivatives.py", ["--quick"], check_derivatives, marks=[JAX, TORCH]),
         pytest.param("threads.py", ["--rounds", "1"], check_threads, marks=TWO_CORES),
     ],
-    ids=["estimators", "latency", "calls", "ageing", "reinforcement", "residual", "threads"],
+    ids=[
+        "estimators",
+        "latency",
+        "calls",
+        "ageing",
+        "reinforcement",
+        "residual",
+        "derivatives",
+        "threads",
+    ],
 )
 def test_short_run(script, options, check, tmp_path):
     output = tmp_path / "figures.json"

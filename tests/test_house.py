@@ -400,7 +400,7 @@ def test_functions_of_the_interface():
     assert set(INTERFACE) == {
         *("describe", "finite", "activation", "loss_hessian_product", "predict"),
         *("forward", "backward"),
-        *("loss_and_gradient", "per_sample", "jets", "jets_backward", "input_jacobian"),
+        *("loss_and_gradient", "per_sample", "jets", "jets_backward", "input_derivatives"),
         *("hessian_product", "loss_deltas", "job"),
     }
     assert set(OF_A_JOB) == {"take", "run", "update"}

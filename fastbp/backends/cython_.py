@@ -19,7 +19,7 @@ BUILDS = ("avx512", "avx2", "baseline")
 CPU_VARIABLE = "FASTBP_CPU"
 KERNEL_FUNCTIONS = (
     *("finite", "activation", "loss_hessian_product", "predict", "forward", "backward"),
-    *("loss_and_gradient", "per_sample", "jets", "jets_backward", "input_jacobian"),
+    *("loss_and_gradient", "per_sample", "jets", "jets_backward", "input_derivatives"),
     *("hessian_product", "loss_deltas", "job"),
 )
 _HOW = (
@@ -138,8 +138,8 @@ def jets_backward(model, X, *rest):
     KERNELS[X.dtype].jets_backward(model, X, *rest)
 
 
-def input_jacobian(model, X, block, workspace, transposed, s, out):
-    KERNELS[X.dtype].input_jacobian(model, X, block, workspace, transposed, s, out)
+def input_derivatives(model, X, *rest):
+    KERNELS[X.dtype].input_derivatives(model, X, *rest)
 
 
 def hessian_product(model, data, *rest):

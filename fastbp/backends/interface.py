@@ -315,7 +315,7 @@ class Backend(Protocol):
             ∂f/∂parameters: sums over the rows. Its padding must be zero on entry.
         """
 
-    def input_jacobian(
+    def input_derivatives(
         self,
         model: Model,
         X: Real,
@@ -323,19 +323,28 @@ class Backend(Protocol):
         workspace: Real,
         transposed: Real,
         s: Real,
-        out: Real,
+        first: Real,
+        second: Real,
     ) -> None:
-        """Derivatives of the outputs' pre-activations by the input, back from each output.
+        """First and second derivatives of the outputs' pre-activations by the input, from the back.
+
+        A = ∂s_m/∂h_i goes back from each output through the layers. Then ∂s_m/∂h_0 = A at i = 0,
+        and with the forward derivatives s'_ik along the unit vectors
+        ∂²s_m/∂h_0k² = Σ_i Σ_units A σ''(s_i) s'_ik². Unlike `jets`, which computes the same, this
+        goes forward once for each input and back once for each output.
 
         model : as above, with the plan of ``Layout.for_derivatives``.
         block : int, IN
             Any number of rows that go through the network at a time.
-        workspace : real array of shape (layout.jet_workspace_size(block, n_m),), destroyed
-        transposed : real array of shape (layout.n_all_transposed,), OUT
+        workspace : real array of shape (layout.jet_workspace_size(block, sets),), destroyed
+            With second derivatives, sets = 1 + max(n_m, n_0); else sets = 1 + n_m.
+        transposed : real array of shape (layout.n_transposed_and_squares,), OUT
         s : real array of shape (n, n_m), C-contiguous, OUT
             s_m.
-        out : real array of shape (n, n_m, n_0), C-contiguous, OUT
+        first : real array of shape (n, n_m, n_0) or (0, n_m, n_0), C-contiguous, OUT
             ∂s_m/∂h_0 of each row.
+        second : real array of shape (n, n_m, n_0), (n, n_m, 1) or (0, n_m, 1), C-contiguous, OUT
+            ∂²s_m/∂h_0k², or their sum over k.
         """
 
     def hessian_product(

@@ -218,6 +218,12 @@ class Layout:
         return self.n_transposed + self.sizes[1] * self.stride(self.sizes[0])
 
     @cached_property
+    def n_transposed_and_squares(self):
+        """The same, and the squares of the first layer's weights with a sum for each unit."""
+        n = self.sizes[1]
+        return self.n_all_transposed + n * self.stride(self.sizes[0]) + self.padded(n)
+
+    @cached_property
     def initial_bounds(self):
         """Each layer's bound: its initial weights are drawn from [-bound, bound]."""
         rules = [spec.activation_of(item).initialization for item in self.activations]

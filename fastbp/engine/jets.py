@@ -25,7 +25,7 @@ KEPT_BYTES = 1 << 28
 def input_jvp(engine, X, t):
     """J t for the Jacobian J = ∂h_m/∂h_0 of each row; t has the shape of X."""
     s = _jets(engine, X, t[None], 0)
-    return output_jets.jets(engine.output_activation, s, 1)[1]
+    return output_jets.along(engine.output_activation, s[0], s[1])
 
 
 def input_vjp(engine, X, v, gradient=None):
@@ -60,36 +60,45 @@ def input_vjp(engine, X, v, gradient=None):
 
 
 def input_jacobian(engine, X):
-    """∂h_m/∂h_0 of each row, of shape (n, n_m, n_0): forward or backward, what takes less work."""
-    sizes = engine.layout.sizes
-    of_layers = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
-    forward = sum(of_layers) + sizes[0] * sum(of_layers[1:])
-    backward = sum(of_layers) + sizes[-1] * sum(of_layers[:-1])
-    activation = engine.output_activation
-    if forward < backward:
-        s = _jets(engine, X, _unit_vectors(X), 0)
-        return _by_sample(output_jets.jets(activation, s, sizes[0])[1:])
-    s, by_s = _jacobian(engine, X)
-    if activation == "identity":
-        return by_s
-    jets = np.concatenate([s[None], by_s.transpose(2, 0, 1)])
-    return _by_sample(output_jets.jets(activation, jets, sizes[0])[1:])
+    """∂h_m/∂h_0 of each row, of shape (n, n_m, n_0)."""
+    if _back_is_less_work(engine.layout.sizes, 0):
+        s, first, _ = _back(engine, X, True, 0)
+    else:
+        jets = _jets(engine, X, _unit_vectors(X), 0)
+        s, first = jets[0], _by_sample(jets[1:])
+    return output_jets.input_derivatives(engine.output_activation, s, first)
 
 
 def input_hessian_diagonal(engine, X):
     """∂²h_mj/∂h_0k² of each row, of shape (n, n_m, n_0)."""
-    engine.check_activations(2, "second derivatives by the inputs")
-    K = X.shape[1]
-    s = _jets(engine, X, _unit_vectors(X), K)
-    return _by_sample(output_jets.jets(engine.output_activation, s, K)[K + 1 :])
+    return _second_derivatives(engine, X, X.shape[1])
 
 
 def input_laplacian(engine, X):
     """Σ_k ∂²h_mj/∂h_0k² of each row, of shape (n, n_m)."""
+    return _second_derivatives(engine, X, 1)[:, :, 0]
+
+
+def _second_derivatives(engine, X, width):
+    """∂²h_mj/∂h_0k² of each row, of shape (n, n_m, n_0), or their sum over k if `width` is 1."""
     engine.check_activations(2, "second derivatives by the inputs")
-    K = X.shape[1]
-    s = _jets(engine, X, _unit_vectors(X), 1)
-    return output_jets.jets(engine.output_activation, s, K)[-1]
+    activation, K = engine.output_activation, X.shape[1]
+    if _back_is_less_work(engine.layout.sizes, width):
+        s, first, second = _back(engine, X, activation != "identity", width)
+    else:
+        jets = _jets(engine, X, _unit_vectors(X), width)
+        s, first, second = jets[0], _by_sample(jets[1 : K + 1]), _by_sample(jets[K + 1 :])
+    return output_jets.input_derivatives(activation, s, first, second)
+
+
+def _back_is_less_work(sizes, seconds):
+    """Whether derivatives by the inputs take fewer products from the outputs back than forward."""
+    products = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
+    forward = (sizes[0] + seconds) * sum(products[1:])
+    back = sizes[-1] * (sum(products[:-1]) + bool(seconds) * products[0])
+    if seconds:
+        back += sizes[0] * sum(products[1:-1])
+    return back <= forward
 
 
 def hessian_product(engine, data, vector):
@@ -278,25 +287,28 @@ def _jets(engine, X, directions, seconds):
     return s
 
 
-def _jacobian(engine, X):
-    """s_m and ∂s_m/∂h_0, of shape (n, n_m, n_0), by the backward pass."""
-    layout, n = engine.layout.for_derivatives, len(X)
-    model, sets = engine.model_of(layout), layout.sizes[-1]
+def _back(engine, X, slopes, width):
+    """s_m, ∂s_m/∂h_0 if `slopes`, and second derivatives of that width, by the way back."""
+    layout, (n, n_in) = engine.layout.for_derivatives, X.shape
+    model, n_out, dtype = engine.model_of(layout), layout.sizes[-1], layout.dtype
+    sets = 1 + max(n_out, n_in if width else 0)
     block = _block_rows(layout, n, sets)
     size = layout.jet_workspace_size(block, sets)
-    s = np.empty((n, sets), layout.dtype)
-    out = np.empty((n, sets, X.shape[1]), layout.dtype)
+    found = (
+        np.empty((n, n_out), dtype),
+        np.empty((n if slopes else 0, n_out, n_in), dtype),
+        np.empty((n if width else 0, n_out, width or 1), dtype),
+    )
 
     def call(rows):
         workspace = buffers.take(layout, size)
-        transposed = buffers.take(layout, layout.n_all_transposed)
-        engine.backend.input_jacobian(
-            model, X[rows], block, workspace, transposed, s[rows], out[rows]
-        )
+        transposed = buffers.take(layout, layout.n_transposed_and_squares)
+        part = found if rows is ALL_ROWS else [array[rows] for array in found]
+        engine.backend.input_derivatives(model, X[rows], block, workspace, transposed, *part)
         buffers.give(workspace, transposed)
 
-    _in_blocks(engine, n, block, 1 + sets, call)
-    return s, out
+    _in_blocks(engine, n, block, sets, call)
+    return found
 
 
 def _block_rows(layout, n, sets, gradient=False, size=BLOCK_BYTES):

@@ -46,7 +46,11 @@ def derivatives(net, X, y):
     for K in (None, 1, 2, 5):
         for seconds in {0, 1, K or n_in}:
             found[f"{K} lines, {seconds}"] = lines(engine, X, K, seconds, rng)
-    found["s"], found["jacobian"] = jets._jacobian(engine, X)
+    found["s"], found["jacobian"], _ = jets._back(engine, X, True, 0)
+    for width in {1, n_in}:
+        _, _, found[f"curves, {width}"] = jets._back(engine, X, False, width)
+        _, *both = jets._back(engine, X, True, width)
+        found[f"slopes and curves, {width}"] = np.concatenate([np.ravel(a) for a in both])
     for seconds in {0, 1, n_in}:
         p = jets.JetPass(engine, X, seconds)
         by_h = rng.standard_normal(p.h.shape).astype(dtype)
@@ -92,6 +96,16 @@ def test_cython_and_numba_give_the_same_bits_with(twins, activation):
 
 
 @pytest.mark.nojit
+@pytest.mark.parametrize("sizes", [[3, 4, 3, 2], [2, 3, 1], [2, 1], [3, 2]], ids=str)
+def test_reference_of_small_networks(compiled, sizes):
+    X, y = make_data("poisson", 3, sizes[0], sizes[-1])
+    comp, ref = (
+        derivatives(make_network(sizes, "poisson", name, activation="silu"), X, y)
+        for name in (compiled, "numpy")
+    )
+    assert max(error(comp[name], ref[name]) for name in ref) < 1e-13
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss, kind", LOSSES_AND_TARGETS)
 def test_reference(compiled, loss, kind, dtype):

@@ -47,7 +47,7 @@ def use_all(dtype):
         net._engine.backend.loss_hessian_product(net._engine.model, *rows)
         engine, samples = net._engine, X.astype(dtype)
         jets.JetPass(engine, samples, 1).backward(y.astype(dtype))
-        jets.input_jacobian(engine, samples)
+        jets._back(engine, samples, True, 1)
         data = engine.data(X, y)
         jets.hessian_product(engine, data, engine.parameters)
         jets.loss_deltas(engine, data, y.astype(dtype))

@@ -4,8 +4,8 @@ Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, 
 trigonometry (sin and cos), tile (matrix product), team (threads), denormals, bfloat16 (products of
 rounded matrices), dropout, elementwise, losses, pairs (of an output activation and a loss),
 optimizers, pieces (the functions of the last four, called by address), passes, gradients, groups,
-regularizers, train, per_sample, jets, input_jacobian, hessian, kernels (entry points that train),
-jobs.
+regularizers, train, per_sample, jets, input_derivatives, hessian, kernels (entry points that
+train), jobs.
 """
 
 name = "numba"
@@ -17,7 +17,7 @@ try:
     from ...basis import spec
     from ...basis.layout import PAIRED, SIZE
     from . import hessian, kernels, losses, pairs, train
-    from . import input_jacobian as backward
+    from . import input_derivatives as backward
     from . import jets as of_lines
     from . import per_sample as of_samples
     from ._jit import by_precision, entry, read, written
@@ -164,13 +164,13 @@ _jets_backward = entry(
     ),
 )
 
-_input_jacobian = entry(
-    backward.input_jacobian,
+_input_derivatives = entry(
+    backward.input_derivatives,
     by_precision(
         lambda real: types.void(
             *_model(real),
             *(read(real, 2), types.int64, written(real, 1), written(real, 1)),
-            *(written(real, 2), written(real, 3)),
+            *(written(real, 2), written(real, 3), written(real, 3)),
         )
     ),
 )
@@ -274,9 +274,11 @@ def jets_backward(model, X, directions, seconds, adjoints, workspace, transposed
     )
 
 
-def input_jacobian(model, X, block, workspace, transposed, s, out):
-    pieces = _pieces_of_jets(model, 1)
-    _input_jacobian(X.dtype)(pieces, *model, X, block, workspace, transposed, s, out)
+def input_derivatives(model, X, block, workspace, transposed, s, first, second):
+    pieces = _pieces_of_jets(model, 2 if second.size else 1)
+    _input_derivatives(X.dtype)(
+        *(pieces, *model, X, block, workspace, transposed, s, first, second)
+    )
 
 
 def hessian_product(model, data, vector, total, workspace, transposed, out):

@@ -12,7 +12,7 @@ from ...basis import spec
 from ...basis.layout import DROPOUT, ROUNDED, SIZE, H, S, layer_view, views
 from . import bfloat16
 from .elementwise import ACTIVATIONS, of_layer
-from .jets import hessian_product, input_jacobian, jets, jets_backward, loss_deltas  # noqa: F401
+from .jets import hessian_product, input_derivatives, jets, jets_backward, loss_deltas  # noqa: F401
 from .losses import dense, loss_and_delta, output
 from .losses import hessian_product as of_losses
 from .optimizers import UPDATES

@@ -87,9 +87,14 @@ def jets_backward(model, X, directions, seconds, adjoints, workspace, transposed
 
 
 @np.errstate(all="ignore")
-def input_jacobian(model, X, block, workspace, transposed, s, out):
-    jets = _forward(model, X, np.empty((0, *X.shape)), 0)[0][-1]
-    s[...], out[...] = jets[0], jets[1:].transpose(1, 2, 0)
+def input_derivatives(model, X, block, workspace, transposed, s, first, second):
+    K, seconds = X.shape[1], second.shape[2] if second.size else 0
+    found = _forward(model, X, np.empty((0, *X.shape)), seconds)[0][-1]
+    s[...] = found[0]
+    if first.size:
+        first[...] = found[1 : K + 1].transpose(1, 2, 0)
+    if second.size:
+        second[...] = found[K + 1 :].transpose(1, 2, 0)
 
 
 @np.errstate(all="ignore")
