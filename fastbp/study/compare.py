@@ -38,11 +38,14 @@ import json, sys, time
 started = time.perf_counter()
 import numpy as np
 import fastbp
-network, backend, dtype, activation, loss = json.loads(sys.argv[1])
+network, backend, dtype, activation, loss, output = json.loads(sys.argv[1])
 n = 8
 X = np.zeros((n, network[0]))
 y = np.zeros(n) if loss == "cross_entropy" else np.zeros((n, network[-1]))
-net = fastbp.Network(network, activation=activation, loss=loss, dtype=dtype, backend=backend)
+net = fastbp.Network(
+    network, activation=activation, loss=loss, output_activation=output, dtype=dtype,
+    backend=backend,
+)
 net.fit(X, y, epochs=1)
 print(time.perf_counter() - started)
 """
@@ -211,7 +214,8 @@ def compare_backends(
     y: ArrayLike,
     *,
     activation: Activation = "relu",
-    loss: Loss,
+    loss: Loss | None,
+    output_activation: str | None = None,
     optimizer: Optimizer | str | None = None,
     batch_size: int | None = 32,
     dtype: DTypeLike = "float32",
@@ -222,7 +226,7 @@ def compare_backends(
 
     Parameters
     ----------
-    layer_sizes, activation, loss, dtype
+    layer_sizes, activation, loss, output_activation, dtype
         As for `Network`.
     X, y
         As for `Network.fit`.
@@ -257,7 +261,9 @@ def compare_backends(
     ('numpy', True)
     """
     seconds = checks.real_number("seconds", seconds, lowest=1e-3)
-    settings: dict[str, Any] = dict(activation=activation, loss=loss, dtype=dtype, seed=0)
+    settings: dict[str, Any] = dict(
+        activation=activation, loss=loss, output_activation=output_activation, dtype=dtype, seed=0
+    )
     names: list[Any] = list(backends.BACKENDS)
     if only is not None:
         names = [*dict.fromkeys([*checks.names("only", only, "backends"), REFERENCE])]
@@ -305,7 +311,7 @@ def compare_backends(
     for name, rounds in times.items():
         step = statistics.median(rounds)
         cold, cached = _starts(
-            *(list(reference.layout.sizes), name, dtype, activation, loss),
+            *(list(reference.layout.sizes), name, dtype, activation, loss, output_activation),
             reference.layout.own_activations,
         )
         results.append(
@@ -323,7 +329,8 @@ def compare_backends(
         )
     results.sort(key=lambda result: result.step)
     sizes = "-".join(map(str, reference.layout.sizes))
-    problem = f"{sizes}, {loss}, batch {batch}, {reference.layout.dtype.name}, {n} samples"
+    ends_in = f" behind {output_activation}" if output_activation else ""
+    problem = f"{sizes}, {loss}{ends_in}, batch {batch}, {reference.layout.dtype.name}, {n} samples"
     return Comparison(problem, results, missing)
 
 
@@ -362,14 +369,16 @@ def _interleaved_times(networks, fit, steps, seconds):
     return times
 
 
-def _starts(sizes, backend, dtype, activation, loss, own):
+def _starts(sizes, backend, dtype, activation, loss, output_activation, own):
     """Return the seconds to a first fit in a fresh process, without and with a compile cache.
 
     NaN with functions of the user's own, which another process does not have.
     """
     if callable(loss) or own:
         return math.nan, math.nan
-    arguments = json.dumps([sizes, backend, str(np.dtype(dtype)), activation, loss])
+    arguments = json.dumps(
+        [sizes, backend, str(np.dtype(dtype)), activation, loss, output_activation]
+    )
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
         runs = [

@@ -93,6 +93,19 @@ def test_only_restricts_and_keeps_the_reference():
     assert [result.backend for result in comparison.results] == ["numpy"]
 
 
+def test_output_activation():
+    X, y = np.zeros((4, 2)), np.zeros(4)
+    comparison = fastbp.compare_backends(
+        *([2, 1], X, y),
+        loss="squared_error",
+        output_activation="tanh",
+        only=["numpy"],
+        seconds=0.01,
+    )
+    assert comparison.problem.startswith("2-1, squared_error behind tanh, batch 4")
+    assert comparison.results[0].cold_start > 0
+
+
 def test_command_line_compares(capsys):
     arguments = ["compare", "--layers", "3,2,2", "--samples", "16", "--backend", "numpy"]
     assert main(arguments) == 0
