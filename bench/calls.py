@@ -47,7 +47,7 @@ def prepared(backend):
     stop = np.zeros(1, np.int64)
     out = np.empty((1, LAYERS[-1]), np.float32)
     nothing, none = np.empty(0, np.float32), np.empty((0, LAYERS[-1]), np.float32)
-    errors = np.empty_like(X)
+    errors, of_all, slopes = np.empty_like(X), np.empty_like(y), np.ones_like(y)
     net.fit_step(X, y, optimizer=optimizer)
     job = net._online._job
     order, rates, losses = np.empty((0, 0), np.int64), np.full(1, 1e-6), np.zeros(1)
@@ -55,10 +55,17 @@ def prepared(backend):
     def step():
         job.run(order, 1, rates, losses, 0)
 
+    def there_and_back(gradient):
+        kernels.forward(model, X, workspace, of_all)
+        kernels.backward(model, X, slopes, workspace, transposed, gradient, errors)
+
     # The last arguments of `loss_and_gradient` for a single block; older commits have fewer.
     rest = (stop,)
     if "sums" in inspect.signature(interface.Backend.loss_and_gradient).parameters:
         rest = layout.sums(0), stop, np.zeros(interface.SHARED_SIZE, np.int64), 1, 0
+    only_inputs = {}
+    if "parameters" in inspect.signature(fastbp.ForwardPass.backward).parameters:
+        only_inputs = {"parameters": False}
     return {
         "predict, 1 row": (
             lambda: net.predict(row),
@@ -77,6 +84,14 @@ def prepared(backend):
                 *(of_samples, data, none, ROWS, workspace, transposed),
                 *(nothing, none, errors, none),
             ),
+        ),
+        "forward, backward": (
+            lambda: net.forward(X).backward(slopes),
+            lambda: there_and_back(gradient),
+        ),
+        "backward to X only": (
+            lambda: net.forward(X).backward(slopes, **only_inputs),
+            lambda: there_and_back(nothing if only_inputs else gradient),
         ),
         "fit_step": (lambda: net.fit_step(X, y, optimizer=optimizer), step),
         "fit, 1 epoch": (

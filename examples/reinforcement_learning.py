@@ -147,10 +147,10 @@ class SAC:
         first = passes[0].output <= passes[1].output
         dL_da = 0
         for critic, smaller in zip(passes, (first, ~first), strict=True):
-            _, dL_dinputs = critic.backward(smaller.astype(dtype) / -n)
+            _, dL_dinputs = critic.backward(smaller.astype(dtype) / -n, parameters=False)
             dL_da = dL_da + dL_dinputs[:, self.n_states :]
         d_output = through_squashed(actor.output, noise, action, dL_da, alpha / n)
-        gradient, _ = actor.backward(d_output)
+        gradient, _ = actor.backward(d_output, inputs=False)
         self.actor.apply_gradient(gradient, optimizer=self.optimizer)
 
         for target, critic in zip(self.targets, self.critics, strict=True):

@@ -343,7 +343,7 @@ def check_calls(results, printed):
     """A line for each call and backend; a call takes longer than its kernel."""
     assert "numba" in results
     for backend, calls in results.items():
-        assert len(calls) == 5
+        assert len(calls) == 7
         for call, rounds in calls.items():
             assert f"{backend}: {call}" in printed
             total, kernel = map(min, zip(*rounds, strict=True))

@@ -181,6 +181,9 @@ def inside(net: fastbp.Network) -> None:
     kept: fastbp.ForwardPass = net.forward(X)
     outside: fastbp.Gradient = kept.backward(kept.output - 1)[0]
     by_inputs = kept.backward(y, wrt="preactivation")[1]
+    nothing: None = kept.backward(y, parameters=False)[0]
+    outside = kept.backward(y, inputs=False)[0]
+    print(nothing)
     print(outside.weights, by_inputs)
     rules_of_layers: list[float] = [0.0, 0.1]
     net.apply_gradient(outside, optimizer=fastbp.SGD(), clip_norm=1.0, l1=0.1, l2=rules_of_layers)

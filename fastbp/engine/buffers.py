@@ -3,12 +3,32 @@
 All networks of a process share it: memory is bounded, however many networks have been used.
 """
 
+import ctypes
+import sys
+
+from ..basis.layout import address
+
 # A call that needs a larger buffer computes for so long that allocating it costs little.
 MOST_BYTES = 1 << 22
 MOST_SIZES = 16  # that are kept at the same time; one more, and all are dropped
 MOST_ALIKE = 8  # buffers of one size, of large ones fewer: together at most MOST_BYTES
 
 _free: dict = {}  # (size, bytes a number) -> buffers that no call has
+
+
+def _memcmp():
+    library = ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)
+    function = library.memcmp
+    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+    return function
+
+
+_compare = _memcmp()  # takes a third of the time of NumPy, which writes an array of booleans
+
+
+def equal(one, other):
+    """Whether two buffers of the same size and dtype are the same, bit by bit."""
+    return _compare(address(one), address(other), one.nbytes) == 0
 
 
 def take(layout, size, zeroed=False):

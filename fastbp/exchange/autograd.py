@@ -51,7 +51,8 @@ class Pass(Function):
     @staticmethod
     def backward(ctx, dL_dh):
         _, _, by_X, *by_leaves = ctx.needs_input_grad
-        gradient, dL_dX = ctx.kept.backward(dL_dh.numpy(force=True))
+        wanted = {"parameters": bool(by_leaves), "inputs": by_X}
+        gradient, dL_dX = ctx.kept.backward(dL_dh.numpy(force=True), **wanted)
         arrays = [dL_dX] if by_X else []
         arrays += [*gradient.weights, *gradient.biases] if by_leaves else []
         found = [torch.from_numpy(array) for array in arrays]

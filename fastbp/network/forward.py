@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class ForwardPass:
 
     def __init__(self, engine: Engine, X: np.ndarray) -> None:
         layout, n = engine.layout, len(X)
-        self._engine, self._layout = engine, layout
+        self._engine, self._layout, self._model = engine, layout, engine.model
         self._X = np.array(X)
         self._weights = buffers.take(layout, layout.n_parameters)
         self._workspace = buffers.take(layout, layout.workspace_size(n))
@@ -72,14 +72,49 @@ class ForwardPass:
         )
 
     def _call(self, function, *arrays):
-        engine, self._in_use = self._engine, True
-        engine.run(lambda: function(engine.model, self._X, *arrays), len(self._X))
+        self._in_use = True
+        self._engine.run(lambda: function(self._model, self._X, *arrays), len(self._X))
         self._in_use = False
-        engine.raise_of_activations()
+        self._engine.raise_of_activations()
+
+    @overload
+    def backward(
+        self,
+        dL_dh: ArrayLike,
+        *,
+        wrt: Literal["output", "preactivation"] = "output",
+        parameters: Literal[True] = True,
+        inputs: Literal[True] = True,
+    ) -> tuple[Gradient, Floats]: ...
+
+    @overload
+    def backward(
+        self,
+        dL_dh: ArrayLike,
+        *,
+        wrt: Literal["output", "preactivation"] = "output",
+        parameters: Literal[False],
+        inputs: Literal[True] = True,
+    ) -> tuple[None, Floats]: ...
+
+    @overload
+    def backward(
+        self,
+        dL_dh: ArrayLike,
+        *,
+        wrt: Literal["output", "preactivation"] = "output",
+        parameters: Literal[True] = True,
+        inputs: Literal[False],
+    ) -> tuple[Gradient, None]: ...
 
     def backward(
-        self, dL_dh: ArrayLike, *, wrt: Literal["output", "preactivation"] = "output"
-    ) -> tuple[Gradient, Floats]:
+        self,
+        dL_dh: ArrayLike,
+        *,
+        wrt: Literal["output", "preactivation"] = "output",
+        parameters: bool = True,
+        inputs: bool = True,
+    ) -> tuple[Gradient | None, Floats | None]:
         r"""Compute the gradient of L from its derivatives by the outputs, by the chain rule.
 
         L is any function of the outputs h_m of all rows. The network's own loss plays no part. With
@@ -99,13 +134,16 @@ class ForwardPass:
         wrt : {"output", "preactivation"}, default="output"
             "preactivation" says that `dL_dh` holds ∂L/∂s_m instead, the derivatives by the last
             pre-activation (logits). This is more accurate where the output activation saturates.
+        parameters, inputs : bool, default=True
+            Whether to compute the gradient, and ∂L/∂X. What is not wanted costs no time, and None
+            takes its place.
 
         Returns
         -------
-        gradient : Gradient
+        gradient : Gradient or None
             ∂L/∂W_i and ∂L/∂b_i, arrays of the same shapes as the network's. They are infinite or
             NaN if they overflow.
-        dL_dX : ndarray of shape (n_samples, n_0)
+        dL_dX : ndarray of shape (n_samples, n_0) or None
             ∂L/∂X.
 
         Raises
@@ -135,6 +173,8 @@ class ForwardPass:
         layout, n = self._layout, len(self._X)
         if not isinstance(wrt, str) or wrt not in (OUTPUT, PREACTIVATION):
             raise ValueError(f'wrt must be "output" or "preactivation", got {wrt!r}')
+        if not checks.flag("parameters", parameters) | checks.flag("inputs", inputs):
+            raise ValueError("parameters and inputs are both False; nothing would be computed")
         shape = self._h.shape
         if shape[1] == 1 and np.shape(dL_dh) == (n,):
             dL_dh = np.reshape(dL_dh, shape)
@@ -143,18 +183,19 @@ class ForwardPass:
         self._check_unchanged()
         if wrt == OUTPUT:
             deltas = self._through_output(deltas)
-        gradient = layout.zeros(layout.n_parameters)
-        errors = np.empty((n, layout.sizes[0]), layout.dtype)
-        transposed = buffers.take(layout, layout.n_all_transposed)
+        gradient = layout.zeros(layout.n_parameters if parameters else 0)
+        errors = np.empty((n if inputs else 0, layout.sizes[0]), layout.dtype)
+        size = layout.n_all_transposed if inputs else layout.n_transposed
+        transposed = buffers.take(layout, size)
         backward = self._engine.backend.backward
         self._call(backward, deltas, self._workspace, transposed, gradient, errors)
         buffers.give(transposed)
-        return Gradient(*layout.views(gradient)), errors
+        found = Gradient(*layout.views(gradient)) if parameters else None
+        return found, errors if inputs else None
 
     def _check_unchanged(self):
         """Compare the weights bit by bit, since their views may be written to at any time."""
-        now, then = self._engine.parameters, self._weights
-        if not (now.view(np.int64) == then.view(np.int64)).all():
+        if not buffers.equal(self._engine.parameters, self._weights):
             raise RuntimeError(
                 "the network's weights or biases have changed since the forward pass, so its "
                 "activations are out of date; call Network.forward again"

@@ -748,8 +748,8 @@ class Network(Differentiable):
         ...     action = actor.forward(x)
         ...     value = critic.forward(np.hstack([x, action.output]))
         ...     means.append(value.output.mean())
-        ...     _, d_inputs = value.backward(np.full((32, 1), -1 / 32))
-        ...     gradient, _ = action.backward(d_inputs[:, 3:])
+        ...     _, d_inputs = value.backward(np.full((32, 1), -1 / 32), parameters=False)
+        ...     gradient, _ = action.backward(d_inputs[:, 3:], inputs=False)
         ...     actor.apply_gradient(gradient, optimizer=fastbp.Adam(0.01), clip_norm=1.0)
         >>> bool(means[-1] > means[0])
         True

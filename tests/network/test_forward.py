@@ -122,6 +122,29 @@ def test_cython_and_numba_give_the_same_bits(twins, loss, dtype):
         assert one.tobytes() == other.tobytes()
 
 
+@pytest.mark.nojit
+@pytest.mark.parametrize("wrt", WRT)
+@pytest.mark.parametrize("sizes", SHAPES, ids=str)
+def test_only_what_is_wanted(backend, sizes, wrt):
+    """The same bits, and None for the rest; in any order of calls."""
+    net = make_network(sizes, "log_loss", backend)
+    X, _ = make_data("log_loss", 8, sizes[0], sizes[-1])
+    c = np.random.default_rng(3).standard_normal((8, sizes[-1]))
+    p = net.forward(X)
+    for _ in range(2):
+        nothing, by_inputs = p.backward(c, wrt=wrt, parameters=False)
+        gradient, nothing_else = p.backward(c, wrt=wrt, inputs=False)
+        assert nothing is nothing_else is None
+        expected = p.backward(c, wrt=wrt)
+        assert together(gradient).tobytes() == together(expected[0]).tobytes()
+        assert by_inputs.tobytes() == expected[1].tobytes()
+    with pytest.raises(ValueError, match="parameters and inputs are both False; nothing would"):
+        p.backward(c, parameters=False, inputs=False)
+    for name in ("parameters", "inputs"):
+        with pytest.raises(TypeError, match=f"{name} must be True or False, got 1"):
+            p.backward(c, **{name: 1})
+
+
 def test_compute_dtype(backend):
     net = fastbp.Network(
         [6, 12, 1], loss="squared_error", compute_dtype="bfloat16", backend=backend

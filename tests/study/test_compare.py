@@ -94,7 +94,7 @@ def test_only_restricts_and_keeps_the_reference():
 
 
 def test_output_activation():
-    X, y = np.zeros((4, 2)), np.zeros(4)
+    X, y = np.ones((4, 2)), np.full(4, 0.5)
     comparison = fastbp.compare_backends(
         *([2, 1], X, y),
         loss="squared_error",
