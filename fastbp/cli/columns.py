@@ -156,7 +156,8 @@ def _reason_to_leave_out(series, reading, values, given, y, keep):
         if n_values >= SHARE_OF_IDS * n_given and n_values > MANY_CATEGORIES:
             return f"{n_values} different texts in {n_given} rows; --keep {name} uses it"
     differ = reading.kind == "number" and n_values == len(series) >= FEWEST_ROWS
-    if differ and (why := _like_an_id(str(name), values)):
+    is_quantity = reading.unit or reading.grouped  # $1,234 identifies nothing
+    if differ and not is_quantity and (why := _like_an_id(str(name), values)):
         return f"an identifier: {why}; --keep {name} uses it"
     return ""
 

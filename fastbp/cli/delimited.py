@@ -47,7 +47,7 @@ def read(content, name, form):
     encoding = form.encoding or _encoding(content, name)
     start = _decoded(content, encoding, name)
     separator = form.separator or _separator(start)
-    frame = _parse(content, name, encoding, separator, form)
+    frame = _parse(content, start, name, encoding, separator, form)
     if form.header:
         frame.columns = unique(_header(start, separator, list(frame.columns)), name)
     else:
@@ -129,7 +129,7 @@ def _separator(text):
     return max(",;\t|", key=header.count)
 
 
-def _parse(content, name, encoding, separator, form):
+def _parse(content, start, name, encoding, separator, form):
     pd = pandas()
     try:
         with warnings.catch_warnings():
@@ -149,9 +149,13 @@ def _parse(content, name, encoding, separator, form):
         raise ValueError(f"{name} is empty") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         shown = {"\t": "tabs", r"\s+": "spaces"}.get(separator, f"{separator!r}")
+        rows = _rows(start, separator)
+        other = next((j for j, row in enumerate(rows) if len(row) > len(rows[0])), None)
+        why = str(error).strip()
+        if other is not None:
+            why = f"the header has {len(rows[0])} cells, but row {other} has {len(rows[other])}"
         raise ValueError(
-            f"{name} is not a valid CSV file, with columns separated by {shown} (see --sep): "
-            f"{str(error).strip()}"
+            f"{name} is not a valid CSV file, with columns separated by {shown} (see --sep): {why}"
         ) from error
 
 

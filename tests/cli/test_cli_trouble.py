@@ -51,7 +51,13 @@ GOOD = "x,y\n" + "".join(f"{i * 0.37 % 1:.3f},{i % 2}\n" for i in range(40))
             "such as 0.37, which cannot be classes",
         ),
         (GOOD + "inf,1\n", [], "column 'x' has 'inf' in row 41"),
-        (GOOD + "1,1,1\n", [], "not a valid CSV file"),
+        (
+            GOOD + "1,1,1\n",
+            [],
+            "not a valid CSV file, with columns separated by ',' (see --sep): the",
+        ),
+        (GOOD + "1,1,1\n", [], "the header has 2 cells, but row 41 has 3"),
+        ("# exported\n" + GOOD, [], "the header has 1 cells, but row 1 has 2"),
         (GOOD, ["--output", "none/model.safetensors"], "there is no folder"),
         (
             GOOD,

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from cli_cases import QUICK, people
 
-from fastbp.cli import main, tables
+from fastbp.cli import columns, main, numerals, readings, tables
 
 QUICK = [*QUICK, "--epochs", "5"]
 DATA = Path(__file__).parents[1] / "data" / "command_line"
@@ -191,8 +191,6 @@ def test_codes_and_mixed_units_stay_texts(capsys):
     ],
 )
 def test_values_of_texts(texts, values):
-    from fastbp.cli import readings
-
     series = pd.Series(texts, name="x")
     reading = readings.decide(series.to_frame())["x"].reading
     assert readings.numbers(series, reading, "x.csv").tolist() == values
@@ -200,8 +198,6 @@ def test_values_of_texts(texts, values):
 
 @pytest.mark.parametrize("text", ["A1", "1.2.3", "1,2,3", "5 3", "12-5", "$", "--5", "1 2", "1_0"])
 def test_texts_that_are_no_numbers(text):
-    from fastbp.cli import numerals
-
     assert numerals.parse(text) is None
 
 
@@ -223,8 +219,6 @@ def test_identifiers_are_left_out(plain, capsys):
 
 def test_quantities_that_differ_in_every_row_are_kept():
     """Populations of states, say, and years."""
-    from fastbp.cli import columns, readings
-
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {"people": rng.permutation(np.unique(rng.lognormal(8, 1, 60).round())), "y": 0}
@@ -232,10 +226,11 @@ def test_quantities_that_differ_in_every_row_are_kept():
     frame["founded"] = 1950 + np.arange(len(frame))
     frame["ageOfTree"] = 10 + np.arange(len(frame))
     frame["metres"] = 5600 - 37 * np.arange(len(frame))
+    frame["price"] = [f"${v:,}" for v in rng.permutation(9000)[: len(frame)] + 1000]
     decisions = readings.decide(frame)
     y = rng.normal(size=len(frame))
     chosen, _ = columns.choose(frame, "y", y, decisions, "x.csv")
-    assert [column.read_as() for column in chosen] == ["number"] * 4
+    assert [column.read_as() for column in chosen] == ["number"] * 5
 
 
 def test_a_column_that_repeats_the_target(capsys):
