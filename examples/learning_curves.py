@@ -2,8 +2,8 @@
 Learning curves side by side
 ============================
 
-Three optimisers learn to read digits. Each training is drawn on the same axes under its name: a
-colour for each training, a line style for each quantity, a vertical line for the best epoch.
+Three optimisers learn to read digits. `History.plot` draws each training on the same axes under its
+name. Each training has a colour, each quantity a line style, each best epoch a vertical line.
 """
 
 from matplotlib import pyplot
@@ -31,5 +31,5 @@ for name, optimizer in {
         scoring="accuracy",
         patience=15,
     )
-    fastbp.LearningCurveDisplay.from_history(history, name=name, ax=ax)
+    history.plot(name=name, ax=ax)
 pyplot.show()

@@ -30,6 +30,8 @@ PAGES = {
     "generated/lesson/5_one_line": (0, 1),
     "generated/examples/index": (0, 1),
     "generated/examples/pictures": (0, 1),
+    "generated/examples/boundaries": (0, 1),
+    "generated/examples/trust": (0, 1),
 }
 
 

@@ -124,13 +124,15 @@ class History:
         validated = name == "validation_loss" or name in self.scores
         return i + 1 + (self._unvalidated if validated else 0)
 
-    def plot(self, *, ax: Any = None) -> Any:
-        """Draw the losses by epoch. Needs matplotlib.
+    def plot(self, *, name: str | None = None, ax: Any = None) -> Any:
+        """Draw losses and scores by epoch. Needs matplotlib.
 
         Parameters
         ----------
+        name : str, optional
+            Name of the training for the legend, to compare trainings on the same axes.
         ax : matplotlib.axes.Axes, optional
-            Axes to draw on; by default those of a new figure.
+            Axes to draw on, also beside another history; by default those of a new figure.
 
         Returns
         -------
@@ -145,7 +147,7 @@ class History:
         >>> history.plot().ax_.get_xlabel()
         'epoch'
         """
-        return late.load("plots").LearningCurveDisplay.from_history(self, ax=ax)
+        return late.load("plots").LearningCurveDisplay.from_history(self, name=name, ax=ax)
 
     def to_pandas(self) -> Any:
         """Return what was recorded as a table with a row for each epoch. Needs pandas.

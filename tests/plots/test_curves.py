@@ -93,6 +93,13 @@ def test_trainings_side_by_side(style):
     is_clean(again)
 
 
+def test_plot_of_a_history():
+    display = History([0.5, 0.4]).plot(name="Adam")
+    assert list(curves(History([0.9, 0.8]).plot(name="SGD", ax=display.ax_).ax_)) == [
+        *("Adam: training loss", "SGD: training loss")
+    ]
+
+
 def test_unnamed_trainings_have_colours_of_their_own():
     display = draw(History([0.5, 0.4]))
     draw(History([0.9, 0.8]), ax=display.ax_)
