@@ -108,6 +108,10 @@ _NAMES: dict[str, dict[str, tuple[str | None, str]]] = {
     },
 }
 
+_NAMES["output_activation"] = {
+    other: row for other, row in _NAMES["activation"].items() if row[0] is not None
+}
+
 _AT_FIT = "it is an argument of Network.fit"
 _AT_NETWORK = "it is an argument of fastbp.Network"
 _RATE = "the rate belongs to the optimiser: optimizer=fastbp.Adam(learning_rate=0.001)"

@@ -85,12 +85,12 @@ def summary(network, output_activation):
     layout = network.layout
     sizes = layout.sizes
     count = sum((n + 1) * k for n, k in zip(sizes[:-1], sizes[1:], strict=True))
-    loss = network.loss if isinstance(network.loss, str) else network._engine.loss_title
+    loss = "no loss" if network.loss is None else f"loss {network._engine.loss_title}"
     rounding = f", products in {network.compute_dtype}" if network.compute_dtype else ""
     return Summary(
         sizes,
         (*map(str, layout.activations), output_activation),
         count,
         count * layout.dtype.itemsize,
-        f"Network, loss {loss}, {layout.dtype.name}{rounding}, backend {network.backend}",
+        f"Network, {loss}, {layout.dtype.name}{rounding}, backend {network.backend}",
     )

@@ -192,7 +192,7 @@ class TorchFunction:
     def step(
         self,
         *,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         clip_norm: float | None = None,
         l1: ByLayer = 0.0,
         l2: ByLayer = 0.0,

@@ -17,6 +17,7 @@ X, y = np.zeros((6, 3)), np.zeros(6)
 TABLES = {
     "loss": spec.LOSSES,
     "activation": spec.ACTIVATIONS,
+    "output_activation": spec.DEFAULT_LOSSES,
     "optimizer": {name.lower(): 0 for name in optimizers.OPTIMIZERS},
     "schedule": schedules.SCHEDULES,
     "score": dict.fromkeys(get_scorer_names()),
@@ -122,6 +123,7 @@ ACTIVATIONS = {
     "LeakyReLU": "'leaky_relu'.*0.01",
     "softmax": "output activation.*cross_entropy",
 }
+OUTPUT_ACTIVATIONS = {"linear": "'identity'", "Softmaxx": "'softmax'", "swish": "'silu'"}
 OPTIMIZERS = {
     "adm": "'adam'",
     "momentum": r"'sgd'.*momentum=0.9",
@@ -147,6 +149,7 @@ BACKENDS = {"cuda": "CPUs only", "GPU": "CPUs only", "cpython": "'cython'", "Num
         for option, cases in {
             "loss": LOSSES,
             "activation": ACTIVATIONS,
+            "output_activation": OUTPUT_ACTIVATIONS,
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,
             "backend": BACKENDS,
@@ -155,7 +158,8 @@ BACKENDS = {"cuda": "CPUs only", "GPU": "CPUs only", "cpython": "'cython'", "Num
     ],
 )
 def test_advice_for_unknown_names(option, name, message):
-    options = {option: name} if option in ("loss", "activation", "backend") else {}
+    of_fit = option in ("optimizer", "schedule")
+    options = {} if of_fit else {option: name}
     with pytest.raises(ValueError, match=message):
         net = fastbp.Network([3, 4, 1], **{"loss": "squared_error", **options})
         net.fit(X, y, **{option: name})

@@ -44,3 +44,6 @@ def test_titles():
     assert net.summary().title == title
     assert "8 bytes" not in repr(net.summary()) and "3 parameters, 12 bytes" in repr(net.summary())
     assert np.array_equal(net.summary().sizes, [2, 1])
+    net = fastbp.Network([2, 3], loss=None, output_activation="softmax", backend="numpy")
+    assert net.summary().title == "Network, no loss, float32, backend numpy"
+    assert net.summary().activations == ("softmax",)
