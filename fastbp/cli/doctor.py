@@ -20,7 +20,9 @@ from ..engine import bfloat16
 from .options import add_command, filled
 
 REQUIRED = ("numpy", "numba", "scikit-learn", "scipy", "tqdm")
-EXTRAS = ("safetensors", "pandas", "pyarrow", "matplotlib", "onnx", "torch", "argcomplete")
+EXTRAS = (
+    *("safetensors", "pandas", "pyarrow", "openpyxl", "matplotlib", "onnx", "torch", "argcomplete"),
+)
 PREFIXES = ("FASTBP_", "NUMBA_")
 VARIABLES = ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT", "PYTHON_GIL")
 # Maximum difference from the reference's weights after a few float32 steps.

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import file
 from . import columns, completion, metrics, outputs, preparing, problems, readings, store, tables
 from .options import add_argument, add_command, note, status
 from .outputs import Output
+from .packages import pandas
 
 PREDICT_EXAMPLES = """
 fastbp predict titanic.safetensors passengers.csv --output predictions.csv
@@ -87,7 +89,7 @@ def add(commands):
 def _inputs(stored, frame, path, decimal):
     """Return the network's inputs for the rows of a table; notes say what is new in them."""
     prepare, _ = store.parts(stored)
-    chosen, known = preparing.readings_of(prepare, stored.notes), preparing.known_texts(prepare)
+    chosen, known = preparing.readings_of(stored), preparing.known_texts(prepare)
     missing = [name for name in chosen if name not in frame]
     if missing:
         others = [name for name in frame.columns if name not in chosen]
@@ -131,7 +133,7 @@ def predict_rows(options):
             results[f"probability_{label}"] = column
     if options.id in results:
         raise ValueError(f"--id {options.id}: a column of the predictions has this name; rename it")
-    frame = tables.pandas().DataFrame(predicted | results)
+    frame = pandas().DataFrame(predicted | results)
     status("")
     if options.output:
         tables.write(frame, options.output)
@@ -199,7 +201,8 @@ def _target_reading(stored, labels, decimal):
     """Return how the target is read; models of earlier versions do not say it."""
     document = stored.notes.get("target_reading")
     if isinstance(document, dict):
-        reading = readings.from_json("of the target", document)
+        with file.named(stored.path):
+            reading = readings.from_json(str(stored.notes.get("target")), document)
     else:
         texts = labels is not None and labels.dtype.kind == "U"
         reading = readings.Reading("category" if texts else "number")

@@ -1,6 +1,7 @@
 """Turns the features of a table into inputs of a network: fills gaps, scales and encodes."""
 
-from . import readings
+from ..files import file, schema
+from . import readings, store
 
 
 def transformer(chosen):
@@ -39,31 +40,40 @@ def transformer(chosen):
     return ColumnTransformer([part for part in made if part[2]])
 
 
-def readings_of(fitted, notes):
+def readings_of(stored):
     """Return how the columns are read that a model was trained on.
 
     Parameters
     ----------
-    fitted : ColumnTransformer
-        The result of `transformer`, fitted.
-    notes : dict
-        The model's notes. Models of earlier versions have no readings in them: all their columns
-        are plain numbers or categories.
+    stored : Stored
+        A model of the command `train`. Models of earlier versions have no readings in their notes:
+        all their columns are plain numbers or categories.
 
     Returns
     -------
     dict of str to Reading
     """
-    document = notes.get("readings")
-    if isinstance(document, dict):
-        return {name: readings.from_json(name, each) for name, each in document.items()}
+    fitted, _ = store.parts(stored)
     kinds = {"numbers": "number", "categories": "category"}
-    return {
+    known = {
         column: readings.Reading(kinds[name])
         for name, _, columns in fitted.transformers_
         if name in kinds
         for column in columns
     }
+    if "readings" not in stored.notes:
+        return known
+    with file.named(stored.path):
+        document = schema.some_fields(
+            "readings", stored.notes["readings"], stored.notes["readings"]
+        )
+        made = {name: readings.from_json(name, each) for name, each in document.items()}
+        features: dict = {}
+        for name, reading in made.items():
+            features |= readings.names(name, reading)
+        if features != {name: reading.kind == "category" for name, reading in known.items()}:
+            raise ValueError("broken file: the readings are not of the columns of the model")
+    return made
 
 
 def known_texts(fitted):

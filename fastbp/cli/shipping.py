@@ -92,8 +92,7 @@ def _described(stored):
     if hasattr(whole, "feature_names_in_"):
         about["features"] = list(whole.feature_names_in_)
     if store.is_ours(stored):
-        prepare, _ = store.parts(stored)
-        about["columns"] = _columns(preparing.readings_of(prepare, stored.notes))
+        about["columns"] = _columns(preparing.readings_of(stored))
     return about | {"notes": stored.notes}
 
 
@@ -241,7 +240,7 @@ def _contents(export, network, path):
 def _interface(stored):
     """Return a description of the network's inputs and outputs."""
     prepare, estimator = store.parts(stored)
-    chosen = preparing.readings_of(prepare, stored.notes)
+    chosen = preparing.readings_of(stored)
     made: dict = {"inputs": preparing.inputs(prepare, chosen)}
     target = stored.notes.get("target")
     if hasattr(estimator, "classes_"):

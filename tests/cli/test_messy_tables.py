@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import sys
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import pandas as pd
 import pytest
 from cli_cases import QUICK, people
 
+import fastbp
 from fastbp.cli import columns, main, numerals, readings, tables
+from fastbp.files import file
 
 QUICK = [*QUICK, "--epochs", "5"]
 DATA = Path(__file__).parents[1] / "data" / "command_line"
@@ -38,6 +41,8 @@ def report(capsys, text, *options, target="bought", name="table.csv", encoding="
     code = train(name, "--json", *options, target=target)
     printed, errors = capsys.readouterr()
     assert code == 0, errors
+    # The first use of Numba on a machine is announced.
+    errors = re.sub(r"fastbp: compiling Numba .*\n", "", errors)
     made = json.loads(printed)
     made["columns"] = {column["column"]: column for column in made["columns"]}
     return made, errors
@@ -524,3 +529,43 @@ def test_models_of_earlier_versions(ending, capsys):
     assert json.loads(capsys.readouterr().out)["metrics"]["model"]["accuracy"] == 0.46
     assert main(["info", model]) == 0
     assert "numbers: age, rooms, flag\ncategories: town, code\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("readings_of_file", "message"),
+    [
+        ([], "readings must be a JSON object"),
+        ({}, "the readings are not of the columns of the model"),
+        ({"income": {"kind": "number"}}, "the readings are not of the columns"),
+        ({"income": {"kind": "verse"}}, "kind of the reading of column 'income' must be one of"),
+        ({"income": {"kind": "number", "decimal": "x"}}, "decimal of the reading"),
+        ({"income": {"kind": "number", "low": "x"}}, "low of the reading"),
+        ({"income": {"kind": "date", "parts": ["eon"]}}, "parts of the reading"),
+        ({"income": {"kind": "number", "more": 1}}, "unknown fields"),
+    ],
+)
+def test_broken_readings_are_refused(readings_of_file, message, capsys):
+    report(capsys, PLAIN)
+    model, (notes, _) = fastbp.load("table.safetensors"), file.read_notes("table.safetensors")
+    fastbp.save(model, "broken.safetensors", notes=notes | {"readings": readings_of_file})
+    for command in (["predict", "broken.safetensors", "table.csv"], ["info", "broken.safetensors"]):
+        assert main(command) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("fastbp: broken.safetensors: broken file: ") and message in said
+
+
+def test_a_table_of_many_columns(capsys, monkeypatch):
+    """Those that are not plain are shown in any case, and no line is too long."""
+    monkeypatch.setenv("COLUMNS", "80")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 300)).round(3)).rename(columns="pixel {}".format)
+    frame["a very long name of a column\x1b[2J"] = [f"text\x07 {j % 3}" for j in range(60)]
+    frame["id"], frame["y"] = range(60), ["a", "b"] * 30
+    frame.to_parquet("wide.parquet")
+    assert train("wide.parquet", target="y") == 0
+    printed = capsys.readouterr().out
+    table = printed.partition("network ")[0].splitlines()
+    assert len(table) < 60 and max(map(len, table)) < 80
+    assert "... and 262 more columns" in table
+    assert "left out" in "".join(table) and "category" in "".join(table)
+    assert "\x1b" not in printed and "\x07" not in printed
