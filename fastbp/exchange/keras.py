@@ -255,7 +255,7 @@ class Reader:
             self._check_plain(function, f"the activation of {place}")
             return self._activation(function, f"the activation of {place}")
         for name, ours in FUNCTIONS.items():
-            if function is getattr(self.keras.activations, name):
+            if function is getattr(self.keras.activations, name, self):  # old ones lack some
                 return ours
         raise ValueError(
             f"{place} has the activation {getattr(function, '__name__', function)!r}; a Network "

@@ -150,6 +150,7 @@ def test_from_torch_exporter(opset, rng, tmp_path):
     torch = pytest.importorskip("torch")
     nn = torch.nn
     layers = [nn.GELU(), nn.SiLU(), nn.ELU(), nn.Softplus(), nn.LeakyReLU(), nn.ReLU(), nn.Tanh()]
+    layers += [nn.Hardtanh(), nn.SELU(), nn.Mish()]
     hidden = [part for layer in layers for part in (nn.Linear(4, 4), layer, nn.Dropout(0.5))]
     module = nn.Sequential(*hidden, nn.Linear(4, 3), nn.Softmax(dim=-1)).eval()
     file = io.BytesIO()
@@ -159,6 +160,7 @@ def test_from_torch_exporter(opset, rng, tmp_path):
     net = fastbp.Network.from_onnx(tmp_path / "torch.onnx")
     assert net.layout.activations == (
         *("gelu", "silu", "elu", "softplus", "leaky_relu", "relu", "tanh"),
+        *("hard_tanh", "selu", "mish"),
     )
     X = rng.standard_normal((20, 4)).astype(np.float32)
     with torch.no_grad():
