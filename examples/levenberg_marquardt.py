@@ -10,6 +10,7 @@ noisy curve, with Adam beside.
 """
 
 import numpy as np
+from matplotlib import pyplot
 
 import fastbp
 
@@ -41,3 +42,15 @@ history = by_adam.fit(X, y, optimizer=fastbp.Adam(0.01), epochs=1000, batch_size
 print(f"A curve: loss {found.loss[-1]:.6f} after {len(found.loss) - 1} Levenberg-Marquardt steps,")
 print(f"         loss {history.loss[-1]:.6f} after 1000 steps of Adam")
 assert found.loss[-1] < history.loss[-1]
+
+figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
+left.plot(X, y, ".", color="0.6", label="samples")
+for name, fitted in {"Levenberg-Marquardt": by_steps, "Adam": by_adam}.items():
+    left.plot(X, fitted.predict(X), label=name)
+left.set(xlabel="x", ylabel="y", title="The curve")
+left.legend()
+right.loglog(range(1, len(found.loss) + 1), found.loss, label="Levenberg-Marquardt")
+right.loglog(range(1, len(history.loss) + 1), history.loss, label="Adam")
+right.set(xlabel="step", ylabel="loss", title="The way there")
+right.legend()
+pyplot.show()

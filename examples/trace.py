@@ -6,6 +6,7 @@ Every number of the derivation, and the same by hand.
 """
 
 import numpy as np
+from matplotlib import pyplot
 
 import fastbp
 
@@ -32,3 +33,8 @@ for i, by_hand in ((1, dW_1), (2, dW_2)):
     difference = np.abs(trace.dW[i] - by_hand).max()
     print(f"∇W_{i}: by hand and by {net.backend} differ by {difference:.1e}")
     assert difference < 1e-15
+
+# The whole network: what the next step would change (blue up, vermilion down), and how thick each
+# weight is.
+fastbp.NetworkGraphDisplay.from_trace(trace)
+pyplot.show()

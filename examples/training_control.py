@@ -7,6 +7,7 @@ A range test, schedules, early stopping, scores and a callback, on handwritten d
 Each of them acts between compiled calls; a fit without them stays a single one.
 """
 
+from matplotlib import pyplot
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -32,6 +33,8 @@ schedules = {
     "one cycle": fastbp.OneCycle(),
     "on a plateau": fastbp.ReduceOnPlateau(factor=0.3, patience=2),
 }
+figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.4), layout="constrained")
+found.plot(left)
 print("after 15 epochs:")
 for name, schedule in schedules.items():
     history = network().fit(
@@ -45,6 +48,7 @@ for name, schedule in schedules.items():
     )
     loss, accuracy = history.validation_loss[-1], history.scores["accuracy"][-1]
     print(f"  {name:24}loss {loss:.3f}, accuracy {accuracy:.3f}")
+    fastbp.LearningCurveDisplay(history.loss, history.validation_loss, name=name).plot(ax=right)
 
 
 class Milestones(fastbp.Callback):
@@ -79,3 +83,4 @@ loss = net.loss_and_gradient(X_valid, y_valid)[0]
 print(
     f"{len(history.loss)} epochs; the weights are those of epoch {history.best_epoch}: {loss:.3f}"
 )
+pyplot.show()

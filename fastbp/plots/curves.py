@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SCORES = (":", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)))  # line styles
 SCORE_AXIS = "scores"
+TRAINING_WIDTH = 3.0  # of the line that names a training in the legend
 
 
 class LearningCurveDisplay(Display):
@@ -174,13 +175,16 @@ class LearningCurveDisplay(Display):
             label = f"{self.name}: {what}" if self.name else what
             line = on.plot(epochs, values, marker=marker, label=label, **look)[0]
             if self.name:  # colours stand for trainings, so that styles are explained once
-                line = Line2D([], [], color=colors.ink(ax), linestyle=style, label=what)
+                line = Line2D([], [], color=colors.ink(ax), ls=style, lw=1.5, label=what)
             if not self.name or what not in [handle.get_label() for handle in handles]:
                 handles.append(line)
 
         if self.name:
             best = "" if self.best_epoch is None else f" (best epoch {self.best_epoch})"
-            handles.append(Line2D([], [], **shared, lw=3, label=f"{self.name}{best}"))
+            # Trainings first, then the quantities, which all of them share.
+            place = sum(handle.get_linewidth() == TRAINING_WIDTH for handle in handles)
+            label = f"{self.name}{best}"
+            handles.insert(place, Line2D([], [], **shared, lw=TRAINING_WIDTH, label=label))
         draw(ax, "training loss", self.loss, "-")
         if self.validation_loss:
             draw(ax, "validation loss", self.validation_loss, "--")

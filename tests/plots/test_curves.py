@@ -88,7 +88,7 @@ def test_trainings_side_by_side(style):
     assert [len(found) for found in colors.values()] == [1, 1]
     assert colors["Adam"] != colors["SGD"]
     assert legend_texts(again) == [
-        *("Adam (best epoch 3)", "training loss", "validation loss", "accuracy", "SGD")
+        *("Adam (best epoch 3)", "SGD", "training loss", "validation loss", "accuracy")
     ]
     is_clean(again)
 
