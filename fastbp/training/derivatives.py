@@ -10,7 +10,7 @@ from .history import TrainingDiverged
 from .sources import Rows
 
 ALL_ROWS = slice(None)
-WHOLE = 1.0  # the default of derivative_weight
+DEFAULT_WEIGHT = 1.0  # of known derivatives
 
 
 class RowsByGradient(Rows):
@@ -191,6 +191,6 @@ def source(data, dy, derivative_weight, batch_size, shuffle, rows=None):
     if dy is not None:
         weight = checks.real_number("derivative_weight", derivative_weight)
         return RowsWithDerivatives(data, dy, weight, batch_size, shuffle, rows)
-    if checks.number("derivative_weight", derivative_weight) != WHOLE:
+    if checks.number("derivative_weight", derivative_weight) != DEFAULT_WEIGHT:
         raise ValueError("derivative_weight is that of the known derivatives; pass dy, too")
     return Rows(data, batch_size, shuffle, rows)

@@ -24,7 +24,8 @@ class History:
     loss : list of float
         Training loss of each finished epoch: Σ w e / Σ w over all its samples, plus the mean of
         the penalties, for which every sample counts the same. Both are computed before the step
-        of the sample's batch.
+        of the sample's batch. In training on derivatives, e includes their term; `fit_residual`
+        says what its objective is.
     validation_loss : list of float
         Mean loss on the validation data after each epoch, without penalty; empty if there
         were none.

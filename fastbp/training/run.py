@@ -282,5 +282,6 @@ class Training:
         buffers.give(self.transposed, self.gradient)
         if self._forgets:
             buffers.give(self.state.reshape(-1))
+        self.spare.clear()
         self._job = self._workspace = self.transposed = self.gradient = self.state = None
         self.memory = None
