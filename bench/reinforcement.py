@@ -253,7 +253,7 @@ def draw(results, path):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=5000, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=8000, help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--hidden", default="64,64", help="hidden layers; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=9, help="of updates; default: %(default)s")

@@ -2,7 +2,7 @@
 Reinforcement learning: soft actor-critic
 =========================================
 
-A pendulum learns to swing up and to stand, in 5000 steps.
+A pendulum learns to swing up and to stand, in 8000 steps, which take seconds.
 
 Three kinds of networks work together: an actor, which chooses actions; two critics Q(x, a), which
 estimate the rewards to come; and target networks, which follow the critics slowly. The algorithm is
@@ -99,17 +99,17 @@ class SAC:
     ):
         random = np.random.default_rng(seed)
 
-        def network(n_inputs, n_outputs):
+        def network(n_inputs, n_outputs, **output):
             """With PyTorch's initial weights and biases, for which these settings were found."""
-            net = fastbp.Network([n_inputs, *hidden, n_outputs], loss="squared_error", dtype=dtype)
+            net = fastbp.Network([n_inputs, *hidden, n_outputs], dtype=dtype, **output)
             for i, W in enumerate(net.weights):
                 bound = len(W) ** -0.5
                 net.weights[i] = random.uniform(-bound, bound, W.shape)
                 net.biases[i] = random.uniform(-bound, bound, W.shape[1])
             return net
 
-        self.actor = network(n_states, 2 * n_actions)
-        self.critics = [network(n_states + n_actions, 1) for _ in range(2)]
+        self.actor = network(n_states, 2 * n_actions, loss=None, output_activation="identity")
+        self.critics = [network(n_states + n_actions, 1, loss="squared_error") for _ in range(2)]
         self.targets = copy.deepcopy(self.critics)
         self.log_alpha = ScalarAdam(0.0, learning_rate)
         self.optimizer = fastbp.Adam(learning_rate)
@@ -167,7 +167,7 @@ def train(environment, steps, seed=0, first_steps=100, batch_size=256, **setting
     middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
     agent = SAC(n_states, shape[0], seed=seed, **settings)
     replay = Replay(steps, n_states, shape[0])
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng([seed, 1])  # other numbers than the weights
     x, _ = environment.reset(seed=seed)
     episodes, total = [], 0.0
     for step in range(1, steps + 1):
@@ -193,7 +193,7 @@ if __name__ == "__main__":
     import gymnasium
 
     started = time.perf_counter()
-    agent, episodes = train(gymnasium.make("Pendulum-v1"), 5000)
+    agent, episodes = train(gymnasium.make("Pendulum-v1"), 8000)
     for step, total in episodes:
         print(f"step {step:5}: return {total:8.1f}")
     print(f"{time.perf_counter() - started:.1f} s")
