@@ -122,7 +122,7 @@ def show(options):
         f"network{of_many}: {'-'.join(map(str, about['sizes']))}, "
         f"{about['parameters']} weights and biases, {about['dtype']}{products}",
         f"activations: {', '.join([*about['activations'], about['output_activation']])}",
-        f"loss: {about['loss']}",
+        f"loss: {about['loss'] or 'none'}",
     ]
     if "classes" in about:
         lines.append(f"classes: {listed(about['classes'])}")

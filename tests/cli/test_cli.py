@@ -390,6 +390,10 @@ def test_models_from_python(capsys):
     rounding.save("rounding.safetensors")
     assert main(["info", "rounding.safetensors"]) == 0
     assert "9 weights and biases, float32, products in bfloat16\n" in capsys.readouterr().out
+    without = fastbp.Network([2, 3], loss=None, output_activation="tanh", backend="numpy")
+    without.save("without.safetensors")
+    assert main(["info", "without.safetensors"]) == 0
+    assert "activations: tanh\nloss: none\n" in capsys.readouterr().out
     assert main(["info", "classifier.safetensors"]) == 0
     assert "classes: False, True" in capsys.readouterr().out
     assert main(["export", "classifier.safetensors", "--format", "npz"]) == 0

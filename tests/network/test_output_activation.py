@@ -280,3 +280,55 @@ def test_what_works_with_any_network(backend):
     found = fastbp.levenberg_marquardt(single, X, z)
     assert found.loss[-1] < 1e-20
     assert single.weights[0].ravel() == pytest.approx([0.3, -0.5, 0.1])
+
+
+@pytest.mark.parametrize(("loss", "output"), SOME_PAIRS)
+def test_products_with_the_hessian(backend, loss, output):
+    """The slope of the gradient along a vector, by central differences."""
+    net, X, y = pair_problem(loss, output, backend)
+    rng, w, step = np.random.default_rng(1), np.arange(len(X)) % 3, 1e-5
+    arrays = [*net.weights, *net.biases]
+    vector = [rng.standard_normal(a.shape) for a in arrays]
+    found = net.hessian_vector_product(X, y, fastbp.Gradient(vector[:2], vector[2:]), w)
+    sides = []
+    for sign in (1, -1):
+        for array, v in zip(arrays, vector, strict=True):
+            array += sign * step * v
+        sides.append(gradient_of(net, X, y, w))
+        for array, v in zip(arrays, vector, strict=True):
+            array -= sign * step * v
+    ref = (sides[0] - sides[1]) / (2 * step)
+    assert error(flat([*found.weights, *found.biases]), ref) < 1e-7
+
+
+@pytest.mark.parametrize("output", ["tanh", "softplus", "silu"])
+def test_derivatives_by_the_inputs(backend, output):
+    """First and second ones, by central differences of the outputs and of their Jacobian."""
+    net, X, _ = pair_problem("squared_error", output, backend)
+    J, second, step = net.input_jacobian(X), net.input_hessian_diagonal(X), 1e-5
+    for k in range(3):
+        up, down = X.copy(), X.copy()
+        up[:, k] += step
+        down[:, k] -= step
+        slope = (net.predict(up) - net.predict(down)) / (2 * step)
+        assert error(J[:, :, k], slope) < 1e-8
+        slope = (net.input_jacobian(up) - net.input_jacobian(down))[:, :, k] / (2 * step)
+        assert error(second[:, :, k], slope) < 1e-7
+
+
+def test_training_on_derivatives(backend):
+    """A tanh output learns a function from few values and its slopes."""
+    X = np.linspace(-1, 1, 9)[:, None]
+    y, dy = np.tanh(2 * X), 2 - 2 * np.tanh(2 * X) ** 2
+    net = fastbp.Network(
+        [1, 6, 1],
+        activation="tanh",
+        loss="squared_error",
+        output_activation="tanh",
+        dtype="float64",
+        seed=0,
+        backend=backend,
+    )
+    net.fit(X, y, dy=dy, epochs=400, batch_size=None, optimizer=fastbp.Adam(0.03))
+    assert np.abs(net.predict(X) - y).max() < 0.05
+    assert np.abs(net.input_jacobian(X)[:, :, 0] - dy).max() < 0.2
