@@ -18,6 +18,8 @@ FEWEST_ROWS = 64
 MOST_GROUPS = 16
 # The blocks of a `JetPass`, whose calls come in both directions, take about this many bytes.
 PASS_BYTES = 8 * BLOCK_BYTES
+# The activation of a unit takes about as long as so many products with weights.
+ELEMENTWISE = 8
 # A `JetPass` keeps its workspaces if they have at most this many bytes.
 KEPT_BYTES = 1 << 28
 
@@ -61,7 +63,7 @@ def input_vjp(engine, X, v, gradient=None):
 
 def input_jacobian(engine, X):
     """∂h_m/∂h_0 of each row, of shape (n, n_m, n_0)."""
-    if _back_is_less_work(engine.layout.sizes, 0):
+    if _back_is_less_work(engine.layout.sizes, True, 0):
         s, first, _ = _back(engine, X, True, 0)
     else:
         jets = _jets(engine, X, _unit_vectors(X), 0)
@@ -83,21 +85,26 @@ def _second_derivatives(engine, X, width):
     """∂²h_mj/∂h_0k² of each row, of shape (n, n_m, n_0), or their sum over k if `width` is 1."""
     engine.check_activations(2, "second derivatives by the inputs")
     activation, K = engine.output_activation, X.shape[1]
-    if _back_is_less_work(engine.layout.sizes, width):
-        s, first, second = _back(engine, X, activation != "identity", width)
+    slopes = activation != "identity"
+    if _back_is_less_work(engine.layout.sizes, slopes, width):
+        s, first, second = _back(engine, X, slopes, width)
     else:
         jets = _jets(engine, X, _unit_vectors(X), width)
         s, first, second = jets[0], _by_sample(jets[1 : K + 1]), _by_sample(jets[K + 1 :])
     return output_jets.input_derivatives(activation, s, first, second)
 
 
-def _back_is_less_work(sizes, seconds):
-    """Whether derivatives by the inputs take fewer products from the outputs back than forward."""
+def _back_is_less_work(sizes, slopes, width):
+    """Whether derivatives by the inputs take fewer operations from the outputs back than forward.
+
+    `slopes` and `width` are as for `_back`; forward, there are slopes in any case.
+    """
     products = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
-    forward = (sizes[0] + seconds) * sum(products[1:])
-    back = sizes[-1] * (sum(products[:-1]) + bool(seconds) * products[0])
-    if seconds:
-        back += sizes[0] * sum(products[1:-1])
+    first, inner, of_units = products[0], sum(products[1:-1]), ELEMENTWISE * sum(sizes[1:-1])
+    forward = (sizes[0] + width) * (sum(products[1:]) + of_units)
+    back = sizes[-1] * (inner + of_units + first * (slopes + (width > 1)))
+    if width:
+        back += sizes[0] * inner
     return back <= forward
 
 

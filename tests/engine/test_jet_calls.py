@@ -106,3 +106,33 @@ def test_ctrl_c_ends_long_calls(compiled, call, threads, monkeypatch):
         wait_until(lambda: False)
     assert len(taken) < 60
     assert engine.parameters.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize("n_outputs", [1, 9])
+@pytest.mark.parametrize("n_inputs", [1, 9])
+@pytest.mark.parametrize("hidden", [[], [6], [6, 5]], ids=str)
+def test_both_ways_agree(backend, n_inputs, hidden, n_outputs, monkeypatch):
+    """Forward and from the outputs back, whichever is less work."""
+    engine, X, _ = problem([n_inputs, *hidden, n_outputs], backend, 20, "float64")
+    found = []
+    for back in (False, True):
+        monkeypatch.setattr(jets, "_back_is_less_work", lambda *_, back=back: back)
+        found.append(
+            [
+                function(engine, X)
+                for function in (
+                    jets.input_jacobian,
+                    jets.input_hessian_diagonal,
+                    jets.input_laplacian,
+                )
+            ]
+        )
+    for forward, backward in zip(*found, strict=True):
+        assert error(backward, forward) < 1e-13
+
+
+def test_the_way_with_less_work_is_taken():
+    assert jets._back_is_less_work([64, 64, 10], True, 0)
+    assert jets._back_is_less_work([3, 64, 64, 1], False, 3)
+    assert not jets._back_is_less_work([3, 64, 64, 40], True, 0)
+    assert not jets._back_is_less_work([3, 64, 64, 40], True, 3)
