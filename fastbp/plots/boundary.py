@@ -121,7 +121,9 @@ class DecisionBoundaryDisplay(Display):
         Raises
         ------
         TypeError
-            If the estimator is no model, or not a fitted one.
+            If the estimator is no model.
+        sklearn.exceptions.NotFittedError
+            If it is not fitted.
         ValueError
             If it does not have two features, predicts several quantities or several labels, or
             does not know a label in y.
@@ -131,7 +133,7 @@ class DecisionBoundaryDisplay(Display):
         n_features = (
             last.layout.sizes[0]
             if hasattr(last, "layout")
-            else models.fitted_pipeline(estimator).n_features_in_
+            else getattr(models.fitted_pipeline(estimator), "n_features_in_", 2)
         )
         if n_features != 2:
             raise ValueError(

@@ -36,7 +36,10 @@ def network_of(model):
 def prepared(model, X):
     """Return X as the last step of a Pipeline gets it."""
     model = fitted_pipeline(model)
-    return model[:-1].transform(X) if len(getattr(model, "steps", ())) > 1 else X
+    if len(getattr(model, "steps", ())) < 2:
+        return X
+    inputs = model[:-1].transform(X)
+    return inputs.toarray() if checks.is_sparse(inputs) else inputs
 
 
 def feature_names(model, X, n_features):
@@ -60,6 +63,9 @@ def classes_of(model):
     if not isinstance(step, Network):
         if not hasattr(step, "predict"):
             raise TypeError(f"expected a Network or a fitted estimator, got {type(step).__name__}")
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(step)
         return np.asarray(step.classes_) if hasattr(step, "predict_proba") else None
     output, n = step.output_activation, step.layout.sizes[-1]
     if not step._engine.classifies:

@@ -134,6 +134,10 @@ class ReliabilityDisplay(Display):
 
         Raises
         ------
+        TypeError
+            If the estimator is no model.
+        sklearn.exceptions.NotFittedError
+            If it is not fitted.
         ValueError
             If the model does not predict probabilities of classes, or does not know a label in y.
         """

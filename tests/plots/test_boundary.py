@@ -18,8 +18,10 @@ from plot_helpers import (
     is_clean,
     legend_texts,
 )
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import KBinsDiscretizer, PolynomialFeatures, StandardScaler
 
 import fastbp
 
@@ -256,3 +258,33 @@ def test_what_is_refused():
         draw(make_network([2, 1], "log_loss", "numpy"), np.where(X > 1, np.nan, X))
     with pytest.raises(ValueError, match="pass X, too"):
         fastbp.DecisionBoundaryDisplay(X, X, X, y=y)
+
+
+def test_what_is_not_fitted():
+    X, y = classes()
+    for kind in (fastbp.MLPClassifier, fastbp.MLPRegressor):
+        for model in (kind(), make_pipeline(StandardScaler(), kind())):
+            with pytest.raises(NotFittedError):
+                draw(model, X, y)
+    with pytest.raises(NotFittedError):
+        fastbp.ReliabilityDisplay.from_estimator(fastbp.MLPClassifier(), X, y)
+
+
+def test_sparse_features_behind_the_first_step():
+    """Units are lines where the steps before give a sparse matrix, too."""
+    X, y = classes()
+    bins = KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf")
+    model = make_pipeline(bins, fastbp.MLPClassifier((3,), solver="lbfgs", random_state=0))
+    display = draw(model.fit(X, y), X, y, grid_resolution=15)
+    s = bins.transform(_grid(display)) @ model[-1].coefs_[0] + model[-1].intercepts_[0]
+    strengths = np.linalg.norm(model[-1].coefs_[0], axis=0)
+    strengths = strengths * np.linalg.norm(model[-1].coefs_[1], axis=1)
+    crossing = [k for k in np.argsort(-strengths) if s[:, k].min() < 0 < s[:, k].max()]
+    assert crossing
+    assert np.allclose(display.units.reshape(len(crossing), -1), s[:, crossing].T)
+
+
+def test_scikit_learns_models_have_no_lines():
+    X, y = classes()
+    display = draw(LogisticRegression().fit(X, y), X, y, grid_resolution=10)
+    assert display.n_units == 0 and display.classes == ["class 0", "class 1"]
