@@ -34,7 +34,7 @@ def sentences(network, rows, dummy, problem, trained, options):
     if problem.task == "classification":
         good, text = _of_classes(network, X, y, dummy, judged)
     else:
-        good, text = _of_numbers(network, X, y, dummy, options.log_target, judged)
+        good, text = _of_numbers(network, X, y, options.log_target, judged)
     found = [text]
     if judged == "training":
         found.append("no rows were held out, so nothing is known about new rows")
@@ -44,7 +44,7 @@ def sentences(network, rows, dummy, problem, trained, options):
         )
         found.append(f"--learning-rate {options.learning_rate:g} {what}; try 0.001")
     elif not good:
-        found.append("these columns may say nothing about the target, or so few rows not enough")
+        found.append("these columns may say nothing about the target, or the rows may be too few")
     if problem.task == "regression" and not options.log_target and _is_skewed(problem.y):
         found.append("the target is skewed, with a few very large values: try --log-target")
     return found
@@ -71,14 +71,14 @@ def _of_classes(network, X, y, dummy, judged):
     return False, _not_better(wrong.sum() < wrong_before.sum() or gain.mean() > 0, rates)
 
 
-def _of_numbers(network, X, y, dummy, log_target, judged):
+def _of_numbers(network, X, y, log_target, judged):
     scale = np.log if log_target else np.asarray
     errors = scale(y) - scale(predict(network, X, log_target))
-    before = scale(y) - scale(dummy.predict(np.zeros((len(y), 1))))
+    before = scale(y) - np.mean(scale(y))
     total = np.mean(before**2)
-    share = 1 - np.mean(errors**2) / total if total > 0 else 0.0
+    share = 1 - np.mean(errors**2) / total if total > 0 else 0.0  # R²
     what = "logarithm's variance" if log_target else "target's variance"
-    shown = f"explains {share:.1%} of the {what} in the {judged} rows"
+    shown = f"explains {max(share, 0):.1%} of the {what} in the {judged} rows"
     gain = before**2 - errors**2
     if _clearly(gain):
         return True, f"better than the baseline: {shown}"

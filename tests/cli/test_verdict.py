@@ -49,6 +49,9 @@ def test_good_models(capsys):
     said = verdict(capsys, messy.clean(400), "spent", "--log-target")
     assert said.startswith("better than the baseline: explains 9")
     assert "of the logarithm's variance in the test rows" in said
+    report = train(capsys, messy.clean(400), "income")
+    r2 = report["metrics"]["test"]["r2"]
+    assert f"explains {max(r2, 0):.1%} of the target's variance" in report["verdict"][0]
 
 
 def test_models_that_learnt_nothing(capsys):
