@@ -227,7 +227,8 @@ class Split(NamedTuple):
 def split(problem, validation, test, seed):
     """Draw the rows of each part, stratified by class.
 
-    Rows of a class with too few of them for all parts are used for training only.
+    Rows of a class with too few of them for all parts are used for training only, unless most rows
+    are of such classes. Each class has a row for training.
 
     Parameters
     ----------
@@ -250,7 +251,8 @@ def split(problem, validation, test, seed):
     if problem.task == "classification":
         labels, counts = np.unique(y, return_counts=True)
         rare = counts < 2 * n_parts
-        if n_parts > 1 and rare.any():
+        # Where most rows are of such classes, they are held out at random.
+        if n_parts > 1 and 0 < counts[rare].sum() <= len(y) / 2:
             others, rows = rows[np.isin(y, labels[rare])], rows[~np.isin(y, labels[rare])]
             named = [f"{a} ({b})" for a, b in zip(labels[rare], counts[rare], strict=True)]
             notes.append(

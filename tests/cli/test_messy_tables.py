@@ -17,7 +17,7 @@ import pytest
 from cli_cases import QUICK, people
 
 import fastbp
-from fastbp.cli import columns, main, numerals, readings, tables
+from fastbp.cli import columns, main, numerals, problems, readings, tables
 from fastbp.files import file
 
 QUICK = [*QUICK, "--epochs", "5"]
@@ -295,6 +295,18 @@ def test_more_classes_than_rows_to_hold_out(capsys):
     frame = FRAME.assign(bought=[f"class {j % 20}" for j in range(messy.ROWS)])
     made, _ = report(capsys, frame.to_csv(index=False), "--test", "0.1", "--validation", "0.1")
     assert made["rows"] == {"training": 96, "validation": 12, "test": 12}
+
+
+@pytest.mark.parametrize(("n", "n_classes"), [(120, 30), (60, 20), (15, 3), (10, 2), (31, 7)])
+def test_small_tables_with_small_classes(n, n_classes):
+    """Rows of each class are left for training, whatever is held out."""
+    y = np.array([f"class {j % n_classes}" for j in range(n)])
+    for seed in range(5):
+        problem = problems.Problem("y", "classification", y, "")
+        parts, _ = problems.split(problem, 0.15, 0.15, seed)
+        assert sorted(np.concatenate(parts)) == list(range(n))
+        assert len(parts.test) == len(parts.validation) == round(0.15 * n)
+        assert set(y[parts.training]) == set(y)
 
 
 def test_targets_of_money_and_of_truth(capsys):
