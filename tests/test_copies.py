@@ -186,6 +186,8 @@ EXAMPLES = {
     "compare_backends": lambda folder: fastbp.compare_backends,
     "find_learning_rate": lambda folder: fastbp.find_learning_rate,
     "fit_many": lambda folder: fastbp.fit_many,
+    "fit_residual": lambda folder: fastbp.fit_residual,
+    "input_jacobian": lambda folder: fastbp.input_jacobian,
     "levenberg_marquardt": lambda folder: fastbp.levenberg_marquardt,
     "load": lambda folder: fastbp.load,
     "save": lambda folder: fastbp.save,
