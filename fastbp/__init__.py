@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         WeightImageDisplay,
     )
     from .plots.notebook import TrainingView
+    from .tabular.estimators import TabularClassifier, TabularRegressor
 
 __all__ = [
     "Activation",
@@ -111,6 +112,8 @@ __all__ = [
     "SomeFailed",
     "StepDecay",
     "Summary",
+    "TabularClassifier",
+    "TabularRegressor",
     "Term",
     "TorchFunction",
     "Trace",
@@ -151,6 +154,8 @@ _LATER = {
     "RooflineDisplay": "plots",
     "Node": "network.trace",
     "Summary": "network.summary",
+    "TabularClassifier": "tabular.estimators",
+    "TabularRegressor": "tabular.estimators",
     "Term": "network.trace",
     "Trace": "network.trace",
     "TrainingView": "plots.notebook",

@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[1]
 # A module imports from its own room and from those below.
 FLOORS = [
     *("basis", "backends", "rules", "engine", "files", "training", "exchange", "network", "study"),
-    *("plots", "estimators", "many", "persistence", "cli"),
+    *("plots", "estimators", "many", "tabular", "persistence", "cli"),
 ]
 ROOT_MODULES = {"__init__", "__main__", "distributed"}  # above all rooms
 WIDTH = 76  # of the text in a box of the drawing

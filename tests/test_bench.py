@@ -393,6 +393,15 @@ def check_reinforcement(results, printed):
         assert len(rounds) == 1 and 0 < rounds[0] < 1
 
 
+def check_tabular(results, printed):
+    """Errors and seconds of both models on the one table."""
+    assert results.keys() == {"diabetes"}
+    for name, (cell,) in results["diabetes"].items():
+        assert name in printed
+        assert 0.5 < cell["error"] < 1 and cell["log_loss"] is None and cell["seconds"] > 0
+
+
+TABULAR = ["--tables=bundled", "--models=tabular,boosting", "--splits=1", "--rows=200"]
 COMPILES = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
 
 JAX = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs JAX")
@@ -411,16 +420,12 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
         ("reinforcement.py", ["--only=updates", "--hidden=8", "--rounds=1"], check_reinforcement),
         pytest.param("residual.py", ["--quick"], check_residual, marks=JAX),
         pytest.param("derivatives.py", ["--quick"], check_derivatives, marks=[JAX, TORCH]),
+        ("tabular.py", TABULAR, check_tabular),
         pytest.param("threads.py", ["--rounds", "1"], check_threads, marks=TWO_CORES),
     ],
     ids=[
-        "estimators",
-        "latency",
-        "calls",
-        "ageing",
-        "reinforcement",
-        "residual",
-        "derivatives",
+        *("estimators", "latency", "calls", "ageing", "reinforcement", "residual", "derivatives"),
+        "tabular",
         "threads",
     ],
 )

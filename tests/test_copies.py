@@ -88,6 +88,11 @@ def search():
     return fitted(fastbp.MLPSearchCV(estimator, {"alpha": [0.1, 1.0]}, cv=2, n_jobs=1))
 
 
+def table(kind):
+    rows = np.arange(8.0).reshape(-1, 1)
+    return kind(random_state=0, time_budget=1e-9, n_jobs=1).fit(rows, [0, 1] * 4)
+
+
 def trace():
     return net().trace(X, Y)
 
@@ -169,6 +174,8 @@ EXAMPLES = {
     "SomeFailed": lambda folder: some_failed(),
     "StepDecay": lambda folder: fastbp.StepDecay(2),
     "Summary": lambda folder: net().summary(),
+    "TabularClassifier": lambda folder: table(fastbp.TabularClassifier),
+    "TabularRegressor": lambda folder: table(fastbp.TabularRegressor),
     "Term": lambda folder: trace().node(1, 0).forward[0],
     "TorchFunction": lambda folder: torch_function(),
     "Trace": lambda folder: trace(),

@@ -283,6 +283,24 @@ def make_corpus():
     ):
         ensemble = fastbp.MLPEnsembleClassifier(member, 2, bootstrap=True, random_state=0)
         fastbp.save(ensemble.fit(filled, y), CORPUS / name)
+    of_tables = fastbp.TabularClassifier(random_state=0, backend="numpy")
+    small_recipes()
+    table = np.array([[i, "ab"[i % 2], i % 3] for i in range(24)], object)
+    fastbp.save(of_tables.fit(table, np.arange(24) % 2), CORPUS / "tabular")
+
+
+def small_recipes():
+    """Make the models for tables small, for this process."""
+    import dataclasses
+
+    from fastbp.tabular import recipes, trials
+
+    every = [
+        dataclasses.replace(recipe, hidden=(2,), bins=2 * bool(recipe.bins), epochs=1)
+        for recipe in (recipes.SCOUT, *recipes.OTHERS)
+    ]
+    trials.FOLDS, trials.ROUNDS = 2, 0
+    recipes.SCOUT, recipes.OTHERS = every[0], tuple(every[1:])
 
 
 def keep(folder):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..files import file, network, schema
 from ..network.network import Network
-from . import ensembles, estimators, transformers
+from . import ensembles, estimators, tabular, transformers
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -68,6 +68,8 @@ def save(model: Model, path: StrPath, *, notes: dict[str, Any] | None = None) ->
         kind, document = "pipeline", transformers.to_document(model, tensors)
     elif type(model) in ensembles.CLASSES.values():
         kind, document = "ensemble", ensembles.to_document(model, tensors)
+    elif type(model) in tabular.CLASSES.values():
+        kind, document = "tabular", tabular.to_document(model, tensors)
     else:
         kind, document = "estimator", estimators.to_document(model, tensors)
     file.write(path, {"kind": kind, "model": document}, tensors, notes)
@@ -112,7 +114,12 @@ def load(path: StrPath) -> Model:
 def model_of(document, tensors):
     """Return the model that a file's document and tensors describe."""
     kind = schema.text("kind", document.get("kind"))
-    read = {"ensemble": ensembles, "estimator": estimators, "pipeline": transformers}.get(kind)
+    read: Any = {
+        "ensemble": ensembles,
+        "estimator": estimators,
+        "pipeline": transformers,
+        "tabular": tabular,
+    }.get(kind)
     if read is None:
         return network.from_file(Network, document, tensors, None)
     schema.fields("the document", document, ("kind", "model"))

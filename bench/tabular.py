@@ -1,0 +1,218 @@
+"""How accurate are the estimators for tables, beside boosted trees?
+
+    python bench/tabular.py                        # the tables that were held out; all peers found
+    python bench/tabular.py --tables development   # those on which the recipes were chosen
+    python bench/tabular.py --models tabular,lightgbm --splits 1
+
+bench/README.md says more.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+import time
+import warnings
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # all models use one thread
+
+import numpy as np  # noqa: E402
+import tables  # noqa: E402
+from report import aligned  # noqa: E402
+from sklearn.ensemble import (  # noqa: E402
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+
+import fastbp  # noqa: E402
+from fastbp.basis import writing  # noqa: E402
+
+SHIFT = 0.01  # of the geometric means
+BOOTSTRAPS = 2000
+
+
+def texts(X):
+    """The names of the columns that hold categories."""
+    return [name for name in X.columns if X[name].dtype == object]
+
+
+def categorical(X, X_test):
+    """Both tables with pandas' categories, and plain names of columns."""
+    import pandas
+
+    both = []
+    for frame in (X, X_test):
+        frame = frame.copy()
+        for name in texts(X):
+            known = X[name].dropna().unique()
+            frame[name] = pandas.Categorical(frame[name], categories=known)
+        frame.columns = [f"c{i}" for i in range(frame.shape[1])]
+        both.append(frame)
+    return both
+
+
+def tabular(X, y, X_test, classes):
+    made = fastbp.TabularClassifier if classes else fastbp.TabularRegressor
+    return made(random_state=0, n_jobs=1).fit(X, y), X_test
+
+
+def boosting(X, y, X_test, classes):
+    X, X_test = categorical(X, X_test)
+    made = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
+    for name in X.columns:  # it takes at most 255 categories
+        if str(X[name].dtype) == "category" and len(X[name].cat.categories) > 250:
+            X[name], X_test[name] = X[name].cat.codes, X_test[name].cat.codes
+    return made(random_state=0, categorical_features="from_dtype").fit(X, y), X_test
+
+
+def lightgbm(X, y, X_test, classes):
+    import lightgbm
+
+    X, X_test = categorical(X, X_test)
+    made = lightgbm.LGBMClassifier if classes else lightgbm.LGBMRegressor
+    return made(verbose=-1, n_jobs=1, random_state=0).fit(X, y), X_test
+
+
+def catboost(X, y, X_test, classes):
+    import catboost
+
+    X, X_test = X.copy(), X_test.copy()
+    names = texts(X)
+    for frame in (X, X_test):
+        frame[names] = frame[names].fillna("missing").astype(str)
+        frame.columns = [str(name) for name in frame.columns]
+    made = catboost.CatBoostClassifier if classes else catboost.CatBoostRegressor
+    model = made(verbose=0, thread_count=1, random_seed=0, allow_writing_files=False)
+    return model.fit(X, y, cat_features=[str(name) for name in names]), X_test
+
+
+MODELS = {"tabular": tabular, "boosting": boosting, "lightgbm": lightgbm, "catboost": catboost}
+PACKAGES = {"lightgbm": "lightgbm", "catboost": "catboost"}
+
+
+def measure(model, entry, seed, rows):
+    """Errors on a table's test rows, and the processor's seconds for fit and prediction."""
+    X, y, X_test, y_test, classes = tables.load(entry, seed, rows)
+    begun = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted, X_test = MODELS[model](X, y, X_test, classes)
+        predicted = fitted.predict_proba(X_test) if classes else fitted.predict(X_test)
+    seconds = time.process_time() - begun
+    if not classes:
+        error = float(np.sqrt(np.mean((predicted - y_test) ** 2)) / y_test.std())
+        return {"error": error, "log_loss": None, "calibration": None, "seconds": seconds}
+    p = np.clip(predicted, 1e-7, 1)
+    p /= p.sum(axis=1, keepdims=True)
+    own = p[np.arange(len(y_test)), y_test]
+    right = p.argmax(axis=1) == y_test
+    return {
+        "error": float(1 - right.mean()),
+        "log_loss": float(-np.log(own).mean()),
+        "calibration": calibration_error(p.max(axis=1), right),
+        "seconds": seconds,
+    }
+
+
+def calibration_error(confidence, right, bins=10):
+    """Σ over bins of the confidence: share of rows x |mean confidence - share that is right|."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    total = 0.0
+    for k in range(bins):
+        here = place == k
+        if here.any():
+            total += here.mean() * abs(confidence[here].mean() - right[here].mean())
+    return float(total)
+
+
+def mean_error(errors):
+    """exp(mean(log(error + 0.01))) - 0.01 over tables."""
+    return float(np.exp(np.log(np.add(errors, SHIFT)).mean()) - SHIFT)
+
+
+def interval(errors, others, random):
+    """95 % of the ratio of two models' mean errors, over tables drawn with replacement."""
+    draws = random.integers(0, len(errors), (BOOTSTRAPS, len(errors)))
+    errors, others = np.array(errors), np.array(others)
+    ratios = [mean_error(errors[draw]) / mean_error(others[draw]) for draw in draws]
+    return np.quantile(ratios, [0.025, 0.975])
+
+
+def summary(results, names):
+    """The table of all models."""
+    lines = [["", "error", "beside the first", "log loss", "calibration", "mean rank", "CPU s"]]
+    errors = {
+        name: [np.mean([cell["error"] for cell in cells[name]]) for cells in results.values()]
+        for name in names
+    }
+    ranks = np.argsort(np.argsort([errors[name] for name in names], axis=0), axis=0) + 1
+    random = np.random.default_rng(0)
+    for i, name in enumerate(names):
+        cells = [cell for row in results.values() for cell in row[name]]
+        scored = [row[name] for row in results.values() if row[name][0]["log_loss"] is not None]
+        ratio = mean_error(errors[name]) / mean_error(errors[names[0]])
+        low, high = interval(errors[name], errors[names[0]], random)
+        losses = [np.mean([cell["log_loss"] for cell in row]) for row in scored]
+        off = [np.mean([cell["calibration"] for cell in row]) for row in scored]
+        lines.append(
+            [
+                name,
+                f"{mean_error(errors[name]):.4f}",
+                f"{ratio:.3f} ({low:.3f} to {high:.3f})" if i else "",
+                f"{mean_error(losses):.4f}" if losses else "",
+                f"{np.mean(off):.4f}" if off else "",
+                f"{ranks[i].mean():.2f}",
+                f"{np.mean([cell['seconds'] for cell in cells]):.2f}",
+            ]
+        )
+    return lines
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    kinds = {
+        "held-out": tables.HELD_OUT,
+        "development": tables.DEVELOPMENT,
+        "bundled": tables.BUNDLED,
+    }
+    parser.add_argument("--tables", choices=kinds, default="held-out", help="default: %(default)s")
+    parser.add_argument("--models", help=f"some of {', '.join(MODELS)}; default: those installed")
+    parser.add_argument("--splits", type=int, default=2, help="default: %(default)s")
+    parser.add_argument("--rows", type=int, default=tables.ROWS, help="default: %(default)s")
+    parser.add_argument("--output", metavar="FILE", help="write the figures there, as JSON")
+    options = parser.parse_args(arguments)
+    names = [
+        name
+        for name in MODELS
+        if name not in PACKAGES or importlib.util.find_spec(PACKAGES[name]) is not None
+    ]
+    if options.models:
+        names = options.models.split(",")
+        if unknown := [name for name in names if name not in MODELS]:
+            parser.error(f"--models: {', '.join(unknown)}; known: {', '.join(MODELS)}")
+    results: dict = {}
+    lines = [["table", *names]]
+    for table, entry in kinds[options.tables].items():
+        print(table, file=sys.stderr)
+        results[table] = {
+            name: [measure(name, entry, seed, options.rows) for seed in range(options.splits)]
+            for name in names
+        }
+        means = [np.mean([cell["error"] for cell in results[table][name]]) for name in names]
+        lines.append([table, *(f"{mean:.4f}" for mean in means)])
+    print(aligned(lines))
+    print()
+    print(aligned(summary(results, names)))
+    print(
+        "Errors: share of wrong classes, or RMSE / standard deviation of the target. Their mean is "
+        "exp(mean(log(error + .01))) - .01 over tables; the interval is a bootstrap over tables."
+    )
+    if options.output:
+        writing.write(options.output, json.dumps(results, indent=1).encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

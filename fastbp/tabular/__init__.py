@@ -1,0 +1,1 @@
+"""Estimators for tables: ensembles of small networks that prepare the columns themselves."""

@@ -1,0 +1,228 @@
+"""The base class of both estimators for tables: preparation, recipes and their selection."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _check_sample_weight,
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
+
+from ..basis import teams
+from . import columns, recipes
+from .preparation import Preparation
+from .trials import Trials
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from ..basis.annotations import Floats, _fit_context
+else:
+    from sklearn.base import _fit_context
+
+FEWEST_ROWS = 4
+
+
+class Targets(NamedTuple):
+    """Targets as networks learn them.
+
+    Attributes
+    ----------
+    y : ndarray
+        Labels of shape (n,), or numbers of shape (n, n_outputs).
+    loss : str
+        The networks' loss.
+    n_outputs : int
+    measure : callable
+        The loss by which recipes are selected: takes y and predictions, gives a loss for each row.
+    strata : ndarray or None
+        Classes that all folds should have in proportion.
+    """
+
+    y: np.ndarray
+    loss: str
+    n_outputs: int
+    measure: Any
+    strata: np.ndarray | None
+
+
+class Tabular(BaseEstimator):
+    """Base class of TabularClassifier and TabularRegressor."""
+
+    _parameter_constraints: dict = {
+        "time_budget": [Interval(Real, 0, None, closed="neither"), None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "backend": [str, None],
+        "progress": ["boolean"],
+    }
+    # After fitting.
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    leaderboard_: list[dict[str, Any]]
+    feature_importances_: Floats
+    feature_importances_std_: Floats
+
+    @abstractmethod
+    def _targets(self, y):
+        """Check y, keep what predictions need, and return `Targets`."""
+
+    @abstractmethod
+    def _weigh(self, y, sample_weight):
+        """The rows' weights, those of the classes included; None if all are 1."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Prepare the columns, train the networks and choose their weights.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Columns may hold numbers, truth values, texts or other names of categories, dates, and
+            missing values.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes, or an indicator matrix of several labels; numbers for a regressor.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator. Ctrl-C ends the training early, with a warning; the estimator
+            then has the networks that were trained to the end.
+
+        Raises
+        ------
+        ValueError
+            For data from which nothing can be learnt, such as columns of free text.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import TabularRegressor
+        >>> X = np.linspace(-1, 1, 60).reshape(-1, 1)
+        >>> model = TabularRegressor(random_state=0).fit(X, np.abs(X[:, 0]))
+        >>> [row["recipe"] for row in model.leaderboard_]
+        ['smooth', 'wide', 'bins']
+        """
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        X, y = self._checked(X, y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weight = self._weigh(y, sample_weight)
+        if weight is not None and not weight.all():  # rows of weight 0 count for nothing
+            counted = weight > 0
+            X = X.iloc[counted] if columns.is_frame(X) else X[counted]
+            y, weight = np.asarray(y)[counted], weight[counted]
+        targets = self._targets(y)
+        self._columns = columns.find(X)
+        numbers, codes = columns.read(self._columns, X)
+        n = len(numbers)
+        if n < FEWEST_ROWS:
+            raise ValueError(
+                f"found n_samples = {n} (rows of weight 0 aside), but at least {FEWEST_ROWS} are "
+                "needed, since each network is tried on rows that are held out from it"
+            )
+        bins = sorted({recipe.bins for recipe in recipes.OTHERS} - {0})
+        self._preparation = Preparation.fitted(numbers, codes, bins)
+        trials = Trials(
+            self._preparation,
+            numbers,
+            codes,
+            targets,
+            weight,
+            seed=check_random_state(self.random_state).randint(2**31),
+            threads=teams.available() if self.n_jobs in (None, -1) else self.n_jobs,
+            backend=self.backend,
+        )
+        trials.run(self.time_budget, self.progress)
+        self._report(trials)
+        return self
+
+    def _report(self, trials):
+        """Keep the networks that count, and what was learnt about recipes and columns."""
+        self._members = [trial for trial in trials.trials if trial.weight > 0]
+        self.leaderboard_ = [
+            {
+                "recipe": trial.recipe.name,
+                "columns": int(trial.columns.sum()),
+                "loss": trial.loss,
+                "weight": trial.weight,
+            }
+            for trial in trials.trials
+        ]
+        owners = columns.owners(self._columns)
+        found = np.zeros((self.n_features_in_, trials.importances.shape[1]))
+        np.add.at(found, owners, trials.importances)
+        self.feature_importances_ = found.mean(axis=1)
+        self.feature_importances_std_ = found.std(axis=1)
+
+    def _checked(self, X, y=None):
+        """Check X, and y in `fit`; a table becomes a DataFrame of pandas, numbers a matrix."""
+        reset = y is not None
+        if hasattr(X, "to_pandas"):  # of polars or pyarrow
+            X = X.to_pandas()
+        if isinstance(X, np.ndarray) and X.ndim == 2 and _has_texts(X):
+            import pandas
+
+            X = pandas.DataFrame(X).infer_objects()
+        if not columns.is_frame(X):
+            options = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "reset": reset}
+            checked = (X, y) if reset else (X,)
+            return validate_data(
+                self, *checked, **({"multi_output": True} if reset else {}), **options
+            )
+        _check_feature_names(self, X, reset=reset)
+        _check_n_features(self, X, reset=reset)
+        if not reset:
+            return X
+        y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        check_consistent_length(X, y)
+        return X, y
+
+    def _outputs(self, X):
+        """The weighted mean of the networks' outputs."""
+        check_is_fitted(self)
+        numbers, codes = columns.read(self._columns, self._checked(X))
+        total = 0.0
+        for trial in self._members:
+            bins = trial.recipe.bins
+            inputs = self._preparation.inputs(numbers, codes, bins)
+            used = trial.columns[self._preparation.owners(bins)]
+            inputs = np.ascontiguousarray(inputs[:, used])
+            sums = sum(network.predict(inputs).astype(np.float64) for network in trial.networks)
+            total = total + trial.weight / len(trial.networks) * sums
+        return total
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_members")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _has_texts(X):
+    """Whether an array holds texts, and not only numbers."""
+    return X.dtype.kind in "US" or (
+        X.dtype.kind == "O" and any(isinstance(value, str) for value in X.flat)
+    )
