@@ -36,7 +36,7 @@ def input_jacobian(model: Any, X: Matrix) -> Floats:
     TypeError
         If the derivatives of the model or of a step are unknown; the message names it.
     ValueError
-        For bad samples.
+        For bad samples, or a pipeline without steps.
 
     See Also
     --------
@@ -68,6 +68,8 @@ def input_jacobian(model: Any, X: Matrix) -> Floats:
                 "these (Network.from_sklearn makes a network of scikit-learn's own estimators)"
             )
         return model.input_jacobian(X)
+    if not model.steps:
+        raise ValueError("the pipeline has no steps")
     for name, step in model.steps[:-1]:
         if not _passes(step) and type(step) not in SCALERS:
             raise TypeError(
@@ -83,8 +85,9 @@ def input_jacobian(model: Any, X: Matrix) -> Floats:
     for _, scaler in scalers:
         if not _passes(scaler):
             check_is_fitted(scaler)
+            scaled = scaler.transform(X)  # first, since it checks X
             factors = factors * SCALERS[type(scaler)](scaler, X)
-            X = scaler.transform(X)
+            X = scaled
     found = input_jacobian(last, X)
     if scalers:
         found *= np.asarray(factors, found.dtype)
@@ -115,7 +118,7 @@ def _of_min_max_scaler(scaler, X):
     if not scaler.clip:
         return scaler.scale_
     low, high = scaler.feature_range
-    scaled = np.asarray(X) * scaler.scale_ + scaler.min_
+    scaled = np.asarray(X, np.float64) * scaler.scale_ + scaler.min_
     return (scaler.scale_ * ((scaled >= low) & (scaled <= high)))[:, None]
 
 

@@ -39,7 +39,7 @@ def minimize(engine, samples, regularizers, iterations, progress):
     if not (np.isfinite(value) and np.isfinite(slope).all()):
         what = f"the loss is {value:g}" if not np.isfinite(value) else "the gradient is not finite"
         raise TrainingDiverged(1, what, history)
-    history.loss.append(value)
+    history.loss.append(float(value))
     with progress_.bar(progress, total=iterations, unit="iteration") as bar:
 
         def note(intermediate_result):

@@ -247,6 +247,7 @@ class Points(RowsByGradient):
         r = checks.real_numbers("the first value that residual returned", found[0])
         if r.ndim != 2 or len(r) != n or not r.shape[1]:
             raise ValueError(f"residual must return r of shape ({n}, k), got {r.shape}")
+        r = r.astype(np.result_type(r, h), copy=False)  # r may be of int, bool or float16
         whole = (n, r.shape[1], n_outputs, x.shape[1])
         partials = []
         for name, value in zip(NAMES, found[1:], strict=True):
@@ -290,7 +291,10 @@ class Points(RowsByGradient):
         """Compare the partial derivatives at (x, h, dh, d2h) with central differences."""
 
         def call():
-            return self.call(x, *(array.copy() for array in given))
+            # Copies on both sides: the residual may write to its arguments, and return the same
+            # arrays each time.
+            found = self.call(x.copy(), *(array.copy() for array in given))
+            return [None if array is None else array.copy() for array in found]
 
         r, *partials = call()
         for name, array, partial in zip(NAMES, given, partials, strict=True):

@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.neural_network import MLPRegressor as TheirRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 
 import fastbp
@@ -217,7 +217,19 @@ def test_not_fitted(iris):
 )
 def test_bad_samples(iris, bad, message):
     X, y = iris
-    model = make_pipeline(StandardScaler(), MLPRegressor(**HOW)).fit(X, y)
-    for each in (model, model[-1]):
-        with pytest.raises(ValueError, match=message):
-            fastbp.input_jacobian(each, bad)
+    for scaler in (StandardScaler(), MinMaxScaler(clip=True)):
+        model = make_pipeline(scaler, MLPRegressor(**HOW)).fit(X, y)
+        for each in (model, model[-1]):
+            with pytest.raises(ValueError, match=message):
+                fastbp.input_jacobian(each, bad)
+
+
+def test_sparse_samples_of_a_scaler_that_needs_dense_ones(iris):
+    model = make_pipeline(MinMaxScaler(clip=True), MLPRegressor(**HOW)).fit(*iris)
+    with pytest.raises(TypeError, match="dense data is required"):
+        fastbp.input_jacobian(model, scipy.sparse.csr_matrix(iris[0]))
+
+
+def test_a_pipeline_without_steps(iris):
+    with pytest.raises(ValueError, match="the pipeline has no steps"):
+        fastbp.input_jacobian(Pipeline([]), iris[0])

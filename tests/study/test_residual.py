@@ -229,6 +229,39 @@ def test_a_function_compiled_by_numba(backend, dtype):
     assert results[0] == results[1]
 
 
+def test_a_residual_may_write_to_its_arguments_and_return_the_same_arrays(backend):
+    def in_place(x, h, dh, d2h):
+        found = residual(x, h, dh, d2h)
+        for array in (x, h, dh, d2h):
+            array[...] = np.nan
+        kept = buffers.setdefault(len(x), found)
+        for own, array in zip(kept, found, strict=True):
+            own[...] = array
+        return kept
+
+    buffers = {}
+    found = []
+    for function in (residual, in_place):
+        net, X = start(backend)
+        history = fastbp.fit_residual(net, X, function, epochs=3, batch_size=8)
+        found.append((history.loss, parameters(net).tobytes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float16])
+def test_residuals_of_other_dtypes(dtype):
+    """The residual is 0 or 1; differences of bool are none, and those of uint8 wrap around."""
+
+    def signs(x, h, dh, d2h):
+        return (h > 0).astype(dtype), None, None, None
+
+    net, X = start("numpy")
+    ref = np.mean(np.sum(net.predict(X) > 0, axis=1)) / 2
+    history = fastbp.fit_residual(net, X, signs, epochs=1)
+    assert history.loss == [pytest.approx(ref, rel=1e-12)]
+    assert ref > 0
+
+
 def broken(place):
     def function(x, h, dh, d2h):
         found = list(residual(x, h, dh, d2h))
