@@ -11,7 +11,7 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from decimal import Decimal
 
 import numpy as np
@@ -484,6 +484,8 @@ def layer_sizes(value):
     """Return the sizes of at least two layers as a tuple of ints."""
     try:
         given = list(value)
+        if isinstance(value, Set | Mapping):
+            raise TypeError("they have no order")
     except TypeError:
         raise TypeError(f"layer_sizes must be a list of sizes, got {value!r}") from None
     if len(given) < 2:

@@ -109,7 +109,8 @@ _NAMES: dict[str, dict[str, tuple[str | None, str]]] = {
 }
 
 _NAMES["output_activation"] = {
-    other: row for other, row in _NAMES["activation"].items() if row[0] is not None
+    **{other: row for other, row in _NAMES["activation"].items() if row[0] is not None},
+    "exponential": ("exp", ""),
 }
 
 _AT_FIT = "it is an argument of Network.fit"

@@ -4,6 +4,7 @@ Compiled kernels get integer codes. A new activation, loss or optimiser needs a 
 function of the same name in each backend.
 """
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -347,6 +348,8 @@ def activations_of(activation, n_hidden):
     if alone or callable(activation):
         _check_activation(activation)
     try:
+        if isinstance(names, Set | Mapping):
+            raise TypeError("they have no order")
         names = tuple(names)
     except TypeError:
         raise TypeError(

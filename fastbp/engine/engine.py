@@ -454,6 +454,7 @@ class Engine:
 
         loss = self.run(call, n, stop)
         buffers.give(workspace, transposed)
+        self.raise_of_activations()
         if not math.isfinite(loss):
             self.raise_error(data)
         return loss
@@ -508,7 +509,8 @@ class Engine:
                 part = data.rows(rows), deltas[rows], [array[rows] for array in found]
             self.run(lambda part=part: call(*part), 0)
         buffers.give(workspace, transposed)
-        if (self.custom or self.in_python) and not all(np.isfinite(x).all() for x in found):
+        self.raise_of_activations()
+        if self.custom and not all(np.isfinite(x).all() for x in found):
             self.raise_error(data)
         return found
 

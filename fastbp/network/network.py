@@ -1205,9 +1205,10 @@ class Network(Differentiable):
         ----------
         module : torch.nn.Sequential or dict
             Linear layers with activations between them: Identity, Sigmoid, Tanh, ReLU,
-            LeakyReLU(0.01), ELU(), Softplus(), SiLU, GELU(). It may end in each of these, or in
-            Softmax(dim=1). Dropout and Flatten() are ignored. Or a state_dict with a weight and a
-            bias for each linear layer, in an order that follows from their numbers or widths.
+            LeakyReLU(0.01), ELU(), Softplus(), SiLU, GELU(), Hardtanh(), SELU, Mish. It may end in
+            each of these, or in Softmax(dim=1). Dropout and Flatten() are ignored. Or a state_dict
+            with a weight and a bias for each linear layer, in an order that follows from their
+            numbers or widths.
         activation : str or sequence of str, optional
             Activations of the hidden layers, as for `Network`; only for a state_dict that has
             hidden layers, since it does not tell them.

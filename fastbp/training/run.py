@@ -182,6 +182,7 @@ class Training:
         if not engine.run(call, len(data.X), changing=True):
             engine.raise_error(data)
             raise TrainingDiverged(1, f"the loss of a batch is {losses[0]:g}", History())
+        engine.raise_of_activations()
         self.check_weights()
         return float(losses[0])
 
@@ -227,6 +228,7 @@ class Training:
             history.interrupted = bool(self.stop[0])
             if isinstance(self.regularizers.average, EMA):
                 self.averaged = int(self.counters[0, 0])
+        engine.raise_of_activations()
         if finished < epochs and (engine.failed or not history.interrupted):
             engine.raise_error(self.data)
             raise TrainingDiverged(
@@ -267,6 +269,8 @@ class Training:
 
     def epochs_a_call(self, done, most):
         """How many epochs `run` may train after `done` ones; SWA averages after each call."""
+        if self.engine.in_python:  # an exception in a derivative is raised after the call
+            return 1
         average = self.regularizers.average
         return most if not isinstance(average, SWA) else max(1, min(most, average.start - done))
 

@@ -123,7 +123,12 @@ ACTIVATIONS = {
     "LeakyReLU": "'leaky_relu'.*0.01",
     "softmax": "output activation.*cross_entropy",
 }
-OUTPUT_ACTIVATIONS = {"linear": "'identity'", "Softmaxx": "'softmax'", "swish": "'silu'"}
+OUTPUT_ACTIVATIONS = {
+    "linear": "'identity'",
+    "Softmaxx": "'softmax'",
+    "swish": "'silu'",
+    "exponential": "'exp'",
+}
 OPTIMIZERS = {
     "adm": "'adam'",
     "momentum": r"'sgd'.*momentum=0.9",

@@ -254,6 +254,66 @@ def test_errors_reach_the_user(backend, threads):
     assert np.isfinite(net.predict(X)).all()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_errors_of_derivatives_reach_the_user(backend, threads):
+    """Also those in the last batch, where no loss follows; the weights stay finite."""
+    X, y = data_of()
+    broken = False
+
+    def derivative(s):
+        if broken:
+            raise ZeroDivisionError("of the user's own")
+        return python_tanh_derivative(s)
+
+    own = fastbp.Activation(python_tanh, derivative)
+    net = make_network(SIZES, "squared_error", backend, activation=own)
+    expected = gradient_of(net, X, y)
+    once = {"epochs": 1, "batch_size": None, "threads": threads}
+    for call in (
+        lambda: net.fit(X, y, **once),
+        lambda: net.fit(X, y, epochs=3, threads=threads),
+        lambda: net.fit_step(X, y),
+        lambda: net.fit_batches([(X, y)], threads=threads),
+        lambda: net.loss_and_gradient(X, y),
+        lambda: net.per_sample_gradients(X, y),
+        lambda: net.input_jacobian(X),
+        lambda: fastbp.check_gradients(net, X, y, only=[backend]),
+    ):
+        broken = True
+        with pytest.raises(ZeroDivisionError, match="of the user's own"):
+            call()
+        broken = False
+        assert np.isfinite(parameters(net)).all()
+        net._engine.parameters[...] = make_network(
+            SIZES, "squared_error", backend, activation=own
+        )._engine.parameters
+        assert gradient_of(net, X, y).tobytes() == expected.tobytes()  # no late exception
+
+
+@pytest.mark.nojit
+def test_functions_in_float32():
+    """Their difference quotients are coarse, but wrong slopes are found."""
+
+    def value(s):
+        return np.tanh(s.astype(np.float32))
+
+    def slope(s):
+        return 1 - np.tanh(s.astype(np.float32)) ** 2
+
+    def second(s):
+        return -2 * value(s) * slope(s)
+
+    def third(s):
+        return slope(s) * (4 - 6 * slope(s))
+
+    fastbp.Activation(value, slope, second, third)
+    fastbp.Activation(lambda s: 1e3 * value(s), lambda s: 1e3 * slope(s))
+    with pytest.raises(ValueError, match="derivative .* is not the slope of its value"):
+        fastbp.Activation(value, lambda s: 1.02 * slope(s))
+    with pytest.raises(ValueError, match="second_derivative .* is not the slope"):
+        fastbp.Activation(value, slope, lambda s: -second(s))
+
+
 @numba.njit
 def raising(s):
     if s > 50:

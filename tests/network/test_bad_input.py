@@ -240,6 +240,7 @@ NETWORKS = {
     "a float": ([3, 4.0, 1], {}, TypeError, r"layer_sizes\[1\] must be a whole number.*4.0"),
     "a bool": ([3, True, 1], {}, TypeError, r"layer_sizes\[1\] must be a whole number.*True"),
     "a string": ("341", {}, TypeError, r"layer_sizes\[0\] must be a whole number"),
+    "a set": ({1, 2}, {}, TypeError, "list of sizes, got {1, 2}"),
     "None inside": ([3, None], {}, TypeError, r"layer_sizes\[1\] must be a whole number"),
     "activation": ([3, 4, 1], {"activation": "swish"}, ValueError, "'swish'; known: .*gelu.*silu"),
     "activation, no layer": ([3, 1], {"activation": "swish"}, ValueError, "'swish'; known: .*gelu"),
@@ -248,6 +249,12 @@ NETWORKS = {
         {"activation": ["relu", "RELU"]},
         ValueError,
         "'RELU'; known: .*relu",
+    ),
+    "activations in a set": (
+        [3, 4, 4, 1],
+        {"activation": {"relu", "tanh"}},
+        TypeError,
+        "one name per hidden layer, got {",
     ),
     "too few activations": (
         [3, 4, 4, 1],
