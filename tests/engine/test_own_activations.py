@@ -419,7 +419,7 @@ def test_ctrl_c_waits_for_numba():
     with event.install_listener("numba:compile", Listener()):
         own = fastbp.Activation(value, derivative)
         fastbp.Network([2, 3, 1], activation=own, loss=loss).layout.plan  # noqa: B018
-    assert len(depths) >= 6 and all(depths)
+    assert len(depths) >= 5 and all(depths)  # more if NumPy's sum is not compiled yet
 
 
 def test_bad_use():
