@@ -356,6 +356,11 @@ def test_kernels_of_other_sources_are_refused():
     renumbered = codes | {"GELU": codes["GELU"] + 1}
     assert cython_._fits(types.SimpleNamespace(codes=lambda: codes, **functions))
     assert not cython_._fits(types.SimpleNamespace(codes=lambda: renumbered, **functions))
+    older = {code: value for code, value in codes.items() if code != "MISH"}
+    assert not cython_._fits(types.SimpleNamespace(codes=lambda: older, **functions))
+    for name in functions:  # a function that older kernels lack
+        fewer = {key: value for key, value in functions.items() if key != name}
+        assert not cython_._fits(types.SimpleNamespace(codes=lambda: codes, **fewer))
     functions["predict"] = lambda plan, loss, parameters, X: None
     assert not cython_._fits(types.SimpleNamespace(codes=lambda: codes, **functions))
 

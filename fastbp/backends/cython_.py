@@ -7,6 +7,7 @@ The best build that this processor runs is chosen at import; the environment var
 import importlib
 import inspect
 import os
+import re
 
 import numpy as np
 
@@ -66,14 +67,30 @@ def _load(precision):
 
 def _fits(module):
     """Whether kernels were built with today's numbers and take today's arguments."""
-    for code, value in module.codes().items():
+    codes = module.codes()
+    for code, value in codes.items():
         if value != getattr(spec, code, getattr(layout, code, None)):
             return False
-    for function in KERNEL_FUNCTIONS:
-        expected = inspect.signature(getattr(interface.Backend, function)).parameters
-        if list(inspect.signature(getattr(module, function)).parameters) != list(expected)[1:]:
+    if not all(code in codes for owner in (spec, layout) for code in _numbers(owner)):
+        return False
+    for name in KERNEL_FUNCTIONS:
+        function = getattr(module, name, None)  # older kernels lack a newer function
+        if function is None:
+            return False
+        expected = inspect.signature(getattr(interface.Backend, name)).parameters
+        if list(inspect.signature(function).parameters) != list(expected)[1:]:
             return False
     return True
+
+
+def _numbers(owner):
+    """Return the names of the numbers of a module that kernels are compiled with."""
+    return {
+        name
+        for name, value in vars(owner).items()
+        # Kernels are given what follows from sizes in bytes and from groups.
+        if name.isupper() and type(value) is int and not re.search("_BYTES|GROUP", name)
+    }
 
 
 build = _choose()

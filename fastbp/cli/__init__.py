@@ -30,6 +30,10 @@ fastbp --help lists all commands, and fastbp COMMAND --help the options of one."
 EXPECTED = (ValueError, ImportError, ArithmeticError, OSError, MemoryError)
 
 
+# What a shell reports of a program that SIGPIPE has ended: 128 + 13.
+CLOSED = 141
+
+
 def main(arguments=None):
     """Run one command.
 
@@ -41,9 +45,23 @@ def main(arguments=None):
     Returns
     -------
     int
-        The exit code: 0 on success, 1 on failure, 130 after Ctrl-C. Wrong usage raises
-        SystemExit(2), as argparse does.
+        The exit code: 0 on success, 1 on failure, 130 after Ctrl-C, 141 if standard output was
+        closed. Wrong usage raises SystemExit(2), as argparse does.
     """
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            if sys.stdout is not None:  # it is None if it was closed from the start
+                sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of standard output has closed it (as head does). Python flushes standard
+        # output at exit, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
+
+
+def _run(arguments):
     parser = options.parser(
         "fastbp",
         "Backpropagation on CPUs, fast: train networks on tables, use them, ship them.",
@@ -69,23 +87,15 @@ def main(arguments=None):
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            code = chosen.run(chosen)
-            sys.stdout.flush()
-            return code
-    except BrokenPipeError as error:
-        if error.filename:  # an output file that is a pipe, not standard output
-            options.note(_text(error))
-            return 1
-        # The reader of standard output has closed it (as head does). Python flushes standard
-        # output at exit, which would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+            return chosen.run(chosen)
     except KeyboardInterrupt:
         options.note("interrupted")
         return 130
     except options.WrongUsage as error:
         chosen.parser.error(str(error))
     except EXPECTED as error:
+        if isinstance(error, BrokenPipeError) and not error.filename:  # of standard output
+            raise
         options.note(_text(error))
         return 1
 

@@ -57,6 +57,8 @@ def read(options):
     problem = problems.find(frame[options.target], reading, name, options.task)
     if options.log_target:
         problems.check_log(problem, frame.index)
+    else:
+        problems.check_float32(problem)
     chosen, features = columns.choose(
         frame, options.target, problem.y, decisions, name, keep=keep, drop=drop
     )

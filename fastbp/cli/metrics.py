@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .options import shortened
+from .options import printable, shortened
 from .problems import predict
 
 # A confusion matrix is shown for at most this many classes.
@@ -138,7 +138,7 @@ def table(columns):
 
 def confusion_table(labels, counts):
     """Format a confusion matrix as text, with a line for each true class."""
-    names = [shortened(label) for label in labels]
+    names = [printable(shortened(label)) for label in labels]
     rows = [["true \\ predicted", *names]]
     rows += [[name, *map(str, line)] for name, line in zip(names, counts, strict=True)]
     text = aligned(rows)

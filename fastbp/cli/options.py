@@ -109,6 +109,7 @@ def shortened(value, width=12):
 def note(text):
     """Print a note to standard error, separate from the command's output."""
     status("")
+    text = "\n".join(printable(line) for line in str(text).splitlines())
     print(f"fastbp: {text}", file=sys.stderr, flush=True)
 
 
@@ -116,6 +117,15 @@ def status(text):
     """Show what is being done, in a terminal only; the next call replaces it, "" removes it."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def require_file(path):
+    """Raise FileNotFoundError unless there is a file to read."""
+    if not path.is_file():
+        what = "does not exist"
+        if path.exists():
+            what = "is a folder" if path.is_dir() else "is a device or a pipe"
+        raise FileNotFoundError(f"the file {str(path)!r} {what}")
 
 
 # Types for argparse: functions that convert an option's text, or raise an error.

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..files import file
 from . import columns, completion, metrics, outputs, preparing, problems, readings, store, tables
-from .options import add_argument, add_command, note, status
+from .options import add_argument, add_command, note, printable, status
 from .outputs import Output
 from .packages import pandas
 
@@ -104,7 +104,7 @@ def _inputs(stored, frame, path, decimal):
         made = {key: features[key].to_numpy() for key in readings.names(name, reading)}
         for text in readings.surprises(frame[name], reading, made, known):
             note(f"warning: {text}")
-    return prepare.transform(features)
+    return preparing.transform(prepare, features, path)
 
 
 def predict_rows(options):
@@ -122,8 +122,7 @@ def predict_rows(options):
     frame = tables.read(options.data, tables.form(options))
     predicted = {}
     if options.id is not None:
-        identifier = tables.column(frame, options.id, name)
-        predicted[options.id] = identifier.to_numpy()
+        predicted[options.id] = tables.column(frame, options.id, name)
     status("predicting ...")
     X = _inputs(stored, frame, name, options.decimal)
     results = {"prediction": problems.predict(network, X, log_target(stored))}
@@ -142,8 +141,11 @@ def predict_rows(options):
         else:
             print(f"{len(frame)} predictions: {options.output}")
     elif options.json:
-        print(json.dumps(frame.to_dict("list"), indent=2, default=str))
+        cells = frame.astype(object).where(frame.notna(), None)  # JSON has no NaN
+        print(json.dumps(cells.to_dict("list"), indent=2, default=str))
     else:
+        if sys.stdout is None:
+            raise OSError("standard output is closed; name a file with --output")
         frame.to_csv(sys.stdout, index=False, lineterminator="\n")
     return 0
 
@@ -188,7 +190,7 @@ def evaluate_rows(options):
     if options.json:
         print(json.dumps(report, indent=2))
         return 0
-    print(f"{path}: {len(y)} rows, target {target}\n")
+    print(printable(f"{path}: {len(y)} rows, target {target}") + "\n")
     print(metrics.table(report["metrics"]))
     if report.get("confusion"):
         print("\n" + metrics.confusion_table(labels, report["confusion"]))

@@ -1,5 +1,7 @@
 """Turns the features of a table into inputs of a network: fills gaps, scales and encodes."""
 
+import numpy as np
+
 from ..files import file, schema
 from . import readings, store
 
@@ -38,6 +40,40 @@ def transformer(chosen):
         ),
     ]
     return ColumnTransformer([part for part in made if part[2]])
+
+
+def transform(fitted, features, path):
+    """Return the inputs of a network for the features of a table.
+
+    Parameters
+    ----------
+    fitted : ColumnTransformer
+        The result of `transformer`, fitted.
+    features : DataFrame
+    path : str
+        The table's file, for messages.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows, n_inputs)
+
+    Raises
+    ------
+    ValueError
+        If an input is too large for float32, in which the networks compute.
+    """
+    X = fitted.transform(features)
+    wrong = np.abs(X) > np.finfo(np.float32).max
+    if wrong.any():
+        row, j = np.argwhere(wrong)[0]
+        name = next(columns for name, _, columns in fitted.transformers_ if name == "numbers")[j]
+        scale = fitted.named_transformers_["numbers"]["scale"]
+        raise ValueError(
+            f"{path}: column {name!r} has {features[name].iloc[row]:g} in row "
+            f"{features.index[row] + 1}, too far from the rows of the training, which have mean "
+            f"{scale.mean_[j]:g} and standard deviation {scale.scale_[j]:g}"
+        )
+    return X
 
 
 def readings_of(stored):

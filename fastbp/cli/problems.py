@@ -13,6 +13,10 @@ FEW_VALUES = 20
 # ... if there are on average at least so many rows of each.
 FEWEST_OF_A_VALUE = 5
 FEWEST_ROWS = 10
+# Up to here, float64 has all whole numbers, and no other one is rounded to them.
+EXACT = 2**53 - 1
+# The largest targets of a regression are between these, so that float32 has them and their errors.
+SMALLEST, LARGEST = 1e-30, 1e37
 TASKS = ("classification", "regression")
 
 
@@ -105,6 +109,25 @@ def check_log(problem, index):
         )
 
 
+def check_float32(problem):
+    """Raise ValueError unless float32, in which the networks predict, tells the targets apart."""
+    if problem.task != "regression":
+        return
+    largest, spread = np.abs(problem.y).max(), problem.y.std()
+    if not SMALLEST <= largest <= LARGEST:
+        raise ValueError(
+            f"target {problem.target!r} has values up to {largest:g}, but must have some above "
+            f"{SMALLEST:g} and none above {LARGEST:g}; multiply it by a power of ten"
+        )
+    step = float(np.spacing(np.float32(largest)))
+    if spread < 10 * step:
+        raise ValueError(
+            f"target {problem.target!r} has values up to {largest:g}, but a standard deviation of "
+            f"only {spread:g}, and float32, in which the network predicts, has steps of {step:g} "
+            "there; subtract a constant, such as the mean, from the target"
+        )
+
+
 def predict(network, X, log_target):
     """Return the predictions of a network; of one trained on logarithms, in the target's units."""
     predicted = network.predict(X)
@@ -155,6 +178,12 @@ def _classes(name, values):
             f"target {name!r} has numbers with fractions, such as {values[values % 1 != 0][0]:g}, "
             "which cannot be classes; use --task regression"
         )
+    if (large := np.abs(values) > EXACT).any():
+        raise ValueError(
+            f"target {name!r} has whole numbers such as {values[large][0]:.0f}, which are too "
+            "large to be told apart exactly; as text they can be classes (train --categorical "
+            f"{name})"
+        )
     return values.astype(np.int64)
 
 
@@ -163,11 +192,16 @@ def _numbers(series, values, reading, path):
     if values is not None:
         return values
     try:
-        return readings.numbers(series, reading._replace(kind="number"), path)
+        return readings.numbers(series, _as_numbers(reading), path)
     except ValueError as error:
         raise ValueError(
             f"{error}: regression needs numbers; for classes use --task classification"
         ) from error
+
+
+def _as_numbers(reading):
+    """Return a reading of a target as numbers, which times of day, in hours, are already."""
+    return reading if reading.kind == "clock" else reading._replace(kind="number")
 
 
 def known(series, reading, path, labels):
@@ -188,14 +222,13 @@ def known(series, reading, path, labels):
     ndarray of shape (n_rows,)
     """
     if labels is None:
-        return readings.numbers(series, reading._replace(kind="number"), path)
+        return readings.numbers(series, _as_numbers(reading), path)
     if labels.dtype.kind == "U":
         names = set(labels.tolist())
         texts = readings.features(series, reading._replace(kind="category"), path)[series.name]
         y = np.array([as_known(text, names) for text in texts.tolist()])
     else:
-        numbers = readings.numbers(series, reading._replace(kind="number"), path)
-        y = _classes(series.name, numbers)
+        y = _classes(series.name, readings.numbers(series, _as_numbers(reading), path))
     unknown = sorted(set(y.tolist()) - set(labels.tolist()))
     if unknown:
         raise ValueError(

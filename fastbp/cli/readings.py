@@ -16,6 +16,8 @@ from .tables import as_known, number_text, refuse_nested
 KINDS = ("number", "date", "clock", "category")
 # Numbers outside of the range of the training by more than this share of its width are reported.
 MARGIN = 0.1
+# Squares of larger numbers, summed over the rows, are infinite.
+LARGEST = 1e150
 # The category of missing texts.
 MISSING = "(missing)"
 
@@ -269,16 +271,21 @@ def numbers(series, reading, path):
         return (series / np.timedelta64(1, "D")).to_numpy(np.float64)
     if _kind_of_type(series) == "number":
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        wrong = np.isinf(values)
+        wrong = _too_large(values)
     elif reading.kind == "clock":
         values = _mapped(_texts(series), dates.hours).astype(np.float64)
         wrong = _wrong(series, np.isnan(values), reading)
     else:
         style = numerals.Style(reading.decimal, reading.grouped, reading.unit)
         values, wrong = numerals.values(_texts(series), style, reading.missing)
-        wrong |= np.isinf(values)
+        wrong |= _too_large(values)
     _refuse(series, wrong, reading, path)
     return values
+
+
+def _too_large(values):
+    """Return where a number is infinite, or its square would be."""
+    return np.abs(values) > LARGEST
 
 
 def given(series, reading):
@@ -305,7 +312,11 @@ def _wrong(series, unread, reading):
     return wrong
 
 
-EXPECTED = {"number": "finite numbers", "date": "dates", "clock": "times of day such as 12:30"}
+EXPECTED = {
+    "number": "finite numbers below 1e150",
+    "date": "dates",
+    "clock": "times of day such as 12:30",
+}
 
 
 def _refuse(series, wrong, reading, path):

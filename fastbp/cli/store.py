@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .options import require_file
+
 
 class Stored(NamedTuple):
     """Content of a model's file.
@@ -50,9 +52,7 @@ def load(path):
     from ..files import file
     from ..persistence import models
 
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"the file {str(path)!r} {what}")
+    require_file(path)
     model = models.load(path)
     with file.named(path):
         notes, library = file.read_notes(path)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..basis import writing
 from . import delimited
-from .options import new_file, note, suggestions
+from .options import new_file, note, require_file, suggestions
 from .packages import openpyxl, pandas, pyarrow
 
 TEXTS = (".csv", ".tsv", ".txt", ".data")
@@ -94,8 +94,9 @@ def _separator(text):
 
 def _encoding(text):
     try:
+        "".encode(text)  # unlike codecs.lookup, refuses codecs such as hex, which decode no text
         return codecs.lookup(text).name
-    except LookupError:
+    except (LookupError, ValueError):
         raise argparse.ArgumentTypeError(
             f"unknown encoding {text!r}; some are utf-8, utf-16, cp1252 and latin-1"
         ) from None
@@ -157,12 +158,12 @@ def read(path, form=PLAIN):
     pandas()  # if it is missing, say so before any complaint about the file
     name = shown(path)
     if path == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise OSError("standard input is closed")
         content = sys.stdin.buffer.read()
         kind = _kind_of_content(content)
     else:
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise FileNotFoundError(f"the file {name!r} {what}")
+        require_file(path)
         content, kind = path.read_bytes(), path.suffix.lower()
     if kind in COMPRESSIONS:
         content, inner = _unpacked(content, kind, name), Path(path.stem).suffix.lower()
@@ -257,6 +258,12 @@ def _read_npz(content, name):
                 f"{name}: array {key!r} has shape {array.shape}; expected columns (1-D) or "
                 "matrices (2-D), whose columns are called name0, name1, ..."
             )
+    for key, array in columns.items():
+        if array.dtype.kind in "cV":
+            raise ValueError(
+                f"{name}: array {key!r} has dtype {array.dtype}; expected real numbers, dates "
+                "or text"
+            )
     lengths = {key: len(array) for key, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{name}: arrays must have equal numbers of rows, but have {lengths}")
@@ -302,7 +309,8 @@ def column(frame, name, path):
         return frame[name]
     names = list(frame.columns)
     hint = "".join(f" {text}" for text in suggestions(name, names))
-    if any(_is_number(key) for key in names) and not _is_number(name):
+    of_text = "decimal" in frame.attrs
+    if of_text and any(_is_number(key) for key in names) and not _is_number(name):
         hint = " Its first line seems to hold data; with --no-header columns are called 1, 2, ..."
     raise ValueError(f"{path} has no column {name!r}.{hint} Its columns: {listed(names)}")
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..training.callbacks import Callback, EarlyStopping, ProgressBar
-from . import preparing
+from . import preparing, tables
 from .live import LiveChart
 from .options import note
 
@@ -98,7 +98,9 @@ def train(features, problem, parts, chosen, options):
     from ..estimators.rules import NOT_FINITE
 
     prepare = preparing.transformer(chosen)
-    X = prepare.fit_transform(features.iloc[parts.training])
+    prepare.fit(features.iloc[parts.training])
+    inputs = preparing.transform(prepare, features, tables.shown(options.data))
+    X = inputs[parts.training]
     y, mean, spread = problem.y, 0.0, 1.0
     classifies = problem.task == "classification"
     if classifies:
@@ -110,7 +112,7 @@ def train(features, problem, parts, chosen, options):
     held_out = (None, None)
     if len(parts.validation):
         rows = parts.validation
-        held_out = (prepare.transform(features.iloc[rows]), seen[rows])
+        held_out = (inputs[rows], seen[rows])
     watch = Watch(*held_out, options.patience)
     callbacks: list = [watch]
     if sys.stderr.isatty():

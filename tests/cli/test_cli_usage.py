@@ -145,7 +145,32 @@ def test_a_reader_that_has_seen_enough(capsys):
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    process.wait(SECONDS)
+    assert process.wait(SECONDS) == 141  # as a shell reports of a program that SIGPIPE has ended
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes as POSIX has them")
+@pytest.mark.parametrize("arguments", [[], ["backends"]])
+def test_a_reader_that_sees_nothing(arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "fastbp", *arguments]
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, timeout=SECONDS, env=environment()
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_closed_streams(monkeypatch, capsys):
+    assert main(TRAIN) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["predict", "people.safetensors", "-"]) == 1
+    assert "standard input is closed" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main([*TRAIN, "--no-plot"]) == 0
+    assert main(["predict", "people.safetensors", "people.csv"]) == 1
+    assert "standard output is closed; name a file with --output" in capsys.readouterr().err
 
 
 # Completion.
