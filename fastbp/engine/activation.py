@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..basis import interrupts, spec
-from .custom import compile_for, is_compiled
+from .custom import REAL, compile_for, is_compiled
 
 # The C functions of an activation, in the order of the table that `Activation._table` makes.
 ORDERS = ("value", "derivative", "second_derivative", "third_derivative")
@@ -19,6 +19,9 @@ ORDERS = ("value", "derivative", "second_derivative", "third_derivative")
 POINTS = np.linspace(-5.03, 4.97, 41)
 STEP, STEP_OF_FLOAT32 = 1e-4, 1e-3
 TOLERANCE = 1e-3
+# Characters that mean something else in LaTeX's texts, and how to write them.
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+LATEX |= {letter: "\\" + letter for letter in "_%$#&{}"}
 
 
 class Activation(spec.Activation):
@@ -107,7 +110,8 @@ class Activation(spec.Activation):
         vars(self).update(name=name, _tables={}, _errors=[])
 
     def _identity(self):
-        return (self.name, *(getattr(self, order) for order in ORDERS))
+        """The name and which functions; objects that can be called need not have a hash."""
+        return (self.name, *(id(getattr(self, order)) for order in ORDERS))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Activation) and self._identity() == other._identity()
@@ -128,7 +132,7 @@ class Activation(spec.Activation):
         return self
 
     def __reduce__(self):
-        return _again, self._identity()
+        return _again, (self.name, *(getattr(self, order) for order in ORDERS))
 
     @property
     def _compiled(self):
@@ -166,7 +170,7 @@ def _again(name, value, derivative, second_derivative, third_derivative):
 
 
 def _formulas(name):
-    latex = name.replace("_", r"\_")
+    latex = "".join(LATEX.get(letter, letter) for letter in name)
     text, slope = f"{name}(s)", f"{name}'(s)"
     return text, slope, rf"\text{{{latex}}}(s)", rf"\text{{{latex}}}'(s)"
 
@@ -225,7 +229,7 @@ def _tried(name, order, function, points):
         error.add_note(f"in {where}, called with numbers from {points[0]:g} to {points[-1]:g}")
         raise
     found = np.asarray(values)
-    if found.dtype.kind not in "fiub":
+    if found.dtype.kind not in REAL:
         raise TypeError(f"{where} must return real numbers, got {found.dtype}")
     if found.shape != points.shape:
         raise ValueError(
@@ -311,6 +315,8 @@ def _wrap(function, dtype, of_value, errors):
         try:
             with np.errstate(all="ignore"):
                 found = np.asarray(function(s.copy()))
+            if found.dtype.kind not in REAL:
+                raise TypeError(f"{function!r} must return real numbers, got {found.dtype}")
             if found.shape != s.shape:
                 raise ValueError(f"{function!r} returned shape {found.shape} for {s.shape}")
         except BaseException as error:  # an exception cannot pass through compiled code

@@ -12,6 +12,8 @@ import numpy as np
 
 from ..basis import interrupts
 
+REAL = "fiub"  # the kinds of dtypes that functions of the user's may return
+
 
 class CustomLoss:
     """A custom loss for the backends; `address` is the address of the C function.
@@ -151,7 +153,9 @@ def _checked(result, rows, n):
     )
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"{expected}, got {type(result).__name__}")
-    e, ds = (np.asarray(part, np.float64) for part in result)
+    e, ds = map(np.asarray, result)
+    if e.dtype.kind not in REAL or ds.dtype.kind not in REAL:
+        raise TypeError(f"{expected}, of real numbers, got {e.dtype} and {ds.dtype}")
     if e.shape != (rows,) or ds.shape != (rows, n):
         raise ValueError(f"{expected}, got {e.shape} and {ds.shape}")
     return e, ds

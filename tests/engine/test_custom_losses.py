@@ -188,10 +188,15 @@ def test_losses_that_are_not_finite(backend, bad):
 
 RESULTS = {
     "nothing": (lambda h, y: None, TypeError, r"must return \(losses, derivatives\)"),
+    "complex": (
+        lambda h, y: ((h * 1j).sum(axis=1), h),
+        TypeError,
+        "of real numbers, got complex64 and float32",
+    ),
     "losses only": (lambda h, y: h.sum(axis=1), TypeError, "got ndarray"),
     "a sum": (lambda h, y: (h.sum(), h), ValueError, r"got \(\) and \(3, 3\)"),
     "transposed": (lambda h, y: (h.sum(axis=1), h[:, :2]), ValueError, r"\(3, 2\)"),
-    "text": (lambda h, y: ("a", h), ValueError, "could not convert"),
+    "text": (lambda h, y: ("a", h), TypeError, "of real numbers, got <U1 and float32"),
     "one argument": (lambda h: h, TypeError, "argument"),
 }
 

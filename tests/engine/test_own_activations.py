@@ -1,6 +1,7 @@
 """Activations of the user's own: functions compiled by Numba, and Python functions."""
 
 import copy
+import dataclasses
 import pickle
 
 import numba
@@ -288,6 +289,61 @@ def test_errors_of_derivatives_reach_the_user(backend, threads):
             SIZES, "squared_error", backend, activation=own
         )._engine.parameters
         assert gradient_of(net, X, y).tobytes() == expected.tobytes()  # no late exception
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("kind", [complex, object, str])
+@pytest.mark.parametrize("order", [0, 1])
+def test_what_is_no_number_after_a_while_is_refused(backend, kind, order):
+    X, y = data_of()
+    functions = [python_tanh, python_tanh_derivative]
+    broken = False
+
+    def sometimes(s):
+        found = (np.tanh(s), 1 - np.tanh(s) ** 2)[order]
+        return found.astype(kind) if broken else found
+
+    functions[order] = sometimes
+    own = fastbp.Activation(*functions)
+    net = make_network(SIZES, "squared_error", backend, activation=own)
+    broken = True
+    with pytest.raises(TypeError, match="must return real numbers, got"):
+        net.fit(X, y, epochs=2)
+    assert np.isfinite(parameters(net)).all()
+
+
+@dataclasses.dataclass
+class Scaled:
+    """Equal to others of the same factor, and without a hash."""
+
+    factor: np.ndarray
+
+    def __call__(self, s):
+        return self.factor.sum() * s
+
+
+@dataclasses.dataclass
+class Slope(Scaled):
+    def __call__(self, s):
+        return np.full_like(s, self.factor.sum())
+
+
+@pytest.mark.nojit
+def test_objects_that_can_be_called():
+    X, y = data_of()
+    own = [fastbp.Activation(Scaled(f), Slope(f)) for f in (np.ones(2), np.ones(2))]
+    assert own[0] == own[0] != own[1]
+    net = make_network(SIZES, "squared_error", "numpy", activation=own)
+    net.fit(X, y, epochs=1)
+    assert np.array_equal(pickle.loads(pickle.dumps(net)).predict(X), net.predict(X))
+
+
+@pytest.mark.nojit
+def test_names_in_latex():
+    own = fastbp.Activation(python_tanh, python_tanh_derivative, name="a_b^50%{\\x")
+    net = fastbp.Network([4, 3, 1], activation=own, loss="squared_error")
+    latex = net.trace([[1.0, 2, 3, 4]], [1.0]).equations(1, 0).latex
+    assert r"\text{a\_b\textasciicircum{}50\%\{\textbackslash{}x}(s)" in latex
 
 
 @pytest.mark.nojit
