@@ -195,6 +195,7 @@ class Differentiable:
         -------
         ndarray of shape (n_samples, n_m, n_0)
             The entry [r, k, j] is the second derivative of row r's output k by its input j.
+            They are infinite or NaN if they, or squares of first derivatives, overflow.
 
         Raises
         ------
@@ -235,6 +236,7 @@ class Differentiable:
         Returns
         -------
         ndarray of shape (n_samples, n_m)
+            Infinite or NaN as in `input_hessian_diagonal`.
 
         Raises
         ------

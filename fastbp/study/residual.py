@@ -9,6 +9,7 @@ import numpy as np
 from ..backends.numpy_.elementwise import ACTIVATIONS, zero
 from ..basis import checks, interrupts, spec
 from ..basis.data import Data
+from ..basis.names import keywords
 from ..engine import jets
 from ..network.network import Network, check_network
 from ..rules.regularizers import regularizers_of
@@ -39,6 +40,7 @@ STEP = 6e-6  # of the differences, relative to the argument; about the cube root
 TOLERANCE = 1e-5
 
 
+@keywords
 def fit_residual(
     net: Network,
     points: ArrayLike,

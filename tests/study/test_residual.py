@@ -150,6 +150,7 @@ def test_penalties_and_frozen_layers(backend):
         if optimizer == "lbfgs":  # constant for frozen layers, so it is left out
             penalty -= 0.05 * (kept**2).sum()
         assert abs(history.loss[0] - plain.loss[0] - penalty) < 1e-12 * history.loss[0]
+        assert {type(loss) for loss in history.loss} == {float}
         assert np.array_equal(net.weights[0], kept)
         assert not np.array_equal(parameters(net), others)
 

@@ -197,7 +197,7 @@ def loss_and_gradient(
     total = w.sum()
     with np.errstate(all="ignore"):
         numerator = _gradient(model, X, y, w, gradient)
-    return numerator / total if total != 0 else 0.0
+    return float(numerator / total) if total != 0 else 0.0
 
 
 def per_sample(model, data, deltas, block, workspace, transposed, losses, gradients, errors, units):
