@@ -108,7 +108,7 @@ class DecisionBoundaryDisplay(Display):
         y : array-like of shape (n_samples,), optional
             Targets of the samples.
         grid_resolution : int, default=200
-            Number of grid points along each feature.
+            Number of grid points along each feature, at most 10000.
         margin : float, default=0.1
             Width of the margin around the samples, relative to their range.
         ax : matplotlib Axes, optional
@@ -139,7 +139,7 @@ class DecisionBoundaryDisplay(Display):
             raise ValueError(
                 f"a decision boundary needs 2 features, but the model has {n_features}"
             )
-        resolution = checks.whole_number("grid_resolution", grid_resolution, 2)
+        resolution = checks.whole_number("grid_resolution", grid_resolution, 2, 10_000)
         margin = checks.real_number("margin", margin)
         points = checks.samples(X, 2, np.dtype(np.float64))
         low, high = points.min(axis=0), points.max(axis=0)
@@ -300,7 +300,9 @@ def _first_layer(model, grid):
     if len(network.weights) == 1:  # a unit of the output layer is no hidden unit
         return np.empty((0, len(grid))), 0
     inputs = np.asarray(models.prepared(model, grid), np.float64)
-    W, b, out = network.weights[0], network.biases[0], network.weights[1]
+    # In float64, since squares may overflow in float32.
+    W, out = (network.weights[i].astype(np.float64) for i in range(2))
+    b = network.biases[0]
     strengths = np.linalg.norm(W, axis=0) * np.linalg.norm(out, axis=1)
     found: list[Floats] = []
     for unit in np.argsort(-strengths, kind="stable"):

@@ -25,6 +25,12 @@ SIGNATURES = {
 def axes_for(ax: Axes | None, size: tuple[float, float] | None = None) -> Axes:
     """Return the given axes, or new ones, of the style's size unless one is given."""
     if ax is not None:
+        from matplotlib.axes import Axes
+
+        if not isinstance(ax, Axes):
+            raise TypeError(
+                f"ax must be the Axes of matplotlib to draw on, got {type(ax).__name__}"
+            )
         return ax
     try:
         from matplotlib import pyplot

@@ -60,7 +60,7 @@ class NetworkGraphDisplay(Display):
         -------
         NetworkGraphDisplay
         """
-        return cls([W.copy() for W in models.network_of(estimator).weights]).plot(ax=ax)
+        return cls(models.weights_of(estimator)).plot(ax=ax)
 
     @classmethod
     def from_trace(cls, trace: Trace, *, ax: Axes | None = None) -> Self:
@@ -107,7 +107,7 @@ class NetworkGraphDisplay(Display):
             ax.add_collection(
                 LineCollection(
                     [[(i, places[i][k]), (i + 1, places[i + 1][j])] for k, j in pairs],
-                    linewidths=[0.4 + 4 * abs(W[pair]) / thickest for pair in pairs],
+                    linewidths=[0.4 + 4 * (abs(W[pair]) / thickest) for pair in pairs],
                     colors=[shade(norm(shades[i][pair])) for pair in pairs],
                     zorder=1,
                 )

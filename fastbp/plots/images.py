@@ -85,13 +85,15 @@ class WeightImageDisplay(Display):
         ValueError
             If the features are not the pixels of such images, or there is no such unit.
         """
-        W = models.network_of(estimator).weights[0]
+        W = models.weights_of(estimator)[0]
         n_features, n_units = W.shape
         shape = _image_shape(image_shape, n_features)
         if units is None:
-            sizes = np.linalg.norm(W, axis=0)
+            sizes = np.linalg.norm(W.astype(np.float64), axis=0)  # squares overflow in float32
             chosen = np.sort(np.argsort(-sizes, kind="stable")[:MOST_UNITS])
         else:
+            if not checks.is_sequence(units):
+                raise TypeError(f"units must be a sequence of units, got {units!r}")
             chosen = np.array(
                 [checks.whole_number("a unit", unit, 0, n_units - 1) for unit in units], np.int64
             )
@@ -144,6 +146,8 @@ def _image_shape(shape, n_features):
                 "(height, width, 3) for colours"
             )
         return side, side
+    if not checks.is_sequence(shape):
+        raise TypeError(f"image_shape must be (height, width) or (height, width, 3), got {shape!r}")
     sizes = tuple(checks.whole_number("image_shape", size) for size in shape)
     if len(sizes) not in (2, 3) or sizes[2:] not in ((), (3,)):
         raise ValueError(f"image_shape must be (height, width) or (height, width, 3), got {shape}")

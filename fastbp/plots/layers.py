@@ -61,7 +61,7 @@ class WeightHistogramDisplay(Display):
         -------
         WeightHistogramDisplay
         """
-        return cls([W.copy() for W in models.network_of(estimator).weights], bins).plot(ax=ax)
+        return cls(models.weights_of(estimator), bins).plot(ax=ax)
 
     def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw.

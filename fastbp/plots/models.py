@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..basis import checks
+from ..basis import checks, tables
 from ..network.network import Network
 
 
@@ -31,6 +31,18 @@ def network_of(model):
             f"got {type(step).__name__}{', which is not fitted' if unfitted else ''}"
         )
     return step
+
+
+def weights_of(model):
+    """Return copies of a model's weights, checked to be finite."""
+    weights = [W.copy() for W in network_of(model).weights]
+    for i, W in enumerate(weights):
+        if not np.isfinite(W).all():
+            raise ValueError(
+                f"{checks.not_finite(f'weights[{i}]', W)}, which cannot be drawn; train again, "
+                "with a smaller learning rate"
+            )
+    return weights
 
 
 def prepared(model, X):
@@ -114,6 +126,10 @@ def class_indices(model, classes, y, n_samples):
         raise ValueError(
             f"y must have one label per sample: {n_samples} samples, but y has shape {labels.shape}"
         )
+    if (missing := _is_missing(labels)).any():
+        raise ValueError(
+            f"y has missing labels ({checks.first_of(missing, labels)}); leave these samples out"
+        )
     found = np.unique(labels)
     known = np.isin(found, classes)
     if isinstance(last_step(model), Network) and not known.all() and len(found) == len(classes):
@@ -125,6 +141,14 @@ def class_indices(model, classes, y, n_samples):
         )
     order = np.argsort(classes)
     return classes, order[np.searchsorted(classes, labels, sorter=order)]
+
+
+def _is_missing(labels):
+    """Return where a label is NaN, None, or pandas.NA."""
+    if labels.dtype.kind != "O":
+        return labels != labels
+    names = ("NoneType", *tables.MISSING)
+    return np.array([type(a).__name__ in names or bool(a != a) for a in labels], dtype=bool)
 
 
 def class_names(classes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,7 +12,7 @@ from . import colors
 from .common import Display, axes_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
@@ -108,6 +109,11 @@ class RooflineDisplay(Display):
         -------
         RooflineDisplay
         """
+        known = isinstance(results, Mapping) and {"training", "peak", "settings"} <= results.keys()
+        if not known:
+            raise TypeError(
+                "results must be the content of results.json, which python -m fastbp bench writes"
+            )
         rows, peak = results["training"], results["peak"]
 
         def rate(row, rival):
