@@ -34,8 +34,11 @@ def chain_of(layers):
     weights: list[np.ndarray] = []
     biases: list[np.ndarray] = []
     names: list[str] = []  # the activation after each linear layer
+    before = ""  # the place of the last activation
     for place, layer in layers:
         if isinstance(layer, Linear):
+            if names:
+                check_hidden(names[-1], before)
             W, b = layer
             if W.ndim != 2 or (b is not None and b.shape != W.shape[1:]):
                 shapes = W.shape if b is None else f"{W.shape} and {b.shape}"
@@ -50,11 +53,19 @@ def chain_of(layers):
                 raise ValueError(f"{place} comes before the first linear layer")
             if names[-1] != "identity":
                 raise ValueError(f"{place} follows an activation, but must follow a linear layer")
-            names[-1] = layer
+            names[-1], before = layer, place
     if not weights:
         raise ValueError("the model has no linear layer")
     *hidden, output = names
     return Chain(weights, biases, hidden, output)
+
+
+def check_hidden(name, place):
+    """Refuse activations that only the output can have."""
+    if name not in spec.ACTIVATIONS:
+        raise ValueError(
+            f"{place} has the activation {name}, which a Network can have at its output only"
+        )
 
 
 def hidden_activations(what, activation, n_hidden):

@@ -19,7 +19,7 @@ from ..backends.numpy_ import elementwise
 from ..basis import checks
 from ..files.file import named
 from .activations import EQUIVALENTS
-from .chain import Chain, network_of
+from .chain import Chain, check_hidden, network_of
 from .onnx_export import MOST_BYTES, onnx
 from .onnx_tensors import BOOLEANS, FLOATS, INTEGERS, array_of, name_of, type_of
 
@@ -365,6 +365,7 @@ class Reader:
         W = _scaled(W.T if transB else W, alpha)
         if self.weights:
             self.activations.append(self._function(h))
+            check_hidden(self.activations[-1], f"linear layer {len(self.weights)} before it")
         elif h.values is not POINTS:
             raise ValueError("the input goes through a function before the first layer")
         elif h.shape and (len(h.shape) != 2 or h.shape[1] not in (None, len(W))):

@@ -246,7 +246,7 @@ def of_graph(function):
             "activation of layer .* has no equivalent",
         ),
         (between(lambda L: L.Activation(lambda x: 2 * x)), "the activation '<lambda>'"),
-        (between(lambda L: L.Softmax()), "unknown activation 'softmax'"),
+        (between(lambda L: L.Softmax()), "layer '.*activation softmax, which.* its output only"),
         (of(lambda L: L.Dense(3), lambda L: L.Softmax(axis=0)), "axis=-1 only"),
         (of(lambda L: L.ReLU(), lambda L: L.Dense(3)), "before the first linear layer"),
         (

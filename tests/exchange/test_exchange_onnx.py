@@ -611,7 +611,10 @@ REFUSED = {
         "not a chain",
     ),
     "transA": ([("Gemm", ["x", "W", "b"], ["h"], ("transA", 1))], "columns of the rows"),
-    "function": ([LINEAR, ("Exp", ["s"], ["r"]), LAST], "unknown activation 'exp'"),
+    "function": (
+        [LINEAR, ("Exp", ["s"], ["r"]), LAST],
+        "layer 1 before it has the activation exp, which",
+    ),
     "other slope": (
         [LINEAR, ("LeakyRelu", ["s"], ["r"], ("alpha", 0.2)), LAST],
         "after linear layer 1 is not one",
@@ -620,7 +623,7 @@ REFUSED = {
         [LINEAR, ("Gelu", ["s"], ["r"], ("approximate", "tanh")), LAST],
         "after linear layer 1 is not one",
     ),
-    "softmax inside": ([LINEAR, ("Softmax", ["s"], ["r"]), LAST], "unknown activation 'softmax'"),
+    "softmax inside": ([LINEAR, ("Softmax", ["s"], ["r"]), LAST], "the activation softmax, which"),
     "softmax axis": ([LINEAR, ("Softmax", ["s"], ["h"], ("axis", 0))], "along axis 1"),
     "after softmax": ([LINEAR, ("Softmax", ["s"], ["r"]), ("Neg", ["r"], ["h"])], "come last"),
     "before the first": ([("Tanh", ["x"], ["r"]), ("Gemm", ["r", "W"], ["h"])], "before the first"),
