@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,9 +86,8 @@ def input_jacobian(model: Any, X: Matrix) -> Floats:
     for _, scaler in scalers:
         if not _passes(scaler):
             check_is_fitted(scaler)
-            scaled = scaler.transform(X)  # first, since it checks X
             factors = factors * SCALERS[type(scaler)](scaler, X)
-            X = scaled
+            X = scaler.transform(X)
     found = input_jacobian(last, X)
     if scalers:
         found *= np.asarray(factors, found.dtype)
@@ -118,7 +118,8 @@ def _of_min_max_scaler(scaler, X):
     if not scaler.clip:
         return scaler.scale_
     low, high = scaler.feature_range
-    scaled = np.asarray(X, np.float64) * scaler.scale_ + scaler.min_
+    unclipped = copy.copy(scaler).set_params(clip=False, copy=True)
+    scaled = np.asarray(unclipped.transform(X))  # X is checked there
     return (scaler.scale_ * ((scaled >= low) & (scaled <= high)))[:, None]
 
 

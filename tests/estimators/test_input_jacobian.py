@@ -133,6 +133,17 @@ def test_clipping(iris):
     assert comp[:, 0][inner].all()
 
 
+def test_clipping_by_a_scaler_that_overwrites_samples(iris):
+    X, y = iris
+    far = X * 1.5 - 1
+    steps = MinMaxScaler(clip=True), MLPRegressor(**HOW)
+    model = make_pipeline(*steps).fit(X, y)
+    ref = fastbp.input_jacobian(model, far)
+    model[0].set_params(copy=False)
+    assert np.array_equal(fastbp.input_jacobian(model, far.copy()), ref)
+    assert model[0].clip and not ref.all()
+
+
 def test_ensembles(iris):
     X, y = iris
     how = dict(n_estimators=3, bootstrap=True, random_state=0)
@@ -228,6 +239,16 @@ def test_sparse_samples_of_a_scaler_that_needs_dense_ones(iris):
     model = make_pipeline(MinMaxScaler(clip=True), MLPRegressor(**HOW)).fit(*iris)
     with pytest.raises(TypeError, match="dense data is required"):
         fastbp.input_jacobian(model, scipy.sparse.csr_matrix(iris[0]))
+
+
+def test_missing_entries_of_frames(iris):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(iris[0]).astype("Float64")
+    frame.iloc[3, 1] = pandas.NA
+    for scaler in (StandardScaler(), MinMaxScaler(clip=True)):
+        model = make_pipeline(scaler, MLPRegressor(**HOW)).fit(*iris)
+        with pytest.raises(ValueError, match="NaN"):
+            fastbp.input_jacobian(model, frame)
 
 
 def test_a_pipeline_without_steps(iris):
