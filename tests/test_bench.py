@@ -262,8 +262,9 @@ def test_picture(rows, missing, tmp_path):
 
 def test_every_contender_has_a_style():
     from peers import PEERS
-    from picture import STYLES
     from report import FASTBP
+
+    from fastbp.plots.speed import STYLES
 
     assert set(STYLES) == {*PEERS, *FASTBP}
 

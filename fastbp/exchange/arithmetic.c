@@ -299,6 +299,12 @@ static float gelu(float s)
     return s * normal_cdf(s);
 }
 
+/* pi/2, and its first 35 bits and the rest. Integers, since compilers may be told to take constants
+ * with a point for float. */
+#define HALF_PI ((double)INT64_C(884279719003555) * 0x1p-49)
+#define HALF_PI_HIGH ((double)INT64_C(26986075409) * 0x1p-34)
+#define HALF_PI_LOW ((double)INT64_C(387361616177) * 0x1p-77)
+
 /* n modulo 4, and as the result r, of x = n pi/2 + r for a large float x: see trigonometry.py. */
 static double far_quadrant(double x, double *n)
 {
@@ -334,10 +340,10 @@ static double far_quadrant(double x, double *n)
         }
     }
     *n = first;
-    r = up * 1.5707963267948966;
+    r = up * HALF_PI;
     if (up > 0.5) {
         *n += 1.0;
-        r = -down * 1.5707963267948966;
+        r = -down * HALF_PI;
     }
     *n -= 4.0 * (double)(int64_t)(0.25 * *n);
     if (x < 0.0) {
@@ -358,7 +364,7 @@ static float sine(float s)
         r = (float)far_quadrant(s, &whole);
         n = (float)whole;
     } else {
-        r = (float)(((double)s - 1.5707963267923333 * n) - 2.5633441515905732e-12 * n);
+        r = (float)(((double)s - HALF_PI_HIGH * n) - HALF_PI_LOW * n);
     }
     n = n - 4.0f * (fused(n, 0.25f, SHIFTER) - SHIFTER);
     z = opaque(r * r);

@@ -70,7 +70,7 @@ def test_name_of_a_test_program(net, tmp_path):
 def test_long_names(net, tmp_path):
     """C may read no more than 63 characters of a name."""
     refuses(net, "n" * 41, tmp_path, "has 41 characters, and may have 40")
-    net = fastbp.Network([2, *[3] * 9, 1], activation=ACTIVATIONS, loss="log_loss")
+    net = fastbp.Network([2, *[3] * len(ACTIVATIONS), 1], activation=ACTIVATIONS, loss="log_loss")
     for weights in ("float32", "int8"):
         net.to_c(tmp_path, "n" * 40, weights=weights)
         for file in tmp_path.iterdir():
@@ -175,7 +175,9 @@ def test_two_networks(together, tmp_path):
 
 def test_every_name_begins_with_the_network(tmp_path):
     """So two networks have no name in common, and a program may have any other names."""
-    net = fastbp.Network([2, *[3] * 9, 2], activation=ACTIVATIONS, loss="cross_entropy")
+    net = fastbp.Network(
+        [2, *[3] * len(ACTIVATIONS), 2], activation=ACTIVATIONS, loss="cross_entropy"
+    )
     suffixes = set()
     for weights in ("float32", "int8"):
         net.to_c(tmp_path, "mine", weights=weights)

@@ -103,7 +103,9 @@ def test_plot(data):
     found = fastbp.find_learning_rate(make_network(SIZES, "squared_error", "numpy"), *data)
     axes = found.plot()
     assert axes.get_xscale() == "log"
-    assert np.array_equal(axes.lines[1].get_ydata(), found.smoothed)
+    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+    assert np.array_equal(lines["smoothed"], found.smoothed)
+    assert np.array_equal(lines["loss of each batch"], found.losses)
     assert found.plot(axes) is axes
     pyplot.close("all")
 
