@@ -50,7 +50,8 @@ def main(arguments=None):
     """
     try:
         try:
-            return _run(arguments)
+            with options.escaping(sys.stdout):
+                return _run(arguments)
         finally:
             if sys.stdout is not None:  # it is None if it was closed from the start
                 sys.stdout.flush()

@@ -1,7 +1,9 @@
 """Parsing of options and formatting of the help, shared by all commands."""
 
 import argparse
+import contextlib
 import difflib
+import io
 import os
 import re
 import shutil
@@ -117,6 +119,19 @@ def status(text):
     """Show what is being done, in a terminal only; the next call replaces it, "" removes it."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def escaping(stream):
+    """Write characters that the encoding of a stream lacks as escapes, as standard error does."""
+    if not isinstance(stream, io.TextIOWrapper) or stream.errors != "strict":
+        yield
+        return
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors="strict")
 
 
 def require_file(path):

@@ -146,8 +146,23 @@ def predict_rows(options):
     else:
         if sys.stdout is None:
             raise OSError("standard output is closed; name a file with --output")
+        _check_encoding(frame, getattr(sys.stdout, "encoding", None) or "utf-8")
         frame.to_csv(sys.stdout, index=False, lineterminator="\n")
     return 0
+
+
+def _check_encoding(frame, encoding):
+    """Raise ValueError unless an encoding has all characters of the predictions."""
+    if encoding.lower() in ("utf-8", "utf8"):
+        return
+    text = frame.to_csv(index=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"standard output is in {encoding}, which lacks {text[error.start]!a}; name a file "
+            "with --output, or set the environment variable PYTHONIOENCODING=utf-8"
+        ) from None
 
 
 def log_target(stored):

@@ -161,6 +161,19 @@ def test_a_reader_that_sees_nothing(arguments):
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+def test_an_output_that_lacks_characters(capsys):
+    assert main(TRAIN) == 0
+    command = [sys.executable, "-m", "fastbp"]
+    how = {"env": environment() | {"PYTHONIOENCODING": "ascii"}, "capture_output": True}
+    done = subprocess.run([*command, *TRAIN], timeout=SECONDS, check=True, **how)
+    assert rb"K\xf6ln" in done.stdout and b"model: people.safetensors" in done.stdout
+    predict = ["predict", "people.safetensors", "people.csv"]
+    subprocess.run([*command, *predict], timeout=SECONDS, check=True, **how)
+    done = subprocess.run([*command, *predict, "--id", "town"], timeout=SECONDS, **how)
+    assert done.returncode == 1 and not done.stdout
+    assert rb"standard output is in ascii, which lacks '\xf6'; name a file" in done.stderr
+
+
 def test_closed_streams(monkeypatch, capsys):
     assert main(TRAIN) == 0
     capsys.readouterr()
