@@ -108,7 +108,8 @@ class RowsWithDerivatives(RowsByGradient):
             return 0.0, 0.0, engine.layout.zeros(engine.layout.n_parameters)
         if not weight.size:
             weight = np.ones(len(data.X), data.X.dtype)
-        shares = weight / weight.dtype.type(total)
+        # In double precision: Σ w may be too large for float32.
+        shares = (weight / np.float64(total)).astype(weight.dtype, copy=False)
         how = self._through_slopes if _is_cheaper_by_slopes(engine) else self._through_jets
         with np.errstate(all="ignore"):
             mean, gradient = how(engine, data, dy, shares, spare)

@@ -403,3 +403,18 @@ def test_bfloat16(backend):
         net.fit(X, y, dy=dy, epochs=3)
         results.append(parameters(net).tobytes())
     assert results[0] == results[1]
+
+
+def test_weights_whose_sum_is_too_large_for_float32(backend):
+    """Only their ratios count, in training on derivatives and in products with the Hessian."""
+    X, dy = np.eye(40, 3), np.ones((40, 2, 3))
+    found = []
+    for weight in (1.0, 1e37):
+        net = fastbp.Network([3, 2], loss="squared_error", seed=0, backend=backend)
+        w = np.full(40, weight)
+        g = net.loss_and_gradient(X, np.ones((40, 2)))[1]
+        product = net.hessian_vector_product(X, np.ones((40, 2)), g, w).weights[0]
+        how = dict(dy=dy, sample_weight=w, optimizer=fastbp.SGD(0.1), epochs=1, batch_size=None)
+        history = net.fit(X, np.ones((40, 2)), **how)
+        found.append(np.concatenate([history.loss, product.ravel(), net.weights[0].ravel()]))
+    assert np.allclose(*found, rtol=1e-5) and found[0].all()

@@ -113,7 +113,8 @@ def hessian_product(model, data, vector, total, workspace, transposed, out):
             dh.append((slope * ds[i]).astype(X.dtype, copy=False))
     y = dense(data.labels, data.targets, plan[-1, SIZE], X.dtype)
     share = (data.sample_weight if data.sample_weight.size else np.ones(len(X), X.dtype))[:, None]
-    share = share / total if total != 0 else np.zeros_like(share)
+    # In double precision: Σ w may be too large for float32.
+    share = share / np.float64(total) if total != 0 else np.zeros_like(share)
     delta = (loss_and_delta(model, s[m], y)[1] * share).astype(X.dtype, copy=False)
     d_delta = (loss_hessian_product(model, s[m], y, ds[m]) * share).astype(X.dtype, copy=False)
     left_out = share[:, 0] == 0
