@@ -340,3 +340,11 @@ def test_arrays_in_the_place_of_words_and_numbers(value):
                 network().fit(X, y, validation_data=(X, y), **{name: value}, **patience)
     with pytest.raises(TypeError, match='class_weight must be "balanced" or a dict, got'):
         network().fit(X, y, class_weight=value)
+
+
+def test_losses_are_numbers_of_python(backend):
+    """Not NumPy's, which print differently."""
+    net = fastbp.Network([2, 1], loss="squared_error", backend=backend)
+    for weights in (None, [1.0, 2.0]):
+        assert type(net.loss_and_gradient(np.eye(2), [0.0, 1.0], weights)[0]) is float
+        assert type(net.fit_step(np.eye(2), [0.0, 1.0], sample_weight=weights)) is float

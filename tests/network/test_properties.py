@@ -127,11 +127,3 @@ def test_only_the_ratios_of_sample_weights_count(backend, problem, factor):
     loss = net.loss_and_gradient(X, y, w)[0]
     assert net.loss_and_gradient(X, y, factor * w)[0] == pytest.approx(loss, rel=tolerance)
     assert error(gradient_of(net, X, y, factor * w), gradient_of(net, X, y, w)) < tolerance
-
-
-def test_losses_are_numbers_of_python(backend):
-    """Not NumPy's, which print differently."""
-    net = fastbp.Network([2, 1], loss="squared_error", backend=backend)
-    for weights in (None, [1.0, 2.0]):
-        assert type(net.loss_and_gradient(np.eye(2), [0.0, 1.0], weights)[0]) is float
-        assert type(net.fit_step(np.eye(2), [0.0, 1.0], sample_weight=weights)) is float
