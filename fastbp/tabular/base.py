@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -156,7 +157,12 @@ class Tabular(BaseEstimator):
 
     def _report(self, trials):
         """Keep the networks that count, and what was learnt about recipes and columns."""
-        self._members = [trial for trial in trials.trials if trial.weight > 0]
+        none = np.empty((0, trials.targets.n_outputs))  # predictions of the rows are not kept
+        self._members = [
+            dataclasses.replace(trial, predictions=none)
+            for trial in trials.trials
+            if trial.weight > 0
+        ]
         self.leaderboard_ = [
             {
                 "recipe": trial.recipe.name,

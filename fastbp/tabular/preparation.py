@@ -14,6 +14,7 @@ MOST_CATEGORIES = 64
 FEWEST_DISTINCT = 20
 # Scaled numbers z become z / √(1 + (z / CLIP)²), which lies between -CLIP and CLIP.
 CLIP = 3.0
+MOST = np.finfo(np.float64).max
 
 
 @dataclasses.dataclass
@@ -71,12 +72,16 @@ class Preparation:
         """The inputs of networks: a float32 array of shape (n_samples, n_inputs)."""
         absent = np.isnan(numbers)
         filled = np.where(absent, self.medians, numbers)
-        z = (filled - self.medians) * self.scales
+        with np.errstate(over="ignore"):
+            z = np.clip(filled - self.medians, -MOST, MOST) * self.scales
+            z = np.clip(z, -MOST, MOST)  # numbers far from those of the fit, which are not lost
         parts = [z / np.hypot(1, z / CLIP), absent[:, self.missing]]
         if bins:
             for x, edges in zip(filled.T, self.edges[bins], strict=True):
                 if len(edges):
-                    parts.append(np.clip((x[:, None] - edges[:-1]) / np.diff(edges), 0, 1))
+                    with np.errstate(over="ignore"):
+                        part = (x[:, None] - edges[:-1]) / np.diff(edges)
+                    parts.append(np.clip(part, 0, 1))
         for column, (count, incomplete) in zip(codes.T, self.categories, strict=True):
             if count == 2 and not incomplete:
                 parts.append(np.select([column == 0, column == 1], [-1, 1], 0)[:, None])

@@ -61,7 +61,7 @@ def importances(networks, inputs, owners, folds, loss, random):
     networks : list of Network
         One for each fold.
     inputs, owners
-        See `Preparation.inputs`.
+        See `Preparation.inputs` and `Preparation.owners`, for the columns that the networks see.
     folds : list of (training rows, held-out rows)
     loss : callable
         Takes predictions and their rows.
