@@ -6,13 +6,14 @@
 # make test-minimum   tests on the oldest versions that pyproject.toml allows
 # make test-ecosystem   tests with skl2onnx, skops and mlflow, in an environment of their own
 # make docs   the documentation: docs/_build/html/index.html
+# make site-test   every page of the documentation in a browser (Chromium and chromedriver)
 # make bench  the benchmarks, with scikit-learn, PyTorch and JAX beside fastbp
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
 .PHONY: demo test style nojit many-threads benches doctests debug sanitize boundscheck \
-	test-minimum test-ecosystem docs site kernels bench clean
+	test-minimum test-ecosystem docs site site-test kernels bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +46,10 @@ docs: $(VENV)/docs site
 # A warning is an error: a dead link, a name without a page, a formula that cannot be drawn.
 site:
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+
+# `make test` opens ten pages, this all of them.
+site-test: $(VENV)/test site
+	FASTBP_REQUIRE_BROWSER=1 $(BIN)/pytest tests/test_docs_browser.py --every-page
 
 # Numba's kernels in its cache, each once: else two processes of tests would compile the same ones.
 kernels:

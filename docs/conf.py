@@ -20,16 +20,24 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "numpydoc",
+    "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "mathml",
+    "speed",
 ]
 exclude_patterns = ["_build", "_extensions", "lesson"]
 nitpicky = True
 smartquotes = False
 nitpick_ignore_regex = [("py:.*", r"(numpy|sklearn|torch)\..*")]
 
-myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+
+# Copied without prompts, and without what is printed below them.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+copybutton_selector = "div:not(.sphx-glr-script-out) > div.highlight > pre"
 
 # A name in single backticks that is public becomes a link; others are set in italics.
 default_role = "autolink"

@@ -1,4 +1,4 @@
-"""Which backends the tests run on: the table's, or those that --backend names."""
+"""What the tests run on: the table's backends or those of --backend; ten pages or --every-page."""
 
 import os
 import signal
@@ -17,6 +17,11 @@ def pytest_addoption(parser):
         "--backend",
         action="append",
         help=f"test these only, one or a comma list; known: {', '.join(backends.BACKENDS)}",
+    )
+    parser.addoption(
+        "--every-page",
+        action="store_true",
+        help="open every page of the site in the browser, instead of ten",
     )
 
 
