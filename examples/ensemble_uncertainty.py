@@ -31,7 +31,7 @@ ensemble.fit(x.reshape(-1, 1), y)
 print(f"R² on samples that the members had not seen: {ensemble.oob_score_:.3f}")
 
 grid = np.linspace(-4, 4, 400).reshape(-1, 1)
-low, median, high = ensemble.predict_quantiles(grid, [0.05, 0.5, 0.95])
+low, median, high = ensemble.predict_quantiles(grid, [0.05, 0.5, 0.95]).T
 among, between = ensemble.predict_std([[2.0], [0.0]])
 print(f"the members' spread at 2: {among:.3f}, in the gap at 0: {between:.3f}")
 assert between > 3 * among

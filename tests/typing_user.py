@@ -165,6 +165,9 @@ def inside(net: fastbp.Network) -> None:
     print(accuracy + net.score(X, y), summary.title)
     h: Floats = net.predict(X)
     h = net.predict([[0.0, 1.0]])
+    calibrated: fastbp.Network = net.calibrate(X, y)
+    interval: Floats = calibrated.predict_interval(X, 0.5)
+    print(interval, net.predict_std(X), net.predict_quantiles(X, [0.1, 0.9]))
     loss, gradient = net.loss_and_gradient(X, y, sample_weight=np.ones(len(X)))
     value: float = loss
     slopes: fastbp.Gradient = gradient
@@ -351,7 +354,7 @@ def estimators() -> None:
         loss_parameter=0.9,
     )
     values: Floats = regressor.fit(X, y, sample_weight=np.ones(40)).predict(X)
-    again: fastbp.MLPRegressor = regressor.partial_fit(X, y)
+    again: fastbp.MLPRegressor = regressor.partial_fit(X, y).calibrate(X, y)
     table = fastbp.TabularClassifier(class_weight="balanced", random_state=0).fit(X, y)
     table_probabilities: np.ndarray = table.predict_proba(X)
     values = fastbp.TabularRegressor(time_budget=5.0, n_jobs=1).fit(X, y).predict(X)
@@ -360,6 +363,8 @@ def estimators() -> None:
     deep = fastbp.MLPEnsembleRegressor(n_estimators=3, max_samples=0.5, random_state=0)
     spread: Floats = deep.fit(X, y).predict_std(X) + deep.predict(X)
     quantiles: Floats = bag.fit(X, labels).predict_quantiles(X, [0.1, 0.9])
+    quantiles = deep.predict_quantiles(X, [0.5]) + deep.calibrate(X, y).predict_interval(X)
+    quantiles += again.predict_interval(X, coverage=0.5)
     rows: list[NDArray[np.int64]] = bag.estimators_samples_
     print(values, again, spread, quantiles, rows, bag.predict(X), bag.predict_proba(X))
     print(bag.oob_score_, bag.classes_, bag.oob_decision_function_, deep.oob_prediction_)

@@ -18,6 +18,7 @@ from sklearn.base import (
     is_classifier,
 )
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -25,6 +26,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ..basis import checks, progress, teams
+from ..engine.conformal import check_quantiles
+from ..engine.forecasts import Points, mixture
+from ..network.uncertainty import UncertaintyMixin
 from .derivatives import input_jacobian
 from .mlp import MLPClassifier, MLPRegressor
 
@@ -226,6 +230,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
                 members.append(member)
                 bar.update()
         self.estimators_ = members
+        self.__dict__.pop("_calibration", None)  # that of other members
         if self.oob_score:
             self._note_oob(targets, self._oob_outputs(samples))
         return self
@@ -332,63 +337,6 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         with np.errstate(invalid="ignore"):
             return total / count.reshape(-1, *[1] * (total.ndim - 1))
 
-    def predict_std(self, X: Matrix) -> Floats:
-        """Compute the standard deviation of the members' predictions: how far they disagree.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The samples.
-
-        Returns
-        -------
-        std : ndarray
-            Of each class's probability, of shape (n_samples, n_classes); for a regressor of each
-            value, in the shape that `predict` returns.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from fastbp import MLPEnsembleRegressor, MLPRegressor
-        >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
-        >>> member = MLPRegressor(hidden_layer_sizes=(8,), solver="lbfgs", max_iter=2000)
-        >>> ensemble = MLPEnsembleRegressor(member, 3, random_state=0).fit(X, X.ravel() ** 2)
-        >>> inside, outside = ensemble.predict_std([[0.5], [5.0]])
-        >>> bool(inside < outside)  # the members disagree where there are no data
-        True
-        """
-        return np.std(list(self._of_members(X)), axis=0)
-
-    def predict_quantiles(self, X: Matrix, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Floats:
-        """Compute quantiles of the members' predictions, interpolated linearly.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The samples.
-        quantiles : array-like of float, default=(0.05, 0.5, 0.95)
-            The quantiles to compute, in [0, 1].
-
-        Returns
-        -------
-        values : ndarray of shape (n_quantiles, n_samples, ...)
-            Of each class's probability; for a regressor of each value.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from fastbp import MLPEnsembleRegressor, MLPRegressor
-        >>> X = np.linspace(-1, 1, 40).reshape(-1, 1)
-        >>> member = MLPRegressor(hidden_layer_sizes=(8,), solver="lbfgs", max_iter=2000)
-        >>> ensemble = MLPEnsembleRegressor(member, 3, random_state=0).fit(X, X.ravel() ** 2)
-        >>> ensemble.predict_quantiles([[0.5], [5.0]], [0.1, 0.9]).shape
-        (2, 2)
-        """
-        quantiles = np.asarray(quantiles, dtype=float)
-        if quantiles.ndim != 1 or not ((quantiles >= 0) & (quantiles <= 1)).all():
-            raise ValueError(f"quantiles must be a list of numbers in [0, 1], got {quantiles}")
-        return np.quantile(list(self._of_members(X)), quantiles, axis=0)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         first = get_tags(self._default() if self.estimator is None else self.estimator)
@@ -423,6 +371,19 @@ def _fit_member(member, X, y, sample_weight, seed, drawing):
         sample_weight = None if sample_weight is None else sample_weight[rows]
     weight = {} if sample_weight is None else {"sample_weight": sample_weight}
     return member.fit(X, y, **weight)
+
+
+def _last_step(member):
+    """Return the estimator at the end of a pipeline, or the member itself."""
+    return member.steps[-1][1] if isinstance(member, Pipeline) else member
+
+
+def _forecast_of(member, X):
+    """Return a member's forecast for X; members that are not fastbp's predict single values."""
+    last = _last_step(member)
+    if not isinstance(last, MLPRegressor):
+        return Points(np.reshape(member.predict(X), (X.shape[0], -1)))
+    return last._forecast(member[:-1].transform(X) if len(getattr(member, "steps", ())) > 1 else X)
 
 
 @documented(default="`MLPClassifier()`", score="The accuracy")
@@ -551,9 +512,62 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         """
         return self._mean(X)
 
+    def predict_std(self, X: Matrix) -> Floats:
+        """Compute the standard deviation of the members' predictions: how far they disagree.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        std : ndarray
+            Of each class's probability, of shape (n_samples, n_classes).
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier, MLPEnsembleClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> member = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01)
+        >>> ensemble = MLPEnsembleClassifier(member, 3, random_state=0).fit(X, y)
+        >>> ensemble.predict_std(X[:5]).shape  # samples, classes
+        (5, 3)
+        """
+        return np.std(list(self._of_members(X)), axis=0)
+
+    def predict_quantiles(self, X: Matrix, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Floats:
+        """Compute quantiles of the members' predictions, interpolated linearly.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        quantiles : array-like of float, default=(0.05, 0.5, 0.95)
+            The quantiles to compute, in [0, 1].
+
+        Returns
+        -------
+        values : ndarray of shape (n_samples, n_quantiles, n_classes)
+            Of each class's probability.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier, MLPEnsembleClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> member = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01)
+        >>> ensemble = MLPEnsembleClassifier(member, 3, random_state=0).fit(X, y)
+        >>> ensemble.predict_quantiles(X[:5], [0.1, 0.9]).shape  # samples, quantiles, classes
+        (5, 2, 3)
+        """
+        q = check_quantiles(quantiles)
+        return np.moveaxis(np.quantile(list(self._of_members(X)), q, axis=0), 0, 1)
+
 
 @documented(default="`MLPRegressor()`", score="R²")
-class MLPEnsembleRegressor(RegressorMixin, Ensemble):
+class MLPEnsembleRegressor(RegressorMixin, UncertaintyMixin, Ensemble):
     """A regressor that averages the values of many networks.
 
     Parameters
@@ -593,6 +607,28 @@ class MLPEnsembleRegressor(RegressorMixin, Ensemble):
 
     def _outputs(self, member, X):
         return member.predict(X)
+
+    def _forecast(self, X):
+        return mixture([*self._of_members(X, _forecast_of)])
+
+    def _known(self, X, y):
+        check_is_fitted(self)
+        with checks.locating(X=X, y=y):
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse=["csr"],
+                dtype=(np.float64, np.float32),
+                multi_output=True,
+                y_numeric=True,
+                reset=False,
+            )
+        return X, y
+
+    def _fingerprint(self):
+        lasts = map(_last_step, self.estimators_)
+        return b"".join(last._fingerprint() for last in lasts if isinstance(last, MLPRegressor))
 
     def _note_oob(self, y, outputs):
         self.oob_prediction_ = outputs

@@ -15,9 +15,12 @@ from sklearn.utils.multiclass import (
     type_of_target,
     unique_labels,
 )
+from sklearn.utils.validation import check_is_fitted
 
 from ..basis.checks import NO_LABELS
 from ..basis.names import keywords
+from ..engine.forecasts import forecast
+from ..network.uncertainty import UncertaintyMixin, fingerprint
 from ..training.scoring import accuracy, r2
 from .base import MultilayerPerceptron
 from .parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, documented
@@ -409,7 +412,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
 
 
 @documented(stratified="", score="R²")
-class MLPRegressor(RegressorMixin, MultilayerPerceptron):
+class MLPRegressor(RegressorMixin, UncertaintyMixin, MultilayerPerceptron):
     """A drop-in replacement for `sklearn.neural_network.MLPRegressor`.
 
     Minimises the squared error or the Poisson deviance with scikit-learn's algorithms on compiled
@@ -614,6 +617,18 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
     def _predict(self, X, check_input=True):
         h = self._forward_pass_fast(X, check_input=check_input)
         return h.ravel() if h.shape[1] == 1 else h
+
+    def _forecast(self, X):
+        h = self._forward_pass_fast(X)
+        return forecast(self._network()._engine, h)
+
+    def _known(self, X, y):
+        check_is_fitted(self)
+        X, y = self._checked(X, y, reset=False)
+        return X, y
+
+    def _fingerprint(self):
+        return fingerprint(self._network()._engine, self.out_activation_)
 
     def _score(self, X, y, sample_weight=None):
         return super()._score_with_function(X, y, sample_weight=sample_weight, score_function=r2)

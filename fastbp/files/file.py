@@ -18,8 +18,8 @@ from . import schema
 KEY = "fastbp"
 NOTES = "fastbp.notes"  # the entry of a second document, the user's notes
 # The version of the documents' schema. Version 2 adds the compute_dtype of networks, version 3 the
-# output_activation, and networks without a loss.
-SCHEMA = 3
+# output_activation, and networks without a loss, version 4 calibrations.
+SCHEMA = 4
 # Maximum size of a header in bytes. Parsing its JSON may take about 40 times as much memory.
 MAX_HEADER = 1 << 22
 DTYPES: dict[str, np.dtype] = {
@@ -72,9 +72,18 @@ def write(path, document, tensors, notes=None):
 
 def _version(document):
     """Return the first version of the schema that can say this, for the sake of older readers."""
+    if _names(document["model"], "calibration"):
+        return 4
     if "output_activation" in document["model"]:
         return 3
     return 2 if "compute_dtype" in document["model"] else 1
+
+
+def _names(value, field):
+    """Whether a value of JSON has a field of that name, at any depth."""
+    if isinstance(value, dict):
+        return field in value or any(_names(entry, field) for entry in value.values())
+    return isinstance(value, list) and any(_names(entry, field) for entry in value)
 
 
 def read(path):

@@ -4,13 +4,13 @@ import numpy as np
 
 from ..basis import spec
 from ..basis.layout import Layout
-from . import schema
+from . import calibration, schema
 
 # Fields of a network's document, and of its generator's state (NumPy's PCG64). A network that
-# rounds has the field compute_dtype besides, and one whose loss does not imply the output
-# activation the field output_activation.
+# rounds has the field compute_dtype besides, one whose loss does not imply the output activation
+# the field output_activation, and one that is calibrated the field calibration.
 FIELDS = ("layer_sizes", "activation", "loss", "loss_parameter", "dtype", "random")
-OPTIONAL = ("compute_dtype", "output_activation")
+OPTIONAL = ("compute_dtype", "output_activation", calibration.NAME)
 RANDOM = ("state", "inc", "has_uint32", "uinteger")
 
 
@@ -40,6 +40,7 @@ def to_document(network, tensors):
     output = network._engine.given_output_activation
     if output is not None:
         document["output_activation"] = output
+    calibration.put(network, document, tensors)
     return document
 
 
@@ -50,6 +51,7 @@ def from_document(cls, document, tensors, backend):
     loss, parameter, output = _loss(document)
     # Read all arrays first, so that a broken file cannot make us allocate memory.
     weights, biases = get_parameters(layout, tensors)
+    scores = calibration.take(document, tensors)
     network = cls._new(
         layout.sizes,
         activation=layout.activations,
@@ -62,6 +64,8 @@ def from_document(cls, document, tensors, backend):
         backend=backend,
     )
     _fill(network, weights, biases, document["random"])
+    if scores is not None:
+        calibration.restore(network, scores, network)
     return network
 
 
@@ -101,6 +105,7 @@ def restore(network, document, tensors):
     """Set a network's weights and random state from the document of one with equal sizes."""
     _check_fields(document)
     weights, biases = get_parameters(network.layout, tensors)
+    calibration.take(document, tensors)  # training goes on, so it does not count any more
     _fill(network, weights, biases, document["random"])
 
 

@@ -22,6 +22,7 @@ from ..training import derivatives, fitting, sources
 from ..training.online import Online, continued
 from .derivatives import Differentiable
 from .forward import ForwardPass
+from .uncertainty import Uncertain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from .trace import Trace
 
 
-class Network(Differentiable):
+class Network(Differentiable, Uncertain):
     r"""A feed-forward network h_i = σ_i(h_{i-1} W_i + b_i), i = 1..m, trained by backpropagation.
 
     Parameters

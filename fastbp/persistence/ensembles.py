@@ -9,7 +9,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from ..estimators.ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor, random_states
-from ..files import schema, values
+from ..files import calibration, schema, values
 from . import estimators, transformers
 
 CLASSES: dict = {
@@ -42,7 +42,7 @@ def to_document(ensemble, tensors):
             "classes_": values.array_to_json("classes_", ensemble.classes_),
             "multilabel": ensemble._multilabel,
         }
-    return {
+    document = {
         "class": type(ensemble).__name__,
         "parameters": {key: values.to_json(key, value) for key, value in parameters.items()},
         "default": default,
@@ -52,16 +52,20 @@ def to_document(ensemble, tensors):
         "classes": classes,
         "oob_score_": getattr(ensemble, "oob_score_", None),
     }
+    if not is_classifier(ensemble):
+        calibration.put(ensemble, document, tensors)
+    return document
 
 
 def from_document(document, tensors):
     """Return the ensemble that a document describes."""
-    schema.fields("ensemble", document, FIELDS)
+    schema.some_fields("ensemble", document, (*FIELDS, calibration.NAME), FIELDS)
     name = schema.text("the ensemble's class", document["class"], CLASSES)
     names = [key for key in CLASSES[name]._get_param_names() if key != "estimator"]
     ensemble = estimators.with_parameters(CLASSES[name], names, document["parameters"])
     n = ensemble.n_features_in_ = schema.whole("n_features", document["n_features"], 1)
     estimators.set_names(ensemble, document["feature_names_in_"], n)
+    scores = calibration.take(document, tensors)
     parts = tensors.split()
     ensemble.estimators_ = [
         _member(member, parts.pop(str(i), schema.Tensors({})))
@@ -73,6 +77,8 @@ def from_document(document, tensors):
         )
     _set_classes(ensemble, document["classes"])
     _check_members(ensemble)
+    if scores is not None:
+        calibration.restore(ensemble, scores, _last(ensemble.estimators_[0])._network())
     score = schema.optional(schema.real, "oob_score_", document["oob_score_"])
     if score is not None:
         ensemble.oob_score_ = score
@@ -108,12 +114,14 @@ def _set_classes(ensemble, document):
     ensemble._multilabel = schema.flag("multilabel", document["multilabel"])
 
 
+def _last(member):
+    """Return the estimator at the end of a pipeline, or the member itself."""
+    return member[-1] if transformers.is_pipeline(member) else member
+
+
 def _check_members(ensemble):
     """Raise ValueError if the members' outputs cannot be averaged."""
-    lasts = [
-        member[-1] if transformers.is_pipeline(member) else member
-        for member in ensemble.estimators_
-    ]
+    lasts = [*map(_last, ensemble.estimators_)]
     for member, last in zip(ensemble.estimators_, lasts, strict=True):
         fits = member.n_features_in_ == ensemble.n_features_in_ and is_classifier(
             last

@@ -17,7 +17,7 @@ from ..estimators.mlp import MLPClassifier, MLPRegressor
 from ..estimators.network import OUTPUTS
 from ..estimators.parameters import hidden_activations
 from ..estimators.stepping import AdamStepping, SGDStepping
-from ..files import schema, values
+from ..files import calibration, schema, values
 from ..files.network import (
     fill_memory,
     get_memory,
@@ -79,7 +79,7 @@ def to_document(estimator, tensors):
     for key in CURVES:
         if attributes.get(key) is not None:
             tensors[key] = np.array(attributes[key], np.float64)
-    return {
+    document = {
         "class": name,
         "parameters": {key: values.to_json(key, value) for key, value in parameters.items()},
         "layer_sizes": list(network.layout.sizes),
@@ -92,6 +92,9 @@ def to_document(estimator, tensors):
         "curves": {key: attributes[key] is not None for key in CURVES if key in attributes},
         "optimizer": _stepping_to_json(attributes.get("_optimizer"), network.layout, tensors),
     }
+    if isinstance(estimator, MLPRegressor):
+        calibration.put(estimator, document, tensors)
+    return document
 
 
 def names_to_json(estimator):
@@ -135,7 +138,7 @@ def _needed(memory, optimizer):
 
 def from_document(document, tensors):
     """Return the estimator that a document describes."""
-    schema.fields("estimator", document, FIELDS)
+    schema.some_fields("estimator", document, (*FIELDS, calibration.NAME), FIELDS)
     name = schema.text("the estimator's class", document["class"], CLASSES)
     names = CLASSES[name]._get_param_names()
     estimator = with_parameters(CLASSES[name], names, document["parameters"])
@@ -161,6 +164,9 @@ def from_document(document, tensors):
         estimator._best_coefs, estimator._best_intercepts = estimator.coefs_, estimator.intercepts_
     if document["optimizer"] is not None:
         estimator._optimizer = _stepping(document["optimizer"], layout, tensors)
+    scores = calibration.take(document, tensors)
+    if scores is not None:
+        calibration.restore(estimator, scores, estimator._network())
     return estimator
 
 

@@ -52,9 +52,9 @@ def test_members_are_as_fitted_alone(drawing, n_jobs, iris):
     np.testing.assert_array_equal(ensemble.predict(X), expected)
     np.testing.assert_allclose(ensemble.predict_std(X), probabilities.std(axis=0), rtol=1e-12)
     quantiles = ensemble.predict_quantiles(X, [0, 0.5, 1])
-    np.testing.assert_array_equal(quantiles[0], probabilities.min(axis=0))
-    np.testing.assert_allclose(quantiles[1], np.median(probabilities, axis=0), rtol=1e-14)
-    np.testing.assert_array_equal(quantiles[2], probabilities.max(axis=0))
+    np.testing.assert_array_equal(quantiles[:, 0], probabilities.min(axis=0))
+    np.testing.assert_allclose(quantiles[:, 1], np.median(probabilities, axis=0), rtol=1e-14)
+    np.testing.assert_array_equal(quantiles[:, 2], probabilities.max(axis=0))
 
 
 def test_rows_that_are_drawn(iris):
@@ -138,7 +138,7 @@ def test_values(diabetes):
     values = of_members(ensemble, X, "predict")
     np.testing.assert_allclose(ensemble.predict(X), values.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(ensemble.predict_std(X), values.std(axis=0), rtol=1e-12)
-    assert ensemble.predict_quantiles(X).shape == (3, len(X))
+    assert ensemble.predict_quantiles(X).shape == (len(X), 3)
 
 
 def test_a_class_that_a_bootstrap_misses():

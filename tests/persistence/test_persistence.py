@@ -313,8 +313,11 @@ def test_a_newer_version_is_refused(path):
 def test_files_of_earlier_versions_load(stored):
     """Each was written by the version in its name, with what it predicted beside it."""
     expected = np.load(stored.with_suffix(".npz"))
-    predicted = fastbp.load(stored).predict(expected["X"])
-    np.testing.assert_allclose(predicted, expected["predicted"], rtol=1e-5)
+    model = fastbp.load(stored)
+    np.testing.assert_allclose(model.predict(expected["X"]), expected["predicted"], rtol=1e-5)
+    if "interval" in expected:
+        found = model.predict_interval(expected["X"], 0.8)
+        np.testing.assert_allclose(found, expected["interval"], rtol=1e-5)
 
 
 def test_there_are_files_of_every_version_and_kind():
@@ -322,6 +325,7 @@ def test_there_are_files_of_every_version_and_kind():
         1: ("network", "estimator", "ensemble", "pipeline", "checkpoint"),
         2: ("network", "checkpoint"),  # adds something to networks only, as does 3
         3: ("network", "checkpoint"),
+        4: ("network", "estimator", "ensemble"),  # calibrated
     }
     assert max(kinds) == file.SCHEMA
     assert {path.stem for path in STORED} == {f"v{n}-{kind}" for n in kinds for kind in kinds[n]}
