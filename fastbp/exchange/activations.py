@@ -172,7 +172,7 @@ EQUIVALENTS = {
         keras="tanh",
         write_onnx=of_operator("Tanh"),
         onnx_operator=("Tanh", elementwise.tanh),
-        c="hyperbolic_tangent",
+        c="hyperbolic",
         sklearn="tanh",
     ),
     "relu": Equivalents(

@@ -1,6 +1,7 @@
-/* What exported networks are made of: c_source.py leaves out this comment, and the functions that a
- * network does not need, and puts the network's name before the names that are defined here. Empty
- * lines stand between functions, and not within. The last lines are the last ones of a source.
+/* What exported networks are made of, with derivatives.c: c_text.py leaves out this comment, and the
+ * functions that a network does not need, and puts the network's name before the names that are
+ * defined here. Empty lines stand between functions, and not within. The last lines are the last
+ * ones of a source.
  *
  * The arithmetic is that of src_cython/vmath.pxi, elementwise.pxi, losses.pxi and passes.pxi in
  * float32, operation by operation; what the functions promise stands there, too. */
@@ -253,7 +254,7 @@ static float sigmoid(float s)
     return above / (1.0f + e);
 }
 
-static float hyperbolic_tangent(float s)
+static float hyperbolic(float s)
 {
     const float m = expm1_nonpositive(-2.0f * absolute(s));
     return with_sign(m / (2.0f + m), s);
@@ -353,12 +354,10 @@ static double far_quadrant(double x, double *n)
     return r;
 }
 
-static float sine(float s)
+/* n modulo 4, from -2 to 2, and as the result r, of s = n pi/2 + r for a finite s. */
+static float quarter(float s, float *n_of_s)
 {
-    float n, r, z, a, p, half, most;
-    if (!(absolute(s) <= FLT_MAX))
-        return s - s;
-    n = fused(s, 0x1.45f306p-1f, SHIFTER) - SHIFTER;
+    float n = fused(s, 0x1.45f306p-1f, SHIFTER) - SHIFTER, r;
     if (20000.0f < absolute(s)) {
         double whole;
         r = (float)far_quadrant(s, &whole);
@@ -366,17 +365,36 @@ static float sine(float s)
     } else {
         r = (float)(((double)s - HALF_PI_HIGH * n) - HALF_PI_LOW * n);
     }
-    n = n - 4.0f * (fused(n, 0.25f, SHIFTER) - SHIFTER);
+    *n_of_s = n - 4.0f * (fused(n, 0.25f, SHIFTER) - SHIFTER);
+    return r;
+}
+
+/* sin r for |r| <= pi/4 and z = r**2. */
+static float sin_near(float r, float z)
+{
+    const float p = fused(fused(z, -0x1.9ac856p-13f, 0x1.110c26p-7f), z, -0x1.555552p-3f);
+    return fused(r * z, p, r);
+}
+
+/* cos r for |r| <= pi/4 and z = r**2. */
+static float cos_near(float z)
+{
+    const float p = fused(fused(z, 0x1.9bd786p-16f, -0x1.6c12dp-10f), z, 0x1.555554p-5f);
+    const float half = 0.5f * z, most = 1.0f - half;
+    return most + fused(opaque(z * z), p, (1.0f - most) - half);
+}
+
+static float sine(float s)
+{
+    float n, r, z, a;
+    if (!(absolute(s) <= FLT_MAX))
+        return s - s;
+    r = quarter(s, &n);
     z = opaque(r * r);
     a = absolute(n);
-    if (absolute(a - 1.0f) < 0.5f) {
-        p = fused(fused(z, 0x1.9bd786p-16f, -0x1.6c12dp-10f), z, 0x1.555554p-5f);
-        half = 0.5f * z;
-        most = 1.0f - half;
-        return n * (most + fused(opaque(z * z), p, (1.0f - most) - half));
-    }
-    p = fused(fused(z, -0x1.9ac856p-13f, 0x1.110c26p-7f), z, -0x1.555552p-3f);
-    return (1.0f - a) * fused(r * z, p, r);
+    if (absolute(a - 1.0f) < 0.5f)
+        return n * cos_near(z);
+    return (1.0f - a) * sin_near(r, z);
 }
 
 static float hard_tanh(float s)
@@ -396,7 +414,8 @@ static float selu(float s)
     return 0x1.0cfabep+0f * s;
 }
 
-static float mish(float s)
+/* tanh(ln(1 + exp(s))). */
+static float softplus_tanh(float s)
 {
     const float u = exponential(-absolute(s));
     float above, rest;
@@ -407,7 +426,12 @@ static float mish(float s)
         above = 1.0f + 2.0f * u;
         rest = opaque(2.0f * u * u);
     }
-    return s * (above / (above + rest));
+    return above / (above + rest);
+}
+
+static float mish(float s)
+{
+    return s * softplus_tanh(s);
 }
 
 /* The sum of 16 numbers by halves: the i-th with that half of them away, until one is left. */
@@ -480,6 +504,35 @@ static void unit_int8(const int8_t *W, const float *step, const float *b, const 
     for (i = 0; i < n_in; i++)
         lanes[i % 16] = fused(h[i], *step * (float)W[i], lanes[i % 16]);
     *s = sum_of_lanes(lanes) + *b;
+}
+
+/* z = (x - center) / scale. */
+static void scale_inputs(const float *x, const float *center, const float *scale, float *z,
+                         size_t n)
+{
+    size_t i;
+    for (i = 0; i < n; i++)
+        z[i] = (x[i] - center[i]) / scale[i];
+}
+
+/* Numbers between low and high; others become the nearer one of these. */
+static void clip_inputs(float *z, float low, float high, size_t n)
+{
+    size_t i;
+    for (i = 0; i < n; i++) {
+        if (z[i] < low)
+            z[i] = low;
+        if (high < z[i])
+            z[i] = high;
+    }
+}
+
+/* h scale + center, in place. */
+static void unscale_outputs(float *h, const float *center, const float *scale, size_t n)
+{
+    size_t i;
+    for (i = 0; i < n; i++)
+        h[i] = opaque(h[i] * scale[i]) + center[i];
 }
 
 #if defined(__clang__)

@@ -1404,6 +1404,8 @@ class Network(Differentiable, Uncertain):
         *,
         weights: Literal["float32", "int8"] = "float32",
         X: ArrayLike | None = None,
+        jacobian: bool = False,
+        train: Literal["sgd"] | None = None,
     ) -> Self:
         """Write this network as C99 source code that needs no library.
 
@@ -1429,6 +1431,14 @@ class Network(Differentiable, Uncertain):
             weight. So a weight changes by up to half a step. Biases are not rounded.
         X : array-like of shape (n_samples, n_0), optional
             Samples for the test program; by default eight normally distributed ones.
+        jacobian : bool, default=False
+            Whether to write ``NAME_jacobian(x, h, J, scratch)``, too: it computes the outputs and
+            the derivatives ``float J[NAME_OUTPUTS][NAME_INPUTS]`` of `input_jacobian`.
+        train : {None, "sgd"}, default=None
+            "sgd" writes ``NAME_fit_step(parameters, x, y, rate, scratch)``, too: the step that
+            `fit_step` takes for one sample with ``SGD(rate)`` and without penalties. The parameters
+            are the caller's copy of the constants ``float NAME_parameters[NAME_PARAMETERS]``;
+            ``NAME_predict_with(parameters, x, h, scratch)`` predicts with them.
 
         Returns
         -------
@@ -1464,7 +1474,7 @@ class Network(Differentiable, Uncertain):
         from ..exchange.c_source import to_c
 
         self._engine.check_finite()
-        return to_c(self, folder, name, weights, X)
+        return to_c(self, folder, name, weights, X, jacobian, train)
 
 
 def check_network(name, value):

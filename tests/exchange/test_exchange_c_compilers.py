@@ -21,6 +21,7 @@ COMPILERS = {
     "clang": ([], []),
     "aarch64-linux-gnu-gcc": (["-static"], ["qemu-aarch64"]),
     "arm-linux-gnueabihf-gcc": (["-static", "-march=armv7-a", "-mfpu=neon-vfpv4"], ["qemu-arm"]),
+    "riscv64-linux-gnu-gcc": (["-static"], ["qemu-riscv64"]),
 }
 # Options of GCC and Clang. GCC says so in macros, and is told no.
 UNSAFE = [
@@ -52,16 +53,30 @@ OF_CLANG = [
     "-ffp-eval-method=double",
     "-mrecip=all -freciprocal-math",
 ]
-# Prints the bits of outputs, for samples of all sizes and for NaN.
+# Prints the bits of outputs, for samples of all sizes and for NaN. Of networks that can be trained
+# it also prints derivatives, and takes steps with some of the samples.
 PROGRAM = """
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include "net.h"
 
+static void print(const float *h, int n)
+{
+    uint32_t bits;
+    for (int j = 0; j < n; j++) {
+        memcpy(&bits, &h[j], sizeof bits);
+        printf("%08lx ", (unsigned long)((bits << 1) > 0xff000000u ? 0x7fc00000u : bits));
+    }
+}
+
 int main(void)
 {
     uint32_t state = 1, bits;
+#ifdef NET_FIT_SCRATCH
+    static float parameters[NET_PARAMETERS], scratch[NET_FIT_SCRATCH + NET_JACOBIAN_SCRATCH];
+    memcpy(parameters, net_parameters, sizeof parameters);
+#endif
     for (int i = 0; i < 500; i++) {
         float x[NET_INPUTS], h[NET_OUTPUTS];
         for (int j = 0; j < NET_INPUTS; j++) {
@@ -73,10 +88,17 @@ int main(void)
             memcpy(&x[j], &bits, sizeof bits);
         }
         net_predict(x, h);
-        for (int j = 0; j < NET_OUTPUTS; j++) {
-            memcpy(&bits, &h[j], sizeof bits);
-            printf("%08lx ", (unsigned long)((bits << 1) > 0xff000000u ? 0x7fc00000u : bits));
+        print(h, NET_OUTPUTS);
+#ifdef NET_FIT_SCRATCH
+        if (i % 10 == 1) {
+            float J[NET_OUTPUTS][NET_INPUTS];
+            const float y[NET_OUTPUTS] = {1.0f};
+            net_fit_step(parameters, x, y, 0x1p-6f, scratch);
+            net_jacobian_with(parameters, x, h, J, scratch);
+            print(h, NET_OUTPUTS);
+            print(J[0], NET_OUTPUTS * NET_INPUTS);
         }
+#endif
     }
     return 0;
 }
@@ -162,6 +184,21 @@ def test_same_bits_or_no_object_file(compiler, exported, expected):
     for options in [*UNTOLD, *(OF_GCC if gcc else [*OF_CLANG, *nans])]:
         errors = kept(compiler, options, exported, expected)
         assert errors is True or not gcc, errors
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_derivatives_and_steps_have_the_same_bits(compiler, tmp_path):
+    missing = [tool for tool in (compiler, *COMPILERS[compiler][1]) if not shutil.which(tool)]
+    if missing:
+        pytest.skip(f"no {' and no '.join(missing)}: exported C IS NOT TESTED WITH {compiler} HERE")
+    net = fastbp.Network(
+        [2, *[3] * len(ACTIVATIONS), 2], activation=ACTIVATIONS, loss="cross_entropy", seed=0
+    )
+    net.to_c(tmp_path, "net", jacobian=True, train="sgd")
+    (tmp_path / "main.c").write_text(PROGRAM)
+    bits = output("cc", [], tmp_path)[0]
+    assert bits.count(" ") == 500 * 2 + 50 * (2 + 4)
+    assert kept(compiler, "-ffp-contract=fast", [tmp_path], [bits]) is True
 
 
 def x86_gcc():

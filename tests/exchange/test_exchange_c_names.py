@@ -71,8 +71,8 @@ def test_long_names(net, tmp_path):
     """C may read no more than 63 characters of a name."""
     refuses(net, "n" * 41, tmp_path, "has 41 characters, and may have 40")
     net = fastbp.Network([2, *[3] * len(ACTIVATIONS), 1], activation=ACTIVATIONS, loss="log_loss")
-    for weights in ("float32", "int8"):
-        net.to_c(tmp_path, "n" * 40, weights=weights)
+    for how in (dict(train="sgd"), dict(weights="int8")):
+        net.to_c(tmp_path, "n" * 40, jacobian=True, **how)
         for file in tmp_path.iterdir():
             code = re.sub(r"/\*.*?\*/", "", file.read_text(), flags=re.S)
             assert max(map(len, re.findall(r"[A-Za-z_]\w*", code))) <= 63
@@ -179,8 +179,8 @@ def test_every_name_begins_with_the_network(tmp_path):
         [2, *[3] * len(ACTIVATIONS), 2], activation=ACTIVATIONS, loss="cross_entropy"
     )
     suffixes = set()
-    for weights in ("float32", "int8"):
-        net.to_c(tmp_path, "mine", weights=weights)
+    for how in (dict(train="sgd"), dict(weights="int8")):
+        net.to_c(tmp_path, "mine", jacobian=True, **how)
         code = re.sub(r"/\*.*?\*/", "", (tmp_path / "mine.c").read_text(), flags=re.S)
         names = re.findall(r"^(?:static )?(?:const )?\w+ (\w+)[(\[]", code, re.M)
         names += re.findall(r"^(?:#define|union) (\w+)", code, re.M)
