@@ -75,7 +75,8 @@ html_show_sphinx = False
 def read_source(app, docname, source):
     """Let links that are right in the repository lead to pages of the site."""
     text = source[0].replace("](../bench/README.md)", "](benchmarks.md)")
-    source[0] = re.sub(r"\]\(\.\./examples/(\w+)\.py\)", r"](generated/examples/\1.rst)", text)
+    example = re.compile(r"\]\((\.\./)?\.\./examples/(\w+)\.py\)")
+    source[0] = example.sub(r"](\1generated/examples/\2.rst)", text)
 
 
 def setup(app):

@@ -18,7 +18,7 @@ import fastbp
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SITE = DOCS / "_build" / "html"
-PAGES = sorted([ROOT / "README.md", *DOCS.glob("*.md")])
+PAGES = sorted([ROOT / "README.md", *DOCS.glob("*.md"), *DOCS.glob("how/*.md")])
 LESSON = sorted(path.stem for path in (DOCS / "lesson").glob("*.py"))
 
 
