@@ -383,14 +383,15 @@ cdef class Job:
 
 def job(
     model, data, *, Py_ssize_t batch_size, Py_ssize_t optimizer, hyper, layer_rules,
-    bint sklearn_penalties, double clip_norm, squares, double decay, average, int64_t seed,
-    counters, state, Py_ssize_t block, workspace, transposed, gradient, sums, stop, shared
+    bint sklearn_penalties, double clip_norm, squares, double decay, average, signs,
+    int64_t seed, counters, state, Py_ssize_t block, workspace, transposed, gradient, sums, stop,
+    shared
 ):
     cdef Job made = Job.__new__(Job)
     made.arrays = {
         b"plan": model.plan, b"parameters": model.parameters, b"hyper": hyper,
         b"layer_rules": layer_rules, b"squares": squares, b"average": average,
-        b"counters": counters, b"state": state, b"workspace": workspace,
+        b"signs": signs, b"counters": counters, b"state": state, b"workspace": workspace,
         b"transposed": transposed, b"gradient": gradient, b"sums": sums, b"stop": stop,
         b"shared": shared,
     }
@@ -410,6 +411,7 @@ def job(
         <const double *>memory("layer_rules", layer_rules).start, 1.0,
         clip_norm, <double *>memory("squares", squares).start,
         decay, <real *>memory("average", average).start, 0.0,
+        <const real *>memory("signs", signs).start,
     )
     made.batch_size, made.sklearn_penalties, made.seed = batch_size, sklearn_penalties, seed
     made.transposed = <real *>memory("transposed", transposed).start

@@ -1,4 +1,5 @@
-# Optimisers: one elementwise update of weights from gradients, which knows nothing of layers.
+# Optimisers: one elementwise update of weights from gradients, which knows nothing of layers. The
+# signs that weights must keep are restored behind it.
 #
 # Rules and sources are in fastbp/rules/optimizers.py. The twin of
 # fastbp/backends/numba_/optimizers.py.
@@ -119,3 +120,14 @@ cdef void update(
             store(first, i, d)
             store(second, i, step)
             store(w, i, x - sign(d) * step)
+
+
+cdef void keep_signs(real *w, const real *signs, Py_ssize_t n) noexcept nogil:
+    """w[:n] = 0 where it has not the sign that `signs` demands; 0 there demands none."""
+    cdef Py_ssize_t i
+    cdef vec x, zero = splat(0.0)
+    check(w, n)
+    check(signs, n)
+    for i from 0 <= i < n by FBP_LANES:
+        x = load(w, i)
+        store(w, i, select_lt(load(signs, i) * x, zero, zero, x))

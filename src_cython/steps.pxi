@@ -8,8 +8,8 @@ cdef enum:
     CHUNK = 48
 
 # The optimiser's hyper-parameters and state arrays, and this step's pace; the layers' rules and
-# the factor of the penalties; the clipping norm and scratch array; the average and its decay.
-# Without clipping or averaging, their arrays are NULL.
+# the factor of the penalties; the clipping norm and scratch array; the average and its decay; the
+# signs of weights. Without clipping, averaging or signs, their arrays are NULL.
 cdef struct Stepping:
     Py_ssize_t optimizer
     const double *hyper
@@ -24,6 +24,7 @@ cdef struct Stepping:
     double decay
     real *average
     double keep
+    const real *signs
 
 
 cdef void next_step(Stepping *how, double rate) noexcept nogil:
@@ -92,6 +93,8 @@ cdef void apply(
             how.optimizer, how.hyper, how.pace, w + weights, g + weights, first + weights,
             second + weights, biases, 0.0, 0.0,
         )
+    if how.signs != NULL:
+        keep_signs(w, how.signs + at, weights + biases)
     if how.average != NULL:
         blend(how.average + at, w, weights + biases, how.keep)
 

@@ -53,7 +53,10 @@ def networks() -> fastbp.Network:
         [2, 2], loss="huber", compute_dtype="bfloat16"
     ).compute_dtype
     ends_in: str = fastbp.Network([2, 2], loss=None, output_activation="tanh").output_activation
-    print(rounding, ends_in)
+    bound: tuple[int, ...] | None = fastbp.Network(
+        [2, 1], loss="huber", monotonic_cst=[1, 0]
+    ).monotonic_cst
+    print(rounding, ends_in, bound)
     first: Floats = net.weights[0]
     some: list[Floats] = net.weights[:1]
     net.weights[0] = [[0.0] * 8] * 2

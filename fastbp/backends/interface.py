@@ -412,6 +412,7 @@ class Backend(Protocol):
         squares: NDArray[np.float64],
         decay: float,
         average: Real,
+        signs: Real,
         seed: int,
         counters: NDArray[np.float64],
         state: Real,
@@ -453,6 +454,10 @@ class Backend(Protocol):
         average : real array of shape (layout.n_parameters,) or (0,), IN-OUT
             The exponential moving average of the parameters, which starts with the parameters
             after the first step; empty for none.
+        signs : real array of shape (layout.n_parameters,) or (0,), IN
+            1 where a weight must be at least 0, -1 where it must be at most 0, and 0 elsewhere.
+            Each step ends with zeros in place of weights of the wrong sign, before they are
+            averaged. Empty if no weight is constrained.
         seed : int, IN
             From 0 up to 2**63 - 1. The seed and the number of the step determine dropout. The
             model's plan has the rates.

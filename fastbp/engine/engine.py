@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import backends
 from ..backends.interface import SHARED_SIZE, Model
-from ..basis import checks, interrupts, spec, teams
+from ..basis import checks, interrupts, monotonic, spec, teams
 from ..basis.data import Data
 from ..basis.layout import S, layer_view
 from ..rules import regularizers
@@ -36,7 +36,7 @@ FEW_ROWS = 16
 NAMES = ("X", "y", "sample_weight")
 ALL_ROWS = slice(None)
 # Made anew for each copy.
-NOT_COPIED = ("backend", "code", "custom", "function", "in_python", "loss_spec")
+NOT_COPIED = ("backend", "code", "custom", "function", "in_python", "loss_spec", "signs")
 
 
 class Derivatives(NamedTuple):
@@ -64,11 +64,15 @@ class Engine:
         As for `Network`.
     output_activation : str or None
         As for `Network`; the layout's `paired` belongs to it.
+    monotonic_cst : tuple of int, default=()
+        As `monotonic.constraint` returns it.
 
     Attributes
     ----------
     parameters : ndarray of shape (layout.n_parameters,)
         Weights and biases, see basis/layout.py.
+    signs : ndarray of shape (layout.n_parameters,) or (0,)
+        The signs that weights must have, see `monotonic.signs`.
     backend : module
         An implementation of `backends.interface.Backend`.
     output_activation : str
@@ -87,8 +91,18 @@ class Engine:
         that have no parameter. Gradients do not depend on it.
     """
 
-    def __init__(self, layout, loss, loss_parameter, random, backend, output_activation=None):
+    def __init__(
+        self,
+        layout,
+        loss,
+        loss_parameter,
+        random,
+        backend,
+        output_activation=None,
+        monotonic_cst=(),
+    ):
         self.loss, self.loss_parameter = loss, loss_parameter
+        self.monotonic_cst = monotonic_cst
         self.output_activation = spec.pair_of(loss, output_activation).output_activation
         self.reporting = 0.0
         self.random = random
@@ -97,10 +111,13 @@ class Engine:
         self._begin()
         for weights, bound in zip(self.weights, layout.initial_bounds, strict=True):
             weights[...] = random.uniform(-bound, bound, weights.shape)
+        if self.signs.size:
+            monotonic.constrain(self.weights, self.biases, self.weight_signs, random)
 
     def _allocate(self, layout):
         self.layout = layout
         self.parameters = layout.zeros(layout.n_parameters)
+        self.signs = monotonic.signs(layout, self.monotonic_cst)
 
     def use(self, backend):
         """Compute with the backend of that name."""
@@ -159,18 +176,29 @@ class Engine:
         """The biases of all layers, as writable views."""
         return self.layout.views(self.parameters)[1]
 
+    @property
+    def weight_signs(self):
+        """The signs that the weights of each layer must have; empty without constraints."""
+        return monotonic.by_layer(self.layout, self.signs)
+
     def finite(self):
         """Whether the parameters hold neither NaN nor infinities."""
         return self.backend.finite(self.parameters)
 
     def check_finite(self, whose="the network"):
-        """Refuse parameters that are not finite."""
+        """Refuse parameters that are not finite, and weights against the constraints."""
         if not self.finite():
             for name, arrays in (("weights", self.weights), ("biases", self.biases)):
                 for i, array in enumerate(arrays):
                     if not checks.all_finite(array):
                         raise ValueError(checks.not_finite(f"{whose}'s {name}[{i}]", array))
             raise ValueError(f"the padding of {whose}'s parameters has NaN or infinite values")
+        self.check_signs(whose)
+
+    def check_signs(self, whose):
+        """Refuse weights against the monotonic constraints."""
+        for i, (weights, signs) in enumerate(zip(self.weights, self.weight_signs, strict=False)):
+            monotonic.check_signs(weights, signs, f"{whose}'s weights[{i}]")
 
     def blend(self, other, tau):
         """Go from the own parameters the share `tau` of the way to another engine's."""
@@ -183,6 +211,11 @@ class Engine:
             raise ValueError(
                 f"the difference of the two networks' weights is too large for {own.dtype}; "
                 "nothing was changed"
+            )
+        if self.signs.size and (self.signs * blended).min() < 0:
+            raise ValueError(
+                "the other network's weights are against this network's monotonic_cst "
+                f"{list(self.monotonic_cst)}; make the other one with the same monotonic_cst"
             )
         own[...] = blended
 

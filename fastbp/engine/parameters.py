@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+from collections.abc import MutableSequence, Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, overload
 
 import numpy as np
 
-from ..basis import checks
+from ..basis import checks, monotonic
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -77,8 +77,8 @@ class Parameters(MutableSequence["Floats"]):
     shape and values, and copies them.
     """
 
-    def __init__(self, name: str, arrays: list[Floats]) -> None:
-        self._name, self._arrays = name, arrays
+    def __init__(self, name: str, arrays: list[Floats], signs: Sequence[Floats] = ()) -> None:
+        self._name, self._arrays, self._signs = name, arrays, signs
 
     @overload
     def __getitem__(self, i: int) -> Floats: ...
@@ -94,7 +94,10 @@ class Parameters(MutableSequence["Floats"]):
         view = self._arrays[i]
         if isinstance(i, slice):
             raise TypeError(f"assign {self._name} layer by layer, not by slice")
-        view[...] = checks.parameter(value, view.shape, view.dtype, f"{self._name}[{i}]")
+        array = checks.parameter(value, view.shape, view.dtype, f"{self._name}[{i}]")
+        if self._signs:
+            monotonic.check_signs(array, self._signs[i], f"{self._name}[{i}]")
+        view[...] = array
 
     def __delitem__(self, i: int | slice) -> NoReturn:
         raise TypeError(f"{self._name} of a network cannot be deleted")

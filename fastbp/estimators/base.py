@@ -16,11 +16,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ..basis import checks
+from ..basis import checks, monotonic
 from ..basis.layout import Layout
 from ..rules.regularizers import SWA, regularizers_of
 from .lbfgs import minimize, report_as_scikit_learn
-from .network import EstimatorNetwork, by_rows, check_layers, check_width
+from .network import OUTPUTS, EstimatorNetwork, by_rows, check_layers, check_width
 from .parameters import CONSTRAINTS, NOT_FOR_LBFGS, STOCHASTIC, hidden_activations
 from .privates import in_its_name, overridden
 from .rules import NOT_FINITE, StochasticTraining
@@ -93,7 +93,8 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         self.coefs_, self.intercepts_ = [], []
         names = hidden_activations(self.activation, len(layer_units) - 2)
         # scikit-learn draws the output layer's weights as if it had the hidden layers' activation.
-        bounds = Layout(tuple(layer_units), names, np.dtype(dtype)).initial_bounds
+        layout = Layout(tuple(layer_units), names, np.dtype(dtype))
+        bounds = layout.initial_bounds
         names = [*names, names[-1] if names else self.activation]
         layers = zip(layer_units, layer_units[1:], names, bounds, strict=False)
         for fan_in, fan_out, name, bound in layers:
@@ -103,6 +104,9 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
                 coef *= bound / np.sqrt(6 / (fan_in + fan_out))
             self.coefs_.append(coef)
             self.intercepts_.append(intercept)
+        if constrained := self._constraint(layer_units[0]):
+            signs = monotonic.by_layer(layout, monotonic.signs(layout, constrained))
+            monotonic.constrain(self.coefs_, self.intercepts_, signs, self._random_state)
         if self.solver in STOCHASTIC:
             self._begin_records()
 
@@ -266,6 +270,9 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         if sample_weight is not None:
             with checks.locating(sample_weight=sample_weight):
                 sample_weight = _check_sample_weight(sample_weight, X)
+        if self._constraint(X.shape[1]):
+            activations = hidden_activations(self.activation, len(hidden))
+            monotonic.check(activations, OUTPUTS[self._output_activation()], self.n_outputs_)
         sample_weight = self._weigh(y, sample_weight, incremental)
         samples = CheckedSamples(X, labels, targets, sample_weight)
         self._random_state = check_random_state(self.random_state)
@@ -277,6 +284,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         if first_pass or self.solver == "lbfgs":
             self._held = None  # the user may have references to the previous fit's arrays
         network = self._network(adopt=True)
+        network._engine.check_signs("the estimator")
         check_width(network, X)
         if self.n_outputs_ != network.layout.sizes[-1]:
             raise ValueError(

@@ -31,6 +31,7 @@ from ..engine.forecasts import Points, mixture
 from ..network.uncertainty import UncertaintyMixin
 from .derivatives import input_jacobian
 from .mlp import MLPClassifier, MLPRegressor
+from .network import by_feature
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -217,6 +218,9 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         self._drawing = n, drawn, self.bootstrap, p
         self._seeds = check_random_state(self.random_state).randint(2**31, size=self.n_estimators)
         first = self._default() if self.estimator is None else self.estimator
+        if isinstance(getattr(first, "monotonic_cst", None), dict):  # members get X without names
+            names = getattr(self, "feature_names_in_", None)
+            first = clone(first).set_params(monotonic_cst=by_feature(first.monotonic_cst, names))
         calls = (
             delayed(_fit_member)(clone(first), samples, targets, weight, seed, self._drawing)
             for seed in self._seeds

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..basis import interrupts
+from ..basis import interrupts, monotonic
 from ..basis.spec import FROZEN
 
 
@@ -53,6 +53,7 @@ def minimize(network, samples, regularizers, alpha, *, tol, max_iter, max_fun):
                     reached,
                     method="L-BFGS-B",
                     jac=True,
+                    bounds=objective.bounds(),
                     callback=note,
                     options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
                 )
@@ -88,6 +89,15 @@ class Objective:
     def start(self):
         """Where the network is now."""
         return np.concatenate([np.ravel(view) for view in self.parameters], dtype=np.float64)
+
+    def bounds(self):
+        """SciPy's bounds of the parameters; None if no signs are required."""
+        signs = self.network._engine.weight_signs
+        if not signs:
+            return None
+        n_biases = self.slices[-1].stop - self.n_weights
+        wanted = [*(array.ravel() for array in signs), np.zeros(n_biases)]
+        return list(zip(*monotonic.bounds(np.concatenate(wanted)), strict=True))
 
     def set(self, x):
         """Move the network to x."""

@@ -52,7 +52,12 @@ else:
     from sklearn.utils.metaestimators import available_if
 
 
-@documented(stratified=" (the classes of two in proportion)", score="Accuracy")
+@documented(
+    stratified=" (the classes of two in proportion)",
+    score="Accuracy",
+    rising="the probability of ``classes_[1]``",
+    single="two classes",
+)
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     """A drop-in replacement for `sklearn.neural_network.MLPClassifier`.
 
@@ -133,6 +138,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         scoring: Scorer | None = None,
         callbacks: Sequence[CallbackLike] = (),
         progress: bool = False,
+        monotonic_cst: ArrayLike | Mapping[str, int] | None = None,
         label_smoothing: float = 0.0,
         class_weight: ClassWeight | Sequence[Mapping[Any, float]] | None = None,
     ) -> None:
@@ -171,6 +177,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         self.scoring = scoring
         self.callbacks = callbacks
         self.progress = progress
+        self.monotonic_cst = monotonic_cst
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
 
@@ -411,7 +418,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         return tags
 
 
-@documented(stratified="", score="R²")
+@documented(stratified="", score="R²", rising="the prediction", single="one output")
 class MLPRegressor(RegressorMixin, UncertaintyMixin, MultilayerPerceptron):
     """A drop-in replacement for `sklearn.neural_network.MLPRegressor`.
 
@@ -491,6 +498,7 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, MultilayerPerceptron):
         scoring: Scorer | None = None,
         callbacks: Sequence[CallbackLike] = (),
         progress: bool = False,
+        monotonic_cst: ArrayLike | Mapping[str, int] | None = None,
         loss_parameter: float | None = None,
     ) -> None:
         self.loss = loss
@@ -529,6 +537,7 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, MultilayerPerceptron):
         self.scoring = scoring
         self.callbacks = callbacks
         self.progress = progress
+        self.monotonic_cst = monotonic_cst
         self.loss_parameter = loss_parameter
 
     def _is_poisson(self):

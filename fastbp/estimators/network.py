@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..basis import checks, spec
+from ..basis import checks, monotonic, spec
 from ..engine import jets
 from ..exchange.activations import EQUIVALENTS
 from ..network.network import Network
@@ -60,6 +60,7 @@ class EstimatorNetwork(BaseEstimator):
 
     activation: Any
     backend: Backend | None
+    monotonic_cst: Any
     coefs_: list[Floats]
     intercepts_: list[Floats]
     out_activation_: str
@@ -90,7 +91,8 @@ class EstimatorNetwork(BaseEstimator):
         activation = self.activation
         if not isinstance(activation, str):
             activation = hidden_activations(activation, len(self.coefs_) - 1)
-        made_for = (activation, *self._loss(), self.backend)
+        constrained = self._constraint(len(self.coefs_[0]))
+        made_for = (activation, *self._loss(), self.backend, constrained)
         held = getattr(self, "_held", None)
         if held is not None and not held.is_for(made_for):
             held = None
@@ -140,9 +142,17 @@ class EstimatorNetwork(BaseEstimator):
             loss=loss,
             loss_parameter=parameter,
             dtype=dtype,
+            monotonic_cst=self._constraint(sizes[0]) or None,
             seed=0,
             backend=self.backend,
         )
+
+    def _constraint(self, n_features):
+        """Return monotonic_cst as a tuple of a number for each feature; () if all are free."""
+        value = self.monotonic_cst
+        if isinstance(value, dict):
+            value = by_feature(value, getattr(self, "feature_names_in_", None))
+        return monotonic.constraint(value, n_features)
 
     def __getstate__(self):
         """Return the state without the network, which is built again after unpickling."""
@@ -255,6 +265,22 @@ class EstimatorNetwork(BaseEstimator):
         """Apply out_activation_ to the outputs if the user has set one that belongs to no loss."""
         function = FOR_PREDICTIONS.get(self.out_activation_)
         return h if function is None else function(h)
+
+
+def by_feature(constraints, names):
+    """Return the list that a dict of monotonic_cst stands for, given the names of the features."""
+    if names is None:
+        raise ValueError(
+            "monotonic_cst is a dict of names of features, but X has no names; pass X with names, "
+            "such as a DataFrame, or monotonic_cst as a list with a number for each feature"
+        )
+    for name in constraints:
+        if name not in names:
+            raise ValueError(
+                f"monotonic_cst has the key {name!r}, but X has no such feature; its features are "
+                f"{', '.join(map(str, names[:20]))}{', ...' if len(names) > 20 else ''}"
+            )
+    return [constraints.get(name, 0) for name in names]
 
 
 def check_layers(estimator):

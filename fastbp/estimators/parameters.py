@@ -64,6 +64,7 @@ CONSTRAINTS: dict = {
     "scoring": [StrOptions(set(get_scorer_names())), callable, None],
     "callbacks": ["array-like"],
     "progress": ["boolean"],
+    "monotonic_cst": ["array-like", dict, None],
 }
 CLASSIFIER_CONSTRAINTS: dict = {
     **CONSTRAINTS,
@@ -169,7 +170,11 @@ _PARAMETERS = """\
         Called before, between and after the epochs with the estimator's network, see
         `Callback`. Not for "lbfgs", nor for `partial_fit`.
     progress : bool, default=False
-        Show a progress bar over ``max_iter`` epochs. Not for "lbfgs", nor for `partial_fit`."""
+        Show a progress bar over ``max_iter`` epochs. Not for "lbfgs", nor for `partial_fit`.
+    monotonic_cst : array-like of int of shape (n_features,), dict or None, default=None
+        1 for each feature with which {rising} must rise, -1 where it must fall, and 0 where it is
+        free; or a dict of these by the names of features, where others are free. As for
+        `Network`: it holds exactly, needs {single}, and an ``activation`` that never falls."""
 
 _ATTRIBUTES = """\
     coefs_, intercepts_ : list of ndarray

@@ -37,13 +37,15 @@ def from_sklearn(cls, estimator, loss, backend):
             f"out_activation_ of a Network must be one of {', '.join(OUTPUTS)}, got "
             f"{estimator.out_activation_!r}"
         )
-    parameter = None
-    if loss is None and isinstance(estimator, MultilayerPerceptron):
-        loss, parameter = estimator._loss()
+    parameter = constrained = None
+    if isinstance(estimator, MultilayerPerceptron):
+        constrained = estimator._constraint(len(estimator.coefs_[0])) or None
+        if loss is None:
+            loss, parameter = estimator._loss()
     chain = Chain(
         estimator.coefs_, estimator.intercepts_, hidden, OUTPUTS[estimator.out_activation_]
     )
-    return network_of(cls, chain, loss, backend, parameter)
+    return network_of(cls, chain, loss, backend, parameter, constrained)
 
 
 def to_sklearn(net, output, classes):

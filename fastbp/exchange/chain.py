@@ -106,7 +106,7 @@ def check_outputs(outputs, expected, tolerance, why):
     )
 
 
-def network_of(cls, chain, loss, backend, loss_parameter=None):
+def network_of(cls, chain, loss, backend, loss_parameter=None, monotonic_cst=None):
     """Return a network of the class `cls` that computes the same as the chain."""
     shapes = [np.shape(W) for W in chain.weights]
     if any(len(shape) != 2 for shape in shapes):
@@ -128,6 +128,7 @@ def network_of(cls, chain, loss, backend, loss_parameter=None):
         loss_parameter=loss_parameter,
         output_activation=output,
         dtype=dtypes[0],
+        monotonic_cst=monotonic_cst,
         backend=backend,
     )
     for i, (W, b) in enumerate(zip(chain.weights, chain.biases, strict=True)):

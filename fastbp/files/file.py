@@ -18,8 +18,9 @@ from . import schema
 KEY = "fastbp"
 NOTES = "fastbp.notes"  # the entry of a second document, the user's notes
 # The version of the documents' schema. Version 2 adds the compute_dtype of networks, version 3 the
-# output_activation, and networks without a loss, version 4 calibrations.
-SCHEMA = 4
+# output_activation, and networks without a loss, version 4 calibrations, version 5 the
+# monotonic_cst.
+SCHEMA = 5
 # Maximum size of a header in bytes. Parsing its JSON may take about 40 times as much memory.
 MAX_HEADER = 1 << 22
 DTYPES: dict[str, np.dtype] = {
@@ -72,6 +73,8 @@ def write(path, document, tensors, notes=None):
 
 def _version(document):
     """Return the first version of the schema that can say this, for the sake of older readers."""
+    if _names(document["model"], "monotonic_cst"):
+        return 5
     if _names(document["model"], "calibration"):
         return 4
     if "output_activation" in document["model"]:

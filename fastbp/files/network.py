@@ -8,9 +8,10 @@ from . import calibration, schema
 
 # Fields of a network's document, and of its generator's state (NumPy's PCG64). A network that
 # rounds has the field compute_dtype besides, one whose loss does not imply the output activation
-# the field output_activation, and one that is calibrated the field calibration.
+# the field output_activation, one with constraints the field monotonic_cst, and one that is
+# calibrated the field calibration.
 FIELDS = ("layer_sizes", "activation", "loss", "loss_parameter", "dtype", "random")
-OPTIONAL = ("compute_dtype", "output_activation", calibration.NAME)
+OPTIONAL = ("compute_dtype", "output_activation", "monotonic_cst", calibration.NAME)
 RANDOM = ("state", "inc", "has_uint32", "uinteger")
 
 
@@ -40,6 +41,8 @@ def to_document(network, tensors):
     output = network._engine.given_output_activation
     if output is not None:
         document["output_activation"] = output
+    if network.monotonic_cst is not None:
+        document["monotonic_cst"] = list(network.monotonic_cst)
     calibration.put(network, document, tensors)
     return document
 
@@ -60,6 +63,7 @@ def from_document(cls, document, tensors, backend):
         output_activation=output,
         dtype=layout.dtype,
         compute_dtype=_compute_dtype(document, layout.dtype),
+        monotonic_cst=_monotonic_cst(document, layout.sizes[0]),
         seed=0,
         backend=backend,
     )
@@ -101,6 +105,14 @@ def _compute_dtype(document, dtype):
     return name
 
 
+def _monotonic_cst(document, n_features):
+    """Return the monotonic_cst of a document, None if it has none."""
+    if "monotonic_cst" not in document:
+        return None
+    numbers = schema.listed("monotonic_cst", document["monotonic_cst"], n_features)
+    return [schema.whole("an entry of monotonic_cst", number, -1, 1) for number in numbers]
+
+
 def restore(network, document, tensors):
     """Set a network's weights and random state from the document of one with equal sizes."""
     _check_fields(document)
@@ -113,6 +125,7 @@ def _fill(network, weights, biases, random):
     set_random(network._engine.random, random)
     for view, array in zip([*network.weights, *network.biases], [*weights, *biases], strict=True):
         view[...] = array
+    network._engine.check_finite()
 
 
 def layout_of(sizes, names, dtype):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 import numpy as np
 
 from ..backends import get
-from ..basis import checks, late, spec
+from ..basis import checks, late, monotonic, spec
 from ..basis.layout import Layout
 from ..basis.names import keywords
 from ..engine.engine import Engine
@@ -105,6 +105,11 @@ class Network(Differentiable, Uncertain):
         Products are added up in float32, and weights, gradients and optimisers stay in float32,
         the `dtype` that this needs. It is meant for processors with AMX tiles; elsewhere the same
         numbers are emulated, slower than in float32.
+    monotonic_cst : array-like of int of shape (n_0,), optional
+        1 for each feature with which the output must rise, -1 where it must fall, and 0 where it is
+        free, as scikit-learn has it. It holds for every weight that training can reach, see Notes.
+        Such a network has one output, and activations that never fall: not sin, silu, gelu, mish
+        and your own ones.
     seed : int or None, default=None
         Seed of the initial weights and of the shuffling in `fit`. The same seed and calls
         give the same result on the same backend. None takes a random seed from the system.
@@ -127,6 +132,8 @@ class Network(Differentiable, Uncertain):
         Name of the backend in use.
     compute_dtype : str or None
         As passed.
+    monotonic_cst : tuple of int or None
+        As passed; None if all features are free.
     layout : Layout
         Its ``sizes``, ``activations`` and ``dtype`` are the network's.
 
@@ -140,6 +147,16 @@ class Network(Differentiable, Uncertain):
     output layer behind them in ±√(6 / n_{m-1}) / 30. SIREN computes sin(ω (W h + b)) with ω = 30
     and weights that are 30 times smaller; here ω is a part of the weights, so Adam's learning
     rate has to be 30 times SIREN's. Initial biases are zero.
+
+    With ``monotonic_cst`` c, hidden units have signs t = 1, -1, 1, ... by turns. A weight from unit
+    j to unit k has the sign t_j t_k or is 0, in the first layer c_j t_k (free where c_j = 0); the
+    output has t = 1. So t_k h_k rises with the constrained features in each unit. Units with t = -1
+    are what makes the shape free: with relu, the others alone would give convex functions only
+    (Runje and Shankaranarayana, ICML 2023). Initial weights get these signs, and behind the first
+    hidden layer those into a unit sum to 1 in size; initial biases of hidden units are uniform
+    between plus and minus the sum of their weights' sizes. Each training step ends with zeros in
+    place of weights of the wrong sign; where you assign such weights, they are refused. One hidden
+    layer of relu cannot make an S; two can.
 
     Examples
     --------
@@ -162,6 +179,7 @@ class Network(Differentiable, Uncertain):
         output_activation: str | None = None,
         dtype: DTypeLike = "float32",
         compute_dtype: Literal["bfloat16"] | None = None,
+        monotonic_cst: ArrayLike | None = None,
         seed: int | None = None,
         backend: Backend | None = None,
     ) -> None:
@@ -173,10 +191,14 @@ class Network(Differentiable, Uncertain):
                 " for two classes use log_loss with 1 output, or 2 outputs"
             )
         precision = checks.dtype(dtype)
+        activations = spec.activations_of(activation, len(sizes) - 2)
+        constrained = monotonic.constraint(monotonic_cst, sizes[0])
+        if constrained:
+            monotonic.check(activations, pair.output_activation, sizes[-1])
         self._engine = Engine(
             Layout(
                 sizes,
-                spec.activations_of(activation, len(sizes) - 2),
+                activations,
                 precision,
                 compute_dtype=checks.compute_dtype(compute_dtype, precision),
                 paired=pair.apart,
@@ -188,6 +210,7 @@ class Network(Differentiable, Uncertain):
             np.random.default_rng(checks.seed(seed)),
             backend,
             output_activation,
+            constrained,
         )
         self._online: Online | None = None
 
@@ -220,9 +243,10 @@ class Network(Differentiable, Uncertain):
         rounding = f", compute_dtype={self.compute_dtype!r}" if self.compute_dtype else ""
         given = self._engine.given_output_activation
         output = f", output_activation={given!r}" if given else ""
+        constrained = f", monotonic_cst={list(c)}" if (c := self.monotonic_cst) else ""
         return (
             f"Network({list(self.layout.sizes)}{hidden}, loss={self.loss!r}{output}, "
-            f"dtype={self.layout.dtype.name!r}{rounding}, backend={self.backend!r})"
+            f"dtype={self.layout.dtype.name!r}{rounding}{constrained}, backend={self.backend!r})"
         )
 
     @property
@@ -246,12 +270,16 @@ class Network(Differentiable, Uncertain):
         return self.layout.compute_dtype
 
     @property
+    def monotonic_cst(self) -> tuple[int, ...] | None:
+        return self._engine.monotonic_cst or None
+
+    @property
     def backend(self) -> str:
         return self._engine.backend.name
 
     @property
     def weights(self) -> Parameters:
-        return Parameters("weights", self._engine.weights)
+        return Parameters("weights", self._engine.weights, self._engine.weight_signs)
 
     @property
     def biases(self) -> Parameters:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True, repr=False)
 class Summary:
@@ -87,10 +89,12 @@ def summary(network, output_activation):
     count = sum((n + 1) * k for n, k in zip(sizes[:-1], sizes[1:], strict=True))
     loss = "no loss" if network.loss is None else f"loss {network._engine.loss_title}"
     rounding = f", products in {network.compute_dtype}" if network.compute_dtype else ""
+    constrained = np.count_nonzero(network.monotonic_cst or ())
+    monotonic = f", monotonic in {constrained} of {sizes[0]} features" if constrained else ""
     return Summary(
         sizes,
         (*map(str, layout.activations), output_activation),
         count,
         count * layout.dtype.itemsize,
-        f"Network, {loss}, {layout.dtype.name}{rounding}, backend {network.backend}",
+        f"Network, {loss}, {layout.dtype.name}{rounding}{monotonic}, backend {network.backend}",
     )

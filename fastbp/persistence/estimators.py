@@ -49,6 +49,8 @@ ALWAYS_FITTED = ("out_activation_", "n_iter_", "t_")
 CURVES: dict = {"loss_curve_": list, "validation_scores_": np.ndarray.tolist}
 CLASS_FIELDS = ("classes_", "y_type_", "sparse_input_")
 OPTIMIZER = ("optimizer", "schedule", "power_t")
+# Parameters that files of earlier versions lack, and those of estimators that leave them at None.
+LATER = ("monotonic_cst",)
 SCHEDULES = ("constant", "invscaling", "adaptive")
 
 
@@ -75,6 +77,9 @@ def to_document(estimator, tensors):
         )
     network, attributes = estimator._network(), vars(estimator)
     parameters = estimator.get_params(deep=False)
+    for key in LATER:
+        if parameters[key] is None:
+            del parameters[key]
     put_parameters(network, tensors)
     for key in CURVES:
         if attributes.get(key) is not None:
@@ -140,8 +145,13 @@ def from_document(document, tensors):
     """Return the estimator that a document describes."""
     schema.some_fields("estimator", document, (*FIELDS, calibration.NAME), FIELDS)
     name = schema.text("the estimator's class", document["class"], CLASSES)
-    names = CLASSES[name]._get_param_names()
-    estimator = with_parameters(CLASSES[name], names, document["parameters"])
+    given = document["parameters"]
+    names = [
+        key
+        for key in CLASSES[name]._get_param_names()
+        if key not in LATER or (isinstance(given, dict) and key in given)
+    ]
+    estimator = with_parameters(CLASSES[name], names, given)
     if type(estimator.callbacks) not in (tuple, list) or estimator.callbacks:
         raise schema.wrong("callbacks", estimator.callbacks, "none")
     fitted = document["fitted"]
@@ -156,6 +166,8 @@ def from_document(document, tensors):
     _set_classes(estimator, document["classes"])
     estimator.coefs_, estimator.intercepts_ = get_parameters(layout, tensors)
     estimator._held = None  # the network is built from these arrays when it is first needed
+    if estimator.monotonic_cst is not None:
+        estimator._network()._engine.check_signs("the file")
     for key, has in schema.some_fields("curves", document["curves"], CURVES).items():
         has = schema.flag(key, has)
         curve = tensors.take(key, np.float64, finite=False) if has else None

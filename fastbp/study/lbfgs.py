@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from ..basis import interrupts, spec
+from ..basis import interrupts, monotonic, spec
 from ..basis import progress as progress_
 from ..training.derivatives import ALL_ROWS
 from ..training.history import History, TrainingDiverged
@@ -57,6 +57,7 @@ def minimize(engine, samples, regularizers, iterations, progress):
                         reached,
                         method="L-BFGS-B",
                         jac=True,
+                        bounds=objective.bounds(),
                         callback=note,
                         options={**OPTIONS, "maxiter": iterations, "maxfun": 20 * iterations},
                     )
@@ -85,6 +86,7 @@ class Objective:
         self.gradient = layout.zeros(layout.n_parameters)
         of_weights, of_biases = layout.views(self.gradient)
         free = [i for i, rules in enumerate(layer_rules) if not rules[spec.FROZEN]]
+        self.free = free
         # (parameters, gradient, l2) of each array that may change.
         self.arrays = [(engine.weights[i], of_weights[i], layer_rules[i, spec.L2]) for i in free]
         self.arrays += [(engine.biases[i], of_biases[i], 0.0) for i in free]
@@ -94,6 +96,15 @@ class Objective:
     def start(self):
         """Where the network is now."""
         return np.concatenate([own.ravel() for own, _, _ in self.arrays], dtype=np.float64)
+
+    def bounds(self):
+        """SciPy's bounds of the parameters; None if no signs are required."""
+        signs = self.engine.weight_signs
+        if not signs:
+            return None
+        wanted = [signs[i].ravel() for i in self.free]
+        wanted += [np.zeros(self.engine.biases[i].size) for i in self.free]
+        return list(zip(*monotonic.bounds(np.concatenate(wanted)), strict=True))
 
     def set(self, x):
         """Move the network to x."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..basis import checks, interrupts, spec
+from ..basis import checks, interrupts, monotonic, spec
 from ..engine.parameters import Gradient
 from ..network.network import Network, check_network
 from ..rules.regularizers import indices, regularizers_of
@@ -121,7 +121,8 @@ def levenberg_marquardt(
     -----
     All computations are in float64 for a network of any dtype. If there are at least as many
     residuals as parameters, the solver is ``scipy.optimize.least_squares(method="lm")`` (MINPACK's
-    lmder), else its trust-region method "trf".
+    lmder), else its trust-region method "trf". A network with ``monotonic_cst`` needs "trf", too,
+    which keeps weights within bounds; the standard errors are those without the bounds.
 
     References
     ----------
@@ -170,6 +171,7 @@ class Problem:
             elif i + 1 in frozen_biases:
                 places.biases[i][...] = False
         self.free = free
+        self.bounds = monotonic.bounds(self._signs()[free])
         self.penalties = np.where(free, penalties, 0)
         self.penalised = np.flatnonzero(self.penalties)
         w = self.data.sample_weight if self.data.sample_weight.size else np.ones(len(self.data.X))
@@ -177,6 +179,15 @@ class Problem:
         self.history = LeastSquares()
         self.loss = np.inf
         self.accepted = self.all[self.free]
+
+    def _signs(self):
+        """The signs that the parameters must have, in the order of `all`; 0 for any."""
+        signs = np.zeros(self.all.size)
+        for array, wanted in zip(
+            self.twin.by_layer(signs).weights, self.twin.weight_signs, strict=False
+        ):
+            array[...] = wanted
+        return signs
 
     def move(self, x):
         """Set the free parameters to x."""
@@ -214,12 +225,14 @@ class Problem:
 
         history, start = self.history, self.all[self.free]
         n_residuals = self.data.targets.size + self.penalised.size
+        bounded = self.twin.signs.size > 0
         try:
             result = scipy.optimize.least_squares(
                 self.residuals,
                 start,
                 self.jacobian,
-                method="lm" if n_residuals >= start.size else "trf",
+                method="lm" if n_residuals >= start.size and not bounded else "trf",
+                bounds=self.bounds,
                 x_scale=1.0,  # SciPy's default, the norms of J's columns, fails at flat starts
                 ftol=tolerance,
                 xtol=tolerance,

@@ -398,6 +398,7 @@ def arguments(network, samples, control, regularizers, total):
         "output_activation": network._engine.given_output_activation,
         "dtype": network.layout.dtype.name,
         "compute_dtype": network.compute_dtype,
+        "monotonic_cst": network.monotonic_cst and list(network.monotonic_cst),
         **of_samples,
         "data": _checksum(of_samples["data"]),
         "optimizer": control.optimizer,

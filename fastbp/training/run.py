@@ -143,6 +143,7 @@ class Training:
             squares=squares,
             decay=average.decay if by_step else 0.0,
             average=self.average if by_step else self.average[:0],
+            signs=self.engine.signs,
             seed=self.seed,
             counters=self.counters,
             state=self.state,

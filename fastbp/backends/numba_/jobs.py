@@ -61,6 +61,7 @@ class Job:
         squares,
         decay,
         average,
+        signs,
         seed,
         counters,
         state,
@@ -73,7 +74,8 @@ class Job:
         shared,
     ):
         dtype = model.parameters.dtype
-        pieces = table(dtype, model.plan.tobytes(), model.loss, False, True, optimizer)
+        plan, signed = model.plan.tobytes(), signs.size > 0
+        pieces = table(dtype, plan, model.loss, False, True, optimizer, signed=signed)
         # An optimiser with fewer slots does not look at the others.
         slots = state if len(state) else model.parameters.reshape(1, -1)
         arrays = {
@@ -86,6 +88,7 @@ class Job:
             fields.LAYER_RULES: layer_rules,
             fields.SQUARES: squares,
             fields.AVERAGE: average,
+            fields.SIGNS: signs,
             fields.COUNTERS: counters,
             fields.FIRST: slots[0],
             fields.SECOND: slots[-1],
@@ -108,6 +111,7 @@ class Job:
             fields.SKLEARN_PENALTIES: sklearn_penalties,
             fields.CLIPPING: squares.size > 0,
             fields.AVERAGING: average.size > 0,
+            fields.SIGNED: signs.size > 0,
             fields.SEED: seed,
             fields.LINE: sums.shape[1],
             fields.LINES: sums.shape[0],

@@ -1,5 +1,7 @@
 """Optimisers: each an elementwise update of weights from gradients, which knows nothing of layers.
 
+The signs that weights must keep are restored behind it.
+
 Rules and sources are in ``fastbp/rules/optimizers.py``. The twin of this file is
 ``src_cython/optimizers.pxi``; the reference is ``numpy_``.
 """
@@ -150,3 +152,14 @@ UPDATES = {
     spec.ADAMW: _adam,
     spec.RPROP: _piece(rprop),
 }
+
+
+def keep_signs(w, signs, n):
+    """w[:n] = 0 where it has not the sign that `signs` demands; 0 there demands none."""
+    zero = splat(w, 0.0)
+    for i in range(0, n, lanes(w)):
+        x = load(w, i)
+        store(w, i, select_lt(load(signs, i) * x, zero, zero, x))
+
+
+KEEP_SIGNS = Piece(keep_signs, REALS, REALS, types.intp)

@@ -24,12 +24,12 @@ from .bfloat16 import BFLOAT16_PRODUCT
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS
 from .losses import BEGIN_SOFTMAX, LOSSES
-from .optimizers import UPDATES
+from .optimizers import KEEP_SIGNS, UPDATES
 from .pairs import hessian_product
 
 # Indices in the table. The pieces of an activation are at ACTIVATE and the four places below, plus
 # its code; those of the user's own come from the plan.
-DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, BFLOAT16, HESSIAN, ACTIVATE = range(8)
+DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, BFLOAT16, HESSIAN, SIGNS, ACTIVATE = range(9)
 MULTIPLY_BY_DERIVATIVE = ACTIVATE + spec.CODES
 MULTIPLY_BY_SECOND_DERIVATIVE = MULTIPLY_BY_DERIVATIVE + spec.CODES
 MULTIPLY_BY_THIRD_DERIVATIVE = MULTIPLY_BY_SECOND_DERIVATIVE + spec.CODES
@@ -37,7 +37,7 @@ PLACES = MULTIPLY_BY_THIRD_DERIVATIVE + spec.CODES
 
 
 @functools.lru_cache(maxsize=1024)
-def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=False):
+def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=False, signed=False):
     """Return the addresses that kernels need for a network.
 
     Parameters
@@ -57,6 +57,8 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
         The highest derivative of the activations that is needed, besides that for `deltas`.
     hessian : bool
         Whether products with the loss's Hessian are computed.
+    signed : bool
+        Whether steps keep the signs of weights.
 
     Returns
     -------
@@ -95,6 +97,8 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
         pieces[HESSIAN] = hessian_product(loss, paired)
     if optimizer is not None:
         pieces[UPDATE] = UPDATES[optimizer]
+    if signed:
+        pieces[SIGNS] = KEEP_SIGNS
     addresses = np.zeros(PLACES, object if config.DISABLE_JIT else np.int64)
     for place, piece in pieces.items():
         addresses[place] = piece.address(dtype)

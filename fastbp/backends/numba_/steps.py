@@ -12,7 +12,7 @@ from ._jit import call, inlined, inner
 from .gradients import weight_gradient, weight_share
 from .optimizers import pace_of
 from .passes import padded, single_output, transpose_rows
-from .pieces import UPDATE
+from .pieces import SIGNS, UPDATE
 from .regularizers import add_penalties, blend, clip_factor, is_frozen, note_squares, scale
 from .shares import Share
 from .simd import at, lanes, offset, pointer
@@ -23,10 +23,12 @@ from .team import barrier
 CHUNK = 48
 
 # The optimiser's hyper-parameters and state arrays, and this step's pace; the layers' rules and
-# the factor of the penalties; the clipping norm and scratch array; the average and its decay.
+# the factor of the penalties; the clipping norm and scratch array; the average and its decay; the
+# signs of weights.
 Stepping = namedtuple(
     "Stepping",
-    "hyper pace first second layer_rules factor clipping clip_norm squares averaging average keep",
+    "hyper pace first second layer_rules factor clipping clip_norm squares averaging average keep "
+    "signed signs",
 )
 
 
@@ -50,6 +52,8 @@ def next_step(job, reals, like, counts, rate, factor):
         job[fields.AVERAGING] != 0,
         at(job, fields.AVERAGE, like),
         reals[fields.DECAY] if counts[0] > 1.0 else 0.0,
+        job[fields.SIGNED] != 0,
+        at(job, fields.SIGNS, like),
     )
 
 
@@ -117,6 +121,8 @@ def apply(net, how, i, gradient, at, weights, biases, factor):
         after, g = offset(w, weights), offset(g, weights)
         first, second = offset(first, weights), offset(second, weights)
         update(net, how, after, g, first, second, biases, 0.0, 0.0)
+    if how.signed:
+        call(net.pieces[SIGNS], (w, offset(how.signs, at), weights + biases))
     if how.averaging:
         blend(offset(how.average, at), w, weights + biases, how.keep)
 

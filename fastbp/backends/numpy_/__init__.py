@@ -270,6 +270,7 @@ class Job:
         squares,
         decay,
         average,
+        signs,
         seed,
         counters,
         state,
@@ -293,6 +294,7 @@ class Job:
         )
         self.slots = [views(model.plan, slot) for slot in state]
         self.averages = views(model.plan, average) if average.size else ()
+        self.signs = views(model.plan, signs)[0] if signs.size else []
         self.take(data)
 
     def take(self, data):
@@ -354,6 +356,8 @@ class Job:
         layers = weights, biases, dW, db
         how = self.optimizer, self.hyper, rate, self.counters
         step(*how, layers, self.slots, learning)
+        for i in learning if self.signs else ():
+            weights[i][self.signs[i] * weights[i] < 0] = 0
         keep = self.decay if self.counters[0] > 1 else 0.0
         for averaged, arrays in zip(self.averages, self.parameters, strict=False):
             for i in learning:
