@@ -202,6 +202,16 @@ class Engine:
 
     def blend(self, other, tau):
         """Go from the own parameters the share `tau` of the way to another engine's."""
+        for name in ("sizes", "dtype"):
+            own, others = (getattr(engine.layout, name) for engine in (self, other))
+            if own != others:
+                what = "layer sizes" if name == "sizes" else "dtype"
+                raise ValueError(
+                    f"blend needs networks of the same {what}, but this network has {own} and "
+                    f"the other one {others}"
+                )
+        self.check_finite()
+        other.check_finite("the other network")
         own = self.parameters
         with np.errstate(over="ignore", invalid="ignore"):
             step = other.parameters - own

@@ -824,16 +824,6 @@ class Network(Differentiable, Uncertain):
         """
         check_network("other", other)
         tau = checks.real_number("tau", tau, highest=1.0)
-        for name in ("sizes", "dtype"):
-            own, others = (getattr(net.layout, name) for net in (self, other))
-            if own != others:
-                what = "layer sizes" if name == "sizes" else "dtype"
-                raise ValueError(
-                    f"blend needs networks of the same {what}, but this network has {own} and "
-                    f"the other one {others}"
-                )
-        self._engine.check_finite()
-        other._engine.check_finite("the other network")
         self._engine.blend(other._engine, tau)
 
     # Inspection.
