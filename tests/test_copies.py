@@ -139,6 +139,9 @@ EXAMPLES = {
     "HealthWarning": lambda folder: with_notes(fastbp.HealthWarning("dead units")),
     "History": lambda folder: net().fit(X, Y, epochs=2, validation_data=(X, Y)),
     "LayerCheck": lambda folder: check().results[0],
+    "IntervalDisplay": lambda folder: fastbp.IntervalDisplay.from_predictions(
+        [0.0, 1.0], [[0.0, 1.0], [2.0, 3.0]]
+    ),
     "LearningCurveDisplay": lambda folder: fastbp.LearningCurveDisplay([1.0, 0.5], [1.0, 0.6]),
     "LeastSquares": lambda folder: fastbp.levenberg_marquardt(
         fastbp.Network([2, 1], loss="squared_error", seed=0), X, Y

@@ -405,6 +405,10 @@ def pictures(net: fastbp.Network) -> None:
     fastbp.ReliabilityDisplay.from_predictions([0, 1], [0.2, 0.9], ax=reliability.ax_).plot()
     error: float = fastbp.ReliabilityDisplay(X[:, 0], labels, n_bins=2).calibration_error
     print(error)
+    shown = fastbp.IntervalDisplay.from_estimator(net.calibrate(X, y), X, y, coverage=0.8)
+    shown = fastbp.IntervalDisplay.from_predictions(y, np.zeros((40, 2)), ax=shown.ax_).plot()
+    fastbp.IntervalDisplay(y, y, np.zeros((1, 40, 2)), [0.9], labels=("x", "y")).plot()
+    print(sum(shown.covered + shown.widths))
     comparison = fastbp.compare_backends([2, 1], X, y, loss="squared_error")
     fastbp.BackendComparisonDisplay.from_comparison(comparison).plot()
     fastbp.BackendComparisonDisplay(["numpy"], [1e-3], [1.0], "a problem").plot()

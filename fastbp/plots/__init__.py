@@ -9,6 +9,7 @@ from .comparison import BackendComparisonDisplay
 from .curves import HealthDisplay, LearningCurveDisplay
 from .graph import NetworkGraphDisplay
 from .images import WeightImageDisplay
+from .intervals import IntervalDisplay
 from .layers import ActivationHistogramDisplay, WeightHistogramDisplay
 from .reliability import ReliabilityDisplay
 from .speed import RooflineDisplay
@@ -18,6 +19,7 @@ __all__ = [
     "BackendComparisonDisplay",
     "DecisionBoundaryDisplay",
     "HealthDisplay",
+    "IntervalDisplay",
     "LearningCurveDisplay",
     "NetworkGraphDisplay",
     "ReliabilityDisplay",

@@ -32,7 +32,7 @@ def test_given_axes_are_used():
 
 
 def test_displays_are_public():
-    assert len(DISPLAYS) == 10
+    assert len(DISPLAYS) == 11
     for name in DISPLAYS:
         display = getattr(fastbp, name)
         assert callable(display.plot)
@@ -131,6 +131,9 @@ UNDRAWN = {
         *np.meshgrid([0.0, 1.0], [0.0, 1.0]), np.eye(2), classes=["a", "b"]
     ),
     "HealthDisplay": lambda: fastbp.HealthDisplay(recorded()),
+    "IntervalDisplay": lambda: fastbp.IntervalDisplay(
+        np.ones(3), np.ones(3), np.ones((1, 3, 2)), [0.9]
+    ),
     "LearningCurveDisplay": lambda: fastbp.LearningCurveDisplay([0.5, 0.4], best_epoch=2),
     "NetworkGraphDisplay": lambda: fastbp.NetworkGraphDisplay([np.ones((2, 3))]),
     "ReliabilityDisplay": lambda: fastbp.ReliabilityDisplay(np.array([0.2, 0.9]), [0, 1]),
