@@ -7,6 +7,7 @@ MLPRegressor.
 """
 
 import numpy as np
+from matplotlib import pyplot
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split
 
@@ -48,5 +49,14 @@ noisy = np.sin(3 * x[:, 0]) + (0.1 + 0.4 * np.abs(x[:, 0])) * rng.normal(size=20
 regressor = fastbp.MLPRegressor(
     loss="quantile", loss_parameter=0.9, hidden_layer_sizes=(32,), max_iter=300, random_state=0
 )
-above = np.mean(noisy > regressor.fit(x, noisy).predict(x))
-print(f"quantile 0.9: {above:.1%} of the values are above it")
+above = noisy > regressor.fit(x, noisy).predict(x)
+print(f"quantile 0.9: {np.mean(above):.1%} of the values are above it")
+
+grid = np.linspace(-1, 1, 200).reshape(-1, 1)
+figure, ax = pyplot.subplots(figsize=(7, 4.9), layout="constrained")
+ax.plot(x[~above], noisy[~above], ".", color="C0", markersize=3, label="90 % below")
+ax.plot(x[above], noisy[above], ".", color="C1", markersize=3, label="10 % above")
+ax.plot(grid, regressor.predict(grid), "k", linewidth=2, label="quantile 0.9 by the network")
+ax.set(xlabel="x", ylabel="y", title="A quantile that varies with x")
+ax.legend(loc="upper left")
+pyplot.show()

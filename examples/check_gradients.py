@@ -5,6 +5,8 @@ Are the gradients right?
 Finite differences against every backend, and what a wrong formula looks like to them.
 """
 
+import importlib.util
+
 import numpy as np
 
 import fastbp
@@ -34,3 +36,20 @@ for row in (int(y.argmax()), int(y.argmin())):
     difference = (log_loss(p + step, t) - log_loss(p - step, t)) / (2 * step)
     printed, mended = -t / p - (1 - t) / (1 - p), -t / p + (1 - t) / (1 - p)
     print(f"y = {t}: printed {printed:+.4f}, mended {mended:+.4f}, difference {difference:+.4f}")
+
+# %%
+# How small should the step be? The error of the difference shrinks with step², its rounding error
+# grows with 1 / step. In between, a right derivative agrees to ten digits, and a wrong one to none.
+
+if importlib.util.find_spec("matplotlib"):
+    from matplotlib import pyplot
+
+    steps = 10.0 ** np.arange(-14, -0.5, 0.25)
+    t, p = 0, 0.2
+    differences = (log_loss(p + steps, t) - log_loss(p - steps, t)) / (2 * steps)
+    figure, ax = pyplot.subplots(figsize=(7, 4.9), layout="constrained")
+    for label, derivative in ("mended", 1 / (1 - p)), ("as printed", -1 / (1 - p)):
+        ax.loglog(steps, np.abs(differences / derivative - 1), label=f"formula {label}")
+    ax.set(xlabel="step", ylabel="relative difference", title="Formula and finite difference")
+    ax.legend()
+    pyplot.show()

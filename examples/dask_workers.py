@@ -31,3 +31,5 @@ if __name__ == "__main__":  # the workers are new processes, which read this fil
             )
             kind = "weights, every 100 steps" if local_steps else "gradients"
             print(f"averages of {kind}; loss by epoch:", *(f"{e:.4f}" for e in history.loss))
+
+# sphinx_gallery_thumbnail_path = "_static/dask_workers.svg"

@@ -6,6 +6,7 @@ Train on digits and breast cancer with both compiled backends, and compare them.
 ``make demo`` runs.
 """
 
+import importlib.util
 import time
 
 import numpy as np
@@ -52,4 +53,16 @@ for backend in ("cython", "numba"):
 
 print("\nComparison (timing, and starting each backend in a fresh process)")
 X, _, y, _ = digits
-print(fastbp.compare_backends([64, 64, 10], X / 16, y, loss="cross_entropy"))
+comparison = fastbp.compare_backends([64, 64, 10], X / 16, y, loss="cross_entropy")
+print(comparison)
+if importlib.util.find_spec("matplotlib"):
+    from matplotlib import pyplot
+
+    steps = {result.backend: 1e6 * result.step for result in comparison.results}
+    figure, ax = pyplot.subplots(figsize=(7, 3), layout="constrained")
+    bars = ax.barh(list(steps), list(steps.values()), color=["C0", "C1", "C7"])
+    ax.bar_label(bars, [f" {step:.3g} µs" for step in steps.values()])
+    ax.set(xscale="log", xlabel="µs per training step", xlim=(1, 5 * max(steps.values())))
+    ax.set_title(f"{comparison.problem.split(',')[0]}, batches of 32")
+    ax.invert_yaxis()
+    pyplot.show()

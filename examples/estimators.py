@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import sklearn.neural_network
+from matplotlib import pyplot
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -27,3 +28,10 @@ for library in (sklearn.neural_network, fastbp):
 ours, theirs = fitted[fastbp], fitted[sklearn.neural_network]
 difference = max(np.abs(a - b).max() for a, b in zip(ours.coefs_, theirs.coefs_, strict=True))
 print(f"largest difference of the coefficients: {difference:.0e}")
+
+figure, ax = pyplot.subplots(figsize=(7, 4.9), layout="constrained")
+ax.semilogy(theirs.loss_curve_, color="C1", linewidth=6, alpha=0.5, label="scikit-learn")
+ax.semilogy(ours.loss_curve_, "k--", label="fastbp")
+ax.set(xlabel="epoch", ylabel="training loss", title="The same training, twice")
+ax.legend()
+pyplot.show()

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from matplotlib import pyplot
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
@@ -34,9 +35,11 @@ def accuracy(network):
 
 print(f"trained on:   accuracy {accuracy(net):.4f}")
 
+probabilities = {}
 with tempfile.TemporaryDirectory() as folder:
     for weights in ("float32", "int8"):
         written = net.to_c(folder, "digits", weights=weights, X=X_test[:20])
+        probabilities[weights] = written.predict(X_test)
         print(f"C, {weights + ':':9} accuracy {accuracy(written):.4f}")
     print("\n" + Path(folder, "digits.h").read_text())
     if shutil.which("cc"):
@@ -44,3 +47,13 @@ with tempfile.TemporaryDirectory() as folder:
         subprocess.run(command, cwd=folder, check=True)
         program = [Path(folder, "digits_test")]
         print(subprocess.run(program, check=True, capture_output=True, text=True).stdout)
+
+figure, ax = pyplot.subplots(figsize=(7, 4.9), layout="constrained")
+ax.plot(probabilities["float32"].ravel(), probabilities["int8"].ravel(), ".", alpha=0.4)
+ax.plot([0, 1], [0, 1], "k", linewidth=0.5)
+ax.set(
+    xlabel="probability, weights in float32",
+    ylabel="probability, weights in int8",
+    title="What rounding the weights to one byte changes",
+)
+pyplot.show()

@@ -9,6 +9,7 @@ parameters by cross-validation and gives what GridSearchCV would give.
 """
 
 import numpy as np
+from matplotlib import pyplot
 from sklearn.datasets import load_digits
 
 import fastbp
@@ -27,6 +28,11 @@ histories = fastbp.fit_many(networks, X, y, rows=rows, optimizer=fastbp.Adam(3e-
 losses = [history.loss[-1] for history in histories]
 print(f"32 bootstraps: the last losses are {min(losses):.4f} to {max(losses):.4f}")
 
+figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 4.5), layout="constrained")
+for history in histories:
+    left.semilogy(range(1, 21), history.loss, color="C0", alpha=0.4)
+left.set(xlabel="epoch", ylabel="training loss", title="32 seeds and bootstraps")
+
 # A list has one value for each network: widths and learning rates that differ.
 widths, rates = [8, 16, 32], [1e-3, 1e-2]
 networks = [
@@ -44,6 +50,14 @@ histories = fastbp.fit_many(
 for network, history in zip(networks, histories, strict=True):
     best = min(history.validation_loss)
     print(f"{list(network.layout.sizes)}: {len(history.loss)} epochs, validation loss {best:.3f}")
+for k, history in enumerate(histories):
+    width, rate = widths[k // len(rates)], rates[k % len(rates)]
+    epochs = range(1, len(history.loss) + 1)
+    style = {"color": f"C{k // len(rates)}", "linestyle": "--" if rate == rates[0] else "-"}
+    right.semilogy(epochs, history.validation_loss, **style, label=f"{width} units, rate {rate:g}")
+right.set(xlabel="epoch", ylabel="validation loss", title="Widths and learning rates")
+right.legend(fontsize="small")
+pyplot.show()
 
 # A search with rounds: the better third goes on with three times the epochs.
 search = fastbp.MLPSearchCV(

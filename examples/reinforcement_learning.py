@@ -197,3 +197,5 @@ if __name__ == "__main__":
     for step, total in episodes:
         print(f"step {step:5}: return {total:8.1f}")
     print(f"{time.perf_counter() - started:.1f} s")
+
+# sphinx_gallery_thumbnail_path = "_static/reinforcement_learning.png"

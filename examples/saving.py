@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from matplotlib import pyplot
 from sklearn.datasets import load_breast_cancer
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import train_test_split
@@ -67,13 +68,23 @@ def train(name, *callbacks):
         resume_from=checkpoint.newest(),
     )
     print(f"{name}: trained up to epoch {len(history.loss)}")
-    return net
+    return net, history
 
 
 with contextlib.suppress(RuntimeError):
     train("interrupted", PowerCut())
 print("files:", sorted(path.name for path in (folder / "interrupted").iterdir()))
-resumed = train("interrupted")
-whole = train("at once")
+resumed, second = train("interrupted")
+whole, history = train("at once")
 same = np.array_equal(*(net.predict(scaler.transform(X_test)) for net in (resumed, whole)))
 print(f"the same bits as without the interruption: {same}")
+
+epochs = range(1, 31)
+figure, ax = pyplot.subplots(figsize=(7, 4.9), layout="constrained")
+ax.plot(epochs, history.loss, color="C1", linewidth=6, alpha=0.5, label="at once")
+ax.plot(epochs[:10], second.loss[:10], "k-", label="from the checkpoint after epoch 10")
+ax.plot(epochs[9:], second.loss[9:], "k--", label="resumed")
+ax.axvline(12, color="C3", linestyle=":", label="the power fails")
+ax.set(xlabel="epoch", ylabel="training loss", title="An interrupted training and a whole one")
+ax.legend()
+pyplot.show()

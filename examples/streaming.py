@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from matplotlib import pyplot
 
 import fastbp
 
@@ -38,6 +39,16 @@ history = net.fit_batches(
 )
 print(f"{len(stream)} blocks of .npy files; loss of unseen data by epoch:")
 print(" ", *(f"{loss:.4f}" for loss in history.validation_loss))
+
+figure, ax = pyplot.subplots(figsize=(7, 4.9), layout="constrained")
+ax.plot(y_test, net.predict(X_test).ravel(), ".", markersize=3)
+ax.plot([-6, 6], [-6, 6], "k", linewidth=0.5)
+ax.set(
+    xlabel="true value",
+    ylabel="prediction",
+    title=f"Unseen rows after {len(history.loss)} passes through the file",
+)
+pyplot.show()
 
 estimator = fastbp.MLPRegressor(hidden_layer_sizes=(32,), learning_rate_init=0.01, random_state=0)
 for X_block, y_block in stream:

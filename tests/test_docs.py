@@ -61,10 +61,13 @@ def test_reference_lists_every_public_name():
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem
 )
-def test_examples_have_titles(path):
+def test_examples_have_titles_and_pictures(path):
     """The gallery takes the title of its page from the docstring, see CONTRIBUTING.md."""
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    source = path.read_text(encoding="utf-8")
+    docstring = ast.get_docstring(ast.parse(source))
     assert re.match(r"[^\n]+\n=+\n\n", docstring), "a title, a line of =, an empty line"
+    drawn = re.search(r"\.show\(\)|sphinx_gallery_thumbnail_path", source)
+    assert drawn, "a figure, or the path of a picture, for the gallery"
 
 
 # Built pages.
