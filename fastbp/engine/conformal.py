@@ -29,7 +29,7 @@ class Calibration:
     """
 
     def __init__(self, scores, fingerprint):
-        self.scores = np.sort(scores, axis=1)
+        self.scores = np.sort(np.ascontiguousarray(scores), axis=1)  # files have rows in C order
         self.fingerprint = fingerprint
 
     def score_for(self, coverage):

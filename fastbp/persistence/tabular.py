@@ -1,6 +1,7 @@
 """Converts the estimators for tables to a JSON document and arrays, and back.
 
-Saved are the parameters, the columns, their preparation, and the networks that count.
+Saved are the parameters, the columns, their preparation, the networks that count, and the errors of
+held-out rows.
 """
 
 import dataclasses
@@ -9,8 +10,8 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
+from ..files import calibration, schema, values
 from ..files import network as networks
-from ..files import schema, values
 from ..network.network import Network
 from ..tabular import columns, preparation, recipes
 from ..tabular.estimators import TabularClassifier, TabularRegressor
@@ -58,7 +59,7 @@ def to_document(model, tensors):
                 "networks": documents,
             }
         )
-    return {
+    document = {
         "class": type(model).__name__,
         "parameters": {
             key: values.to_json(key, value) for key, value in model.get_params(deep=False).items()
@@ -78,6 +79,9 @@ def to_document(model, tensors):
         "leaderboard": model.leaderboard_,
         "targets": _targets_to_json(model),
     }
+    if not is_classifier(model):
+        calibration.put(model, document, tensors)
+    return document
 
 
 def _targets_to_json(model):
@@ -95,7 +99,7 @@ def _targets_to_json(model):
 
 def from_document(document, tensors):
     """Return the estimator that a document describes."""
-    schema.fields("the estimator", document, FIELDS)
+    schema.some_fields("the estimator", document, (*FIELDS, calibration.NAME), FIELDS)
     cls = CLASSES[schema.text("the estimator's class", document["class"], CLASSES)]
     model = estimators.with_parameters(cls, cls._get_param_names(), document["parameters"])
     model._columns = [_column(entry) for entry in schema.listed("columns", document["columns"])]
@@ -109,6 +113,7 @@ def from_document(document, tensors):
     ]
     for name in OF_COLUMNS:
         setattr(model, name, tensors.take(name, np.float64, (n,)))
+    scores = calibration.take(document, tensors)
     found = schema.listed("members", document["members"])
     kept = [tensors.take(f"kept.{i}", np.float64, (len(owners),)) != 0 for i in range(len(found))]
     parts = tensors.split()  # those of the networks are left
@@ -120,6 +125,8 @@ def from_document(document, tensors):
         raise schema.wrong(
             "members", len(model._members), "at least one, and as many as have tensors"
         )
+    if scores is not None:
+        calibration.restore(model, scores, model._members[0].networks[0])
     return model
 
 

@@ -141,8 +141,10 @@ def test_too_few_samples():
         net.predict_interval(X, 90)
 
 
-def test_files(tmp_path):
-    net, path = calibrated(), tmp_path / "net"
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_files(n_outputs, tmp_path):
+    y = np.hstack([Y, 10 * Y])[:, :n_outputs]
+    net, path = calibrated(sizes=(2, n_outputs), y=y), tmp_path / "net"
     net.save(path)
     loaded = fastbp.Network.load(path, backend="numpy")
     np.testing.assert_array_equal(interval(loaded), interval(net))

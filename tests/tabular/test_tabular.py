@@ -138,6 +138,36 @@ def test_a_saved_model_predicts_the_same(table, fitted, tmp_path):
         clone(loaded)
 
 
+def test_intervals_from_held_out_rows(quick, monkeypatch, tmp_path):
+    """The errors of each fold's rows by the networks that were trained on the others."""
+    kept = []
+    run = trials.Trials.run
+    monkeypatch.setattr(trials.Trials, "run", lambda *a: (run(*a), kept.append(a[0]))[0])
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    y = X @ [[1.0, 5.0], [0.0, 0.0]] + rng.normal(size=(300, 2)) * [1, 10]
+    model = fastbp.TabularRegressor(random_state=0).fit(X[:200], y[:200])
+    held_out = sum(trial.weight * trial.predictions for trial in kept[0].trials)
+    errors = np.abs(y[:200] - (held_out * model._spread + model._mean))
+    found = model.predict_interval(X[200:], 0.8)
+    reach = np.sort(errors, axis=0)[160]  # ⌈201 · 0.8⌉ = 161
+    h = model.predict(X[200:])
+    np.testing.assert_allclose(found, np.stack([h - reach, h + reach], axis=1), rtol=1e-5)
+    covered = ((found[:, 0] <= y[200:]) & (y[200:] <= found[:, 1])).mean(axis=0)
+    assert (np.abs(covered - 0.8) < 0.12).all()  # three standard deviations of 100 values
+    std = model.predict_std(X[200:])
+    np.testing.assert_allclose(std, np.sqrt((errors**2).mean(axis=0)) + 0 * h, rtol=1e-5)
+    with pytest.raises(ValueError, match="no quantiles"):
+        model.predict_quantiles(X)
+    fastbp.save(model, tmp_path / "model")
+    loaded = fastbp.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_interval(X), model.predict_interval(X))
+    assert loaded.calibrate(X[200:], y[200:]) is loaded
+    assert (loaded.predict_interval(X) != model.predict_interval(X)).any()
+    with pytest.raises(ValueError, match="y has 1 outputs"):
+        loaded.calibrate(X, y[:, 0])
+
+
 def test_new_categories_and_missing_values_are_predicted(table, fitted):
     frame, _ = table
     regressor, _ = fitted
