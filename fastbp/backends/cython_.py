@@ -25,7 +25,7 @@ KERNEL_FUNCTIONS = (
 )
 _HOW = (
     "install a C compiler and install fastbp from source again "
-    "(pip install --force-reinstall --no-binary fastbp fastbp), or use Numba"
+    "(in a copy of the repository: pip install --force-reinstall --no-deps .), or use Numba"
 )
 
 

@@ -187,6 +187,6 @@ def parse(content):
     if version > SCHEMA:
         raise ValueError(
             f"the file was written by fastbp {schema.shown(library)}, in version {version} of the "
-            f"schema; this fastbp reads versions up to {SCHEMA}: pip install --upgrade fastbp"
+            f"schema; this fastbp reads versions up to {SCHEMA}; install a newer fastbp"
         )
     return document, schema.Tensors(arrays)
