@@ -5,6 +5,8 @@ module, which is imported only when needed.
 """
 
 from ..basis import late
+from .integers import IntegerNetwork as IntegerNetwork
+from .integers import Unlike as Unlike
 
 
 def register_skl2onnx() -> None:

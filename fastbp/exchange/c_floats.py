@@ -4,7 +4,7 @@ import numpy as np
 
 from . import c_functions
 from .activations import names_of
-from .c_text import Function, array
+from .c_text import Function, array, signature
 
 # The largest int8 whose negative is an int8, too.
 STEPS = 127
@@ -40,19 +40,6 @@ def steps_of(W):
 def whole(W, step):
     """Return the weights as whole multiples of their units' steps."""
     return np.rint(W.astype(np.float64) / step).clip(-STEPS, STEPS).astype(np.int8)
-
-
-def signature(name, arguments):
-    """Return a declaration, in lines of at most 100 characters."""
-    lines = [f"void {name}("]
-    for argument in arguments:
-        space = "" if lines[-1].endswith("(") else " "
-        text = f"{space}{argument}{')' if argument is arguments[-1] else ','}"
-        if len(lines[-1] + text) > 100:
-            lines.append(f"    {text.strip()}")
-        else:
-            lines[-1] += text
-    return "\n".join(lines)
 
 
 class Floats:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 # In this order they become one text. The last block of the first one ends all sources.
-FILES = ("arithmetic.c", "derivatives.c")
+FILES = ("arithmetic.c", "derivatives.c", "integers.c")
 
 
 class Function(NamedTuple):
@@ -61,6 +61,19 @@ def hexadecimal(x):
     """Return a float32 as an exact C literal."""
     mantissa, exponent = x.hex().split("p")
     return f"{mantissa.rstrip('0').rstrip('.')}p{exponent}f"
+
+
+def signature(name, arguments):
+    """Return a declaration, in lines of at most 100 characters."""
+    lines = [f"void {name}("]
+    for argument in arguments:
+        space = "" if lines[-1].endswith("(") else " "
+        text = f"{space}{argument}{')' if argument is arguments[-1] else ','}"
+        if len(lines[-1] + text) > 100:
+            lines.append(f"    {text.strip()}")
+        else:
+            lines[-1] += text
+    return "\n".join(lines)
 
 
 def source(name, called, constants, functions):

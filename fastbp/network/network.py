@@ -6,7 +6,7 @@ Its methods check their arguments and delegate to the engine, which computes, or
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 import numpy as np
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Scoring,
         StrPath,
     )
+    from ..exchange.integers import IntegerNetwork
     from ..rules.optimizers import Optimizer
     from ..rules.regularizers import EMA, SWA
     from ..rules.schedules import Schedule
@@ -1415,16 +1416,39 @@ class Network(Differentiable, Uncertain):
 
         return from_keras(cls, model, activation, loss, backend)
 
+    @overload
     def to_c(
         self,
         folder: StrPath,
         name: str = "network",
         *,
         weights: Literal["float32", "int8"] = "float32",
+        arithmetic: Literal["float32"] = "float32",
         X: ArrayLike | None = None,
         jacobian: bool = False,
         train: Literal["sgd"] | None = None,
-    ) -> Self:
+    ) -> Self: ...
+    @overload
+    def to_c(
+        self,
+        folder: StrPath,
+        name: str = "network",
+        *,
+        weights: Literal["int8"],
+        arithmetic: Literal["int8"],
+        X: ArrayLike,
+    ) -> IntegerNetwork: ...
+    def to_c(
+        self,
+        folder: StrPath,
+        name: str = "network",
+        *,
+        weights: Literal["float32", "int8"] = "float32",
+        arithmetic: Literal["float32", "int8"] = "float32",
+        X: ArrayLike | None = None,
+        jacobian: bool = False,
+        train: Literal["sgd"] | None = None,
+    ) -> Self | IntegerNetwork:
         """Write this network as C99 source code that needs no library.
 
         There are three files. ``NAME.h`` and ``NAME.c`` have the function
@@ -1447,8 +1471,15 @@ class Network(Differentiable, Uncertain):
             Storage of the weights. "int8" takes a quarter of the memory: each weight is rounded
             to a whole number of steps, at most 127, where a unit's step is 1/127 of its largest
             weight. So a weight changes by up to half a step. Biases are not rounded.
+        arithmetic : {"float32", "int8"}, default="float32"
+            "int8", with weights in int8, computes in whole numbers from the inputs, as they are
+            rounded, to the last sums: the outputs of hidden layers are int8, and ``NAME_integers``
+            has no floats. It needs X, and rows beyond their ranges count as if at the bounds. See
+            `fastbp.exchange.IntegerNetwork`.
         X : array-like of shape (n_samples, n_0), optional
-            Samples for the test program; by default eight normally distributed ones.
+            Samples for the test program; by default eight normally distributed ones. For
+            ``arithmetic="int8"`` the samples that give the ranges of all layers, such as those of
+            the training (the test program has up to 64 of them).
         jacobian : bool, default=False
             Whether to write ``NAME_jacobian(x, h, J, scratch)``, too: it computes the outputs and
             the derivatives ``float J[NAME_OUTPUTS][NAME_INPUTS]`` of `input_jacobian`.
@@ -1460,9 +1491,11 @@ class Network(Differentiable, Uncertain):
 
         Returns
         -------
-        Network
+        Network or fastbp.exchange.IntegerNetwork
             The network as it was written: in float32 without a ``compute_dtype``, with the rounded
             weights. The C function returns the same bits as its `predict` on the compiled backends.
+            For ``arithmetic="int8"`` an `IntegerNetwork`, whose ``calibration`` says how far its
+            outputs are from those in floats.
 
         Raises
         ------
@@ -1492,7 +1525,7 @@ class Network(Differentiable, Uncertain):
         from ..exchange.c_source import to_c
 
         self._engine.check_finite()
-        return to_c(self, folder, name, weights, X, jacobian, train)
+        return to_c(self, folder, name, weights, X, arithmetic, jacobian, train)
 
 
 def check_network(name, value):

@@ -187,17 +187,25 @@ def test_same_bits_or_no_object_file(compiler, exported, expected):
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_derivatives_and_steps_have_the_same_bits(compiler, tmp_path):
+@pytest.mark.parametrize(
+    "how",
+    [
+        dict(jacobian=True, train="sgd"),
+        dict(weights="int8", arithmetic="int8", X=np.eye(2) - 0.5),
+    ],
+    ids=["steps", "integers"],
+)
+def test_what_else_is_exported_has_the_same_bits(how, compiler, tmp_path):
     missing = [tool for tool in (compiler, *COMPILERS[compiler][1]) if not shutil.which(tool)]
     if missing:
         pytest.skip(f"no {' and no '.join(missing)}: exported C IS NOT TESTED WITH {compiler} HERE")
     net = fastbp.Network(
         [2, *[3] * len(ACTIVATIONS), 2], activation=ACTIVATIONS, loss="cross_entropy", seed=0
     )
-    net.to_c(tmp_path, "net", jacobian=True, train="sgd")
+    net.to_c(tmp_path, "net", **how)
     (tmp_path / "main.c").write_text(PROGRAM)
     bits = output("cc", [], tmp_path)[0]
-    assert bits.count(" ") == 500 * 2 + 50 * (2 + 4)
+    assert bits.count(" ") == 500 * 2 + 50 * (2 + 4) * ("train" in how)
     assert kept(compiler, "-ffp-contract=fast", [tmp_path], [bits]) is True
 
 
