@@ -21,7 +21,7 @@ WALKS = {
     "## Adding an activation\n": (
         "softsign",
         "mish",
-        set(),
+        {"docs/networks.md"},  # those that fall somewhere
     ),
     "## Adding an optimiser\n": ("adadelta", "rprop", {"docs/training.md"}),  # takes no schedule
 }

@@ -191,6 +191,11 @@ def check_trainable(net):
         raise ValueError("train= needs a network with a loss, and this one has none")
     if net.loss not in DELTAS:
         raise ValueError("the loss is a function of your own, which the C source does not have")
+    if net.monotonic_cst:
+        raise ValueError(
+            "train= takes no network with monotonic_cst: steps in C would not keep the signs of "
+            "the weights"
+        )
     if net.loss == "poisson" and net._engine.output_activation != "exp":
         raise ValueError(
             "train= takes the loss poisson with the output activation exp only, not with "

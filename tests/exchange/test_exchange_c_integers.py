@@ -198,5 +198,7 @@ def test_refused(tmp_path):
     refuses("the network's output, in floats, for X has NaN or infinite", rates, **WHOLE, X=X)
     wide = fastbp.Network([140_000, 1], loss="huber", backend="numpy")
     wide.weights[0] = np.ones((140_000, 1))
-    refuses("layer 1 has 140000 inputs, too many", wide, **WHOLE, X=np.ones((2, 140_000)))
+    refuses(
+        "layer 1 has 140000 inputs, too many", wide, **WHOLE, X=np.full((2, 140_000), [[1], [-1]])
+    )
     assert not list(tmp_path.iterdir())
