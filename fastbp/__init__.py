@@ -38,7 +38,7 @@ from .training.history import History, TrainingDiverged
 from .training.streaming import ArrayStream, ParquetStream
 
 if TYPE_CHECKING:
-    from .estimators.derivatives import input_jacobian
+    from .estimators.derivatives import input_jacobian, integrated_gradients
     from .estimators.ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor
     from .estimators.mlp import MLPClassifier, MLPRegressor
     from .estimators.search import MLPSearchCV
@@ -131,6 +131,7 @@ __all__ = [
     "fit_many",
     "fit_residual",
     "input_jacobian",
+    "integrated_gradients",
     "levenberg_marquardt",
     "load",
     "save",
@@ -165,6 +166,7 @@ _LATER = {
     "WeightHistogramDisplay": "plots",
     "WeightImageDisplay": "plots",
     "input_jacobian": "estimators.derivatives",
+    "integrated_gradients": "estimators.derivatives",
     "load": "persistence.models",
     "save": "persistence.models",
 }

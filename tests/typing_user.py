@@ -182,6 +182,7 @@ def inside(net: fastbp.Network) -> None:
     by_inputs: Floats = net.input_vjp(X, y) + net.input_jvp(X, X)
     by_inputs, by_parameters = net.input_vjp(X, y, parameters=True)
     second: Floats = net.input_hessian_diagonal(X) + net.input_jacobian(X)
+    second = net.integrated_gradients(X) + net.integrated_gradients(X, [0.0, 1.0], output=0)
     product: fastbp.Gradient = net.hessian_vector_product(X, y, by_parameters)
     print(by_inputs, second, net.input_laplacian(X), product.biases)
     kept: fastbp.ForwardPass = net.forward(X)
@@ -338,6 +339,7 @@ def estimators() -> None:
     probabilities: Floats = fitted.predict_proba(X) + fitted.predict_log_proba(X)
     layers: list[Floats] = fitted.layer_outputs(X)
     slopes: Floats = fitted.input_jacobian(X) + fastbp.input_jacobian(fitted, X)
+    slopes = fitted.integrated_gradients(X) + fastbp.integrated_gradients(fitted, X, X[0])
     print(slopes)
     coefs: list[Floats] = fitted.coefs_ + fitted.intercepts_
     curve: list[float] = fitted.loss_curve_

@@ -10,7 +10,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from ..basis import checks
+
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
     from ..basis.annotations import Floats, Matrix
 
 
@@ -61,14 +65,93 @@ def input_jacobian(model: Any, X: Matrix) -> Floats:
     >>> fastbp.input_jacobian(model, X[:1]).round(4)
     array([[[ 0.5 , -0.25]]])
     """
+    scalers, last = _parts(model, "input_jacobian")
+    factors: Any = 1.0
+    for scaler in scalers:
+        factors = factors * SCALERS[type(scaler)](scaler, X)
+        X = scaler.transform(X)
+    found = last.input_jacobian(X)
+    if scalers:
+        found *= np.asarray(factors, found.dtype)
+    return found
+
+
+def integrated_gradients(
+    model: Any, X: Matrix, baseline: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Compute how much each feature contributes to a prediction's difference from a baseline's.
+
+    Parameters
+    ----------
+    model : Network, fitted estimator, or sklearn.pipeline.Pipeline
+        As for `input_jacobian`, without ``MinMaxScaler(clip=True)``.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        The samples, as they would be passed to ``predict``.
+    baseline : array-like of shape (n_features,) or (n_samples, n_features), optional
+        A neutral sample in the units of X, such as the mean of the training samples; by default 0.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_outputs, n_features)
+        The entry [r, k, j] is feature j's contribution to row r's output k: of ``predict`` for
+        regressors, of ``predict_proba`` for classifiers, whose outputs are the classes. The sum
+        over j is the difference from the baseline's output.
+
+    Raises
+    ------
+    TypeError
+        If the derivatives of the model or of a step are unknown; the message names it.
+    ValueError
+        For bad samples, a bad baseline, or a pipeline without steps.
+
+    See Also
+    --------
+    Network.integrated_gradients : The same for networks alone, with the formula and its source.
+
+    Notes
+    -----
+    A scaler maps straight lines to straight lines, and a feature's difference and derivative change
+    by inverse factors. So the contributions are those of the scaled sample and baseline.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X = np.random.default_rng(0).uniform(0, 1000, (300, 2))
+    >>> y = X @ [0.5, -0.25]
+    >>> linear = fastbp.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0)
+    >>> model = make_pipeline(StandardScaler(), linear).fit(X, y)
+    >>> fastbp.integrated_gradients(model, [[600.0, 100.0]], baseline=[500.0, 500.0]).round(2)
+    array([[[ 50., 100.]]])
+    """
+    scalers, last = _parts(model, "integrated_gradients")
+    for i, scaler in enumerate(scalers):
+        if getattr(scaler, "clip", False):
+            raise TypeError(
+                "integrated gradients are unknown of MinMaxScaler(clip=True), which bends the line "
+                "from the baseline"
+            )
+        if i == 0 and baseline is None:
+            baseline = np.zeros(scaler.n_features_in_)
+        array = checks.real_numbers("baseline", baseline)
+        plain = copy.copy(scaler)
+        vars(plain).pop("feature_names_in_", None)  # the baseline has no names
+        baseline = plain.transform(array[None])[0] if array.ndim == 1 else plain.transform(array)
+        X = scaler.transform(X)
+    return last.integrated_gradients(X, baseline)
+
+
+def _parts(model, method):
+    """The fitted scalers of a pipeline and the estimator behind them, which has the method."""
     if not isinstance(model, Pipeline):
-        if isinstance(model, type) or not hasattr(model, "input_jacobian"):
+        if isinstance(model, type) or not hasattr(model, method):
             raise TypeError(
                 f"the derivatives of {_described(model)} are unknown; they are known of Network, "
                 "MLPRegressor, MLPClassifier, their ensembles and pipelines that end in one of "
                 "these (Network.from_sklearn makes a network of scikit-learn's own estimators)"
             )
-        return model.input_jacobian(X)
+        return [], model
     if not model.steps:
         raise ValueError("the pipeline has no steps")
     for name, step in model.steps[:-1]:
@@ -77,21 +160,15 @@ def input_jacobian(model: Any, X: Matrix) -> Floats:
                 f"the derivatives of the step {name!r}, {_described(step)}, are unknown; in front "
                 "of a network they are known of StandardScaler, MinMaxScaler and 'passthrough'"
             )
-    *scalers, (name, last) = model.steps
+    *steps, (name, last) = model.steps
     if _passes(last) or isinstance(last, Pipeline):
         raise TypeError(
             f"the last step, {name!r}, must be an estimator of fastbp, got {_described(last)}"
         )
-    factors: Any = 1.0
-    for _, scaler in scalers:
-        if not _passes(scaler):
-            check_is_fitted(scaler)
-            factors = factors * SCALERS[type(scaler)](scaler, X)
-            X = scaler.transform(X)
-    found = input_jacobian(last, X)
-    if scalers:
-        found *= np.asarray(factors, found.dtype)
-    return found
+    scalers = [step for _, step in steps if not _passes(step)]
+    for scaler in scalers:
+        check_is_fitted(scaler)
+    return scalers, _parts(last, method)[1]
 
 
 def _passes(step):

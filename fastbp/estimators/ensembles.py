@@ -29,7 +29,7 @@ from ..basis import checks, progress, teams
 from ..engine.conformal import check_quantiles
 from ..engine.forecasts import Points, mixture
 from ..network.uncertainty import UncertaintyMixin
-from .derivatives import input_jacobian
+from .derivatives import input_jacobian, integrated_gradients
 from .mlp import MLPClassifier, MLPRegressor
 from .network import by_feature
 
@@ -314,6 +314,47 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         """
         return self._mean(X, self._derivatives)
 
+    def _contributions(self, member, X, baseline):
+        """Return the contributions of the features to a member's part in the ensemble's outputs."""
+        return integrated_gradients(member, X, baseline)
+
+    def integrated_gradients(
+        self, X: Matrix, baseline: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Compute how much each feature contributes to a prediction's difference from a baseline's.
+
+        The contributions are the mean of the members'.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        baseline : array-like of shape (n_features,) or (n_samples, n_features), optional
+            A neutral sample, such as the mean of the training samples; by default 0.
+
+        Returns
+        -------
+        contributions : ndarray of shape (n_samples, n_outputs, n_features)
+            The entry [r, k, j] is feature j's contribution to row r's output k: of `predict` for a
+            regressor, of ``predict_proba`` for a classifier, whose outputs are the classes.
+
+        Raises
+        ------
+        TypeError
+            If those of the members are unknown, see `fastbp.integrated_gradients`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier, MLPEnsembleClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> member = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01)
+        >>> ensemble = MLPEnsembleClassifier(member, 3, random_state=0).fit(X, y)
+        >>> ensemble.integrated_gradients(X[:5], X.mean(axis=0)).shape  # samples, outputs, features
+        (5, 3, 4)
+        """
+        return self._mean(X, lambda member, X: self._contributions(member, X, baseline))
+
     def _oob_outputs(self, X):
         """Return each sample's mean output over members not fitted to it; NaN without any."""
         total: np.ndarray | None = None
@@ -445,6 +486,9 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
 
     def _derivatives(self, member, X):
         return self._by_class(member, super()._derivatives(member, X), 0.0)
+
+    def _contributions(self, member, X, baseline):
+        return self._by_class(member, super()._contributions(member, X, baseline), 0.0)
 
     def _by_class(self, member, outputs, of_one_class):
         """Return a member's outputs for all classes; a bootstrap sample may lack some of them."""

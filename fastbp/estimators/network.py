@@ -9,13 +9,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..basis import checks, monotonic, spec
-from ..engine import jets
+from ..engine import attributions, jets
 from ..exchange.activations import EQUIVALENTS
 from ..network.network import Network
 from .parameters import hidden_activations
 from .samples import by_parts, outputs
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
     from ..basis.annotations import Backend, Floats, Matrix
 
 # scikit-learn's names of output activations -> ours.
@@ -232,6 +234,57 @@ class EstimatorNetwork(BaseEstimator):
         derivative = DERIVATIVES.get(self.out_activation_)
         if derivative is not None:
             found *= derivative(outputs(network, X))[:, :, None]
+        return self._derivatives_of_predictions(found)
+
+    def integrated_gradients(
+        self, X: Matrix, baseline: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Compute how much each feature contributes to a prediction's difference from a baseline's.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        baseline : array-like of shape (n_features,) or (n_samples, n_features), optional
+            A neutral sample, such as the mean of the training samples; by default 0.
+
+        Returns
+        -------
+        contributions : ndarray of shape (n_samples, n_outputs, n_features)
+            The entry [r, k, j] is feature j's contribution to row r's output k: of `predict` for a
+            regressor, of ``predict_proba`` for a classifier, whose outputs are the classes. The sum
+            over j is the difference from the baseline's output.
+
+        See Also
+        --------
+        fastbp.Network.integrated_gradients : The formula and its source.
+        fastbp.integrated_gradients : The same for pipelines that scale the features.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastbp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = MLPClassifier((8,), solver="lbfgs", alpha=1.0, tol=0.01, random_state=0)
+        >>> classifier = classifier.fit(X, y)
+        >>> shares = classifier.integrated_gradients(X[:5], baseline=X.mean(axis=0))
+        >>> shares.shape  # samples, classes, features
+        (5, 3, 4)
+        >>> base = classifier.predict_proba([X.mean(axis=0)])
+        >>> bool(abs(shares.sum(axis=2) - (classifier.predict_proba(X[:5]) - base)).max() < 1e-6)
+        True
+        """
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)
+        if self.out_activation_ in FOR_PREDICTIONS:
+            raise ValueError(
+                f"out_activation_ {self.out_activation_!r} has been set after fit; integrated "
+                "gradients need the one that belongs to the loss"
+            )
+        samples: Any = self._checked_for_outputs(X)
+        if not isinstance(samples, np.ndarray):
+            samples = samples.toarray()
+        found = attributions.integrated_gradients(self._network()._engine, samples, baseline)
         return self._derivatives_of_predictions(found)
 
     def _derivatives_of_predictions(self, of_outputs):

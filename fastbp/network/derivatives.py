@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from ..basis import checks
-from ..engine import jets
+from ..engine import attributions, jets
 from ..engine.parameters import Gradient, store
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from ..basis.annotations import Floats
     from ..engine.engine import Engine
@@ -264,6 +264,70 @@ class Differentiable:
         array([[13.]])
         """
         return jets.input_laplacian(self._engine, self._checked(X))
+
+    def integrated_gradients(
+        self, X: ArrayLike, baseline: ArrayLike | None = None, *, output: int | None = None
+    ) -> NDArray[np.float64]:
+        """Compute how much each input contributes to an output's difference from the baseline's.
+
+        Input j's contribution to output k is a_j = (x_j - x'_j) ∫ ∂h_k/∂x_j dα, where the integral
+        is along the straight line x' + α (x - x') from the baseline x' to the row, α = 0..1. The
+        contributions add up to the difference: Σ_j a_j = h_k(x) - h_k(x').
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_0)
+        baseline : array-like of shape (n_0,) or (n_samples, n_0), optional
+            x', a neutral input, such as the mean of the training samples; by default 0.
+        output : int, optional
+            k, counted from 0; by default all outputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_m, n_0)
+            The entry [r, k, j] is row r's contribution of input j to output k. With an `output`, of
+            shape (n_samples, n_0). In float64, also for a network in float32.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the contributions of a row do not add up to within 1e-6 of Σ_j ∫ abs(a_j') dα, where
+            a_j' is what is integrated, after 2000 panels. That may happen with an `Activation` of
+            your own that is not smooth.
+
+        See Also
+        --------
+        input_jacobian : The derivatives at the rows themselves.
+        fastbp.integrated_gradients : The same of estimators, and of pipelines that scale the
+            features.
+
+        Notes
+        -----
+        The computation is in float64. The line is cut where a unit passes a kink of relu or the
+        like. Between kinks, the derivatives of such networks are constant, so the result is exact
+        up to rounding; those of others are smooth, and integrated by Gauss-Kronrod rules on panels
+        that are halved where that is needed. The sum mostly holds to 1e-12.
+
+        References
+        ----------
+        Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network([2, 1, 1], loss="squared_error", dtype="float64")  # relu
+        >>> net.weights[0], net.biases[0] = [[1.0], [2.0]], [-1.0]
+        >>> net.weights[1] = [[1.0]]
+        >>> net.integrated_gradients([[1.0, 1.0]], output=0)  # h = 2, and it rises from α = 1/3 on
+        array([[0.66666667, 1.33333333]])
+        """
+        self._engine.check_finite()
+        return attributions.integrated_gradients(self._engine, X, baseline, output)
 
     def input_gradient(self, X: ArrayLike, y: ArrayLike) -> Floats:
         """Compute ∂e/∂X, the derivatives of each sample's own loss by its features.

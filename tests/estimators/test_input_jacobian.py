@@ -254,3 +254,66 @@ def test_missing_entries_of_frames(iris):
 def test_a_pipeline_without_steps(iris):
     with pytest.raises(ValueError, match="the pipeline has no steps"):
         fastbp.input_jacobian(Pipeline([]), iris[0])
+
+
+# Integrated gradients take the same ways.
+
+
+def check_contributions(model, X, baseline, predict=None):
+    predict = predict or model.predict
+    found = fastbp.integrated_gradients(model, X, baseline)
+    base = np.zeros(X.shape[1]) if baseline is None else baseline
+    rise = (predict(X) - predict(np.zeros_like(X) + base)).reshape(len(X), -1)
+    assert np.abs(rise).max() > 0.01
+    assert np.abs(found.sum(axis=2) - rise).max() < 1e-8 * (1 + np.abs(rise).max())
+    return found
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler((-1, 1))])
+@pytest.mark.parametrize("baseline", ["zero", "mean", "each"])
+def test_contributions_through_scalers(iris, scaler, baseline):
+    X, labels = iris
+    baseline = {"zero": None, "mean": X.mean(axis=0), "each": X[::-1]}[baseline]
+    model = make_pipeline(scaler, "passthrough", MLPClassifier(**HOW)).fit(X, labels)
+    found = check_contributions(model, X, baseline, model.predict_proba)
+    scaled = scaler.transform(np.zeros((1, 4)) if baseline is None else np.atleast_2d(baseline))
+    given = scaled[0] if len(scaled) == 1 else scaled
+    alone = model[-1].integrated_gradients(scaler.transform(X), given)
+    assert np.array_equal(found, alone)
+
+
+def test_contributions_of_every_kind(iris):
+    X, labels = iris
+    mean = X.mean(axis=0)
+    regressor = MLPRegressor(**HOW).fit(X, X[:, 0] ** 2)
+    found = check_contributions(regressor, X, mean)
+    sparse = fastbp.integrated_gradients(regressor, scipy.sparse.csr_array(X), mean)
+    assert np.array_equal(sparse, found)
+    two = MLPClassifier(**HOW).fit(X, labels > 0)
+    of_two = check_contributions(two, X, mean, two.predict_proba)
+    assert np.array_equal(of_two[:, 0], -of_two[:, 1])
+    members = MLPEnsembleClassifier(MLPClassifier(**HOW), 2, random_state=0, n_jobs=1)
+    members.fit(X, labels)
+    of_members = check_contributions(members, X, mean, members.predict_proba)
+    means = [member.integrated_gradients(X, mean) for member in members.estimators_]
+    assert error(of_members, np.mean(means, axis=0)) < 1e-14
+    network = fastbp.Network.from_sklearn(regressor)
+    assert np.array_equal(fastbp.integrated_gradients(network, X, mean), found)
+
+
+def test_contributions_that_are_unknown(iris):
+    X, labels = iris
+    clipped = make_pipeline(MinMaxScaler(clip=True), MLPClassifier(**HOW)).fit(X, labels)
+    with pytest.raises(TypeError, match=r"MinMaxScaler\(clip=True\), which bends the line"):
+        fastbp.integrated_gradients(clipped, X)
+    with pytest.raises(TypeError, match="step 'polynomialfeatures'"):
+        model = make_pipeline(PolynomialFeatures(), MLPClassifier(**HOW)).fit(X, labels)
+        fastbp.integrated_gradients(model, X)
+    regressor = MLPRegressor(**HOW).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="baseline"):
+        regressor.integrated_gradients(X, X[:3])
+    regressor.out_activation_ = "tanh"
+    with pytest.raises(ValueError, match="'tanh' has been set after fit"):
+        regressor.integrated_gradients(X)
+    with pytest.raises(NotFittedError):
+        MLPRegressor().integrated_gradients(X)
