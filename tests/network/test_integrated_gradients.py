@@ -25,7 +25,7 @@ def rise(net, baseline):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
 def test_contributions_add_up(activation, loss):
-    net = make_network((5, 12, 9, 3), loss, "cython", "float32", activation)
+    net = make_network((5, 12, 9, 3), loss, "auto", "float32", activation)
     for baseline in (None, BASE, EACH):
         found = net.integrated_gradients(X, baseline)
         assert found.shape == (9, 3, 5)
@@ -49,7 +49,7 @@ def test_every_backend(backend, activation):
 def test_against_autograd_in_many_steps(activation):
     """The formula of captum with method="riemann_middle", in steps that are small beside ours."""
     torch = pytest.importorskip("torch")
-    net = make_network((5, 12, 9, 2), "squared_error", "cython", activation=activation)
+    net = make_network((5, 12, 9, 2), "squared_error", "auto", activation=activation)
     if activation not in torch_activations(torch):
         pytest.skip("PyTorch lacks it")
     s_of, _ = torch_network(torch, net)
@@ -88,20 +88,20 @@ def test_a_saturated_sigmoid_by_hand():
 
 
 def test_many_kinks():
-    net = make_network((5, 60, 60, 60, 1), "squared_error", "cython", activation="relu")
+    net = make_network((5, 60, 60, 60, 1), "squared_error", "auto", activation="relu")
     found = net.integrated_gradients(20 * X, -20 * X)
     assert np.abs(found.sum(axis=2) - (net.predict(20 * X) - net.predict(-20 * X))).max() < 1e-9
 
 
 def test_rows_do_not_depend_on_each_other(monkeypatch):
-    net = make_network((5, 8, 6, 2), "cross_entropy", "cython", activation="elu")
+    net = make_network((5, 8, 6, 2), "cross_entropy", "auto", activation="elu")
     whole = net.integrated_gradients(X, EACH)
     monkeypatch.setattr(attributions, "MOST_NUMBERS", 1)  # a row at a time, a panel at a time
     assert np.array_equal(net.integrated_gradients(X, EACH), whole)
 
 
 def test_no_difference_is_no_contribution():
-    net = make_network((5, 8, 1), "squared_error", "cython", activation="relu")
+    net = make_network((5, 8, 1), "squared_error", "auto", activation="relu")
     assert not net.integrated_gradients(X, X).any()
     same = X.copy()
     same[:, 2] = BASE[2]
