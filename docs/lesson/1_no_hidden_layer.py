@@ -30,20 +30,20 @@ x = rng.uniform(-1, 3, (24, 1))
 y = 2 * x + 1 + rng.normal(0, 0.6, (24, 1))
 
 # %%
-# A network with one input, one output and nothing between them. The loss ``squared_error`` brings
-# the identity as the output's function, so that the output is w x + b: a straight line.
+# A network with one input, one output and nothing between them. The loss ``squared_error``
+# determines the output activation, the identity, so that the output is w x + b: a straight line.
 
 net = fastbp.Network([1, 1], loss="squared_error", dtype="float64", seed=0)
 w, b = net.weights[0].item(), net.biases[0].item()
 print(f"before training: w = {w:.3f}, b = {b:.3f}")
 
 # %%
-# It starts with a weight drawn at random and a bias of zero. How bad is that? The **loss** says so
-# in one number. For one point, with h the output and y the wanted value, it is
+# It starts with a random weight and a bias of zero. How bad is that? The **loss** says it
+# in one number. For one point, with the output h and the target y, it is
 #
 # .. math:: e = \frac{1}{2} (h - y)^2
 #
-# and for all points the mean of theirs.
+# and for all points it is the mean of these.
 
 h = net.predict(x)
 print("loss by hand:   ", np.mean((h - y) ** 2 / 2))
@@ -65,24 +65,23 @@ print("de/db by hand:   ", np.mean(h - y))
 print("de/db by library:", gradient.biases[0].item())
 
 # %%
-# Both derivatives are negative: the loss goes down if w and b go up. ``fit`` takes such steps many
-# times over. Plain **gradient descent** is ``SGD``: w becomes w minus the learning rate times the
-# derivative.
+# Both derivatives are negative: the loss goes down if w and b go up. ``fit`` takes many such steps.
+# ``SGD`` is plain **gradient descent**: w becomes w minus the learning rate times the derivative.
 
 history = net.fit(x, y, optimizer=fastbp.SGD(0.2), epochs=200, batch_size=None)
 w, b = net.weights[0].item(), net.biases[0].item()
 print(f"after training:  w = {w:.6f}, b = {b:.6f}")
 
 # %%
-# For a straight line there is a formula, too ("least squares"), so that we can check:
+# For a straight line there is also a formula ("least squares"), so we can check the result:
 
 exact, *_ = np.linalg.lstsq(np.hstack([x, np.ones_like(x)]), y)
 print(f"least squares:   w = {exact[0, 0]:.6f}, b = {exact[1, 0]:.6f}")
 
 # %%
-# The same line. Left the points with it, right how the loss went down.
+# The same line. On the left the points with the line, on the right the loss during the training.
 
-BLUE, ORANGE = "#0072B2", "#D55E00"  # can be told apart by colour-blind eyes, too
+BLUE, ORANGE = "#0072B2", "#D55E00"  # also distinct for colour-blind readers
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 left.scatter(x, y, color=BLUE, label="points")
@@ -118,8 +117,8 @@ passed = (rng.random((40, 1)) < 1 / (1 + np.exp(-(hours - 5)))).astype(float)
 #
 # .. math:: e = -y \ln h - (1 - y) \ln (1 - h)
 #
-# In the library the loss ``log_loss`` brings the sigmoid with it. The network is the same but for
-# that, and its name is *logistic regression*.
+# In the library, the output activation of ``log_loss`` is the sigmoid. Otherwise the network is the
+# same. It is called *logistic regression*.
 
 net = fastbp.Network([1, 1], loss="log_loss", dtype="float64", seed=0)
 net.fit(hours, passed, optimizer=fastbp.Adam(0.1), epochs=2000, batch_size=None)
@@ -127,8 +126,8 @@ w, b = net.weights[0].item(), net.biases[0].item()
 print(f"network:      w = {w:.5f}, b = {b:.5f}")
 
 # %%
-# There is no formula for the best w and b this time, but scikit-learn has a program that finds them
-# by another way (Newton's). ``C=np.inf`` tells it to add no penalty.
+# There is no formula for the best w and b this time, but scikit-learn finds them with another
+# method (Newton's). ``C=np.inf`` means no penalty.
 
 from sklearn.linear_model import LogisticRegression
 
@@ -137,8 +136,8 @@ other.fit(hours, passed.ravel())
 print(f"scikit-learn: w = {other.coef_[0, 0]:.5f}, b = {other.intercept_[0]:.5f}")
 
 # %%
-# (Here ``Adam`` took the steps, a gradient descent that sets the length of each weight's step by
-# itself. With ``SGD`` it would have taken longer: hours and bias are on different scales.)
+# (Here ``Adam`` took the steps, a gradient descent that adapts the length of each weight's step.
+# ``SGD`` would have taken longer, since hours and bias are on different scales.)
 
 figure, axes = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
 for answer, marker, colour, label in [(1, "o", BLUE, "passed"), (0, "x", ORANGE, "failed")]:

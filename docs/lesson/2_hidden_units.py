@@ -24,8 +24,8 @@ print("outputs:", straight.predict(X).ravel().round(4))
 print("loss:", round(history.loss[-1], 6), "  ln 2:", round(np.log(2), 6))
 
 # %%
-# It answers ½ to everything, which costs ln 2 a point, as much as guessing. It is not that the
-# training failed: nothing better exists.
+# It answers ½ to everything, which costs ln 2 per point, as much as guessing. The training has not
+# failed: nothing better exists.
 #
 # Here is why. The output is above ½ where s = w₁ x₁ + w₂ x₂ + b is positive. The points with answer
 # 1 ask for
@@ -89,8 +89,8 @@ table(net)
 
 # %%
 # Left, the plane of the inputs with the line of each hidden unit, where its s is 0: the answer is 1
-# between the two. Right, the same four points as the output unit
-# sees them, namely through what the hidden units say. There a straight line is enough.
+# between the two. Right, the same four points as the output unit sees them: the outputs of the two
+# hidden units. There a straight line is enough.
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 
@@ -155,8 +155,8 @@ for units in (1, 2, 3, 4, 8):
     print(f"{units} hidden units: {solved:3d} of {len(starts)} starts solve XOR")
 
 # %%
-# One unit never does: the output follows a single unit up or down, and so has one line to divide
-# by, as before. Two are enough in principle, but half of the starts are unlucky. With a few units
+# One unit never works: the output follows a single unit up or down, and so divides the plane by one
+# line, as before. Two are enough in principle, but half of the starts are unlucky. With a few units
 # to spare nearly every start finds a way, which is one reason why networks are made larger than
 # they would have to be.
 #

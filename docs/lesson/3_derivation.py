@@ -136,7 +136,7 @@ print("h - y:            ", h[2] - y)
 print("finite difference:", slope(lambda s: log_loss(sigmoid(s)), s[2]))
 
 # %%
-# Programs had better use h - y and not the product. When the network is very sure, h is rounded
+# Programs should use h - y, not the product. When the network is very sure, h is rounded
 # to 1, and the product becomes infinity times zero. In float32 it happens from s = 17 on:
 
 with np.errstate(divide="ignore", invalid="ignore"):
@@ -148,7 +148,7 @@ print("h =", sure, "  (6) times σ' =", product, "  h - y =", sure - 0)
 # The errors of hidden units: (1) and (2)
 # ---------------------------------------
 #
-# A hidden unit acts on the loss through *every* unit of the next layer. Moving :math:`h_{i,j}` by a
+# A hidden unit affects the loss through *every* unit of the next layer. Moving :math:`h_{i,j}` by a
 # little moves :math:`s_{i+1,k}` by :math:`w^{i+1}_{j,k}` times as much, that moves
 # :math:`h_{i+1,k}` by :math:`\sigma'` times as much, and that moves the loss. Add up the ways:
 #
@@ -185,7 +185,7 @@ for j in range(3):
 # The gradient of the weights: (3) to (5)
 # ---------------------------------------
 #
-# A weight into unit j of layer i acts on the loss through that unit alone. Moving
+# A weight into unit j of layer i affects the loss only through that unit. Moving
 # :math:`w^i_{k,j}` moves :math:`s_{i,j}` by :math:`h_{i-1,k}` times as much, that moves
 # :math:`h_{i,j}` by σ' times as much, and that moves the loss. So, for all weights into the unit at
 # once, as a vector:
