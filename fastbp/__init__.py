@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .estimators.ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor
     from .estimators.mlp import MLPClassifier, MLPRegressor
     from .estimators.search import MLPSearchCV
+    from .estimators.to_c import to_c
     from .network.equations import Equations
     from .network.summary import Summary
     from .network.trace import Node, Term, Trace
@@ -135,6 +136,7 @@ __all__ = [
     "levenberg_marquardt",
     "load",
     "save",
+    "to_c",
     "torch_function",
 ]
 
@@ -169,6 +171,7 @@ _LATER = {
     "integrated_gradients": "estimators.derivatives",
     "load": "persistence.models",
     "save": "persistence.models",
+    "to_c": "estimators.to_c",
 }
 
 

@@ -199,6 +199,7 @@ EXAMPLES = {
     "fit_residual": lambda folder: fastbp.fit_residual,
     "input_jacobian": lambda folder: fastbp.input_jacobian,
     "integrated_gradients": lambda folder: fastbp.integrated_gradients,
+    "to_c": lambda folder: fastbp.to_c,
     "levenberg_marquardt": lambda folder: fastbp.levenberg_marquardt,
     "load": lambda folder: fastbp.load,
     "save": lambda folder: fastbp.save,

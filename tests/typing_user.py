@@ -292,7 +292,11 @@ def exchange(net: fastbp.Network, folder: Path) -> None:
     weights: list[Floats] = net.to_keras()
     network = fastbp.Network.from_keras(weights, activation="tanh", loss="squared_error")
     network = fastbp.Network.from_keras(object(), backend="numpy")
-    network = net.to_c(folder, "model", weights="int8", X=X)
+    network = net.to_c(folder, "model", weights="int8", X=X, jacobian=True)
+    whole: fastbp.exchange.IntegerNetwork = net.to_c(folder, weights="int8", arithmetic="int8", X=X)
+    sums: NDArray[np.int32] = whole.integers(X)
+    unlike: fastbp.exchange.Unlike = whole.unlike(X) if sums.any() else whole.calibration
+    network = fastbp.to_c(net, folder, train="sgd") if unlike.rms else network
     network.save(folder / "net.safetensors")
     network = fastbp.Network.load("net.safetensors", backend="numpy")
     fastbp.save(network, folder / "model.safetensors", notes={"source": "here"})

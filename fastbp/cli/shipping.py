@@ -1,5 +1,6 @@
 """The commands `info` and `export`, which describe a model and convert it for other tools."""
 
+import functools
 import io
 import json
 import os
@@ -20,6 +21,7 @@ fastbp info titanic.safetensors --json
 """
 EXPORT_EXAMPLES = """
 fastbp export titanic.safetensors --format c
+fastbp export titanic.safetensors --format c --weights int8 --jacobian
 fastbp export titanic.safetensors --format onnx
 fastbp export titanic.safetensors --format npz --output weights.npz
 """
@@ -68,6 +70,16 @@ def add(commands):
         help="default: the name of MODEL with the ending of the format, here",
     )
     outputs.add_force(export)
+    source = export.add_argument_group("c")
+    source.add_argument(
+        "--weights", choices=["float32", "int8"], help="how weights are stored (default: float32)"
+    )
+    source.add_argument(
+        "--jacobian", action="store_true", help="also derivatives of the outputs by the inputs"
+    )
+    source.add_argument(
+        "--train", choices=["sgd"], help="also steps of training, for one sample at a time"
+    )
     export.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -178,8 +190,22 @@ def _npz(network, path):
     path.write_bytes(outputs.signed(archive.getvalue()))
 
 
-def _c(network, path):
-    network.to_c(path)
+def _c(network, path, **how):
+    network.to_c(path, **how)
+
+
+def _for_c(options):
+    """Return the arguments of to_c; other formats have none."""
+    how = {
+        name: value
+        for name in ("weights", "jacobian", "train")
+        if (value := getattr(options, name))
+    }
+    if how and options.format != "c":
+        raise ValueError(
+            f"--{' and --'.join(how)} cannot be used with --format {options.format}, only with c"
+        )
+    return how
 
 
 # Format -> function that writes it, default file extension, function that recognises it.
@@ -193,6 +219,7 @@ FORMATS = {
 
 def write(options):
     """Write the network, and a description of its inputs."""
+    how = _for_c(options)
     stored = store.load(options.model)
     if len(store.members(stored)) > 1:
         raise ValueError(
@@ -205,7 +232,7 @@ def write(options):
     path = Path(path) if options.format == "c" else new_file(path)
     if path.name in ("", ".."):  # the file beside the folder is named after it
         path = Path(os.path.abspath(path))
-    made = _contents(export, network, path)
+    made = _contents(functools.partial(export, **how), network, path)
     written = [str(path)]
     files = [Output("the network", each, "--output", is_ours) for each in made]
     special = path.exists() and not path.is_file() and not path.is_dir()

@@ -11,6 +11,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from ..basis import checks
+from .pipelines import described, passes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -147,7 +148,7 @@ def _parts(model, method):
     if not isinstance(model, Pipeline):
         if isinstance(model, type) or not hasattr(model, method):
             raise TypeError(
-                f"the derivatives of {_described(model)} are unknown; they are known of Network, "
+                f"the derivatives of {described(model)} are unknown; they are known of Network, "
                 "MLPRegressor, MLPClassifier, their ensembles and pipelines that end in one of "
                 "these (Network.from_sklearn makes a network of scikit-learn's own estimators)"
             )
@@ -155,34 +156,20 @@ def _parts(model, method):
     if not model.steps:
         raise ValueError("the pipeline has no steps")
     for name, step in model.steps[:-1]:
-        if not _passes(step) and type(step) not in SCALERS:
+        if not passes(step) and type(step) not in SCALERS:
             raise TypeError(
-                f"the derivatives of the step {name!r}, {_described(step)}, are unknown; in front "
+                f"the derivatives of the step {name!r}, {described(step)}, are unknown; in front "
                 "of a network they are known of StandardScaler, MinMaxScaler and 'passthrough'"
             )
     *steps, (name, last) = model.steps
-    if _passes(last) or isinstance(last, Pipeline):
+    if passes(last) or isinstance(last, Pipeline):
         raise TypeError(
-            f"the last step, {name!r}, must be an estimator of fastbp, got {_described(last)}"
+            f"the last step, {name!r}, must be an estimator of fastbp, got {described(last)}"
         )
-    scalers = [step for _, step in steps if not _passes(step)]
+    scalers = [step for _, step in steps if not passes(step)]
     for scaler in scalers:
         check_is_fitted(scaler)
     return scalers, _parts(last, method)[1]
-
-
-def _passes(step):
-    """Whether a step of a pipeline hands on what it gets."""
-    return step is None or isinstance(step, str) and step == "passthrough"
-
-
-def _described(model):
-    """The class of a model or step, with the package that it is from; or what a text says."""
-    if isinstance(model, str):
-        return repr(model)
-    kind = model if isinstance(model, type) else type(model)
-    name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}".removeprefix("builtins.")
-    return f"the class {name}" if kind is model else name
 
 
 def _of_standard_scaler(scaler, X):

@@ -506,13 +506,13 @@ static void unit_int8(const int8_t *W, const float *step, const float *b, const 
     *s = sum_of_lanes(lanes) + *b;
 }
 
-/* z = (x - center) / scale. */
-static void scale_inputs(const float *x, const float *center, const float *scale, float *z,
-                         size_t n)
+/* z = (x - center) / scale, where the center is a float and a small rest. */
+static void scale_inputs(const float *x, const float *center, const float *rest,
+                         const float *scale, float *z, size_t n)
 {
     size_t i;
     for (i = 0; i < n; i++)
-        z[i] = (x[i] - center[i]) / scale[i];
+        z[i] = ((x[i] - center[i]) - rest[i]) / scale[i];
 }
 
 /* Numbers between low and high; others become the nearer one of these. */

@@ -128,10 +128,13 @@ class Floats:
     def _scaling(self, scalers):
         for k, scaling in enumerate(scalers.inputs, start=1):
             self._constant("float", f"centers_{k}", scaling.center)
+            self._constant("float", f"rests_{k}", scaling.rest)
             self._constant("float", f"scales_{k}", scaling.scale)
         if scalers.targets is not None:
             self._constant("float", "target_centers", scalers.targets.center)
             self._constant("float", "target_scales", scalers.targets.scale)
+            if self.train:
+                self._constant("float", "target_rests", scalers.targets.rest)
 
     def _array(self, name, size, const=""):
         return f"{const}float {name}[{self.prefix}_{size}]"

@@ -90,7 +90,7 @@ def scaled_inputs(code, memory, scalers, n, masks=False):
     source = "x"
     for k, scaling in enumerate(scalers.inputs, start=1):
         place = "z" if k > 1 else memory.take("z", n)
-        code.call("scale_inputs", source, f"centers_{k}", f"scales_{k}", place, n)
+        code.call("scale_inputs", source, f"centers_{k}", f"rests_{k}", f"scales_{k}", place, n)
         source = place
         if scaling.low is None:
             continue
@@ -220,7 +220,9 @@ def fit_step(net, layers, scalers):
         if layer is not last and not layer.function:
             code.each(layer.n_out, f"{ds}[i] = 1.0f;")
         source = h
-    y = "y[i]" if scalers.targets is None else "(y[i] - target_centers[i]) / target_scales[i]"
+    y = "y[i]"
+    if scalers.targets is not None:
+        y = "((y[i] - target_centers[i]) - target_rests[i]) / target_scales[i]"
     parameter = net.loss_parameter or 0.0
     delta = DELTAS[net.loss].format(
         d=f"{source}[i] - {y}",

@@ -159,7 +159,7 @@ class IntegerNetwork:
         """Set centers and factors for scaled samples Z, and return W and b for whole inputs."""
         center, scale = np.zeros(len(W)), np.ones(len(W))  # z = (x - center) / scale
         for scaling in self._scalers.inputs:
-            center = center + scale * scaling.center.astype(np.float64)
+            center = center + scale * (scaling.center.astype(np.float64) + scaling.rest)
             scale = scale * scaling.scale.astype(np.float64)
         low, high = Z.min(axis=0), Z.max(axis=0)
         span = scale * (high - low)

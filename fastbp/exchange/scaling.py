@@ -7,19 +7,21 @@ from numpy.typing import NDArray
 
 
 class Scaling(NamedTuple):
-    """z = (x - center) / scale for each feature, then kept between low and high if these are set.
+    """z = (x - center - rest) / scale for each feature, then kept between low and high, if set.
 
-    The arrays are float32, of shape (n_features,).
+    The arrays are float32, of shape (n_features,). The rest is what the center has lost to
+    rounding: where features are far from 0 and lie close together, it would be seen.
     """
 
     center: NDArray[np.float32]
+    rest: NDArray[np.float32]
     scale: NDArray[np.float32]
     low: float | None = None
     high: float | None = None
 
     def apply(self, X):
         """The scaled samples."""
-        Z = (X - self.center) / self.scale
+        Z = ((X - self.center) - self.rest) / self.scale
         return Z if self.low is None else np.clip(Z, np.float32(self.low), np.float32(self.high))
 
     def undo(self, h):

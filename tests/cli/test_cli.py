@@ -358,6 +358,19 @@ def test_export(trained, capsys, form):
     np.testing.assert_allclose(found.ravel(), expected, rtol=1e-4)
 
 
+def test_options_of_c(trained, capsys):
+    command = ["export", "people.safetensors", "--format"]
+    assert main([*command, "c", "--weights", "int8", "--jacobian"]) == 0
+    assert main([*command, "c", "--output", "trained", "--train", "sgd"]) == 0
+    headers = [Path(name, "network.h").read_text() for name in ("people_c", "trained")]
+    assert "its weights in int8" in headers[0] and "network_jacobian(" in headers[0]
+    assert "its weights in float32" in headers[1] and "network_fit_step(" in headers[1]
+    assert main([*command, "npz", "--weights", "int8", "--jacobian"]) == 1
+    text = "--weights and --jacobian cannot be used with --format npz, only with c"
+    assert text in capsys.readouterr().err
+    assert not Path("people.npz").exists()
+
+
 def test_info(trained, capsys):
     assert main(["info", "people.safetensors"]) == 0
     printed = capsys.readouterr().out
