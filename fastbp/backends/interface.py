@@ -55,7 +55,7 @@ class Model(NamedTuple):
     plan : int64 array of shape (m + 1, layout.COLUMNS)
         The network's layout, see layout.py. Only plans of jobs have rates of dropout. For layers
         that the plan calls ROUNDED, products with the weights are those of numpy_/bfloat16.py.
-        For an activation of the user's own, the plan's column FUNCTION has the address of four
+        For a user-defined activation, the plan's column FUNCTION has the address of four
         addresses of C functions. The first one is called as ``function(s, h, n)``, with two
         pointers to reals and an int64; it sets h[:n] = σ(s[:n]). The others are called as
         ``function(s, h, d, n)`` and multiply d[:n] by σ'(s[:n]), σ''(s[:n]) and σ'''(s[:n]).
@@ -146,7 +146,7 @@ class Backend(Protocol):
         """
 
     def forward(self, model: Model, X: Real, workspace: Real, out: Real) -> None:
-        """`predict` with all rows in one block, whose workspace `backward` goes on with.
+        """`predict` with all rows in one block, with whose workspace `backward` continues.
 
         As a part of a step, it takes denormal numbers for zeros.
 
@@ -276,7 +276,7 @@ class Backend(Protocol):
         block : int, IN
             Any number of rows that go through the network at a time.
         workspace : real array of shape (layout.jet_workspace_size(block, P),), OUT
-            If X fits into one block, `jets_backward` goes on with it.
+            If X fits into one block, `jets_backward` continues with it.
         out : real array of shape (P, n, n_m), C-contiguous, OUT
             s_m, s'_m and s''_m.
         """

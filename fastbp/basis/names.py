@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 # remark). Names that fastbp knows are never looked up here.
 _SUM = "it adds up the outputs of a sample instead of averaging them"
 _HALF = "for one output it is half the mean squared error, and " + _SUM
-_SIGMOID = "it brings its sigmoid; targets are 0 and 1"
-_SOFTMAX = "it brings its softmax; targets are labels or one-hot rows"
+_SIGMOID = "its output activation is sigmoid; targets are 0 and 1"
+_SOFTMAX = "its output activation is softmax; targets are labels or one-hot rows"
 _OWN = "pass a function as loss, see fastbp.Network"
 _ABSOLUTE = ("absolute_error", _SUM)
 _BINARY = ("log_loss", _SIGMOID)
@@ -50,7 +50,7 @@ _NAMES: dict[str, dict[str, tuple[str | None, str]]] = {
             ("cross_entropy", "it has the same gradient"),
         ),
         **dict.fromkeys(("smoothl1", "huberloss"), _HUBER),
-        **dict.fromkeys(("poissonnll", "poissonloss"), ("poisson", "it brings its exp")),
+        **dict.fromkeys(("poissonnll", "poissonloss"), ("poisson", "its output activation is exp")),
         **dict.fromkeys(("pinball", "quantileloss", "quantileregression"), _QUANTILE),
         **dict.fromkeys(
             ("hinge", "squaredhinge", "multimargin", "logcosh", "gaussiannll"), (None, _OWN)

@@ -1,4 +1,4 @@
-"""`train --live`: the losses as a chart in the terminal, drawn while the training goes on."""
+"""`train --live`: the losses as a chart in the terminal, drawn during the training."""
 
 import math
 import time

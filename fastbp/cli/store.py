@@ -47,7 +47,7 @@ def load(path):
     Raises
     ------
     OSError, ValueError
-        If the file does not exist, or is not one of fastbp's.
+        If the file does not exist, or was not written by fastbp.
     """
     from ..files import file
     from ..persistence import models

@@ -200,7 +200,7 @@ def add(commands):
     output.add_argument(
         "--live",
         action="store_true",
-        help="draw the losses in the terminal while the training goes on (needs rich)",
+        help="draw the losses in the terminal during the training (needs rich)",
     )
     outputs.add_force(output)
     output.add_argument("--json", action="store_true", help="print the report as JSON")

@@ -1,4 +1,4 @@
-"""Activation functions of the user's own: makes C functions from compiled or Python functions.
+"""User-defined activation functions: makes C functions from compiled or Python functions.
 
 The kernels of all backends call the C functions by address, with the numbers of a layer's units.
 """
@@ -258,7 +258,7 @@ def _c_function(order, function, dtype, errors):
     The former sets h[:n] = σ(s[:n]), the latter multiplies d[:n] by a derivative at s[:n].
     """
     if function is None:
-        function = _unknown  # nobody asks for it, see `Engine.check_activations`
+        function = _unknown  # it is never called, see `Engine.check_activations`
     if is_compiled(function):
         return _compile(function, dtype, order == ORDERS[0])
     return _wrap(function, dtype, order == ORDERS[0], errors)

@@ -284,7 +284,7 @@ class Engine:
             )
 
     def check_activations(self, order, what):
-        """Refuse functions of the user's own without the derivative of that order, for `what`."""
+        """Refuse user-defined functions without the derivative of that order, for `what`."""
         needed = ORDERS[order]
         for activation in self.layout.own_activations:
             if getattr(activation, needed) is None:
@@ -295,7 +295,7 @@ class Engine:
 
     @property
     def failed(self):
-        """Whether a function of the user's has raised an exception that nobody has seen yet."""
+        """Whether a user-defined function has raised an exception that was not reported yet."""
         failed = self.custom is not None and self.custom.failed
         return failed or any(own._failed for own in self.in_python)
 

@@ -50,7 +50,7 @@ class MLPSearchCV(BaseSearchCV):
         Number of candidates to draw; without replacement if all parameters have lists. By default
         the search tries all combinations.
     halving : float, optional
-        Search in rounds: the best 1/``halving`` of the candidates go on to the next round, which
+        Search in rounds: the best 1/``halving`` of the candidates enter the next round, which
         has ``halving`` times the resources. The search ends when fewer than ``halving``
         candidates are left or the resources are used up. 3 is a good value. By default all
         candidates get all resources.

@@ -106,7 +106,7 @@ def read_notes(path):
 
 
 def kind(path):
-    """Return the kind of model in a file of fastbp's; None if the file is another or broken."""
+    """Return the kind of model in a file written by fastbp; None for other or broken files."""
     try:
         content = _content(path, header_only=True)
         document = schema.decode(_metadata(content, len(content) - 8)[KEY])
@@ -150,7 +150,7 @@ def _metadata(content, length):
         metadata[KEY]
     except (ValueError, RecursionError, LookupError, TypeError):
         raise ValueError(
-            "not a file of fastbp's: its header is not JSON, or has no 'fastbp' in the metadata"
+            "not a file of fastbp: its header is not JSON, or has no 'fastbp' in the metadata"
         ) from None
     return metadata
 
@@ -164,7 +164,7 @@ def parse(content):
     Raises
     ------
     ValueError
-        If the content is not a whole file of fastbp's.
+        If the content is not a complete file written by fastbp.
     """
     from safetensors import SafetensorError, deserialize
 

@@ -117,7 +117,7 @@ def restore(network, document, tensors):
     """Set a network's weights and random state from the document of one with equal sizes."""
     _check_fields(document)
     weights, biases = get_parameters(network.layout, tensors)
-    calibration.take(document, tensors)  # training goes on, so it does not count any more
+    calibration.take(document, tensors)  # outdated once training resumes
     _fill(network, weights, biases, document["random"])
 
 

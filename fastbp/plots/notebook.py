@@ -1,4 +1,4 @@
-"""A view of a training in a notebook, drawn while it goes on; it needs anywidget."""
+"""A view of a training in a notebook, drawn while it runs; it needs anywidget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DASHES = ("", "6 4", "2 3", "8 3 2 3")  # losses, then scores
 
 
 class TrainingView(Callback):
-    """Shows the curves of a training in a notebook while the training goes on.
+    """Shows the curves of a training in a notebook during the training.
 
     Pass it to `Network.fit` as a callback. The losses and scores are drawn after each epoch, at
     most five times a second. A pointer over the picture selects the epoch whose values are shown,

@@ -372,7 +372,7 @@ def _interleaved_times(networks, fit, steps, seconds):
 def _starts(sizes, backend, dtype, activation, loss, output_activation, own):
     """Return the seconds to a first fit in a fresh process, without and with a compile cache.
 
-    NaN with functions of the user's own, which another process does not have.
+    NaN with user-defined functions, which another process does not have.
     """
     if callable(loss) or own:
         return math.nan, math.nan

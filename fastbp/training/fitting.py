@@ -25,7 +25,7 @@ def fit(network, samples, control, regularizers, threads, stop=None, resume_from
     stop : int64 array of shape (1,), optional
         Ends the training, without a warning, once it is not zero.
     resume_from : str, path or None, default=None
-        A checkpoint to go on from.
+        A checkpoint to resume from.
 
     Returns
     -------

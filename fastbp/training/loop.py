@@ -30,7 +30,7 @@ def run(network, training, source, control, rates, history, state=None, saved=No
     state : checkpoint.State, optional
         Is saved by checkpoints.
     saved : checkpoint.Saved, optional
-        The checkpoint to go on from.
+        The checkpoint to resume from.
     """
     callbacks, ended = control.callbacks, False
     checkpoints = control.checkpoints if state is not None else []  # else they refuse to begin
@@ -106,7 +106,7 @@ class _End:
         self._training, self._history, self._control = training, history, control
         validated = any(isinstance(each, callbacks_.Validation) for each in control.callbacks)
         self._figures = [history.validation_loss] if validated else []
-        # The checkpoint that training goes on from may have none of these.
+        # The checkpoint from which training resumes may have none of these.
         self._figures += history.scores.values()
         self._lags = [len(history.loss) - len(figure) for figure in self._figures]
 

@@ -1,4 +1,4 @@
-"""Single steps, such as those of `Network.fit_step`: what goes on from one call to the next."""
+"""Single steps, such as those of `Network.fit_step`: what is kept from one call to the next."""
 
 import numpy as np
 
