@@ -6,6 +6,7 @@ What looks at built pages is skipped unless `make docs` has built them, as `make
 import ast
 import doctest
 import html.parser
+import inspect
 import re
 import shutil
 import urllib.parse
@@ -51,6 +52,15 @@ def test_files_that_pages_name_exist(page):
     folders = "fastbp|src_cython|tests|tools|bench|docs|examples"
     for name in re.findall(rf"`((?:{folders})/[\w/]+\.\w+)`", page.read_text(encoding="utf-8")):
         assert (ROOT / name).exists(), name
+
+
+def test_translations_name_options_of_fit():
+    """The first column of the table says what `Network.fit` really has."""
+    page = (DOCS / "how" / "translate.md").read_text(encoding="utf-8")
+    table = page.split("## Training")[1].split("## ")[0]
+    options = re.findall(r"^\| `(\w+)=", table, re.M)
+    assert len(options) > 10
+    assert set(options) <= set(inspect.signature(fastbp.Network.fit).parameters)
 
 
 def test_reference_lists_every_public_name():
