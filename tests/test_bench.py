@@ -340,6 +340,16 @@ def check_latency(results, printed):
         assert all(0 < figures["median"] < 0.1 for figures in contenders.values())
 
 
+def check_embedded(results, printed):
+    """Bytes and instructions of each form; weights in int8 take less, and predict about as well."""
+    forms = {title.split(",")[1].strip(): row for title, row in results.items()}
+    assert {"float32", "weights in int8", "arithmetic in int8"} <= {*forms}
+    for name, (flash, memory, instructions, accuracy) in forms.items():
+        assert name in printed and accuracy > 0.9
+        assert 3000 < flash < 12000 and 64 <= memory < 1000 and 5000 < instructions < 50_000
+    assert forms["weights in int8"][0] < forms["float32"][0] / 2
+
+
 def check_calls(results, printed):
     """A line for each call and backend; a call takes longer than its kernel."""
     assert "numba" in results
@@ -403,6 +413,10 @@ def check_tabular(results, printed):
 
 
 TABULAR = ["--tables=bundled", "--models=tabular,boosting", "--splits=1", "--rows=200"]
+FOR_ARM = ("arm-linux-gnueabihf-gcc", "arm-linux-gnueabi-gcc", "qemu-arm")
+COMPILES_FOR_ARM = pytest.mark.skipif(
+    not all(map(shutil.which, FOR_ARM)), reason=f"needs {', '.join(FOR_ARM)}"
+)
 COMPILES = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
 
 JAX = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs JAX")
@@ -416,6 +430,7 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
     [
         ("estimators.py", ["--quick"], check_estimators),
         pytest.param("latency.py", ["--quick"], check_latency, marks=COMPILES),
+        pytest.param("embedded.py", ["--quick"], check_embedded, marks=COMPILES_FOR_ARM),
         ("calls.py", ["--quick"], check_calls),
         ("ageing.py", ["--epochs", "60"], check_ageing),
         ("reinforcement.py", ["--only=updates", "--hidden=8", "--rounds=1"], check_reinforcement),
@@ -425,7 +440,16 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
         pytest.param("threads.py", ["--rounds", "1"], check_threads, marks=TWO_CORES),
     ],
     ids=[
-        *("estimators", "latency", "calls", "ageing", "reinforcement", "residual", "derivatives"),
+        *(
+            "estimators",
+            "latency",
+            "embedded",
+            "calls",
+            "ageing",
+            "reinforcement",
+            "residual",
+            "derivatives",
+        ),
         "tabular",
         "threads",
     ],

@@ -1,5 +1,9 @@
 """Estimators and pipelines as C: features and targets in the user's units."""
 
+import re
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from c_helpers import CC, STRICT, Library, run
@@ -191,3 +195,19 @@ def test_refused(data, tmp_path):
 
 def ensemble():
     return fastbp.MLPEnsembleRegressor(regressor(), n_estimators=2)
+
+
+def test_the_program_of_the_documentation():
+    """docs/embedded.md: its Python writes what its C needs."""
+    page = (Path(__file__).parents[2] / "docs" / "embedded.md").read_text("utf-8")
+    python = re.search(r"```python\n(.*?)```", page, re.S)[1]
+    code = "\n".join(line[4:] for line in python.splitlines() if line[:3] in (">>>", "..."))
+    names: dict = {}
+    exec(compile(code, "embedded.md", "exec"), names)
+    folder = Path(names["folder"])
+    (folder / "main.c").write_text(re.search(r"```c\n(.*?)```", page, re.S)[1], "utf-8")
+    run(CC, *STRICT, "main.c", "weather.c", "-o", "main", folder=folder)
+    printed = run("./main", folder=folder).stdout
+    chance = names["model"].predict_proba([[18.5, 1002.0, 81.0]])[0, 1]
+    assert printed == f"rain: {100 * chance:.0f} %\n" and chance > 0.9
+    shutil.rmtree(folder)
