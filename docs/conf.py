@@ -24,6 +24,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "mathml",
     "speed",
+    "thumbnails",
 ]
 exclude_patterns = ["_build", "_extensions", "lesson"]
 nitpicky = True
@@ -56,6 +57,7 @@ sphinx_gallery_conf = {
     "doc_module": ("fastbp",),
     "reference_url": {"fastbp": None},
     "image_srcset": ["2x"],
+    "thumbnail_size": (400, 280),
     "abort_on_example_error": True,
     "remove_config_comments": True,
     "download_all_examples": False,

@@ -2,8 +2,8 @@
 The estimators beyond scikit-learn
 ==================================
 
-Early stopping on one's own samples, dropout, a schedule, quantiles: keywords of MLPClassifier and
-MLPRegressor.
+Early stopping on your own validation samples, dropout, a schedule and quantiles, as keywords of
+MLPClassifier and MLPRegressor.
 """
 
 import numpy as np
@@ -35,14 +35,14 @@ classifier.fit(X_fit, y_fit, X_val=X_val, y_val=y_val)
 print(f"digits: accuracy {classifier.score(X_test, y_test):.3f} after {classifier.n_iter_} epochs,")
 print(f"the best log loss of the validation samples {-classifier.best_validation_score_:.3f}")
 
-# In a search they are parameters like all others.
+# A search treats them like all other parameters.
 search = GridSearchCV(
     classifier, {"dropout": [0.0, 0.3], "average": [None, fastbp.EMA(0.99)]}, cv=3
 )
 search.set_params(estimator__early_stopping=False, estimator__scoring=None).fit(X_train, y_train)
 print("the search prefers", search.best_params_)
 
-# What is exceeded once in ten times.
+# The value that is exceeded in one case of ten.
 rng = np.random.default_rng(0)
 x = rng.uniform(-1, 1, (2000, 1))
 noisy = np.sin(3 * x[:, 0]) + (0.1 + 0.4 * np.abs(x[:, 0])) * rng.normal(size=2000)

@@ -6,9 +6,9 @@ A network that learns a pricing formula from few samples, with and without their
 
 The formula of Black and Scholes gives the price of a call option from the price of the share x_1
 (in units of the strike), the time left x_2 and the volatility x_3. Other models take minutes for a
-single price, but can give its derivatives for little more. So the network gets a few prices here,
-and in a second run their derivatives too: ``fit(X, y, dy=...)``. The derivative by the share's
-price, delta, is what traders hedge with.
+single price, but can give its derivatives for little more. So the network is given a few prices,
+and in a second run also their derivatives: ``fit(X, y, dy=...)``. The derivative by the share's
+price is called delta; traders use it for hedging.
 """
 
 import numpy as np

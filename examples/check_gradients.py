@@ -2,7 +2,7 @@
 Are the gradients right?
 ========================
 
-Finite differences against every backend, and what a wrong formula looks like to them.
+Gradients of every backend, and a wrong formula, are compared with finite differences.
 """
 
 import importlib.util

@@ -2,10 +2,9 @@
 Training over Dask workers
 ==========================
 
-One network, on partitions of data that live on the workers; gradients or weights are averaged.
+One network is trained on partitions of data on the workers; gradients or weights are averaged.
 
-The partitions are made where they are trained on. For a cluster that is there already, pass its
-address to ``Client``.
+Each worker generates its own partitions. For an existing cluster, pass its address to ``Client``.
 """
 
 import dask.array as da

@@ -4,8 +4,8 @@ Ensembles
 
 How far many networks disagree, and where.
 
-Each member begins with weights of its own and is fitted to samples drawn anew. Where there are many
-samples the members agree; in the gap, and outside, each goes on in its own way.
+Each member starts with different weights and is fitted to a new draw of the samples. The members
+agree where there are many samples, and differ in the gap and outside of the data.
 """
 
 import matplotlib.pyplot as plt

@@ -2,7 +2,7 @@
 In place of scikit-learn's
 ==========================
 
-scikit-learn's MLPClassifier and fastbp's on the digits: one import changed, the same numbers.
+scikit-learn's MLPClassifier and fastbp's on the digits: one import differs, the numbers agree.
 """
 
 import time

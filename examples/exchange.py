@@ -2,10 +2,11 @@
 From scikit-learn to C
 ======================
 
-A network of scikit-learn's, taken over, trained on, and written as C code with weights of one byte.
+A network of scikit-learn is imported, trained further, and written as C code with weights of one
+byte.
 
-What ``to_c`` returns is the network as it was written. So the price of rounding the weights can
-be seen before anything is compiled.
+``to_c`` returns the network with the rounded weights. So you can measure the effect of rounding
+before you compile anything.
 """
 
 import shutil

@@ -2,8 +2,8 @@
 Inside a network that reads digits
 ==================================
 
-What the first layer looks for, as images, and what its layers pass on. The penalty on large weights
-leaves those that matter: strokes at certain places, for (vermilion) and against (blue) a unit.
+The weights of the first layer as images, and the activations of the layers. The penalty leaves only
+important weights: strokes at certain places, for (vermilion) and against (blue) a unit.
 """
 
 from matplotlib import pyplot

@@ -6,7 +6,7 @@ A small regression to the last digits.
 
 First a problem of NIST's Statistical Reference Datasets, whose solution is certified: Rat42,
 y = b1 / (1 + exp(b2 - b3 x)), is a network with one sigmoid unit and no bias at the output. Then a
-noisy curve, with Adam beside.
+noisy curve, in comparison with Adam.
 """
 
 import numpy as np

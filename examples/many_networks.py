@@ -4,8 +4,8 @@ Many networks
 
 Seeds, widths and learning rates at once, and the search for an estimator's parameters.
 
-`fit_many` trains one network a thread, each to the same bits as alone. `MLPSearchCV` tries
-parameters by cross-validation and gives what GridSearchCV would give.
+`fit_many` trains one network per thread, each with the same bits as alone. `MLPSearchCV` compares
+parameters by cross-validation, with the same results as GridSearchCV.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ X, y = load_digits(return_X_y=True)
 X = (X / 16).astype(np.float32)
 rng = np.random.default_rng(0)
 
-# The same network from 32 seeds, each on a bootstrap of the samples: rows, not copies.
+# The same network from 32 seeds, each on a bootstrap of the samples (given by rows, not copied).
 networks = [
     fastbp.Network([64, 32, 10], activation="relu", loss="cross_entropy", seed=seed)
     for seed in range(32)
@@ -59,7 +59,7 @@ right.set(xlabel="epoch", ylabel="validation loss", title="Widths and learning r
 right.legend(fontsize="small")
 pyplot.show()
 
-# A search with rounds: the better third goes on with three times the epochs.
+# A search with rounds: the best third continues with three times the epochs.
 search = fastbp.MLPSearchCV(
     fastbp.MLPClassifier((32,), batch_size=32, max_iter=36, random_state=0, n_iter_no_change=36),
     {"alpha": [1e-5, 1e-3, 1e-1], "learning_rate_init": [1e-3, 3e-3, 1e-2]},

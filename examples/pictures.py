@@ -2,7 +2,7 @@
 Pictures of a network
 =====================
 
-Two half moons: how the loss goes down, what the network makes of the plane, and its weights.
+Two half moons: the loss during the training, the network's regions of the plane, and its weights.
 """
 
 from matplotlib import pyplot

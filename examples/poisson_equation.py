@@ -2,9 +2,9 @@
 Poisson's equation on the square
 ================================
 
-A network that solves a differential equation, beside the exact solution.
+A network solves a differential equation and is compared with the exact solution.
 
--Δu = f in the unit square, with u = 0 on its boundary: the shape of a membrane under a load. For
+-Δu = f in the unit square, with u = 0 on its boundary, describes a membrane under a load. For
 f = 2π² sin πx sin πy the solution is u = sin πx sin πy. The network never sees it. `fit_residual`
 makes the residual r = Δh + f small at points inside, and h small on the boundary; first with Adam,
 then with L-BFGS.

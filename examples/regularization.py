@@ -1,11 +1,11 @@
 """
-Holding a network back
-======================
+Regularisation
+==============
 
-Penalties, dropout, averages and the like on noisy data.
+Penalties, dropout, averages and similar methods on noisy data.
 
-A network with more weights than samples is trained without and with each of them; the loss on
-data that it has not seen says what they bring. Then a loss of one's own, and a quantile.
+A network with more weights than samples is trained without and with each method. The loss on unseen
+data shows the effect. Then follow a user-defined loss and a quantile.
 """
 
 import numba
@@ -48,7 +48,7 @@ for name, options in WAYS.items():
 
 @numba.njit
 def log_cosh(h, y):
-    """A loss of one's own: the samples' losses and their derivatives by the output."""
+    """A user-defined loss: the samples' losses and their derivatives by the output."""
     d = h - y
     return np.log(np.cosh(d)).sum(axis=1), np.tanh(d)
 

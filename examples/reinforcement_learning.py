@@ -2,7 +2,7 @@
 Reinforcement learning: soft actor-critic
 =========================================
 
-A pendulum learns to swing up and to stand, in 8000 steps, which take seconds.
+A pendulum learns to swing up and to balance, in 8000 steps, which take seconds.
 
 Three kinds of networks work together: an actor, which chooses actions; two critics Q(x, a), which
 estimate the rewards to come; and target networks, which follow the critics slowly. The algorithm is

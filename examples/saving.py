@@ -2,7 +2,7 @@
 Saving a model, and a training
 ==============================
 
-A pipeline with its scaler in one file, without pickle; and a training that is killed and goes on.
+A pipeline with its scaler in one file, without pickle, and a training that is killed and resumed.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 folder = Path(tempfile.mkdtemp())
 
 # %%
-# The file has imputer, scaler and classifier, and what it predicts is the same to the last bit.
+# The file contains imputer, scaler and classifier. The predictions are the same to the last bit.
 
 classifier = fastbp.MLPClassifier(random_state=0, max_iter=300, tol=1e-3)
 pipeline = make_pipeline(SimpleImputer(), StandardScaler(), classifier)
@@ -39,7 +39,7 @@ print(f"the same probabilities: {same}")
 
 # %%
 # A training that can be stopped at any moment. The script is the same for the first start and for
-# all later ones: it goes on from the newest checkpoint, if there is one.
+# all later ones: it resumes from the newest checkpoint, if there is one.
 
 
 class PowerCut(fastbp.Callback):
@@ -54,7 +54,7 @@ scaler = StandardScaler().fit(X_train)
 
 
 def train(name, *callbacks):
-    """As a script would, in a process of its own."""
+    """Train as a script would in a new process."""
     checkpoint = fastbp.Checkpoint(folder / name, every_epochs=5)
     net = fastbp.Network([30, 16, 1], loss="log_loss", seed=0)
     history = net.fit(

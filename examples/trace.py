@@ -2,7 +2,7 @@
 One sample's way through a network
 ==================================
 
-Every number of the derivation, and the same by hand.
+Every number of the derivation, from the library and computed by hand.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ for i, by_hand in ((1, dW_1), (2, dW_2)):
     print(f"∇W_{i}: by hand and by {net.backend} differ by {difference:.1e}")
     assert difference < 1e-15
 
-# The whole network: what the next step would change (blue up, vermilion down), and how thick each
-# weight is.
+# The whole network: colours show what the next step would change (blue up, vermilion down), widths
+# show the weights.
 fastbp.NetworkGraphDisplay.from_trace(trace)
 pyplot.show()

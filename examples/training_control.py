@@ -4,7 +4,7 @@ Controlling a training
 
 A range test, schedules, early stopping, scores and a callback, on handwritten digits.
 
-Each of them acts between compiled calls; a fit without them stays a single one.
+Each of them acts between compiled calls. A fit without them is a single call.
 """
 
 from matplotlib import pyplot

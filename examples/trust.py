@@ -2,9 +2,9 @@
 How far predictions can be trusted
 ==================================
 
-On the left, how often the predictions of a classifier come true: a network that is trained for too
-long is too sure of itself, early stopping keeps it near the diagonal. On the right, scikit-learn's
-display of a regression's residuals, which takes fastbp's estimators.
+On the left, how often the predictions of a classifier come true. A network that is trained for too
+long is overconfident, and early stopping keeps it near the diagonal. On the right, scikit-learn's
+display of the residuals of a regression, which accepts fastbp's estimators.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 The vanishing gradient, and its cure
 ====================================
 
-Each sigmoid layer passes on at most a quarter of the error (σ' = h (1 - h) ≤ ¼), so that eight
-layers leave next to nothing to the first one. relu passes on all of it or nothing.
+Each sigmoid layer passes on at most a quarter of the error (σ' = h (1 - h) ≤ ¼), so almost nothing
+reaches the first of eight layers. relu passes on all of the error, or none.
 """
 
 import warnings

@@ -114,7 +114,7 @@ for i in range(1, own.m + 1):
 print(trace.equations(2, 0, sample=0))
 
 # %%
-# The check of the last part, of every weight against finite differences, is a call, too:
+# The check of the last part, every weight against finite differences, is also a call:
 
 print(fastbp.check_gradients(net, X[:20], y[:20]))
 
@@ -122,7 +122,7 @@ print(fastbp.check_gradients(net, X[:20], y[:20]))
 # Training with both
 # ------------------
 #
-# The same start, the same 3000 steps of gradient descent on all points.
+# Both have the same start and take the same 3000 steps of gradient descent on all points.
 
 own_losses = [own.step(X, y, learning_rate=1.0) for _ in range(3000)]
 history = net.fit(X, y, optimizer=fastbp.SGD(1.0), epochs=3000, batch_size=None)
@@ -131,7 +131,7 @@ print("loss of the library:    ", history.loss[-1])
 print("largest difference of outputs:", np.abs(own.forward(X) - net.predict(X)).max())
 
 # %%
-# Left how the loss went down, with both curves on top of each other; right what was learned. (The
+# On the left the loss, with both curves on top of each other; on the right the result. (The
 # long flat stretch is typical of sigmoid units: their σ' is at most ¼, so that layers far from
 # the output learn slowly.)
 

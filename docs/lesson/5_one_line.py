@@ -16,8 +16,8 @@ the machine that made it; run it on yours.
 # The task: handwritten digits
 # ----------------------------
 #
-# Pictures of 8 x 8 grey values, and ten outputs. The loss ``cross_entropy`` brings the **softmax**,
-# the sigmoid's sister for several classes: outputs that are positive and add up to 1. Its ∂e/∂s is
+# Pictures of 8 x 8 grey values, and ten outputs. The output activation of ``cross_entropy`` is the
+# **softmax**, a sigmoid for several classes: outputs are positive and add up to 1. Its ∂e/∂s is
 # h - y again, with y = 1 for the right digit and 0 for the others.
 
 import statistics
@@ -81,14 +81,14 @@ said = net.predict(X_test).argmax(axis=1)
 print(f"library:  {np.mean(said == digits_test):.1%}")
 
 # %%
-# (Not to the last digit the same, because each draws its own order of the pictures.)
+# (The last digits differ, because each draws its own order of the pictures.)
 #
 # The time of a step
 # ------------------
 #
-# Some care is needed to measure times. What is timed is warmed up before: Numba compiles a function
-# when it is first called. The contenders take turns, so that whatever else the machine does hits
-# all of them. And of many rounds we take the median, which one slow round does not change.
+# Measuring times needs some care. Everything is called once before, since Numba compiles a function
+# when it is first called. The contenders take turns, so that other work on the machine affects
+# all of them. And we take the median of many rounds, which one slow round does not change.
 
 
 def own_round():
@@ -137,7 +137,7 @@ axes.invert_yaxis()
 plt.show()
 
 # %%
-# How near is that to what the machine can do at all? Count the multiplications and additions: a
+# How near is that to the limit of the machine? Count the multiplications and additions: a
 # step on n rows needs 4 n n₀ n₁ for the first layer (forward, and the gradient) and 6 n n₁ n₂ for
 # the second (and the errors passed back).
 
@@ -146,6 +146,6 @@ for name, value in microseconds.items():
     print(f"{name:15} {operations / value / 1e3:6.2f} billion operations a second")
 
 # %%
-# A core of today can do some 100 billion a second in single precision, if nothing ever
-# waits. So the compiled step is within a small factor of the machine's limit, for a network as
-# small as this. How that is done is told in the user guide, under "How the kernels work".
+# A current core can do some 100 billion per second in single precision, if nothing ever
+# waits. So the compiled step is within a small factor of the machine's limit, even for such a
+# small network. The user guide explains it under "How the kernels work".
