@@ -151,7 +151,7 @@ cdef void quantile(double parameter, Py_ssize_t size, real *s, real *y) noexcept
 
 
 cdef inline vec unknown(double parameter, vec s, vec y, vec v) noexcept nogil:
-    """A function of the user's own gives no second derivative."""
+    """A function of the user's own gives no second derivative, and a distribution has none here."""
     return splat(NAN)
 
 
@@ -237,6 +237,8 @@ cdef void pointwise(
     check(y, rows * stride)
     if loss == CUSTOM:
         custom(function, outside, rows, n, stride, s, y, unwritten)
+    elif loss >= GAUSSIAN:
+        of_distribution(loss, <const double *><void *>function, rows, n, stride, s, y)
     else:
         of_outputs(loss, LOSSES_AND_DELTAS, parameter, rows * stride, s, y, NULL, NULL)
 

@@ -331,6 +331,7 @@ cdef void output_deltas(
     """
     cdef const int64_t *here = net.plan + net.m * COLUMNS
     cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], rows = net.rows, r, j, row
+    cdef Py_ssize_t targets = here[TARGETS]
     cdef real *s = of_own(net, net.m, S)
     cdef real *of_loss = of_own(net, net.m, H)  # s, unless the loss is computed from the output
     cdef real *d = of_own(net, net.m, DS)
@@ -381,8 +382,10 @@ cdef void output_deltas(
             if stride == 1:
                 put(y, r, rows, data.targets[row])
                 continue
-            for j in range(n):
-                y[r * stride + j] = data.targets[row * n + j]
+            for j in range(targets):
+                y[r * stride + j] = data.targets[row * targets + j]
+            for j in range(targets, n):
+                y[r * stride + j] = 0.0
         if rarely(here[PAIRED] != IDENTITY):
             activate(here[PAIRED], s, d, rows * stride)
             for j from 0 <= j < rows * stride by FBP_LANES:

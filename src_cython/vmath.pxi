@@ -301,3 +301,37 @@ cdef inline vec normal_cdf(vec x, vec e) noexcept nogil:
         p = horner(p, w, 0.7066566569028766)
     tail = e * (t * p)
     return select_lt(x, splat(0.0), tail, <real>1.0 - tail)
+
+
+cdef inline vec stirling_error(vec x, vec *times_slope) noexcept nogil:
+    """φ(x) = ln Γ(x) - (x - ½) ln x + x - ½ ln 2π for x > 0; x φ'(x) goes to `times_slope`."""
+    cdef Py_ssize_t i, steps = 4 if FBP_SINGLE else 10
+    cdef vec one = splat(1.0), limit = splat(<real>steps)
+    cdef vec small = select_lt(x, limit, x, one), product = small + one, slope = one
+    cdef vec term, large, r, q, phi, of_phi, log_large, log_small, shifted, ratio
+    for i in range(2, steps):
+        term = small + splat(<real>i)
+        slope = fma(slope, term, product)
+        product = product * term
+    large = select_lt(x, limit, small + limit, x)
+    r = one / large
+    q = r * r
+    phi = linear(q, 0.00641025641025641, -0.0019175269175269176)
+    phi = horner(phi, q, 0.0008417508417508417)
+    phi = horner(phi, q, -0.0005952380952380953)
+    phi = horner(phi, q, 0.0007936507936507937)
+    phi = horner(phi, q, -0.002777777777777778)
+    phi = r * horner(phi, q, 0.08333333333333333)
+    of_phi = linear(q, -0.08333333333333333, 0.021092796092796094)
+    of_phi = horner(of_phi, q, -0.007575757575757576)
+    of_phi = horner(of_phi, q, 0.004166666666666667)
+    of_phi = horner(of_phi, q, -0.003968253968253968)
+    of_phi = horner(of_phi, q, 0.008333333333333333)
+    of_phi = q * horner(of_phi, q, -0.08333333333333333)
+    log_large, log_small = log(large), log(small)
+    shifted = (
+        (large - <real>0.5) * log_large - (small + <real>0.5) * log_small - log(product)
+    )
+    ratio = (log_large - log_small) - <real>0.5 * r + of_phi - slope / product
+    times_slope[0] = select_lt(x, limit, small * ratio - <real>0.5, x * of_phi)
+    return select_lt(x, limit, shifted - limit + phi, phi)

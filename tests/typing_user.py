@@ -64,7 +64,7 @@ def networks() -> fastbp.Network:
     for weights, biases in zip(net.weights, net.biases, strict=True):
         print(weights.shape, biases.dtype, first.sum(), len(some))
     name: str = net.backend
-    parameter: float | None = net.loss_parameter
+    parameter: float | tuple[float, ...] | None = net.loss_parameter
     print(len(net.weights), name, parameter, net.loss, net.layout.sizes)
     other: fastbp.Network = net.to_backend("numpy")
     other.blend(net, 0.5)

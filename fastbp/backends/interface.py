@@ -11,9 +11,10 @@ model : Model, IN
     The network; its parameters are IN-OUT for a job.
 data : Data, IN
     The samples; see the module `data`. ``X`` is real of shape (n, n_0), ``labels`` int64 of shape
-    (n,) or (0,), ``targets`` real of shape (n, n_m) or (0, n_m), ``sample_weight`` real of shape
-    (n,) or (0,). All are C-contiguous and may be read-only. A row of weight 0 adds exactly 0 to
-    the loss and the gradient, even if its own loss overflows.
+    (n,) or (0,), ``targets`` real of shape (n, n_t) or (0, n_t), ``sample_weight`` real of shape
+    (n,) or (0,). All are C-contiguous and may be read-only. n_t is n_m or, for the losses of
+    distributions, 1; the plan's column TARGETS has it. A row of weight 0 adds exactly 0 to the loss
+    and the gradient, even if its own loss overflows.
 block : int, IN
     How many rows go through the network at a time (layout.block_rows): the whole batch, or a
     multiple of 16.
@@ -71,7 +72,9 @@ class Model(NamedTuple):
         parameter]; a sample's cross_entropy becomes at most the parameter; squared_error is
         multiplied by it. The other losses ignore it.
     function : int
-        For the loss spec.CUSTOM the address of a C function, else 0. It is called as
+        For the losses spec.STUDENT_T and spec.QUANTILES the address of float64 numbers: those of
+        `numbers_of_student_t` in numpy_/distributions.py, and q of each output. For the loss
+        spec.CUSTOM the address of a C function, else 0. It is called as
         ``function(rows, n, stride, s, y, unwritten)``, with three int64 and three pointers to
         reals, for a thread's own rows of a block. Row r's outputs s and targets y are n numbers
         that start at r * stride. The function overwrites s with ∂e/∂s, y with the row's loss e
@@ -120,7 +123,8 @@ class Backend(Protocol):
         squared_error and h for poisson. For huber it is 1 where |s - y| ≤ δ and 0 beyond. For
         absolute_error and quantile it is 0, at their kinks, too. Behind an output activation of its
         own (PAIRED), out = (e''(h) σ'(s)² + e'(h) σ''(s)) v. For a custom loss, whose second
-        derivative is unknown, `out` becomes NaN; see ``Engine.check_second_derivative``.
+        derivative is unknown, and for losses of distributions `out` becomes NaN; see
+        ``Engine.check_second_derivative``.
 
         s : real array of shape (n, stride), C-contiguous, IN
             Pre-activations s_m, rows of n_m numbers at the stride of the plan's last layer. n must

@@ -13,8 +13,8 @@ class Data(NamedTuple):
     X : real array of shape (n, n_0)
     labels : int64 array of shape (n,) or (0,)
         Class numbers, or empty if there are `targets`.
-    targets : real array of shape (n, n_m) or (0, n_m)
-        Target values, or empty if there are `labels`.
+    targets : real array of shape (n, n_t) or (0, n_t)
+        Target values, or empty if there are `labels`. n_t is n_m, or 1 for distributions.
     sample_weight : real array of shape (n,) or (0,)
         Sample weights; empty means 1 for every sample.
     """

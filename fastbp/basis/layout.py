@@ -63,7 +63,8 @@ OUTPUT = 9  # h_i as the next layer gets it; equal to H without dropout
 ROUNDED = 10  # 1 if products with layer i's weights round their operands to bfloat16, else 0
 FUNCTION = 11  # address of the table of C functions, if σ_i is of the user's own, else 0
 PAIRED = 12  # of the output layer, the code of σ_m; IDENTITY where the loss implies σ_m
-COLUMNS = 13
+TARGETS = 13  # of the output layer, the number of targets of a sample
+COLUMNS = 14
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class Layout:
     paired : str, default="identity"
         The output activation, if the loss is computed from the output; "identity" if the loss
         implies the activation.
+    one_target : bool, default=False
+        Whether a sample has one target, whatever the number of outputs.
     """
 
     sizes: tuple
@@ -99,6 +102,7 @@ class Layout:
     separate: bool = False
     compute_dtype: str | None = None
     paired: str = "identity"
+    one_target: bool = False
 
     @cached_property
     def lanes(self):
@@ -127,6 +131,11 @@ class Layout:
     def single(self):
         """Whether the network has a single output, laid out as a row."""
         return self.sizes[-1] == 1
+
+    @property
+    def n_targets(self):
+        """The number of targets of a sample: one, or one for each output."""
+        return 1 if self.one_target else self.sizes[-1]
 
     def parameters_of(self, i):
         """The number of elements that layer i takes in the parameter buffer."""
@@ -179,6 +188,7 @@ class Layout:
             per_row += stride
         plan[1:, ROUNDED] = self.compute_dtype is not None
         plan[-1, PAIRED] = spec.ACTIVATIONS[self.paired].code
+        plan[-1, TARGETS] = self.n_targets
         if self.single:
             plan[-1, STRIDE], plan[-1, ROUNDED] = 1, 0
         plan.flags.writeable = False

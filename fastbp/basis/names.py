@@ -21,6 +21,8 @@ _BINARY = ("log_loss", _SIGMOID)
 _CLASSES = ("cross_entropy", _SOFTMAX)
 _HUBER = ("huber", "its δ is loss_parameter")
 _QUANTILE = ("quantile", "its q is loss_parameter")
+_GAUSSIAN = ("gaussian", "its outputs are mean and log variance")
+_MIXTURE = ("mixture_density", "its number of components is loss_parameter")
 _OUTPUT = "it is an output activation, which belongs to the loss {}"
 _NEGATED = "negative, since greater scores are better"
 _CPU = "fastbp computes on CPUs only; 'auto' takes its fastest backend"
@@ -52,9 +54,9 @@ _NAMES: dict[str, dict[str, tuple[str | None, str]]] = {
         **dict.fromkeys(("smoothl1", "huberloss"), _HUBER),
         **dict.fromkeys(("poissonnll", "poissonloss"), ("poisson", "its output activation is exp")),
         **dict.fromkeys(("pinball", "quantileloss", "quantileregression"), _QUANTILE),
-        **dict.fromkeys(
-            ("hinge", "squaredhinge", "multimargin", "logcosh", "gaussiannll"), (None, _OWN)
-        ),
+        **dict.fromkeys(("hinge", "squaredhinge", "multimargin", "logcosh"), (None, _OWN)),
+        **dict.fromkeys(("gaussiannll", "normal", "heteroscedastic"), _GAUSSIAN),
+        **dict.fromkeys(("mdn", "mixture", "gaussianmixture"), _MIXTURE),
     },
     "activation": {
         **dict.fromkeys(("linear", "none"), ("identity", "")),

@@ -20,6 +20,8 @@ CODES = 32
 LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE = range(7)
 CUSTOM = 7  # computed by a user's function
 POISSON_RATE = 8  # poisson as a function of h, the rate, for other output activations than exp
+# Negative log likelihoods of one target a sample, from all outputs; and quantile with several q.
+GAUSSIAN, STUDENT_T, LAPLACE, NEGATIVE_BINOMIAL, MIXTURE_DENSITY, QUANTILES = range(9, 15)
 # Codes of optimisers (their hyper-parameters are the dataclasses in optimizers.py).
 SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
 
@@ -172,6 +174,10 @@ class Loss:
         Further output activations that the loss may have, for which ∂e/∂s = ∂e/∂h σ'(s).
     of_output : int or None
         With these, the code of the loss as a function of h.
+    meaning : str
+        What the outputs mean, of losses that compare all outputs of a sample with one target.
+    counts : bool
+        Whether targets must be whole numbers.
     """
 
     code: int
@@ -183,11 +189,26 @@ class Loss:
     parameter_below: float = 1e15
     others: tuple = ()
     of_output: int | None = None
+    meaning: str = ""
+    counts: bool = False
+
+    @property
+    def one_target(self):
+        """Whether a sample has one target, whatever the number of outputs."""
+        return bool(self.meaning)
 
     @property
     def outputs(self):
         """The names of all output activations that the loss may have."""
         return (self.output_activation, *self.others)
+
+
+FROM_THE_LOSS = ("from the loss",) * 2 + (r"\text{from the loss}",) * 2
+
+
+def _distribution(code, meaning, **settings):
+    """The Loss of a distribution, whose parameters are the outputs."""
+    return Loss(code, "identity", FROM_THE_LOSS, meaning=meaning, **settings)
 
 
 # The activations that may be at the output, too, beside identity.
@@ -248,7 +269,20 @@ LOSSES = {
         others=ELEMENTWISE,
         of_output=QUANTILE,
     ),
+    "gaussian": _distribution(GAUSSIAN, "mean and log variance"),
+    "student_t": _distribution(STUDENT_T, "location and log scale", parameter=5.0),
+    "laplace": _distribution(LAPLACE, "location and log scale"),
+    "negative_binomial": _distribution(
+        NEGATIVE_BINOMIAL, "log mean and log dispersion", lowest=0.0, counts=True
+    ),
+    "mixture_density": _distribution(
+        MIXTURE_DENSITY, "logits, means and log scales of the components", parameter=5
+    ),
 }
+# The loss quantile with several q.
+QUANTILES_LOSS = _distribution(
+    QUANTILES, "the first quantile and what each further one adds", parameter=()
+)
 
 # Output activation -> the loss of a network made from elsewhere, unless another one is asked for:
 # the first of those to which it is canonical, else of those that may have it.
@@ -262,7 +296,7 @@ for _name, _row in LOSSES.items():
 CUSTOM_LOSS = Loss(
     CUSTOM,
     "identity",
-    ("from the loss",) * 2 + (r"\text{from the loss}",) * 2,
+    FROM_THE_LOSS,
     others=ELEMENTWISE,
     of_output=CUSTOM,
 )
@@ -273,10 +307,12 @@ NO_LOSS = Loss(
 )
 
 
-def loss_of(loss):
-    """The Loss for a user's argument: the name of a loss, a function or None."""
+def loss_of(loss, parameter=None):
+    """The Loss for a user's arguments: the name of a loss, a function or None; its parameter."""
     if loss is None:
         return NO_LOSS
+    if isinstance(loss, str) and loss == "quantile" and isinstance(parameter, tuple):
+        return QUANTILES_LOSS
     return CUSTOM_LOSS if callable(loss) else choose("loss", loss, LOSSES)
 
 
@@ -298,9 +334,9 @@ class Pair(NamedTuple):
     apart: str = "identity"
 
 
-def pair_of(loss, output_activation=None):
-    """The Pair for a user's arguments: a loss or None, and an output activation's name or None."""
-    row = loss_of(loss)
+def pair_of(loss, output_activation=None, parameter=None):
+    """The Pair for a user's loss or None, output activation or None, and checked parameter."""
+    row = loss_of(loss, parameter)
     if loss is None and output_activation is None:
         raise TypeError(
             "a network needs a loss=, such as 'squared_error', or, to go without one, an "

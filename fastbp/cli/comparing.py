@@ -101,13 +101,13 @@ def _compare(options):
         outputs.needs_matplotlib("--plot")
     loss = options.loss or ("log_loss" if sizes[-1] == 1 else "cross_entropy")
     # Creating a network checks sizes and names, before data are generated for them.
-    Network(sizes, activation=options.activation, loss=loss, backend="numpy")
+    net = Network(sizes, activation=options.activation, loss=loss, backend="numpy")
     random = np.random.default_rng(0)
     X = random.normal(size=(options.samples, sizes[0])).astype(options.dtype)
     if loss == "cross_entropy":
         y = random.integers(0, sizes[-1], options.samples)
     else:
-        y = random.integers(0, 2, (options.samples, sizes[-1]))
+        y = random.integers(0, 2, (options.samples, net.layout.n_targets))
     comparison = compare_backends(
         sizes,
         X,

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..backends.numpy_.distributions import numbers_of_student_t
+from ..basis import checks, spec
+
 # The largest exponent of exp for scales: their squares and products stay finite.
 LARGEST = 340.0
 # The largest 1 / dispersion: beyond, the negative binomial distribution is a Poisson distribution.
@@ -32,18 +35,30 @@ class Family(NamedTuple):
         n_m, as a function of the parameter.
     center, mean, std : callable
         ``f(s, parameter)``, of shape (n,). `center` is what ``predict`` returns.
+    slopes : callable
+        ``f(s, parameter)``, ∂center/∂s, of the shape of s.
     quantiles : callable
         ``f(s, parameter, levels)``, of shape (n, n_levels).
     cdf : callable
         ``f(s, parameter, y)``, of shape (n,): P(Y ≤ y) for one y a row.
+    begin : callable
+        ``f(parameter)``: the outputs whose initial weights stay as they were drawn, as a slice, and
+        the initial biases of all outputs.
     """
 
     n_outputs: Callable
     center: Callable
+    slopes: Callable
     mean: Callable
     std: Callable
     quantiles: Callable
     cdf: Callable
+    begin: Callable
+
+
+def _begin_location(parameter):
+    """Scales begin as 1, of all samples."""
+    return slice(0, 1), np.zeros(2)
 
 
 def _location_scale(frozen, scale, width):
@@ -54,6 +69,9 @@ def _location_scale(frozen, scale, width):
 
     def location(s, parameter):
         return s[:, 0]
+
+    def slopes(s, parameter):
+        return np.tile([1.0, 0.0], (len(s), 1))
 
     def mean(s, parameter):
         return s[:, 0] + frozen(parameter).mean()  # infinite or NaN where there is none
@@ -68,7 +86,7 @@ def _location_scale(frozen, scale, width):
     def cdf(s, parameter, y):
         return frozen(parameter).cdf((y - s[:, 0]) / scale(s[:, 1]))
 
-    return Family(lambda parameter: 2, location, mean, std, quantiles, cdf)
+    return Family(lambda _: 2, location, slopes, mean, std, quantiles, cdf, _begin_location)
 
 
 def _standard(name, *, takes_parameter=False):
@@ -110,18 +128,24 @@ def _counts_mean(s, _):
     return positive(s[:, 0])
 
 
+def _counts_slopes(s, _):
+    return np.column_stack([positive(s[:, 0]), np.zeros(len(s))])
+
+
 def _counts_std(s, _):
     mean = positive(s[:, 0])
     return np.sqrt(mean) * np.sqrt(1 + mean * positive(s[:, 1]))
 
 
 _NEGATIVE_BINOMIAL = Family(
-    lambda parameter: 2,
+    lambda _: 2,
     _counts_mean,
+    _counts_slopes,
     _counts_mean,
     _counts_std,
     lambda s, _, levels: _counts(s).ppf(levels),
     lambda s, _, y: _counts(s).cdf(y[:, None])[:, 0],
+    _begin_location,
 )
 
 
@@ -138,6 +162,12 @@ def mixture_parts(s, components):
 def _mixture_mean(s, components):
     shares, means, _ = mixture_parts(s, components)
     return (shares * means).sum(axis=1)
+
+
+def _mixture_slopes(s, components):
+    shares, means, scales = mixture_parts(s, components)
+    deviations = means - (shares * means).sum(axis=1, keepdims=True)
+    return np.concatenate([shares * deviations, shares, np.zeros_like(scales)], axis=1)
 
 
 def _mixture_std(s, components):
@@ -167,13 +197,24 @@ def _mixture_quantiles(s, components, levels):
     return high
 
 
+def _begin_mixture(components):
+    """Equal shares of means that are spread like quantiles of the standard normal distribution."""
+    from scipy.special import ndtri
+
+    biases = np.zeros(3 * components)
+    biases[components : 2 * components] = ndtri((np.arange(components) + 0.5) / components)
+    return slice(components, 2 * components), biases
+
+
 _MIXTURE = Family(
     lambda components: 3 * components,
     _mixture_mean,
+    _mixture_slopes,
     _mixture_mean,
     _mixture_std,
     _mixture_quantiles,
     _mixture_cdf,
+    _begin_mixture,
 )
 
 
@@ -185,23 +226,41 @@ def rising(s):
     return np.concatenate([s[:, :1], np.logaddexp(0, s[:, 1:])], axis=1).cumsum(axis=1)
 
 
-def _between(s, own, levels):
-    """Quantiles between the network's own, by linear interpolation in the level."""
-    own, found = np.asarray(own), rising(s)
+def _neighbours(own, levels):
+    """The numbers of the quantiles above the levels, and their shares of these."""
     outside = (levels < own[0]) | (levels > own[-1])
     if outside.any():
         raise ValueError(
             f"the network has quantiles from {own[0]:g} to {own[-1]:g}, which do not tell the "
             f"quantile {levels[outside][0]:g}; list that in its loss_parameter"
         )
-    right = np.clip(np.searchsorted(own, levels), 1, len(own) - 1)
-    share = (levels - own[right - 1]) / (own[right] - own[right - 1])
-    return (1 - share) * found[:, right - 1] + share * found[:, right]
+    above = np.clip(np.searchsorted(own, levels), 1, len(own) - 1)
+    return above, (levels - own[above - 1]) / (own[above] - own[above - 1])
+
+
+def _between(s, own, levels):
+    """Quantiles between the network's own, by linear interpolation in the level."""
+    found = rising(s)
+    above, share = _neighbours(np.array(own), levels)
+    return (1 - share) * found[:, above - 1] + share * found[:, above]
+
+
+def _nearest_to_median(own):
+    """The level 0.5, or the nearest one if all levels lie on one side."""
+    return np.clip([0.5], own[0], own[-1])
 
 
 def _middle(s, own):
-    """The median, or the quantile nearest to it, if all of them lie on one side."""
-    return _between(s, own, np.clip([0.5], own[0], own[-1]))[:, 0]
+    return _between(s, own, _nearest_to_median(own))[:, 0]
+
+
+def _middle_slopes(s, own):
+    from scipy.special import expit
+
+    (above,), (share,) = _neighbours(np.array(own), _nearest_to_median(own))
+    weight = np.zeros(len(own))
+    weight[:above], weight[above] = 1.0, share
+    return weight * np.concatenate([np.ones((len(s), 1)), expit(s[:, 1:])], axis=1)
 
 
 def _unknown(what):
@@ -214,13 +273,24 @@ def _unknown(what):
     return refuse
 
 
+def _begin_quantiles(own):
+    """The quantiles of the standard normal distribution."""
+    from scipy.special import ndtri
+
+    first, *others = ndtri(own)
+    steps = np.diff([first, *others])
+    return slice(0, 1), np.concatenate([[first], np.log(np.expm1(steps))])
+
+
 _QUANTILES = Family(
     len,
     _middle,
+    _middle_slopes,
     _unknown("the mean"),
     _unknown("the standard deviation"),
     _between,
     _unknown("the distribution function"),
+    _begin_quantiles,
 )
 
 FAMILIES = {
@@ -247,12 +317,28 @@ class Distribution:
     """
 
     def __init__(self, loss, parameter):
-        self._family, self._parameter = FAMILIES[loss], parameter
+        self._family, self._parameter, self._loss = FAMILIES[loss], parameter, loss
+
+    def check_targets(self, y):
+        """Refuse targets that the distribution cannot have, of shape (n, 1)."""
+        checks.targets(y, len(y), 1, self._loss, spec.LOSSES[self._loss], y.dtype)
 
     @property
     def n_outputs(self):
         """n_m."""
         return self._family.n_outputs(self._parameter)
+
+    def begin(self, weights, biases):
+        """Turn a last layer's drawn weights and biases into the initial ones, in place.
+
+        The scales do not depend on the sample at first, so their weights are zero. For targets of
+        mean 0 and deviation 1, the distributions are about right.
+        """
+        kept, initial = self._family.begin(self._parameter)
+        drawn = weights[:, kept].copy()
+        weights[...] = 0
+        weights[:, kept] = drawn
+        biases[...] = initial
 
     def center(self, s):
         """What ``predict`` returns, of shape (n,): the mean, or the median of quantiles.
@@ -260,6 +346,10 @@ class Distribution:
         For student_t it is the location, which is the mean if ν > 1.
         """
         return self._of(self._family.center, s)
+
+    def slopes(self, s):
+        """The derivatives of `center` by the outputs, of the shape of s."""
+        return self._of(self._family.slopes, s)
 
     def mean(self, s):
         """The means, of shape (n,); infinite or NaN where there is none."""
@@ -282,11 +372,32 @@ class Distribution:
             return function(np.asarray(s, np.float64), self._parameter, *more)
 
 
+def numbers_of(loss, parameter):
+    """The float64 numbers that the kernels need of a loss, empty if one number is enough."""
+    if loss == "student_t":
+        return numbers_of_student_t(parameter)
+    return np.array(parameter if isinstance(parameter, tuple) else [], np.float64)
+
+
+def check_outputs(loss, parameter, n_outputs):
+    """Refuse a number of outputs that a loss with a distribution cannot have."""
+    distribution = distribution_of(loss, parameter)
+    if distribution is not None and distribution.n_outputs != n_outputs:
+        meaning = spec.loss_of(loss, parameter).meaning
+        of_parameter = "" if parameter is None else f" with loss_parameter={parameter!r}"
+        raise ValueError(
+            f"{loss}{of_parameter} needs {distribution.n_outputs} outputs: {meaning}; the last of "
+            f"layer_sizes is {n_outputs}"
+        )
+
+
 def distribution_of(loss, parameter):
     """The Distribution of a loss with that parameter, None if it has none.
 
     quantile with a single level has none: it predicts one quantile, and no distribution.
     """
-    if loss not in FAMILIES or (loss == "quantile" and not isinstance(parameter, tuple)):
+    if not isinstance(loss, str) or loss not in FAMILIES:
+        return None
+    if loss == "quantile" and not isinstance(parameter, tuple):
         return None
     return Distribution(loss, parameter)

@@ -14,9 +14,9 @@ from .. import backends
 from ..backends.interface import SHARED_SIZE, Model
 from ..basis import checks, interrupts, monotonic, spec, teams
 from ..basis.data import Data
-from ..basis.layout import S, layer_view
+from ..basis.layout import S, address, layer_view
 from ..rules import regularizers
-from . import bfloat16, buffers, output
+from . import bfloat16, buffers, distributions, output
 from .activation import ORDERS
 from .custom import CustomLoss
 from .parameters import Gradient, Parameters
@@ -36,7 +36,10 @@ FEW_ROWS = 16
 NAMES = ("X", "y", "sample_weight")
 ALL_ROWS = slice(None)
 # Made anew for each copy.
-NOT_COPIED = ("backend", "code", "custom", "function", "in_python", "loss_spec", "signs")
+NOT_COPIED = (
+    *("backend", "code", "custom", "distribution", "function", "in_python", "loss_spec"),
+    *("number", "numbers", "signs"),
+)
 
 
 class Derivatives(NamedTuple):
@@ -82,8 +85,14 @@ class Engine:
         The code of the loss for the kernels, see spec.Pair.
     custom : CustomLoss or None
         The user's loss function, if the loss is one.
+    distribution : Distribution or None
+        What the outputs stand for, if they are parameters of a distribution.
+    number : float or None
+        The parameter, if it is a single number.
+    numbers : ndarray of float64
+        What the kernels need of the parameter otherwise.
     function : int
-        The address of its C function, or 0.
+        The address of the C function of `custom`, or of `numbers`, or 0.
     in_python : list of Activation
         The user's activations that are not compiled.
     reporting : float
@@ -103,7 +112,8 @@ class Engine:
     ):
         self.loss, self.loss_parameter = loss, loss_parameter
         self.monotonic_cst = monotonic_cst
-        self.output_activation = spec.pair_of(loss, output_activation).output_activation
+        pair = spec.pair_of(loss, output_activation, loss_parameter)
+        self.output_activation = pair.output_activation
         self.reporting = 0.0
         self.random = random
         self._allocate(layout)
@@ -113,6 +123,8 @@ class Engine:
             weights[...] = random.uniform(-bound, bound, weights.shape)
         if self.signs.size:
             monotonic.constrain(self.weights, self.biases, self.weight_signs, random)
+        if self.distribution is not None:
+            self.distribution.begin(self.weights[-1], self.biases[-1])
 
     def _allocate(self, layout):
         self.layout = layout
@@ -127,12 +139,16 @@ class Engine:
 
     def _begin(self):
         """Set up the attributes that depend on the others."""
-        self.loss_spec = spec.loss_of(self.loss)
-        self.code = spec.pair_of(self.loss, self.output_activation).loss
+        parameter = self.loss_parameter
+        self.loss_spec = spec.loss_of(self.loss, parameter)
+        self.code = spec.pair_of(self.loss, self.output_activation, parameter).loss
+        self.distribution = distributions.distribution_of(self.loss, parameter)
+        self.numbers = distributions.numbers_of(self.loss, parameter)
+        self.number = 0.0 if self.numbers.size else parameter
         self.custom = None
         if self.loss_spec is spec.CUSTOM_LOSS:
             self.custom = CustomLoss(self.loss, self.layout.sizes[-1], self.layout.dtype)
-        self.function = self.custom.address if self.custom else 0
+        self.function = self.custom.address if self.custom else address(self.numbers)
         self.in_python = [own for own in self.layout.own_activations if not own._compiled]
 
     # Copies. Each owns what training changes: the parameters and the random generator.
@@ -262,7 +278,9 @@ class Engine:
 
     @property
     def loss_title(self):
-        """The loss's name, or the name of its function."""
+        """The loss's name, for several quantiles with these, or the name of its function."""
+        if isinstance(self.loss_parameter, tuple):
+            return f"{self.loss} {', '.join(f'{q:g}' for q in self.loss_parameter)}"
         return self.loss if not self.custom else getattr(self.loss, "__name__", "custom")
 
     def check_loss(self):
@@ -281,6 +299,11 @@ class Engine:
                 f"the network's loss is the function {self.loss_title!r}, which gives no second "
                 "derivative, so products with the Hessian are unknown; use one of the losses "
                 f"that have a name: {', '.join(spec.LOSSES)}"
+            )
+        if self.distribution is not None:
+            raise ValueError(
+                f"products with the Hessian are not implemented for the loss {self.loss!r} of a "
+                "distribution, whose outputs depend on each other; first derivatives are"
             )
 
     def check_activations(self, order, what):
@@ -344,7 +367,7 @@ class Engine:
         """
         self.check_loss()
         layout, name = self.layout, self.loss_name
-        n_outputs, dtype = layout.sizes[-1], layout.dtype
+        n_outputs, dtype = layout.n_targets, layout.dtype
         X = self.samples(X, names[0])
         labels, targets = checks.targets(
             y, len(X), n_outputs, name, self.loss_spec, dtype, names[1], self.backend.finite
@@ -374,7 +397,7 @@ class Engine:
         return Model(
             layout.plan,
             self.code,
-            self.loss_parameter or self.reporting,
+            self.number or self.reporting,
             self.function,
             self.parameters,
         )
@@ -439,6 +462,13 @@ class Engine:
             self._predict_in_threads(X[rows], block, out[rows], threads)
         self.raise_of_activations()
         return out
+
+    def predictions(self, X):
+        """What `Network.predict` returns for checked X: h_m, or the center of a distribution."""
+        outputs = self.outputs(X)
+        if self.distribution is None:
+            return outputs
+        return self.distribution.center(outputs).astype(outputs.dtype)[:, None]
 
     def _predict(self, X, block, out):
         workspace = buffers.take(self.layout, self.layout.workspace_size(block))

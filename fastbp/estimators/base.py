@@ -276,7 +276,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         sample_weight = self._weigh(y, sample_weight, incremental)
         samples = CheckedSamples(X, labels, targets, sample_weight)
         self._random_state = check_random_state(self.random_state)
-        layer_units = [X.shape[1], *hidden, self.n_outputs_]
+        layer_units = [X.shape[1], *hidden, self._output_units()]
         if first_pass:
             checks.layer_sizes(layer_units)
             self._initialize(samples.encoded(self.n_outputs_), layer_units, X.dtype)
@@ -286,10 +286,10 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         network = self._network(adopt=True)
         network._engine.check_signs("the estimator")
         check_width(network, X)
-        if self.n_outputs_ != network.layout.sizes[-1]:
+        if self.n_outputs_ != network.layout.n_targets:
             raise ValueError(
                 f"y has {self.n_outputs_} outputs, but the existing coefficients have "
-                f"{network.layout.sizes[-1]}; set warm_start=False and call fit to start from "
+                f"{network.layout.n_targets}; set warm_start=False and call fit to start from "
                 "scratch"
             )
         return network, samples
@@ -313,6 +313,10 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
                 "Other activations are for predictions only; set it back, or call fit with "
                 "warm_start=False"
             )
+
+    def _output_units(self):
+        """Return the number of units of the last layer."""
+        return self.n_outputs_
 
     def _of_encoded(self, y):
         """Return (labels, targets, number of outputs) of y encoded by `_validate_input`."""

@@ -17,8 +17,10 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from ..basis import checks, spec
 from ..basis.checks import NO_LABELS
 from ..basis.names import keywords
+from ..engine.distributions import distribution_of
 from ..engine.forecasts import forecast
 from ..network.uncertainty import UncertaintyMixin, fingerprint
 from ..training.scoring import accuracy, r2
@@ -428,15 +430,21 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, MultilayerPerceptron):
 
     Parameters
     ----------
-    loss : {{"squared_error", "poisson", "absolute_error", "huber", "quantile"}} or callable, \
+    loss : {{"squared_error", "poisson", "absolute_error", "huber", "quantile", "gaussian", \
+            "student_t", "laplace", "negative_binomial", "mixture_density"}} or callable, \
             default="squared_error"
         "squared_error" is half the squared error, averaged over the outputs. "poisson" is half
         the Poisson deviance, summed over the outputs; it requires y ≥ 0, and predictions are
         exp of the last layer. The other losses are `Network`'s, summed over the outputs, and
-        not in scikit-learn; a callable has the form that `Network` accepts.
+        not in scikit-learn; a callable has the form that `Network` accepts. With those from
+        "gaussian" on, and with several quantiles, y has one column, the last layer has the
+        parameters of its distribution, and `predict` returns the mean (of "student_t" the location,
+        of quantiles the median).
     {parameters}
-    loss_parameter : float or None, default=None
-        δ > 0 of "huber" (default 1), or q in (0, 1) of "quantile" (default 0.5, the median).
+    loss_parameter : float, sequence of float or None, default=None
+        δ > 0 of "huber" (default 1); q in (0, 1) of "quantile" (default 0.5, the median), or
+        several q in rising order; ν > 0 of "student_t" (default 5); or the number of components of
+        "mixture_density" (default 5).
 
     Attributes
     ----------
@@ -499,7 +507,7 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, MultilayerPerceptron):
         callbacks: Sequence[CallbackLike] = (),
         progress: bool = False,
         monotonic_cst: ArrayLike | Mapping[str, int] | None = None,
-        loss_parameter: float | None = None,
+        loss_parameter: float | Sequence[float] | None = None,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -548,7 +556,11 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, MultilayerPerceptron):
 
     def _loss(self):
         if self.out_activation_ == self._output_activation():
-            return self.loss, self.loss_parameter
+            parameter = self.loss_parameter
+            if not callable(self.loss) and parameter is not None:
+                row = spec.choose("loss", self.loss, spec.LOSSES)
+                parameter = checks.loss_parameter(parameter, self.loss, row)
+            return self.loss, parameter
         # The loss, or out_activation_, has been set after fit.
         return super()._loss()
 
@@ -556,7 +568,31 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, MultilayerPerceptron):
         targets = _column(y).reshape(len(y), -1)
         if self._is_poisson() and targets.min() < 0:
             raise ValueError("y must be at least 0 for loss='poisson', but has negative values")
+        if (distribution := self._distribution()) is not None:
+            if targets.shape[1] > 1:
+                raise ValueError(
+                    f"y must have one column for loss={self.loss!r}, got {targets.shape[1]}; the "
+                    "network's outputs are the parameters of its distribution"
+                )
+            distribution.check_targets(targets)
         return self._of_encoded(targets)
+
+    def _distribution(self):
+        """Return the `Distribution` of the loss, None if it has none."""
+        if not isinstance(self.loss, str) or self.loss not in spec.LOSSES:
+            return None
+        row = spec.LOSSES[self.loss]
+        parameter = checks.loss_parameter(self.loss_parameter, self.loss, row)
+        return distribution_of(self.loss, parameter)
+
+    def _output_units(self):
+        distribution = self._distribution()
+        return self.n_outputs_ if distribution is None else distribution.n_outputs
+
+    def _initialize(self, y, layer_units, dtype):
+        super()._initialize(y, layer_units, dtype)
+        if (distribution := self._distribution()) is not None:
+            distribution.begin(self.coefs_[-1], self.intercepts_[-1])
 
     def _validate_input(self, X, y, incremental, reset):
         """Check X and y; return both."""
@@ -625,6 +661,8 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, MultilayerPerceptron):
 
     def _predict(self, X, check_input=True):
         h = self._forward_pass_fast(X, check_input=check_input)
+        if (distribution := self._network()._engine.distribution) is not None:
+            return distribution.center(h).astype(h.dtype)
         return h.ravel() if h.shape[1] == 1 else h
 
     def _forecast(self, X):

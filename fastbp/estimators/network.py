@@ -234,6 +234,9 @@ class EstimatorNetwork(BaseEstimator):
         derivative = DERIVATIVES.get(self.out_activation_)
         if derivative is not None:
             found *= derivative(outputs(network, X))[:, :, None]
+        if (distribution := network._engine.distribution) is not None:
+            slopes = distribution.slopes(outputs(network, X)).astype(found.dtype)
+            found = np.einsum("rm,rmj->rj", slopes, found)[:, None]
         return self._derivatives_of_predictions(found)
 
     def integrated_gradients(

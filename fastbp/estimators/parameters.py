@@ -71,13 +71,14 @@ CLASSIFIER_CONSTRAINTS: dict = {
     "label_smoothing": [_BELOW_ONE],
     "class_weight": [dict, list, StrOptions({"balanced"}), None],
 }
+REGRESSION_LOSSES = set(spec.LOSSES) - {"log_loss", "cross_entropy"}
 REGRESSOR_CONSTRAINTS: dict = {
     **CONSTRAINTS,
     "loss": [
-        StrOptions({"squared_error", "poisson", "absolute_error", "huber", "quantile"}),
+        StrOptions(REGRESSION_LOSSES),
         callable,
     ],
-    "loss_parameter": [_ABOVE_ZERO, None],
+    "loss_parameter": [_ABOVE_ZERO, "array-like", None],
 }
 
 _PARAMETERS = """\

@@ -60,6 +60,11 @@ def to_sklearn(net, output, classes):
             weights[-1] = weights[-1][:, 1:] - weights[-1][:, :1]
             biases[-1] = biases[-1][1:] - biases[-1][:1]
             output = "sigmoid"
+    elif net._engine.distribution is not None:
+        raise ValueError(
+            f"scikit-learn's perceptrons have no loss {net.loss!r}, whose outputs are parameters "
+            "of a distribution"
+        )
     elif classes is not None:
         raise ValueError(f"classes are for classification, but the loss is {net.loss!r}")
     elif output not in OUTPUTS.values():

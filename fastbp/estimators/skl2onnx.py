@@ -82,6 +82,11 @@ def write_outputs(graph, member):
     """Add the nodes of one network; return the name of its output."""
     net = member._network()
     net._engine.check_finite()
+    if net._engine.distribution is not None:
+        raise ValueError(
+            f"a model with loss={net.loss!r} cannot be converted: what it predicts is a function "
+            "of its outputs; Network.from_sklearn(model).to_onnx(path) writes the outputs"
+        )
     return write_layers(graph, graph.X, net, net._engine.output_activation)
 
 

@@ -43,7 +43,9 @@ class Pass(Function):
     def forward(ctx, network, recorded, X, *leaves):
         array = X.numpy(force=True)
         if not recorded:
-            return torch.from_numpy(network.predict(array))
+            engine = network._engine
+            engine.check_finite()
+            return torch.from_numpy(engine.outputs(engine.samples(array)))
         ctx.kept = network.forward(array)
         ctx.save_for_backward(X, *leaves)
         return torch.from_numpy(ctx.kept.output)

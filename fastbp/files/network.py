@@ -32,7 +32,7 @@ def to_document(network, tensors):
         "layer_sizes": list(network.layout.sizes),
         "activation": list(network.layout.activations),
         "loss": network.loss,
-        "loss_parameter": network.loss_parameter,
+        "loss_parameter": of_parameter(network.loss_parameter),
         "dtype": network.layout.dtype.name,
         "random": of_random(network._engine.random),
     }
@@ -87,12 +87,26 @@ def _loss(document):
     if output is None or loss is not None:
         loss = schema.text("loss", loss, spec.LOSSES)
     row = spec.loss_of(loss)
-    parameter = schema.optional(schema.real, "loss_parameter", parameter)
+    parameter = parameter_of(loss, parameter)
     if (parameter is None) != (row.parameter is None):
         raise schema.wrong(f"loss_parameter of {loss}", parameter, "null if the loss has none")
     if output is not None and output not in row.outputs:
         raise schema.wrong(f"output_activation of {loss}", output, row.outputs)
     return loss, parameter, output
+
+
+def of_parameter(parameter):
+    """Return a loss's parameter as a value for JSON."""
+    return list(parameter) if isinstance(parameter, tuple) else parameter
+
+
+def parameter_of(loss, value):
+    """Return the parameter of a loss that `of_parameter` returned."""
+    if loss == "quantile" and isinstance(value, list):
+        return tuple(schema.real("a quantile of loss_parameter", q) for q in value)
+    if loss is not None and isinstance(spec.LOSSES[loss].parameter, int):
+        return schema.optional(schema.whole, "loss_parameter", value, 1, 2**31 - 1)
+    return schema.optional(schema.real, "loss_parameter", value)
 
 
 def _compute_dtype(document, dtype):

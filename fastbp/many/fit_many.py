@@ -474,4 +474,5 @@ class Datasets:
 def _kind(network):
     """Return a key: networks with equal keys share prepared data."""
     sizes = network.layout.sizes
-    return sizes[0], sizes[-1], network.layout.dtype, network._engine.loss_name
+    layout = network.layout
+    return sizes[0], layout.n_targets, sizes[-1], layout.dtype, network._engine.loss_name

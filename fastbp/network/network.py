@@ -14,6 +14,7 @@ from ..backends import get
 from ..basis import checks, monotonic, spec
 from ..basis.layout import Layout
 from ..basis.names import keywords
+from ..engine import distributions
 from ..engine.engine import Engine
 from ..engine.parameters import Gradient, Parameters
 from ..rules.regularizers import regularizers_of
@@ -81,7 +82,20 @@ class Network(Differentiable, Exchangeable, Uncertain):
           e = δ \|d\| - ½ δ².
         - "poisson": exp; e = h - y + y ln(y / h), half the Poisson deviance, y ≥ 0.
         - "quantile": identity; with d = h - y, e = (1 - q) d if d is positive, else e = -q d
-          (the pinball loss). Its minimum is the quantile q of y.
+          (the pinball loss). Its minimum is the quantile q of y. With a list of several q, e is the
+          mean of their losses. There are as many outputs, and one target: the first output is the
+          first quantile, and each later quantile is ln(1 + exp(s)) above the one before.
+
+        Further losses are negative log likelihoods of one target. The outputs are the parameters of
+        its distribution, and `predict` returns its mean.
+
+        - "gaussian": 2 outputs, mean and log variance.
+        - "student_t": 2 outputs, location and log scale; ν degrees of freedom.
+        - "laplace": 2 outputs, location and log scale.
+        - "negative_binomial": 2 outputs, log mean ln m and log dispersion ln α; y are counts, and
+          their variance is m + α m².
+        - "mixture_density": 3 K outputs; K logits of the shares, means and log scales of normal
+          distributions.
 
         A function is called as ``loss(h, y)`` with outputs (of the identity) and targets of some
         samples, both of shape (n, n_m). It must return the samples' losses e, of shape (n,), and
@@ -91,8 +105,10 @@ class Network(Differentiable, Exchangeable, Uncertain):
         None makes a network without a loss, which ``output_activation`` needs. It predicts, and is
         trained by `forward`, `ForwardPass.backward` and `apply_gradient`; what needs a loss, such
         as `fit`, raises a ValueError.
-    loss_parameter : float, optional
-        δ > 0 of huber (default 1), or q in (0, 1) of quantile (default 0.5, the median).
+    loss_parameter : float or sequence of float, optional
+        δ > 0 of huber (default 1); q in (0, 1) of quantile (default 0.5, the median), or several
+        q in rising order; ν > 0 of student_t (default 5); the number K of components of
+        mixture_density (default 5).
     output_activation : str, optional
         The output activation σ_m; by default the loss's canonical one. With another one, the chain
         rule is ∂e/∂s = ∂e/∂h σ'(s). squared_error, absolute_error, huber, quantile and functions
@@ -125,7 +141,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         are views that can be written to. ``net.weights[i] = array`` checks shape and values.
     loss : str, callable or None
         As passed.
-    loss_parameter : float or None
+    loss_parameter : float, tuple of float or None
         The loss's parameter, None if it has none.
     output_activation : str
         The name of σ_m, whether passed or the loss's.
@@ -176,7 +192,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         *,
         activation: Activation = "relu",
         loss: Loss | None,
-        loss_parameter: float | None = None,
+        loss_parameter: float | Sequence[float] | None = None,
         output_activation: str | None = None,
         dtype: DTypeLike = "float32",
         compute_dtype: Literal["bfloat16"] | None = None,
@@ -185,7 +201,10 @@ class Network(Differentiable, Exchangeable, Uncertain):
         backend: Backend | None = None,
     ) -> None:
         sizes = checks.layer_sizes(layer_sizes)
-        pair = spec.pair_of(loss, output_activation)
+        name = "a function" if callable(loss) else loss
+        parameter = checks.loss_parameter(loss_parameter, name, spec.loss_of(loss))
+        pair = spec.pair_of(loss, output_activation, parameter)
+        distributions.check_outputs(loss, parameter, sizes[-1])
         if pair.output_activation == "softmax" and sizes[-1] == 1:
             raise ValueError(
                 f"{loss or 'softmax'} needs at least 2 outputs (a softmax of one unit is always 1);"
@@ -203,11 +222,10 @@ class Network(Differentiable, Exchangeable, Uncertain):
                 precision,
                 compute_dtype=checks.compute_dtype(compute_dtype, precision),
                 paired=pair.apart,
+                one_target=spec.loss_of(loss, parameter).one_target,
             ),
             loss,
-            checks.loss_parameter(
-                loss_parameter, "a function" if callable(loss) else loss, spec.loss_of(loss)
-            ),
+            parameter,
             np.random.default_rng(checks.seed(seed)),
             backend,
             output_activation,
@@ -259,7 +277,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         return self._engine.loss
 
     @property
-    def loss_parameter(self) -> float | None:
+    def loss_parameter(self) -> float | tuple[float, ...] | None:
         return self._engine.loss_parameter
 
     @property
@@ -296,7 +314,10 @@ class Network(Differentiable, Exchangeable, Uncertain):
         Returns
         -------
         ndarray of shape (n_samples, n_m)
-            h_m, of the network's dtype; infinite or NaN if it overflows.
+            h_m, of the network's dtype; infinite or NaN if it overflows. For losses of
+            distributions the shape is (n_samples, 1): the mean of y, the location for student_t,
+            the median for several quantiles (the nearest of these if all are on one side of it).
+            `forward` returns h_m itself.
 
         Examples
         --------
@@ -310,7 +331,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         engine = self._engine
         samples = engine.samples(X)
         engine.check_finite()
-        return engine.outputs(samples)
+        return engine.predictions(samples)
 
     def forward(self, X: ArrayLike) -> ForwardPass:
         """Compute the network's output, and keep what leads back from there to a gradient.

@@ -164,7 +164,7 @@ class Trace:
     loss : float
         Their mean.
     y : ndarray of shape (n_samples, n_m)
-        The targets; labels are one-hot rows.
+        The targets; labels are one-hot rows. Losses of distributions have one for all outputs.
 
     Examples
     --------
@@ -275,7 +275,9 @@ class Trace:
         Unit 0 of layer 2 (identity), sample 0
         """
         node = self.node(i, j, sample)
-        target = float(self.y[node.sample, j]) if i == len(self.W) - 1 else None
+        target = None
+        if i == len(self.W) - 1:  # losses of distributions have one target for all outputs
+            target = float(self.y[node.sample, j if self.y.shape[1] > 1 else 0])
         return equations.of_node(node, self.loss_name, target)
 
     def slope(self, i: int) -> Floats:

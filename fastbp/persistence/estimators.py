@@ -5,6 +5,7 @@ saved are metadata requests, and the state of a generator that was passed as ran
 """
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
 from ..basis import checks, spec
+from ..engine import distributions
 from ..estimators.mlp import MLPClassifier, MLPRegressor
 from ..estimators.network import OUTPUTS
 from ..estimators.parameters import hidden_activations
@@ -160,7 +162,7 @@ def from_document(document, tensors):
         scalar = key in ("loss_", "best_loss_") and value is not None and math.isfinite(value)
         setattr(estimator, key, np.float64(value) if scalar else value)
     layout = _layout(estimator, document)
-    estimator.n_features_in_, estimator.n_outputs_ = layout.sizes[0], layout.sizes[-1]
+    estimator.n_features_in_, estimator.n_outputs_ = layout.sizes[0], layout.n_targets
     estimator.n_layers_ = len(layout.sizes)
     set_names(estimator, document["feature_names_in_"], layout.sizes[0])
     _set_classes(estimator, document["classes"])
@@ -209,10 +211,13 @@ def _layout(estimator, document):
     try:
         activations = hidden_activations(estimator.activation, max(hidden, 0))
         loss, parameter = estimator._loss()
-        checks.loss_parameter(parameter, loss, spec.choose("loss", loss, spec.LOSSES))
+        row = spec.choose("loss", loss, spec.LOSSES)
+        parameter = checks.loss_parameter(parameter, loss, row)
     except TypeError as error:
         raise ValueError(f"broken file: {error}") from None
-    return layout_of(document["layer_sizes"], list(activations), document["dtype"])
+    layout = layout_of(document["layer_sizes"], list(activations), document["dtype"])
+    distributions.check_outputs(loss, parameter, layout.sizes[-1])
+    return replace(layout, one_target=spec.loss_of(loss, parameter).one_target)
 
 
 def _set_classes(estimator, document):

@@ -166,6 +166,11 @@ def known(engine, dy, n):
         return None
     engine.check_activations(2, "trainings on derivatives by the inputs")
     layout = engine.layout
+    if engine.distribution is not None:
+        raise ValueError(
+            f"dy needs one target for each output, but the outputs of the loss {engine.loss!r} are "
+            "parameters of a distribution; pass dy=None, or use squared_error"
+        )
     n_inputs, n_outputs, dtype = layout.sizes[0], layout.sizes[-1], layout.dtype
     array = checks.real_numbers("dy", dy)
     if n_outputs == 1 and array.shape == (n, n_inputs):

@@ -43,9 +43,9 @@ class Online(Training):
 
     def _one_row(self):
         """Samples for a job that reads none."""
-        sizes, dtype = self.engine.layout.sizes, self.engine.layout.dtype
-        X, targets = (np.zeros((1, n), dtype) for n in (sizes[0], sizes[-1]))
-        return Data(X, checks.NO_LABELS, targets, np.empty(0, dtype))
+        layout = self.engine.layout
+        X, targets = (np.zeros((1, n), layout.dtype) for n in (layout.sizes[0], layout.n_targets))
+        return Data(X, checks.NO_LABELS, targets, np.empty(0, layout.dtype))
 
 
 def continued(online, engine, optimizer, *, clip_norm, l1, l2, frozen):

@@ -18,7 +18,7 @@ def advice(loss_name, parameter, loss, X, targets):
     Parameters
     ----------
     loss_name : str
-    parameter : float or None
+    parameter : float, tuple of float or None
         The loss's parameter.
     loss : float
         The mean loss after the training.
@@ -59,5 +59,6 @@ def _typical_error(loss_name, parameter, loss):
     if loss_name == "huber":
         return loss / parameter
     if loss_name == "quantile":
-        return loss / max(parameter, 1 - parameter)
+        levels = parameter if isinstance(parameter, tuple) else (parameter,)
+        return loss / max(max(q, 1 - q) for q in levels)
     return loss if loss_name == "absolute_error" else 0.0

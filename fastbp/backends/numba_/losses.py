@@ -11,6 +11,7 @@ import numpy as np
 from numba import types
 
 from ...basis import spec
+from . import distributions
 from ._jit import REALS, Piece, call, inner
 from .denormals import control, set_control
 from .simd import (
@@ -204,7 +205,7 @@ def custom(function, outside, parameter, rows, n, stride, s, y, unwritten):
 
 @inner
 def unknown(parameter, s, y, v):
-    """A function of the user's own gives no second derivative."""
+    """A function of the user's own gives no second derivative, and a distribution has none here."""
     return splat(v, np.nan)
 
 
@@ -420,5 +421,11 @@ LOSSES = {
     spec.POISSON_RATE: _pointwise(
         poisson_rate, poisson_rate_hessian_product, slope=poisson_rate_slope
     ),
+    spec.GAUSSIAN: _pointwise(distributions.gaussian_loss, unknown),
+    spec.STUDENT_T: _pointwise(distributions.student_t, unknown),
+    spec.LAPLACE: _pointwise(distributions.laplace, unknown),
+    spec.NEGATIVE_BINOMIAL: _pointwise(distributions.negative_binomial, unknown),
+    spec.MIXTURE_DENSITY: _pointwise(distributions.mixture_density, unknown),
+    spec.QUANTILES: _pointwise(distributions.quantiles, unknown),
 }
 BEGIN_SOFTMAX = Piece(begin_softmax, *[REALS] * 4, WHOLE, WHOLE, WHOLE)

@@ -18,6 +18,7 @@ from ...basis.layout import (
     ROUNDED,
     SIZE,
     STRIDE,
+    TARGETS,
     TRANSPOSED,
     WEIGHTS,
     H,
@@ -433,13 +434,16 @@ def output_deltas(net, data, start, total):
             for j in range(n):
                 d[r * stride + j] -= shares[r] * data.targets[row * n + j]
     else:
+        targets = here[TARGETS]
         for r in range(rows):
             row = row_of(data, start + r)
             if stride == 1:
                 put(y, r, rows, data.targets[row])
                 continue
-            for j in range(n):
-                y[r * stride + j] = data.targets[row * n + j]
+            for j in range(targets):
+                y[r * stride + j] = data.targets[row * targets + j]
+            for j in range(targets, n):
+                y[r * stride + j] = 0.0
         code, of_loss = here[PAIRED], of_own(net, net.m, H)
         if code != spec.IDENTITY:  # else of_loss is s
             call(net.pieces[ACTIVATE + code], (s, d, rows * stride))

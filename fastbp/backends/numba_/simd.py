@@ -11,6 +11,7 @@ and a vector is a NumPy array of its lanes.
 The twin of this file is ``src_cython/simd.h``.
 """
 
+import ctypes
 import operator
 
 import numpy as np
@@ -34,6 +35,9 @@ if config.DISABLE_JIT:
 
     def at(addresses, place, like):
         return addresses[place]
+
+    def numbers_at(address):
+        return ctypes.cast(int(address), ctypes.POINTER(ctypes.c_double))
 
     def offset(p, n):
         return p[n:]
@@ -221,6 +225,15 @@ else:
             return builder.inttoptr(address, context.get_value_type(like))
 
         return like(addresses, types.intp, like), codegen
+
+    @intrinsic
+    def numbers_at(typingctx, address):
+        """An address as a pointer to float64 numbers."""
+
+        def codegen(context, builder, signature, args):
+            return builder.inttoptr(args[0], ir.DoubleType().as_pointer())
+
+        return types.CPointer(types.float64)(types.int64), codegen
 
     @intrinsic
     def offset(typingctx, p, n):

@@ -327,3 +327,44 @@ def normal_cdf(x, e):
         p = horner(p, w, 0.7066566569028766)
     tail = e * (t * p)
     return select_lt(x, splat(x, 0.0), tail, 1.0 - tail)
+
+
+@inner
+def stirling_error(x):
+    """φ(x) = ln Γ(x) - (x - ½) ln x + x - ½ ln 2π for x > 0, and x φ'(x).
+
+    So ln Γ and its derivative ψ(x) = ln x - 1 / (2 x) + φ'(x) come without the large part that
+    cancels in differences of them. From 4 on (10 in float64) it is the series of Stirling's
+    formula; below, the same at x + 4 (x + 10), less ln x (x + 1) (x + 2) ... (DLMF 5.5.1, 5.11.1).
+    Absolute errors below 1e-6 (1e-14 in float64), mostly less than the size of an ulp of 1.
+    """
+    steps = 4 if is_single(x) else 10
+    one, limit = splat(x, 1.0), splat(x, float(steps))
+    small = select_lt(x, limit, x, one)
+    product, slope = small + one, one
+    for i in range(2, steps):
+        term = small + splat(x, float(i))
+        slope = fma(slope, term, product)
+        product = product * term
+    large = select_lt(x, limit, small + limit, x)
+    r = one / large
+    q = r * r
+    phi = linear(q, 0.00641025641025641, -0.0019175269175269176)
+    phi = horner(phi, q, 0.0008417508417508417)
+    phi = horner(phi, q, -0.0005952380952380953)
+    phi = horner(phi, q, 0.0007936507936507937)
+    phi = horner(phi, q, -0.002777777777777778)
+    phi = r * horner(phi, q, 0.08333333333333333)
+    of_phi = linear(q, -0.08333333333333333, 0.021092796092796094)
+    of_phi = horner(of_phi, q, -0.007575757575757576)
+    of_phi = horner(of_phi, q, 0.004166666666666667)
+    of_phi = horner(of_phi, q, -0.003968253968253968)
+    of_phi = horner(of_phi, q, 0.008333333333333333)
+    of_phi = q * horner(of_phi, q, -0.08333333333333333)
+    log_large, log_small = log(large), log(small)
+    shifted = (large - 0.5) * log_large - (small + 0.5) * log_small - log(product)
+    ratio = (log_large - log_small) - 0.5 * r + of_phi - slope / product
+    return (
+        select_lt(x, limit, shifted - limit + phi, phi),
+        select_lt(x, limit, small * ratio - 0.5, x * of_phi),
+    )

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...basis import spec
 from ...basis.layout import PAIRED
+from . import distributions
 from .elementwise import ACTIVATIONS, identity, sigmoid
 
 
@@ -126,7 +127,7 @@ def custom(s, y, function):
 
 
 def unknown(s, y, _, v):
-    """A function of the user's own gives no second derivative."""
+    """A function of the user's own gives no second derivative, and a distribution has none here."""
     return np.full_like(v, np.nan)
 
 
@@ -148,6 +149,12 @@ LOSSES = {
     spec.QUANTILE: Loss(quantile, no_curvature, identity),
     spec.CUSTOM: Loss(custom, unknown, identity),
     spec.POISSON_RATE: Loss(poisson_rate, poisson_rate_hessian_product, identity),
+    spec.GAUSSIAN: Loss(distributions.gaussian, unknown, identity),
+    spec.STUDENT_T: Loss(distributions.student_t, unknown, identity),
+    spec.LAPLACE: Loss(distributions.laplace, unknown, identity),
+    spec.NEGATIVE_BINOMIAL: Loss(distributions.negative_binomial, unknown, identity),
+    spec.MIXTURE_DENSITY: Loss(distributions.mixture_density, unknown, identity),
+    spec.QUANTILES: Loss(distributions.quantiles, unknown, identity),
 }
 
 
@@ -158,7 +165,7 @@ def _paired(model):
 
 
 def loss_and_delta(model, s, y):
-    """e and ∂e/∂s of the samples. The parameter of a custom loss is its function."""
+    """e and ∂e/∂s of the samples. The parameter of some losses is an address."""
     of_loss, parameter = LOSSES[model.loss].loss_and_delta, model.function or model.loss_parameter
     activation = _paired(model)
     if activation is None:

@@ -1,0 +1,240 @@
+# Losses of distributions: negative log likelihoods of one target a sample, from all its outputs.
+#
+# In rows of n numbers, `stride` apart, they replace pre-activations s by deltas, and targets y, the
+# first number of each row, by losses. A vector has one number of each of as many rows as it has
+# lanes. Factors 1 / σ are bounded, so that deltas are finite. The twin of
+# fastbp/backends/numba_/distributions.py.
+
+cdef extern from *:
+    """
+    #define HALF_LOG_2_PI 0.9189385332046727
+    #define LOG_2 0.6931471805599453
+    /* Half the largest exponent of exp, and a deviation whose square is finite. */
+    #define LARGEST (FBP_SINGLE ? 44.0 : 354.0)
+    #define FAR_AWAY (FBP_SINGLE ? 1e18 : 1e150)
+    """
+    const double HALF_LOG_2_PI, LOG_2, LARGEST, FAR_AWAY
+
+
+cdef inline vec column(
+    const real *p, Py_ssize_t r, Py_ssize_t rows, Py_ssize_t stride, Py_ssize_t j
+) noexcept nogil:
+    """The j-th numbers of rows r, r + 1, ...; behind the last row, those of the last one again."""
+    cdef Py_ssize_t i
+    cdef vec v = splat(0.0)
+    for i in range(FBP_LANES):
+        v = with_lane(v, i, p[min(r + i, rows - 1) * stride + j])
+    return v
+
+
+cdef inline void put_column(
+    real *p, Py_ssize_t r, Py_ssize_t rows, Py_ssize_t stride, Py_ssize_t j, vec v
+) noexcept nogil:
+    """Write the j-th numbers of rows r, r + 1, ..."""
+    cdef Py_ssize_t i
+    for i in range(FBP_LANES):
+        p[min(r + i, rows - 1) * stride + j] = lane(v, i)
+
+
+cdef inline vec inverse_scale(vec log_scale) noexcept nogil:
+    """exp(-log_scale), bounded."""
+    return exp(at_most(-log_scale, <real>LARGEST))
+
+
+cdef inline vec nearby(vec z) noexcept nogil:
+    """z, at most FAR_AWAY in size."""
+    return at_most(at_least(z, <real>-FAR_AWAY), <real>FAR_AWAY)
+
+
+cdef void gaussian_loss(Py_ssize_t rows, Py_ssize_t stride, real *s, real *y) noexcept nogil:
+    cdef Py_ssize_t r
+    cdef vec log_variance, v, z, half
+    for r from 0 <= r < rows by FBP_LANES:
+        log_variance = column(s, r, rows, stride, 1)
+        v = inverse_scale(<real>0.5 * log_variance)
+        z = (column(y, r, rows, stride, 0) - column(s, r, rows, stride, 0)) * v
+        half = <real>0.5 * log_variance + splat(<real>HALF_LOG_2_PI)
+        put_column(y, r, rows, stride, 0, half + <real>0.5 * z * z)
+        z = nearby(z)
+        put_column(s, r, rows, stride, 0, -z * v)
+        put_column(s, r, rows, stride, 1, <real>0.5 * (<real>1.0 - z * z))
+
+
+cdef void student_t(
+    const double *numbers, Py_ssize_t rows, Py_ssize_t stride, real *s, real *y
+) noexcept nogil:
+    cdef Py_ssize_t r
+    cdef double nu = numbers[0], constant = numbers[1], root = numbers[2], half_log = numbers[3]
+    cdef vec log_scale, d, v, a, b, square, log_a, log_of_sum, slope, share
+    cdef vec zero = splat(0.0), one = splat(1.0)
+    for r from 0 <= r < rows by FBP_LANES:
+        log_scale = column(s, r, rows, stride, 1)
+        d = column(y, r, rows, stride, 0) - column(s, r, rows, stride, 0)
+        v = inverse_scale(log_scale)
+        a = absolute(d) * v * <real>(1.0 / root)
+        b = select_lt(one, a, one / a, a)
+        square = b * b
+        log_a = log(absolute(d)) - log_scale - <real>half_log
+        log_of_sum = log1p_unit(square) + select_lt(one, a, <real>2.0 * log_a, zero)
+        put_column(
+            y, r, rows, stride, 0,
+            fma(splat(<real>(0.5 * (nu + 1.0))), log_of_sum, log_scale + <real>constant),
+        )
+        slope = <real>((nu + 1.0) / root) * v * (b / (<real>1.0 + square))
+        put_column(s, r, rows, stride, 0, copysign(slope, -d))
+        share = select_lt(one, a, one, square) / (<real>1.0 + square)
+        put_column(s, r, rows, stride, 1, <real>1.0 - <real>(nu + 1.0) * share)
+
+
+cdef void laplace(Py_ssize_t rows, Py_ssize_t stride, real *s, real *y) noexcept nogil:
+    cdef Py_ssize_t r
+    cdef vec log_scale, d, v, z, zero = splat(0.0)
+    for r from 0 <= r < rows by FBP_LANES:
+        log_scale = column(s, r, rows, stride, 1)
+        d = column(y, r, rows, stride, 0) - column(s, r, rows, stride, 0)
+        v = inverse_scale(log_scale)
+        z = absolute(d) * v
+        put_column(y, r, rows, stride, 0, log_scale + <real>LOG_2 + z)
+        put_column(
+            s, r, rows, stride, 0, select_lt(zero, d, -v, select_lt(d, zero, v, zero))
+        )
+        put_column(s, r, rows, stride, 1, <real>1.0 - nearby(z))
+
+
+cdef void negative_binomial(Py_ssize_t rows, Py_ssize_t stride, real *s, real *y) noexcept nogil:
+    cdef Py_ssize_t r
+    cdef vec log_mean, t, log_dispersion, m, k, x, log_t, u, first, second, nearest, of_k, of_t
+    cdef vec error_k, slope_k, error_t, slope_t, error_both, slope_both, spread, likely, of_mean
+    cdef vec series, excess, share, zero = splat(0.0), quarter = splat(0.25)
+    cdef real most = <real>(2.0 * LARGEST - 8.0)
+    for r from 0 <= r < rows by FBP_LANES:
+        log_mean, t = column(s, r, rows, stride, 0), column(y, r, rows, stride, 0)
+        log_dispersion = at_most(at_least(column(s, r, rows, stride, 1), -most), most)
+        m, k = exp(at_most(log_mean, most)), exp(-log_dispersion)
+        x, log_t = log_mean + log_dispersion, log(t)
+        u = log_t + log_dispersion
+        first = (m - t) / (k + t)
+        second = -first * exp(-x)
+        nearest = select_lt(absolute(first), absolute(second), absolute(second), absolute(first))
+        of_k = select_le(nearest, quarter, log_sum(zero, first), softplus(x) - softplus(u))
+        of_t = select_le(
+            nearest, quarter, log_sum(zero, second), softplus(-x) - softplus(-u)
+        )
+        error_k = stirling_error(k, &slope_k)
+        error_t = stirling_error(t, &slope_t)
+        error_both = stirling_error(k + t, &slope_both)
+        spread = <real>0.5 * (log_t + softplus(u)) + <real>HALF_LOG_2_PI
+        likely = error_k + error_t - error_both + spread + k * of_k + t * of_t
+        put_column(y, r, rows, stride, 0, select_lt(zero, t, likely, k * of_k))
+        of_mean = (m - t) * (k / (m + k))
+        series = fma(first, splat(<real>(-5.0 / 6.0)), splat(<real>0.8))
+        series = fma(-first, series, splat(<real>0.75))
+        series = fma(-first, series, splat(<real>(2.0 / 3.0)))
+        series = fma(-first, series, splat(<real>0.5))
+        series = k * (-first * first * series)
+        excess = select_lt(absolute(first), splat(<real>1e-3), series, of_mean - k * of_k)
+        share = splat(1.0) / (k + t)
+        put_column(s, r, rows, stride, 0, of_mean)
+        put_column(
+            s, r, rows, stride, 1,
+            excess + <real>0.5 * t * share + k * share * slope_both - slope_k,
+        )
+
+
+cdef struct Component:
+    vec logit
+    vec z
+    vec v  # 1 / σ
+    vec likelihood  # its logarithm, but for a constant
+
+
+cdef inline Component of_component(
+    const real *s, Py_ssize_t r, Py_ssize_t rows, Py_ssize_t stride, Py_ssize_t k, Py_ssize_t j,
+    vec t
+) noexcept nogil:
+    """What the losses of mixtures need of component j."""
+    cdef Component c
+    cdef vec log_scale = column(s, r, rows, stride, 2 * k + j)
+    c.logit = column(s, r, rows, stride, j)
+    c.v = inverse_scale(log_scale)
+    c.z = nearby((t - column(s, r, rows, stride, k + j)) * c.v)
+    c.likelihood = c.logit - log_scale - <real>0.5 * c.z * c.z
+    return c
+
+
+cdef void mixture_density(
+    Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride, real *s, real *y
+) noexcept nogil:
+    cdef Py_ssize_t r, j, k = n // 3
+    cdef Component c
+    cdef vec t, top, best, nearest, total, found, e, share, one = splat(1.0)
+    for r from 0 <= r < rows by FBP_LANES:
+        t = column(y, r, rows, stride, 0)
+        top = best = splat(-INFINITY)
+        nearest = splat(INFINITY)
+        for j in range(k):
+            c = of_component(s, r, rows, stride, k, j, t)
+            top = select_lt(top, c.logit, c.logit, top)
+            best = select_lt(best, c.likelihood, c.likelihood, best)
+            nearest = select_lt(absolute(c.z), nearest, absolute(c.z), nearest)
+        total = found = splat(0.0)
+        for j in range(k):
+            c = of_component(s, r, rows, stride, k, j, t)
+            total = total + exp(c.logit - top)
+            found = found + exp(c.likelihood - best)
+        e = (top + log(total)) - (best + log(found)) + <real>HALF_LOG_2_PI
+        e = select_lt(nearest, splat(<real>FAR_AWAY), e, splat(INFINITY))
+        put_column(y, r, rows, stride, 0, e)
+        total, found = one / total, one / found
+        for j in range(k):
+            c = of_component(s, r, rows, stride, k, j, t)
+            share = exp(c.likelihood - best) * found
+            put_column(s, r, rows, stride, j, exp(c.logit - top) * total - share)
+            put_column(s, r, rows, stride, k + j, -share * c.z * c.v)
+            put_column(s, r, rows, stride, 2 * k + j, share * (<real>1.0 - c.z * c.z))
+
+
+cdef void quantiles(
+    const double *levels, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride, real *s, real *y
+) noexcept nogil:
+    """The slope of each quantile is kept where the row has no target."""
+    cdef Py_ssize_t r, j
+    cdef vec t, quantile, e, step, d, slope, above, below, rest, zero = splat(0.0)
+    for r from 0 <= r < rows by FBP_LANES:
+        t = column(y, r, rows, stride, 0)
+        quantile = e = zero
+        for j in range(n):
+            step = column(s, r, rows, stride, j)
+            quantile = step if j == 0 else quantile + softplus(step)
+            d = quantile - t
+            above, below = splat(<real>((1.0 - levels[j]) / n)), splat(<real>(-levels[j] / n))
+            slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
+            e = fma(slope, d, e)
+            put_column(y, r, rows, stride, j, slope)
+        rest = zero
+        for j in range(n - 1, 0, -1):
+            rest = rest + column(y, r, rows, stride, j)
+            put_column(y, r, rows, stride, j, zero)
+            step = column(s, r, rows, stride, j)
+            put_column(s, r, rows, stride, j, rest * sigmoid(step))
+        put_column(s, r, rows, stride, 0, rest + column(y, r, rows, stride, 0))
+        put_column(y, r, rows, stride, 0, e)
+
+
+cdef void of_distribution(
+    Py_ssize_t loss, const double *numbers, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride,
+    real *s, real *y
+) noexcept nogil:
+    """Deltas and losses by the code of the loss; `numbers` are its parameters, if it has some."""
+    if loss == GAUSSIAN:
+        gaussian_loss(rows, stride, s, y)
+    elif loss == STUDENT_T:
+        student_t(numbers, rows, stride, s, y)
+    elif loss == LAPLACE:
+        laplace(rows, stride, s, y)
+    elif loss == NEGATIVE_BINOMIAL:
+        negative_binomial(rows, stride, s, y)
+    elif loss == MIXTURE_DENSITY:
+        mixture_density(rows, n, stride, s, y)
+    else:
+        quantiles(numbers, rows, n, stride, s, y)
