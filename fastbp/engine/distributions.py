@@ -374,7 +374,7 @@ class Distribution:
 
 def numbers_of(loss, parameter):
     """The float64 numbers that the kernels need of a loss, empty if one number is enough."""
-    if loss == "student_t":
+    if isinstance(loss, str) and loss == "student_t":
         return numbers_of_student_t(parameter)
     return np.array(parameter if isinstance(parameter, tuple) else [], np.float64)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from file_helpers import broken, rewrite
-from helpers import DTYPES, SECONDS, make_data, make_network, outputs_for
+from helpers import DTYPES, SECONDS, TARGETS, make_data, make_network, outputs_for
 from output_helpers import SOME_PAIRS
 from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
@@ -17,7 +17,6 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import fastbp
-from fastbp.basis import spec
 from fastbp.files import file
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -43,7 +42,7 @@ def test_paths_that_are_numbers(load, path):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss", spec.LOSSES)
+@pytest.mark.parametrize("loss", TARGETS)
 def test_network_predicts_and_goes_on_with_the_same_bits(backend, loss, dtype, path):
     sizes = [3, 5, 1, outputs_for(loss, 2)]
     net = make_network(sizes, loss, backend, dtype, activation=["gelu", "tanh"])
