@@ -237,7 +237,7 @@ cdef void pointwise(
     check(y, rows * stride)
     if loss == CUSTOM:
         custom(function, outside, rows, n, stride, s, y, unwritten)
-    elif loss >= GAUSSIAN:
+    elif GAUSSIAN <= loss <= QUANTILES:
         of_distribution(loss, <const double *><void *>function, rows, n, stride, s, y)
     else:
         of_outputs(loss, LOSSES_AND_DELTAS, parameter, rows * stride, s, y, NULL, NULL)

@@ -18,10 +18,10 @@ SIN, HARD_TANH, SELU, MISH, CUSTOM_ACTIVATION = range(9, 14)
 CODES = 32
 # Codes of losses.
 LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE = range(7)
-CUSTOM = 7  # computed by a user's function
-POISSON_RATE = 8  # poisson as a function of h, the rate, for other output activations than exp
 # Negative log likelihoods of one target a sample, from all outputs; and quantile with several q.
-GAUSSIAN, STUDENT_T, LAPLACE, NEGATIVE_BINOMIAL, MIXTURE_DENSITY, QUANTILES = range(9, 15)
+GAUSSIAN, STUDENT_T, LAPLACE, NEGATIVE_BINOMIAL, MIXTURE_DENSITY, QUANTILES = range(7, 13)
+CUSTOM = 13  # computed by a user's function
+POISSON_RATE = 14  # poisson as a function of h, the rate, for other output activations than exp
 # Codes of optimisers (their hyper-parameters are the dataclasses in optimizers.py).
 SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
 

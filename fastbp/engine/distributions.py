@@ -320,7 +320,12 @@ class Distribution:
         self._family, self._parameter, self._loss = FAMILIES[loss], parameter, loss
 
     def check_targets(self, y):
-        """Refuse targets that the distribution cannot have, of shape (n, 1)."""
+        """Refuse targets that the distribution cannot have, of shape (n, number of columns)."""
+        if y.shape[1] > 1:
+            raise ValueError(
+                f"y must have one column for loss={self._loss!r}, got {y.shape[1]}; the network's "
+                "outputs are the parameters of its distribution"
+            )
         checks.targets(y, len(y), 1, self._loss, spec.LOSSES[self._loss], y.dtype)
 
     @property

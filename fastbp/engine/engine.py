@@ -14,9 +14,9 @@ from .. import backends
 from ..backends.interface import SHARED_SIZE, Model
 from ..basis import checks, interrupts, monotonic, spec, teams
 from ..basis.data import Data
-from ..basis.layout import S, address, layer_view
+from ..basis.layout import address, layer_view
 from ..rules import regularizers
-from . import bfloat16, buffers, distributions, output
+from . import bfloat16, buffers, distributions
 from .activation import ORDERS
 from .custom import CustomLoss
 from .parameters import Gradient, Parameters
@@ -586,22 +586,6 @@ class Engine:
         if self.custom and not all(np.isfinite(x).all() for x in found):
             self.raise_error(data)
         return found
-
-    def jacobian(self, X):
-        """∂h_m/∂parameters for checked X, of shape (n, n_m, number of parameters)."""
-        layout, n, n_out, dtype = self.layout, len(X), self.layout.sizes[-1], self.layout.dtype
-        data = Data(X, checks.NO_LABELS, np.empty((0, n_out), dtype), np.empty(0, dtype))
-        workspace = buffers.take(layout, layout.workspace_size(n))
-        h = np.empty((n, n_out), dtype)
-        self.backend.predict(self.model, X, n, workspace, h)
-        s = layer_view(layout.plan, workspace, n, len(layout.sizes) - 1, S)
-        slopes = output.jacobian(self.output_activation, s, h)
-        buffers.give(workspace)
-        parts = [
-            self.per_sample(data, np.ascontiguousarray(slopes[:, k]), gradients=True).gradients
-            for k in range(n_out)
-        ]
-        return np.stack(parts, axis=1)
 
     def by_layer(self, numbers):
         """A Gradient of views of numbers in the order W_1, b_1, W_2, ... (last axis)."""

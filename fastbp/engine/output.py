@@ -6,7 +6,10 @@ The kernels of training have their own; all here is arithmetic on the few number
 import numpy as np
 
 from ..backends.numpy_ import elementwise
-from ..basis import spec
+from ..basis import checks, spec
+from ..basis.data import Data
+from ..basis.layout import S, layer_view
+from . import buffers
 
 # exp is its own derivative, of any order.
 EXP = elementwise.Activation(np.exp, *[lambda s, h: h] * (len(elementwise.Activation._fields) - 1))
@@ -41,3 +44,20 @@ def jacobian(activation, s, h):
     if activation == "softmax":
         return h[:, :, None] * (one - h[:, None, :])
     return derivative(activation, s, h)[:, :, None] * one
+
+
+def jacobian_by_parameters(engine, X):
+    """∂h_m/∂parameters for checked X, of shape (n, n_m, number of parameters)."""
+    layout, n, n_out, dtype = engine.layout, len(X), engine.layout.sizes[-1], engine.layout.dtype
+    data = Data(X, checks.NO_LABELS, np.empty((0, n_out), dtype), np.empty(0, dtype))
+    workspace = buffers.take(layout, layout.workspace_size(n))
+    h = np.empty((n, n_out), dtype)
+    engine.backend.predict(engine.model, X, n, workspace, h)
+    s = layer_view(layout.plan, workspace, n, len(layout.sizes) - 1, S)
+    slopes = jacobian(engine.output_activation, s, h)
+    buffers.give(workspace)
+    parts = [
+        engine.per_sample(data, np.ascontiguousarray(slopes[:, k]), gradients=True).gradients
+        for k in range(n_out)
+    ]
+    return np.stack(parts, axis=1)

@@ -17,14 +17,13 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from ..basis import checks, spec
 from ..basis.checks import NO_LABELS
 from ..basis.names import keywords
-from ..engine.distributions import distribution_of
 from ..engine.forecasts import forecast
 from ..network.uncertainty import UncertaintyMixin, fingerprint
 from ..training.scoring import accuracy, r2
 from .base import MultilayerPerceptron
+from .losses import RegressionLoss
 from .parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, documented
 from .privates import in_its_name
 from .samples import CheckedSamples
@@ -421,7 +420,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
 
 
 @documented(stratified="", score="R²", rising="the prediction", single="one output")
-class MLPRegressor(RegressorMixin, UncertaintyMixin, MultilayerPerceptron):
+class MLPRegressor(RegressorMixin, UncertaintyMixin, RegressionLoss, MultilayerPerceptron):
     """A drop-in replacement for `sklearn.neural_network.MLPRegressor`.
 
     Minimises the squared error or the Poisson deviance with scikit-learn's algorithms on compiled
@@ -554,45 +553,13 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, MultilayerPerceptron):
     def _output_activation(self):
         return "exp" if self._is_poisson() else "identity"
 
-    def _loss(self):
-        if self.out_activation_ == self._output_activation():
-            parameter = self.loss_parameter
-            if not callable(self.loss) and parameter is not None:
-                row = spec.choose("loss", self.loss, spec.LOSSES)
-                parameter = checks.loss_parameter(parameter, self.loss, row)
-            return self.loss, parameter
-        # The loss, or out_activation_, has been set after fit.
-        return super()._loss()
-
     def _validate_targets(self, y, incremental, validation=False):
         targets = _column(y).reshape(len(y), -1)
         if self._is_poisson() and targets.min() < 0:
             raise ValueError("y must be at least 0 for loss='poisson', but has negative values")
         if (distribution := self._distribution()) is not None:
-            if targets.shape[1] > 1:
-                raise ValueError(
-                    f"y must have one column for loss={self.loss!r}, got {targets.shape[1]}; the "
-                    "network's outputs are the parameters of its distribution"
-                )
             distribution.check_targets(targets)
         return self._of_encoded(targets)
-
-    def _distribution(self):
-        """Return the `Distribution` of the loss, None if it has none."""
-        if not isinstance(self.loss, str) or self.loss not in spec.LOSSES:
-            return None
-        row = spec.LOSSES[self.loss]
-        parameter = checks.loss_parameter(self.loss_parameter, self.loss, row)
-        return distribution_of(self.loss, parameter)
-
-    def _output_units(self):
-        distribution = self._distribution()
-        return self.n_outputs_ if distribution is None else distribution.n_outputs
-
-    def _initialize(self, y, layer_units, dtype):
-        super()._initialize(y, layer_units, dtype)
-        if (distribution := self._distribution()) is not None:
-            distribution.begin(self.coefs_[-1], self.intercepts_[-1])
 
     def _validate_input(self, X, y, incremental, reset):
         """Check X and y; return both."""

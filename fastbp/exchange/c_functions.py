@@ -189,6 +189,10 @@ def check_trainable(net):
     """Raise ValueError if C cannot take the step of `fit_step`."""
     if net.loss is None:
         raise ValueError("train= needs a network with a loss, and this one has none")
+    if net._engine.distribution is not None:
+        raise ValueError(
+            f"train= takes no losses of distributions, but the loss is {net._engine.loss_title}"
+        )
     if net.loss not in DELTAS:
         raise ValueError("the loss is a function of your own, which the C source does not have")
     if net.monotonic_cst:

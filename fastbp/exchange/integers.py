@@ -262,7 +262,7 @@ class IntegerNetwork:
         Unlike(largest=4.0, rms=2.82..., same_class=None)
         """
         X = self._samples(X)
-        exact = self._scalers.behind(self.network.predict(self._scalers.before(X)))
+        exact = self._scalers.behind(self.network._engine.outputs(self._scalers.before(X)))
         if not np.isfinite(exact).all():
             raise ValueError(checks.not_finite("the network's output, in floats, for X", exact))
         found = self.predict(X)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from ..basis import checks
-from ..engine import attributions, jets
+from ..engine import attributions, jets, output
 from ..engine.parameters import Gradient, store
 
 if TYPE_CHECKING:
@@ -387,7 +387,7 @@ class Differentiable:
         array([5., 7.])
         """
         engine = self._engine
-        return engine.by_layer(engine.jacobian(self._checked(X)))
+        return engine.by_layer(output.jacobian_by_parameters(engine, self._checked(X)))
 
     def hessian_vector_product(
         self,

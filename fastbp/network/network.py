@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 import numpy as np
 
 from ..backends import get
-from ..basis import checks, monotonic, spec
+from ..basis import checks, loss_parameters, monotonic, spec
 from ..basis.layout import Layout
 from ..basis.names import keywords
 from ..engine import distributions
@@ -202,7 +202,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
     ) -> None:
         sizes = checks.layer_sizes(layer_sizes)
         name = "a function" if callable(loss) else loss
-        parameter = checks.loss_parameter(loss_parameter, name, spec.loss_of(loss))
+        parameter = loss_parameters.loss_parameter(loss_parameter, name, spec.loss_of(loss))
         pair = spec.pair_of(loss, output_activation, parameter)
         distributions.check_outputs(loss, parameter, sizes[-1])
         if pair.output_activation == "softmax" and sizes[-1] == 1:

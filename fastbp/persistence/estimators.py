@@ -13,7 +13,7 @@ from sklearn.base import is_classifier
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
-from ..basis import checks, spec
+from ..basis import checks, loss_parameters, spec
 from ..engine import distributions
 from ..estimators.mlp import MLPClassifier, MLPRegressor
 from ..estimators.network import OUTPUTS
@@ -212,7 +212,7 @@ def _layout(estimator, document):
         activations = hidden_activations(estimator.activation, max(hidden, 0))
         loss, parameter = estimator._loss()
         row = spec.choose("loss", loss, spec.LOSSES)
-        parameter = checks.loss_parameter(parameter, loss, row)
+        parameter = loss_parameters.loss_parameter(parameter, loss, row)
     except TypeError as error:
         raise ValueError(f"broken file: {error}") from None
     layout = layout_of(document["layer_sizes"], list(activations), document["dtype"])

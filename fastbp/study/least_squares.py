@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..basis import checks, interrupts, monotonic, spec
+from ..engine import output
 from ..engine.parameters import Gradient
 from ..network.network import Network, check_network
 from ..rules.regularizers import indices, regularizers_of
@@ -213,7 +214,7 @@ class Problem:
         with interrupts.held():
             self.history.loss.append(self.loss)
             self.accepted = x.copy()
-        of_data = self.twin.jacobian(self.data.X) * self.shares[:, None, None]
+        of_data = output.jacobian_by_parameters(self.twin, self.data.X) * self.shares[:, None, None]
         of_data = of_data.reshape(-1, self.all.size)
         of_penalties = np.zeros((self.penalised.size, self.all.size))
         rows = np.arange(self.penalised.size)

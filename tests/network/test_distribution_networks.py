@@ -197,6 +197,8 @@ def test_other_tools_get_the_outputs(tmp_path):
     net = network("gaussian", dtype="float32")
     raw = net.forward(X).output
     net.to_c(tmp_path, "net")
+    with pytest.raises(ValueError, match="no losses of distributions, .* quantile 0.1, 0.5, 0.9"):
+        network("quantile").to_c(tmp_path, "net", train="sgd")
     with pytest.raises(ValueError, match="scikit-learn's perceptrons have no loss 'gaussian'"):
         net.to_sklearn()
     torch = pytest.importorskip("torch")
