@@ -7,7 +7,7 @@ from helpers import error, flat, gradient_of, make_data, make_network, parameter
 from nist import REGRESSIONS
 
 import fastbp
-from fastbp.engine.engine import Engine
+from fastbp.engine import output
 
 
 @pytest.mark.nojit
@@ -129,15 +129,15 @@ def test_evaluations_can_run_out(backend):
 def test_interrupt_keeps_the_last_step(backend, monkeypatch):
     net = make_network([2, 5, 1], "squared_error", backend)
     X, y = make_data("squared_error", 60, 2, 1)
-    usual, calls = Engine.jacobian, []
+    usual, calls = output.jacobian_by_parameters, []
 
-    def stop_at_the_third(self, X):
+    def stop_at_the_third(engine, X):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return usual(self, X)
+        return usual(engine, X)
 
-    monkeypatch.setattr(Engine, "jacobian", stop_at_the_third)
+    monkeypatch.setattr(output, "jacobian_by_parameters", stop_at_the_third)
     with pytest.warns(RuntimeWarning, match="interrupted after 3 steps"):
         found = fastbp.levenberg_marquardt(net, X, y)
     assert found.interrupted and not found.converged
