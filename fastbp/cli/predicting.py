@@ -87,7 +87,7 @@ def add(commands):
 
 
 def _inputs(stored, frame, path, decimal):
-    """Return the network's inputs for the rows of a table; notes say what is new in them."""
+    """Return what the model takes for the rows of a table; notes say what is new in them."""
     prepare, _ = store.parts(stored)
     chosen, known = preparing.readings_of(stored), preparing.known_texts(prepare)
     missing = [name for name in chosen if name not in frame]
@@ -114,8 +114,8 @@ def predict_rows(options):
         written = Output("the predictions", options.output, "--output", is_ours)
         outputs.check([written], [options.model, options.data], options.force)
     stored = store.load(options.model)
-    _, network = store.parts(stored)
-    if options.proba and not hasattr(network, "classes_"):
+    _, model = store.parts(stored)
+    if options.proba and not hasattr(model, "classes_"):
         raise ValueError("--proba requires a classifier, but this model is a regressor")
     name = tables.shown(options.data)
     status(f"reading {name} ...")
@@ -125,10 +125,10 @@ def predict_rows(options):
         predicted[options.id] = tables.column(frame, options.id, name)
     status("predicting ...")
     X = _inputs(stored, frame, name, options.decimal)
-    results = {"prediction": problems.predict(network, X, log_target(stored))}
+    results = {"prediction": problems.predict(model, X, log_target(stored))}
     if options.proba:
-        probabilities = network.predict_proba(X).T
-        for label, column in zip(network.classes_, probabilities, strict=True):
+        probabilities = model.predict_proba(X).T
+        for label, column in zip(model.classes_, probabilities, strict=True):
             results[f"probability_{label}"] = column
     if options.id in results:
         raise ValueError(f"--id {options.id}: a column of the predictions has this name; rename it")
@@ -173,11 +173,11 @@ def log_target(stored):
 def evaluate_rows(options):
     """Predict for rows with known targets and print the metrics."""
     stored = store.load(options.model)
-    _, network = store.parts(stored)
+    _, model = store.parts(stored)
     target = options.target or stored.notes.get("target")
     if not isinstance(target, str):
         raise ValueError("the model's file does not name its target; name it with --target")
-    labels, path = getattr(network, "classes_", None), tables.shown(options.data)
+    labels, path = getattr(model, "classes_", None), tables.shown(options.data)
     frame = tables.read(options.data, tables.form(options))
     series = tables.column(frame, target, path)
     reading = _target_reading(stored, labels, options.decimal)
@@ -195,12 +195,12 @@ def evaluate_rows(options):
         "target": target,
         "task": task,
         "metrics": {
-            "model": metrics.of_model(network, X, y, log_target(stored)),
+            "model": metrics.of_model(model, X, y, log_target(stored)),
             "baseline": metrics.of_baseline(metrics.baseline(task, y), y),
         },
     }
     if labels is not None:
-        report["confusion"] = metrics.confusion(labels, network.predict(X), y)
+        report["confusion"] = metrics.confusion(labels, model.predict(X), y)
         report["classes"] = labels.tolist()
     if options.json:
         print(json.dumps(report, indent=2))

@@ -1,4 +1,8 @@
-"""Turns the features of a table into inputs of a network: fills gaps, scales and encodes."""
+"""Turns the features of a table into what a model takes.
+
+For a single network, gaps are filled, numbers scaled and categories encoded. Estimators for tables
+do that themselves.
+"""
 
 import numpy as np
 
@@ -43,25 +47,27 @@ def transformer(chosen):
 
 
 def transform(fitted, features, path):
-    """Return the inputs of a network for the features of a table.
+    """Return what a model takes for the features of a table.
 
     Parameters
     ----------
-    fitted : ColumnTransformer
-        The result of `transformer`, fitted.
+    fitted : ColumnTransformer, TabularClassifier or TabularRegressor
+        See `store.parts_of`.
     features : DataFrame
     path : str
         The table's file, for messages.
 
     Returns
     -------
-    ndarray of float64, shape (n_rows, n_inputs)
+    ndarray of float64, shape (n_rows, n_inputs); or DataFrame
 
     Raises
     ------
     ValueError
         If an input is too large for float32, in which the networks compute.
     """
+    if store.is_tabular(fitted):
+        return features[list(fitted.feature_names_in_)]
     X = fitted.transform(features)
     wrong = np.abs(X) > np.finfo(np.float32).max
     if wrong.any():
@@ -89,14 +95,7 @@ def readings_of(stored):
     -------
     dict of str to Reading
     """
-    fitted, _ = store.parts(stored)
-    kinds = {"numbers": "number", "categories": "category"}
-    known = {
-        column: readings.Reading(kinds[name])
-        for name, _, columns in fitted.transformers_
-        if name in kinds
-        for column in columns
-    }
+    known = _kinds(store.parts(stored)[0])
     if "readings" not in stored.notes:
         return known
     with file.named(stored.path):
@@ -112,14 +111,51 @@ def readings_of(stored):
     return made
 
 
+def _kinds(fitted):
+    """Return how the features are read that a model knows."""
+    if store.is_tabular(fitted):
+        return {column.name: readings.Reading(column.kind) for column in fitted._columns}
+    kinds = {"numbers": "number", "categories": "category"}
+    return {
+        column: readings.Reading(kinds[name])
+        for name, _, columns in fitted.transformers_
+        if name in kinds
+        for column in columns
+    }
+
+
 def known_texts(fitted):
-    """Return, for each feature that is a category, the texts that a transformer has seen."""
+    """Return, for each feature that is a category, the texts that a model has seen."""
+    if store.is_tabular(fitted):
+        found = [column for column in fitted._columns if column.kind == "category"]
+        return {
+            column.name: {*column.categories, *([readings.MISSING] if incomplete else [])}
+            for column, (_, incomplete) in zip(found, fitted._preparation.categories, strict=True)
+        }
     return {
         column: set(values)
         for name, steps, columns in fitted.transformers_
         if name == "categories"
         for column, values in zip(columns, steps["encode"].categories_, strict=True)
     }
+
+
+def owners(fitted, chosen):
+    """Return the column of the table that each input of a model comes from."""
+    if store.is_tabular(fitted):
+        sources = _sources(chosen)
+        return [sources[feature]["column"] for feature in fitted.feature_names_in_]
+    return [each["column"] for each in inputs(fitted, chosen)]
+
+
+def _sources(chosen):
+    """Return, for each feature, the column that it comes from, and which part of a date it is."""
+    sources = {}
+    for name, reading in chosen.items():
+        for feature in readings.names(name, reading):
+            part = feature.removeprefix(f"{name} (").removesuffix(")")
+            sources[feature] = {"column": name} | ({} if feature == name else {"part": part})
+    return sources
 
 
 def inputs(fitted, chosen):
@@ -141,12 +177,7 @@ def inputs(fitted, chosen):
         date ("year", "month" as 01 to 12, "weekday" in English, "hour", "days" since 1970-01-01),
         "part" says which.
     """
-    sources = {}
-    for name, reading in chosen.items():
-        for feature in readings.names(name, reading):
-            part = feature.removeprefix(f"{name} (").removesuffix(")")
-            sources[feature] = {"column": name} | ({} if feature == name else {"part": part})
-    listed = []
+    sources, listed = _sources(chosen), []
     for name, steps, columns in fitted.transformers_:
         if name == "numbers":
             fills = steps["fill"].statistics_

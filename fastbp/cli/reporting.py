@@ -6,7 +6,7 @@ import io
 import numpy as np
 
 from ..basis import writing
-from . import importance, metrics, preparing
+from . import importance, metrics, preparing, training
 from .outputs import GENERATOR
 from .problems import predict
 
@@ -45,7 +45,6 @@ def write(path, report, chosen, trained, judged, options):
     options : namespace
         Options of the command `train`.
     """
-    network = trained.model["network"]
     title = f"{report['target']} from {report['data']}"
     parts = [
         f"<h1>{_text(title)}</h1>",
@@ -53,7 +52,7 @@ def write(path, report, chosen, trained, judged, options):
         _facts(report),
         "<h2>Figures</h2>",
         _figures(report),
-        *_of_predictions(network, report, judged, options.log_target),
+        *_of_predictions(trained.estimator, report, judged, options.log_target),
         "<h2>Importance of the columns</h2>",
         _importance(trained, chosen, judged, options),
         *_curve(trained),
@@ -95,14 +94,17 @@ def _table(rows, numbers=(), classes=()):
 
 def _facts(report):
     rows, settings = report["rows"], report["training"]
-    sizes = "-".join(map(str, report["sizes"]))
     parts = ", ".join(f"{n} for {name}" for name, n in rows.items() if n)
-    epochs = f"{settings['epochs']} epochs"
-    if settings["best_epoch"]:
-        epochs += f", the weights are those of epoch {settings['best_epoch']}"
+    if "recipes" in report:
+        kinds = len(report["recipes"])
+        model = f"{report['networks']} networks of {kinds} kind{'s' if kinds > 1 else ''}"
+    else:
+        model = f"a network {'-'.join(map(str, report['sizes']))}; {settings['epochs']} epochs"
+        if settings["best_epoch"]:
+            model += f", the weights are those of epoch {settings['best_epoch']}"
     return (
-        f"<p>{_text(report['task'].capitalize())} of {sum(rows.values())} rows ({parts}) by a "
-        f"network {sizes}; {epochs}. Trained {_text(settings['date'])} with seed "
+        f"<p>{_text(report['task'].capitalize())} of {sum(rows.values())} rows ({parts}) by "
+        f"{model}. Trained {_text(settings['date'])} with seed "
         f"{settings['seed']}.</p>"
     )
 
@@ -119,18 +121,18 @@ def _figures(report):
     return _table(rows, range(1, len(found) + 1)) + note
 
 
-def _of_predictions(network, report, judged, log_target):
+def _of_predictions(model, report, judged, log_target):
     """Return pictures of the predictions for the rows to judge by."""
-    if not hasattr(network, "classes_"):
-        predicted = predict(network, judged.X, log_target)
+    if not hasattr(model, "classes_"):
+        predicted = predict(model, judged.X, log_target)
         return ["<h2>Predictions and residuals</h2>", _residuals(predicted, judged.y)]
     made = []
     if report["confusion"]:
-        labels = [_text(label) for label in network.classes_]
+        labels = [_text(label) for label in model.classes_]
         rows = [["true \\ predicted", *labels]]
         rows += [[label, *line] for label, line in zip(labels, report["confusion"], strict=True)]
         made += ["<h2>Confusion matrix</h2>", _table(rows, range(1, len(labels) + 1))]
-    return [*made, "<h2>Calibration</h2>", _calibration(network, judged)]
+    return [*made, "<h2>Calibration</h2>", _calibration(model, judged)]
 
 
 def _picture(draw, width=6.4):
@@ -165,11 +167,11 @@ def _residuals(predicted, y):
     return _picture(draw, 9)
 
 
-def _calibration(network, judged):
+def _calibration(model, judged):
     """Draw how often a class is right where it is predicted with some probability."""
-    probabilities = network.predict_proba(judged.X)
-    shown = list(enumerate(network.classes_))[:MOST_CLASSES]
-    if len(network.classes_) == 2:
+    probabilities = model.predict_proba(judged.X)
+    shown = list(enumerate(model.classes_))[:MOST_CLASSES]
+    if len(model.classes_) == 2:
         shown = shown[1:]
 
     def draw(figure):
@@ -196,12 +198,11 @@ def _reliability(probability, is_class):
 
 
 def _importance(trained, chosen, judged, options):
-    inputs = preparing.inputs(trained.model["columns"], chosen)
     found = importance.by_permutation(
-        trained.model["network"],
+        trained.estimator,
         judged.X,
         judged.y,
-        [each["column"] for each in inputs],
+        preparing.owners(trained.prepare, chosen),
         options.log_target,
         options.seed,
     )
@@ -221,18 +222,10 @@ def _importance(trained, chosen, judged, options):
 
 
 def _curve(trained):
-    from ..plots import LearningCurveDisplay
-
     if not trained.loss:
         return []
-
-    def draw(figure):
-        ax = figure.subplots()
-        LearningCurveDisplay(
-            trained.loss, trained.validation_loss, best_epoch=trained.best_epoch
-        ).plot(ax=ax)
-
-    return ["<h2>Learning curve</h2>", _picture(draw)]
+    drawn = _picture(lambda figure: training.draw_curve(trained, figure.subplots()))
+    return ["<h2>Learning curve</h2>", drawn]
 
 
 def _columns(columns):

@@ -89,7 +89,7 @@ def _described(stored):
     whole = stored.model if hasattr(stored.model, "estimators_") else store.estimator(stored)
     about = {
         "kind": type(stored.model).__name__,
-        "members": len(store.members(stored)),
+        "members": store.count(stored),
         "sizes": list(network.layout.sizes),
         "activations": list(network.layout.activations),
         "output_activation": network._engine.output_activation,
@@ -221,10 +221,16 @@ def write(options):
     """Write the network, and a description of its inputs."""
     how = _for_c(options)
     stored = store.load(options.model)
-    if len(store.members(stored)) > 1:
+    if store.is_tabular(stored.model):
         raise ValueError(
-            f"{options.model} has {len(store.members(stored))} networks, but export can only write "
-            "one; in Python, get the members as fastbp.load(path).estimators_"
+            f"{options.model} is an ensemble of {store.count(stored)} networks with their own "
+            "preparation of the columns, but export can only write one network; train one with "
+            "fastbp train --network"
+        )
+    if store.count(stored) > 1:
+        raise ValueError(
+            f"{options.model} has {store.count(stored)} networks, but export can only write one; "
+            "in Python, get the members as fastbp.load(path).estimators_"
         )
     network = store.network(stored)
     export, ending, is_ours = FORMATS[options.format]

@@ -59,14 +59,28 @@ def load(path):
     return Stored(model, notes, library, path)
 
 
+def is_tabular(model):
+    """Return whether a model is a fitted TabularClassifier or TabularRegressor."""
+    return hasattr(model, "leaderboard_")
+
+
 def is_ours(stored):
     """Return whether the command `train` made a model."""
+    if is_tabular(stored.model):
+        return "readings" in stored.notes
     return list(getattr(stored.model, "named_steps", {})) == ["columns", "network"]
 
 
 def members(stored):
     """Return the members of an ensemble; for another model, a list of the model."""
     return getattr(stored.model, "estimators_", [stored.model])
+
+
+def count(stored):
+    """Return the number of a model's networks."""
+    if is_tabular(stored.model):
+        return sum(len(member.networks) for member in stored.model._members)
+    return len(members(stored))
 
 
 def estimator(stored):
@@ -78,16 +92,27 @@ def estimator(stored):
 def network(stored):
     """Return a model's Network; for an ensemble, the first member's."""
     found = estimator(stored)
+    if is_tabular(found):
+        return found._members[0].networks[0]
     return found._network() if hasattr(found, "coefs_") else found
 
 
-def parts(stored):
-    """Return the two steps of a model that `train` made.
+def parts_of(model):
+    """Return what prepares the features and what predicts, of a model that `train` made.
 
     Returns
     -------
-    prepare : ColumnTransformer
-    network : MLPClassifier or MLPRegressor
+    prepare : ColumnTransformer, TabularClassifier or TabularRegressor
+    estimator : MLPClassifier, MLPRegressor, TabularClassifier or TabularRegressor
+        An estimator for tables prepares the features itself, so both are the same.
+    """
+    if is_tabular(model):
+        return model, model
+    return model["columns"], model["network"]
+
+
+def parts(stored):
+    """Return `parts_of` a model in a file.
 
     Raises
     ------
@@ -99,4 +124,4 @@ def parts(stored):
             f"{stored.path}: the file holds a {type(stored.model).__name__} that was not made by "
             "fastbp train, so the columns of its table are unknown; use fastbp.load in Python"
         )
-    return stored.model["columns"], stored.model["network"]
+    return parts_of(stored.model)

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 from ..backends import BACKENDS
-from ..basis import spec
 from . import (
     columns,
     completion,
@@ -13,9 +12,11 @@ from . import (
     live,
     metrics,
     outputs,
+    preparing,
     problems,
     readings,
     reporting,
+    single,
     store,
     tables,
     training,
@@ -23,19 +24,16 @@ from . import (
 )
 from .metrics import Judged
 from .options import (
-    WrongUsage,
     add_argument,
     add_command,
     filled,
     fraction,
     new_file,
-    not_negative,
     note,
     page,
     picture,
     positive,
     seed,
-    sizes,
     status,
     whole_number,
 )
@@ -44,6 +42,7 @@ from .outputs import Output
 EXAMPLES = """
 fastbp train titanic.csv --target survived
 fastbp train houses.parquet --target price --drop id --output houses.safetensors
+fastbp train loans.csv --target default --time 20 --report loans.html
 fastbp train wine.csv --target quality --task regression --hidden 32,16 --epochs 500
 fastbp train titanic.csv --target survived --json > report.json
 """
@@ -55,12 +54,13 @@ def add(commands):
         commands,
         "train",
         run,
-        help="train a network on a table",
-        description="Train a network on a table and save it. How each column is read is shown "
-        "first: numbers are scaled, dates become year, month, weekday and days, texts become one "
-        "input for each value (one-hot), gaps are filled. A part of the rows is held out to stop "
-        "training in time (validation), another one to judge the result (test). Ctrl-C ends the "
-        "training and keeps what was learnt.",
+        help="train a model on a table",
+        description="Train a model on a table and save it. How each column is read is shown first: "
+        "dates become year, month, weekday and days, identifiers are left out. The model is an "
+        "ensemble of small networks that chooses the columns that help (TabularClassifier or "
+        "TabularRegressor). With --network, or an option of a single network, it is one network "
+        "with your settings, which a part of the rows stops in time (validation). Another part of "
+        "the rows judges the result (test). Ctrl-C ends the training and keeps what was learnt.",
         examples=EXAMPLES,
     )
     add_argument(
@@ -114,80 +114,33 @@ def add(commands):
     tables.add_form(command)
     rows = command.add_argument_group("rows")
     rows.add_argument(
-        "--validation", type=fraction, default=0.15, metavar="SHARE", help="default: %(default)s"
-    )
-    rows.add_argument(
         "--test", type=fraction, default=0.15, metavar="SHARE", help="default: %(default)s"
     )
     rows.add_argument(
         "--seed", type=seed, default=0, help="of the split and the training (default: %(default)s)"
     )
-    network = command.add_argument_group("network and training")
-    network.add_argument(
-        "--hidden",
-        type=sizes,
-        default=[64, 64],
-        metavar="SIZES",
-        help="of the hidden layers; none for a linear model (default: 64,64)",
+    training_ = command.add_argument_group("training")
+    training_.add_argument(
+        "--time",
+        type=positive,
+        metavar="SECONDS",
+        help="try no further kind of network after that time (default: try all)",
     )
-    network.add_argument(
-        "--activation",
-        choices=sorted(spec.ACTIVATIONS),
-        default="relu",
-        metavar="NAME",
-        help=f"one of {', '.join(spec.ACTIVATIONS)} (default: %(default)s)",
-    )
-    network.add_argument(
-        "--optimizer",
-        choices=["adam", "sgd"],
-        default="adam",
-        help="sgd has Nesterov's momentum 0.9 (default: %(default)s)",
-    )
-    network.add_argument(
-        "--epochs", type=whole_number, default=200, metavar="N", help="at most (default: 200)"
-    )
-    network.add_argument(
-        "--batch-size", type=whole_number, default=64, metavar="N", help="default: %(default)s"
-    )
-    network.add_argument(
-        "--learning-rate", type=positive, default=1e-3, metavar="RATE", help="default: %(default)s"
-    )
-    network.add_argument(
-        "--l2",
-        type=not_negative,
-        default=0.1,
-        metavar="STRENGTH",
-        help="of the penalty on large weights, see MLPClassifier's alpha (default: %(default)s)",
-    )
-    network.add_argument(
-        "--patience",
-        type=whole_number,
-        default=20,
-        metavar="N",
-        help="early stopping: end after N epochs in a row without a better validation loss, and "
-        "go back to the best one (default: %(default)s)",
-    )
-    network.add_argument(
-        "--no-early-stopping",
-        dest="patience",
-        action="store_const",
-        const=None,
-        help="train for all epochs",
-    )
-    network.add_argument(
+    training_.add_argument(
         "--backend", choices=["auto", *BACKENDS], help="default: FASTBP_BACKEND, else auto"
     )
-    network.add_argument(
+    training_.add_argument(
         "--threads", type=whole_number, metavar="N", help="default: as many as are worth it"
     )
+    single.add_options(command)
     output = command.add_argument_group("report")
     drawing = output.add_mutually_exclusive_group()
     drawing.add_argument(
         "--plot",
         type=picture,
         metavar="FILE",
-        help="where to draw the learning curve, as .png, .svg or .pdf (default: beside the model, "
-        "as .png)",
+        help="where to draw the importance of the columns, or the learning curve of a single "
+        "network, as .png, .svg or .pdf (default: beside the model, as .png)",
     )
     drawing.add_argument("--no-plot", action="store_true", help="draw nothing")
     output.add_argument(
@@ -197,24 +150,18 @@ def add(commands):
         help="where to write a report as .html: columns, figures, confusion matrix or residuals, "
         "calibration, importance of the columns, learning curve",
     )
-    output.add_argument(
-        "--live",
-        action="store_true",
-        help="draw the losses in the terminal during the training (needs rich)",
-    )
     outputs.add_force(output)
     output.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(options):
     """Train a model, save it and report the result."""
-    if options.validation + options.test >= 1:
-        raise WrongUsage("--validation and --test together must leave rows for training")
+    single.settle(options)
     path = options.output or Path(f"{tables.stem(options.data)}.safetensors")
-    curve = _curve(options, path)
+    picture = _picture(options, path)
     written = [Output("the model", path, "--output", outputs.is_model)]
-    if curve:
-        written.append(Output("the learning curve", curve, "--plot", outputs.is_picture))
+    if picture:
+        written.append(Output("the picture", picture, "--plot", outputs.is_picture))
     if options.report:
         written.append(Output("the report", options.report, "--report", outputs.is_report))
         outputs.needs_matplotlib("--report")
@@ -228,7 +175,7 @@ def run(options):
         print(_before(table), flush=True)
     chosen = {column.name: column.reading for column in table.columns if column.reading}
     status("preparing the training ...")
-    trained = training.train(table.features, table.problem, table.parts, chosen, options)
+    trained = training.train(table, chosen, options)
     status("judging the model ...")
     ranges = columns.with_ranges(chosen, table.features)
     judged, figures = _figures(trained, table, options)
@@ -246,17 +193,15 @@ def run(options):
         "target_reading": readings.to_json(table.reading),
     }
     store.save(trained.model, path, report | notes)
-    if not trained.loss:
-        curve = None
-    if curve:
-        training.draw(trained, curve)
+    if not trained.loss and not trained.recipes:
+        picture = None
+    if picture:
+        training.draw(trained, picture)
     report |= {
         "columns": [column.to_json() for column in table.columns],
-        "sizes": _sizes(trained.model["network"]),
+        **_about(trained),
         "model": str(path),
-        "picture": str(curve) if curve else None,
-        "loss": trained.loss,
-        "validation_loss": trained.validation_loss,
+        "picture": str(picture) if picture else None,
         "html": str(options.report) if options.report else None,
     }
     if options.report:
@@ -266,8 +211,8 @@ def run(options):
     return 0
 
 
-def _curve(options, path):
-    """Return the path of the learning curve; None if none is drawn."""
+def _picture(options, path):
+    """Return the path of the picture; None if none is drawn."""
     special = path.exists() and not path.is_file()
     if options.no_plot or special and not options.plot:  # no file can be beside a pipe
         return None
@@ -275,24 +220,39 @@ def _curve(options, path):
         return options.plot or path.with_suffix(".png")
     if options.plot:
         outputs.needs_matplotlib("--plot")
-    note("the learning curve is not drawn; drawing needs matplotlib: pip install 'fastbp[cli]'")
+    note("no picture is drawn; drawing needs matplotlib: pip install 'fastbp[cli]'")
     return None
 
 
-def _sizes(network):
-    return [network.n_features_in_, *(len(biases) for biases in network.intercepts_)]
+def _about(trained):
+    """Return what was trained, for the report."""
+    if trained.recipes:
+        networks = sum(len(member.networks) for member in trained.model._members)
+        return {"networks": networks, "recipes": trained.recipes}
+    network = trained.estimator
+    return {
+        "sizes": [network.n_features_in_, *(len(biases) for biases in network.intercepts_)],
+        "loss": trained.loss,
+        "validation_loss": trained.validation_loss,
+    }
 
 
 def _settings(options, trained):
     """Return the settings of the training, for the report."""
-    names = ("optimizer", "batch_size", "learning_rate", "l2", "patience", "seed")
-    return {
+    settings = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seed": options.seed,
+        "interrupted": trained.interrupted,
+        "backend": trained.backend,
+    }
+    if trained.recipes:
+        return {**settings, "time": options.time}
+    names = ("optimizer", "batch_size", "learning_rate", "l2", "patience")
+    return {
+        **settings,
         **{name: getattr(options, name) for name in names},
         "epochs": len(trained.loss),
         "best_epoch": trained.best_epoch,
-        "interrupted": trained.interrupted,
-        "backend": trained.backend,
     }
 
 
@@ -301,19 +261,17 @@ def _figures(trained, table, options):
 
     The judged rows are those of the last part that is not empty.
     """
-    model, problem, used = trained.model, table.problem, table.parts.used()
-    network, found = model["network"], {}
-    for name, rows in used.items():
-        judged = Judged(
-            name, model["columns"].transform(table.features.iloc[rows]), problem.y[rows]
-        )
-        found[name] = metrics.of_model(network, judged.X, judged.y, options.log_target)
+    estimator, problem, found = trained.estimator, table.problem, {}
+    for name, rows in table.parts.used().items():
+        X = preparing.transform(trained.prepare, table.features.iloc[rows], table.name)
+        judged = Judged(name, X, problem.y[rows])
+        found[name] = metrics.of_model(estimator, judged.X, judged.y, options.log_target)
     dummy = metrics.baseline(problem.task, problem.y[table.parts.training])
     found["baseline"] = metrics.of_baseline(dummy, judged.y)
     counts = None
     if problem.task == "classification":
-        counts = metrics.confusion(network.classes_, network.predict(judged.X), judged.y)
-    said = verdict.sentences(network, judged, dummy, problem, trained, options)
+        counts = metrics.confusion(estimator.classes_, estimator.predict(judged.X), judged.y)
+    said = verdict.sentences(estimator, judged, dummy, problem, trained, options)
     return judged, {
         "judged_on": judged.name,
         "metrics": found,
@@ -335,10 +293,9 @@ def _before(table):
     )
 
 
-def _after(report, trained):
-    """Return the text printed after the training: its course, metrics and written files."""
-    model, judged = trained.model, report["judged_on"]
-    settings, found = report["training"], dict(report["metrics"])
+def _of_network(report, trained):
+    """Return lines about the training of a single network."""
+    settings = report["training"]
     ended = f"{settings['epochs']} epochs"
     if settings["interrupted"]:
         ended += ", then interrupted by Ctrl-C"
@@ -346,23 +303,44 @@ def _after(report, trained):
         ended += f"; the weights of epoch {settings['best_epoch']} are kept"
     if not settings["interrupted"] and settings["best_epoch"] == trained.planned:
         ended += ", and the loss was still improving: try more --epochs"
+    sizes = "-".join(map(str, report["sizes"]))
+    return [filled(f"network {sizes} on {settings['backend']}: {ended}", "  ")]
+
+
+def _of_ensemble(report, trained):
+    """Return lines about the training of an ensemble."""
+    settings, features = report["training"], trained.model.n_features_in_
+    ended = "; interrupted by Ctrl-C" if settings["interrupted"] else ""
+    rows = [["kind of networks", "columns", "held-out loss", "weight"]]
+    for row in report["recipes"]:
+        loss, share = metrics.figure(row["loss"]), f"{row['weight']:.0%}"
+        rows.append([row["recipe"], f"{row['columns']} of {features}", loss, share])
+    return [
+        f"{report['networks']} networks on {settings['backend']}{ended}",
+        "",
+        metrics.aligned(rows),
+    ]
+
+
+def _after(report, trained):
+    """Return the text printed after the training: its course, metrics and written files."""
+    judged, found = report["judged_on"], dict(report["metrics"])
     baseline = found.pop("baseline")
     texts = [
-        filled(
-            f"network {'-'.join(map(str, report['sizes']))} on {settings['backend']}: {ended}", "  "
-        ),
+        *(_of_ensemble if trained.recipes else _of_network)(report, trained),
         "",
         metrics.table({**found, "baseline": baseline}),
         filled(f"(baseline: without features, on the {judged} rows)"),
         "",
     ]
     if report["confusion"]:
-        labels = model["network"].classes_
+        labels = trained.estimator.classes_
         texts += [metrics.confusion_table(labels, report["confusion"]), f"({judged} rows)", ""]
     texts += [filled(f"verdict: {'; '.join(report['verdict'])}", "  "), ""]
     texts.append(f"model: {report['model']}")
     if report["picture"]:
-        texts.append(f"learning curve: {report['picture']}")
+        what = "importance of the columns" if trained.recipes else "learning curve"
+        texts.append(f"{what}: {report['picture']}")
     if report["html"]:
         texts.append(f"report: {report['html']}")
     return "\n".join(texts)

@@ -12,12 +12,12 @@ SKEWED = 2.0
 USUAL_RATE = 0.05
 
 
-def sentences(network, rows, dummy, problem, trained, options):
+def sentences(model, rows, dummy, problem, trained, options):
     """Return the verdict on a model.
 
     Parameters
     ----------
-    network : MLPClassifier or MLPRegressor
+    model : fitted estimator
     rows : Judged
     dummy : DummyClassifier or DummyRegressor
         The baseline.
@@ -32,9 +32,9 @@ def sentences(network, rows, dummy, problem, trained, options):
     """
     judged, X, y = rows
     if problem.task == "classification":
-        good, text = _of_classes(network, X, y, dummy, judged)
+        good, text = _of_classes(model, X, y, dummy, judged)
     else:
-        good, text = _of_numbers(network, X, y, options.log_target, judged)
+        good, text = _of_numbers(model, X, y, options.log_target, judged)
     found = [text]
     if judged == "training":
         found.append("no rows were held out, so nothing is known about new rows")
@@ -50,13 +50,13 @@ def sentences(network, rows, dummy, problem, trained, options):
     return found
 
 
-def _of_classes(network, X, y, dummy, judged):
+def _of_classes(model, X, y, dummy, judged):
     features = np.zeros((len(y), 1))
-    wrong, wrong_before = network.predict(X) != y, dummy.predict(features) != y
-    gain = _surprise(dummy, features, y) - _surprise(network, X, y)
+    wrong, wrong_before = model.predict(X) != y, dummy.predict(features) != y
+    gain = _surprise(dummy, features, y) - _surprise(model, X, y)
     rates = f"wrong in {wrong.mean():.1%} of the {judged} rows, the most frequent class in "
     rates += f"{wrong_before.mean():.1%}"
-    only = np.unique(network.predict(X))
+    only = np.unique(model.predict(X))
     if len(only) == 1 and len(np.unique(y)) > 1:
         rates += f"; {str(only[0])!r} is predicted for every row"
     better, surer = _clearly(wrong_before * 1.0 - wrong), _clearly(gain)
@@ -71,9 +71,9 @@ def _of_classes(network, X, y, dummy, judged):
     return False, _not_better(wrong.sum() < wrong_before.sum() or gain.mean() > 0, rates)
 
 
-def _of_numbers(network, X, y, log_target, judged):
+def _of_numbers(model, X, y, log_target, judged):
     scale = np.log if log_target else np.asarray
-    errors = scale(y) - scale(predict(network, X, log_target))
+    errors = scale(y) - scale(predict(model, X, log_target))
     before = scale(y) - np.mean(scale(y))
     total = np.mean(before**2)
     share = 1 - np.mean(errors**2) / total if total > 0 else 0.0  # R²

@@ -13,7 +13,7 @@ import numpy as np
 
 KINDS = NUMBER, CATEGORY, DATE = "number", "category", "date"
 # A column of texts with more distinct values than FEW, in more than this share of its rows, is
-# taken for names or free text.
+# taken for names or free text, unless its dtype says that they are categories.
 FEW, SHARE_OF_NAMES = 50, 0.5
 MISSING, UNKNOWN = -1, -2
 # The numbers that a date becomes: these parts of it, and the days since 1970.
@@ -60,6 +60,7 @@ def find(X):
 
 
 def _column(name, series):
+    import pandas
     from pandas.api import types
 
     known = series.dropna()
@@ -81,12 +82,13 @@ def _column(name, series):
             f"column {name!r} holds values of type {type(odd[0]).__name__}, which are neither "
             "numbers nor names of categories; convert it, or leave it out"
         )
-    counts = known.value_counts()
-    if len(counts) > FEW and len(counts) > SHARE_OF_NAMES * len(known):
+    counts, declared = known.value_counts(), isinstance(series.dtype, pandas.CategoricalDtype)
+    if not declared and len(counts) > FEW and len(counts) > SHARE_OF_NAMES * len(known):
         raise ValueError(
             f"column {name!r} has {len(counts)} different texts in {len(known)} rows, such as "
             f"{str(known.iloc[0])[:40]!r}: names or free text, from which these estimators cannot "
-            "learn; leave it out, or derive numbers or categories from it"
+            "learn; leave it out, derive numbers or categories from it, or, if they are names of "
+            "categories, say so by its dtype: astype('category')"
         )
     by_count = counts.reset_index().to_numpy(object)
     values = sorted(by_count.tolist(), key=lambda pair: (-pair[1], str(pair[0])))

@@ -11,6 +11,7 @@ from ..rules.optimizers import AdamW
 from ..rules.schedules import CosineDecay
 
 WARMUP = 0.05  # share of the steps in which the learning rate rises
+PATIENCE = 64  # epochs without a smaller held-out loss after which a network is done
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,7 @@ def train(recipe, inputs, targets, weight, folds, *, seed, threads, backend):
         batch_size=recipe.batch_size,
         dropout=recipe.dropout,
         validation_data=held_out,
-        patience=recipe.epochs,
+        patience=PATIENCE,
         threads=threads,
     )
     if any(history.interrupted for history in histories):

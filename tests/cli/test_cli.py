@@ -165,13 +165,13 @@ def test_early_stopping_can_be_turned_off(trained, capsys):
 
 PROGRAM = """
 import sys
-from fastbp.cli import main, training
-class Watch(training.Watch):
+from fastbp.cli import main, single
+class Watch(single.Watch):
     def epoch(self, network, history):
         if len(history.loss) == 3:
             print("three epochs", flush=True)
         return super().epoch(network, history)
-training.Watch = Watch
+single.Watch = Watch
 sys.exit(main(sys.argv[1:]))
 """
 

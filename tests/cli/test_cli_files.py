@@ -136,7 +136,7 @@ def test_two_outputs_in_one_file(trained, picture, capsys):
     command = ["train", "table.csv", "--target", "bought", *DRAWN]
     Path("x").mkdir()
     said = refused(capsys, *command, "--output", "table.csv.png", "--plot", picture)
-    assert "the model and the learning curve would both be written to" in said
+    assert "the model and the picture would both be written to" in said
     assert "with --plot" in said
     # Without --plot, the curve's name is the model's with another ending.
     assert "would both be" in refused(capsys, *command, "--output", "table.png", "--force")
@@ -146,13 +146,13 @@ def test_two_outputs_in_one_file(trained, picture, capsys):
 
 
 def test_a_picture_of_somebody_else(trained, capsys):
-    """Which happens to have the name that the learning curve would get."""
+    """Which happens to have the name that the picture would get."""
     Path("people.png").write_bytes(b"\x89PNG, drawn by hand")
     command = ["train", "people.csv", "--target", "bought", *DRAWN]
     for more in ([], ["--plot", "people.png"], ["--output", "people.safetensors"]):
         said = refused(capsys, *command, *more)
         assert (
-            "the learning curve would overwrite people.png, which is not an earlier output" in said
+            "the picture would overwrite people.png, which is not an earlier output" in said
         )
         assert "name another file with --plot, or overwrite it with --force" in said
     assert main([*command, "--no-plot"]) == 0

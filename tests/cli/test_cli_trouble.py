@@ -164,7 +164,7 @@ def test_without_matplotlib(monkeypatch, capsys):
     people().to_csv("people.csv", index=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1]]) == 0
-    assert "the learning curve is not drawn" in capsys.readouterr().err
+    assert "no picture is drawn" in capsys.readouterr().err
     assert Path("people.safetensors").exists() and not Path("people.png").exists()
     assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1], "--plot", "x.png"]) == 1
 
