@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 import warnings
 from collections import Counter
 
@@ -15,6 +16,7 @@ SAMPLE = 1 << 16
 LINES = 200
 # A separator divides at least this share of the lines into equally many cells.
 SHARE = 0.9
+NAMED_SEPARATOR = re.compile(r'"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -45,9 +47,9 @@ def read(content, name, form):
         If the content is not such a table.
     """
     encoding = form.encoding or _encoding(content, name)
-    start = _decoded(content, encoding, name)
-    separator = form.separator or _separator(start)
-    frame = _parse(content, start, name, encoding, separator, form)
+    named, start = _first_line(_decoded(content, encoding, name))
+    separator = form.separator or named or _separator(start)
+    frame = _parse(content, start, name, encoding, separator, form, skipped=int(named is not None))
     if form.header:
         frame.columns = unique(_header(start, separator, list(frame.columns)), name)
     else:
@@ -58,8 +60,8 @@ def read(content, name, form):
 
 def header(content, separator=None):
     """Return the names of the columns from the beginning of a text file."""
-    text = _decoded(content, _encoding(content, "the file"), "the file")
-    rows = _rows(text, separator or _separator(text))
+    named, text = _first_line(_decoded(content, _encoding(content, "the file"), "the file"))
+    rows = _rows(text, separator or named or _separator(text))
     return [name.strip() for name in rows[0]] if rows else []
 
 
@@ -99,6 +101,15 @@ def _decoded(content, encoding, name):
     return text
 
 
+def _first_line(text):
+    """Return the separator that a line such as ``sep=;`` before the header names, and the rest.
+
+    Excel reads and writes such lines. Without one, the separator is None.
+    """
+    found = NAMED_SEPARATOR.match(text)
+    return (found[1], text[found.end() :]) if found else (None, text)
+
+
 def _rows(text, separator):
     """Return the first rows as lists of cells."""
     lines = io.StringIO(text, newline="")
@@ -129,7 +140,7 @@ def _separator(text):
     return max(",;\t|", key=header.count)
 
 
-def _parse(content, start, name, encoding, separator, form):
+def _parse(content, start, name, encoding, separator, form, skipped):
     pd = pandas()
     try:
         with warnings.catch_warnings():
@@ -141,6 +152,7 @@ def _parse(content, start, name, encoding, separator, form):
                 header=0 if form.header else None,
                 index_col=False,
                 skipinitialspace=True,
+                skiprows=skipped,
                 dtype=str,
             )
     except UnicodeError as error:

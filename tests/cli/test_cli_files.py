@@ -151,9 +151,7 @@ def test_a_picture_of_somebody_else(trained, capsys):
     command = ["train", "people.csv", "--target", "bought", *DRAWN]
     for more in ([], ["--plot", "people.png"], ["--output", "people.safetensors"]):
         said = refused(capsys, *command, *more)
-        assert (
-            "the picture would overwrite people.png, which is not an earlier output" in said
-        )
+        assert "the picture would overwrite people.png, which is not an earlier output" in said
         assert "name another file with --plot, or overwrite it with --force" in said
     assert main([*command, "--no-plot"]) == 0
     assert Path("people.png").read_bytes() == b"\x89PNG, drawn by hand"

@@ -160,6 +160,16 @@ def test_the_other_columns_tell_what_the_mark_is(capsys):
     assert made["columns"]["income"]["why"].startswith("thousands separators")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("line", ["sep=;\n", "SEP=|\r\n", '"sep=\t"\n'])
+def test_a_line_that_names_the_separator(line, encoding, capsys):
+    """Excel reads and writes it."""
+    frame = FRAME[["age", "bought"]]
+    text = line + frame.to_csv(index=False, sep=line.strip('"\r\n')[-1])
+    made, _ = report(capsys, text, encoding=encoding)
+    assert made["loss"] == losses(capsys, frame.to_csv(index=False))
+
+
 @pytest.mark.parametrize("words", [["?"], ["unknown"], ["n.a.", "?", "-"], ["refused"]])
 def test_a_word_among_numbers(words, capsys):
     made, _ = report(capsys, messy.with_words(FRAME, *words))
