@@ -11,7 +11,7 @@ from ..rules.optimizers import AdamW
 from ..rules.schedules import CosineDecay
 
 WARMUP = 0.05  # share of the steps in which the learning rate rises
-PATIENCE = 64  # epochs without a smaller held-out loss after which a network is done
+PATIENCE = 32  # epochs without a smaller held-out loss after which a network is done
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Recipe:
     """A kind of network and its training.
 
     The learning rate rises for a twentieth of the steps and then falls along a cosine. Each network
-    keeps the weights of the epoch with the smallest loss of the rows that are held out from it.
+    keeps the weights of the epoch with the smallest loss of the rows that are held out from it, and
+    ends after PATIENCE epochs without a smaller one.
 
     Attributes
     ----------
@@ -46,6 +47,7 @@ SCOUT = Recipe("smooth", activation="silu", learning_rate=1e-2)
 OTHERS = (
     Recipe("wide", activation="silu", hidden=(128, 128), learning_rate=1e-2, dropout=0.15),
     Recipe("bins", activation="silu", bins=24, learning_rate=1e-2, dropout=0.15),
+    Recipe("deep", activation="silu", hidden=(128, 128, 128), learning_rate=5e-3, dropout=0.2),
 )
 
 
