@@ -160,7 +160,8 @@ def _of_notes(notes):
 
 def _as_text(value):
     if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_as_text(each)}" for key, each in value.items())
+        given = {key.replace("_", " "): each for key, each in value.items() if each is not None}
+        return ", ".join(f"{key} {_as_text(each)}" for key, each in given.items())
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
