@@ -152,7 +152,7 @@ def test_intervals_from_held_out_rows(quick, monkeypatch, tmp_path):
     found = model.predict_interval(X[200:], 0.8)
     reach = np.sort(errors, axis=0)[160]  # ⌈201 · 0.8⌉ = 161
     h = model.predict(X[200:])
-    np.testing.assert_allclose(found, np.stack([h - reach, h + reach], axis=1), rtol=1e-5)
+    np.testing.assert_allclose(found, np.stack([h - reach, h + reach], axis=1), 1e-5, 1e-6)
     covered = ((found[:, 0] <= y[200:]) & (y[200:] <= found[:, 1])).mean(axis=0)
     assert (np.abs(covered - 0.8) < 0.12).all()  # three standard deviations of 100 values
     std = model.predict_std(X[200:])
