@@ -1,13 +1,13 @@
 # make demo   train on real data with both compiled backends and compare them
-# make test   everything that has to pass: style, types, tests, benches run once
+# make test   everything that must pass: style, types, tests, each bench once
 # make debug  the tests on Cython kernels that check every memory range
 # make sanitize, make boundscheck   tests on Cython kernels under AddressSanitizer and UBSan, and on
 #             Numba's with checked indices
 # make test-minimum   tests on the oldest versions that pyproject.toml allows
-# make test-ecosystem   tests with skl2onnx, skops and mlflow, in an environment of their own
+# make test-ecosystem   tests with skl2onnx, skops and mlflow, in a separate environment
 # make docs   the documentation: docs/_build/html/index.html
 # make site-test   every page of the documentation in a browser (Chromium and chromedriver)
-# make bench  the benchmarks, with scikit-learn, PyTorch and JAX beside fastbp
+# make bench  the benchmarks of fastbp, scikit-learn, PyTorch and JAX
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -19,7 +19,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-# Built once per change of what goes into the installation.
+# Installed again only if one of these has changed.
 SOURCES = pyproject.toml setup.py $(wildcard src_cython/*)
 
 $(VENV)/demo: $(BIN)/python $(SOURCES)
@@ -37,7 +37,7 @@ $(VENV)/docs: $(BIN)/python $(SOURCES)
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo.py
 
-# What also has to pass when four threads run each test at once.
+# Tests that must also pass if four threads run each of them at once.
 IN_MANY_THREADS = $(addprefix tests/,backends/test_gradients.py backends/test_saturation.py \
 	network/test_fit_step.py network/test_no_hidden_layers.py)
 
@@ -47,11 +47,11 @@ docs: $(VENV)/docs site
 site:
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
 
-# `make test` opens ten pages, this all of them.
+# `make test` opens ten pages, this target opens all of them.
 site-test: $(VENV)/test site
 	FASTBP_REQUIRE_BROWSER=1 $(BIN)/pytest tests/test_docs_browser.py --every-page
 
-# Numba's kernels in its cache, each once: else two processes of tests would compile the same ones.
+# Fills Numba's cache, since two processes of tests would otherwise compile the same kernels.
 kernels:
 	$(BIN)/python -m fastbp doctor --compile
 
@@ -88,7 +88,7 @@ debug: $(VENV)/test
 	FASTBP_CYTHON_DEBUG=1 $(BUILD_IN_PLACE)
 	$(BIN)/pytest --backend cython; status=$$?; $(BUILD_IN_PLACE); exit $$status
 
-# Tests of kernels, for builds that look closer. (PyTorch and Numba do not go with sanitizers.)
+# Tests of kernels, for builds with more checks. (PyTorch and Numba do not work with sanitizers.)
 OF_KERNELS = $(addprefix tests/backends/test_,gradients.py parity.py per_sample.py dropout.py vmath.py \
 	saturation.py threads.py) $(addprefix tests/network/test_,fit_step.py bad_input.py properties.py \
 	trace.py) $(addprefix tests/rules/test_,regularizers.py optimizers.py) tests/training/test_fit.py
@@ -102,12 +102,12 @@ sanitize: $(VENV)/test
 	$(BIN)/pytest -s --backend cython $(OF_KERNELS) -k "not numba and not torch"; \
 	status=$$?; $(BUILD_IN_PLACE); exit $$status
 
-# In a cache of its own: the compiled code is another one.
+# In a separate cache, since the compiled code differs.
 boundscheck: $(VENV)/test
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck \
 	$(BIN)/pytest --backend numba $(OF_KERNELS) -k "not cython"
 
-# Warnings of old packages about each other are none of ours. What is left out compares with
+# Warnings of old packages about each other are ignored. The tests that are left out compare with
 # scikit-learn's newest behaviour.
 MINIMUM = PIP_CONSTRAINT=tools/minimum-versions.txt .venv-minimum/bin/python -m
 test-minimum:
@@ -117,7 +117,7 @@ test-minimum:
 	kinds_of_labels and not are_those_of_scikit_learn and not configurations and not metadata_routing \
 	and not bad_quantiles and not prints_and_warns"
 
-# With packages that the other tests do without. Their warnings are none of ours.
+# With packages that the other tests do not need. Their warnings are ignored.
 ECOSYSTEM = .venv-ecosystem/bin/python -m
 test-ecosystem:
 	$(PYTHON) -m venv .venv-ecosystem

@@ -1,6 +1,6 @@
 """What compute_dtype="bfloat16" does to the accuracy on held-out data.
 
-On each data set that scikit-learn brings along, and for each seed, two networks begin with the same
+On each data set that comes with scikit-learn, and for each seed, two networks begin with the same
 weights, one computing in float32 and one in bfloat16. Both train on the same three quarters of the
 rows, in the same order. The seed decides on all of that. Figures are in percent: the share of the
 other rows that is classified right, or R² for the regression; means and standard deviations over

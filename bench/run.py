@@ -1,7 +1,7 @@
 """The benchmark: fastbp's backends and other libraries, interleaved, on pinned cores.
 
 ``python -m fastbp bench``, ``make bench`` or ``python bench/run.py``; --help says what can be
-chosen. bench/README.md says how to read what comes out.
+chosen. bench/README.md says how to read the results.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def _options(arguments):
 
 
 def run(options):
-    """Measure and print all there is to; returns what goes into results.json."""
+    """Measure and print everything; returns the content of results.json."""
     workloads = [w for w in WORKLOADS if options.workloads in w.name]
     if not workloads:
         known = "; ".join(w.name for w in WORKLOADS)

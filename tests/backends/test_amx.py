@@ -57,7 +57,7 @@ from fastbp.engine import bfloat16
 processor = ctypes.CDLL(sys.argv[1])
 processor.products_of_tiles.restype = ctypes.c_long
 assert processor.install() == 0
-bfloat16.obstacle = lambda: ""  # asks nobody
+bfloat16.obstacle = lambda: ""  # asks for no permission
 kernels = backends.get("cython").SINGLE
 
 def numbers(backend, sizes, batch_size, threads, on):

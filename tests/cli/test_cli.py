@@ -103,7 +103,7 @@ def test_report_for_people(capsys):
     people().to_csv("people.csv", index=False)
     assert main(["train", "people.csv", "--target", "bought", *QUICK[:-1]]) == 0
     printed, errors = capsys.readouterr()
-    assert errors == ""  # no progress bar, since nobody looks
+    assert errors == ""  # no progress bar outside of a terminal
     for words in (
         "people.csv: 200 rows, 140 training, 30 validation, 30 test",
         "target bought: classification (values that are not numbers)",

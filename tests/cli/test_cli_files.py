@@ -222,7 +222,7 @@ def test_a_table_with_predictions_and_more(trained, capsys):
 
 @pytest.mark.parametrize("form", ["npz", "onnx", "torch-state", "c"])
 def test_exports_replace_exports(trained, form, capsys):
-    """All of the files, or, if one is somebody else's, none."""
+    """All of the files, or none if fastbp did not write one of them."""
     pytest.importorskip({"onnx": "onnx", "torch-state": "torch"}.get(form, "numpy"))
     command = ["export", "people.safetensors", "--format", form, "--json"]
     for _ in range(2):
@@ -395,7 +395,7 @@ def test_standard_output_has_the_answer_already(model, capfd):
 @posix
 @pytest.mark.serial
 def test_a_pipe_whose_reader_goes(trained, capsys, monkeypatch):
-    """It is no answer that somebody has seen enough of."""
+    """A reader that leaves while the model is written is an error, as that is no printed answer."""
     os.mkfifo("pipe.safetensors")
     reader = threading.Thread(target=lambda: os.close(os.open("pipe.safetensors", os.O_RDONLY)))
     write = os.open

@@ -256,7 +256,7 @@ def test_negative_sample_weights(name, low, high, solver, iris, backend):
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 @pytest.mark.parametrize("unpickled", [False, True])
 def test_copy_shares_coefficients_until_fit(solver, unpickled, iris):
-    """As scikit-learn's: training in place trains both, whether or not somebody has predicted."""
+    """As in scikit-learn, training in place trains both copies, also if one predicted before."""
     X, y = iris
     shown = []
     for estimator in pair(solver=solver):

@@ -132,7 +132,7 @@ def test_a_list_that_was_changed_counts_anew(backend):
     ],
 )
 def test_bad_rules_change_nothing(backend, bad, problem, words):
-    """Neither the weights, nor the rules and the state of what comes next."""
+    """Neither the weights, nor the rules and the state of the next steps."""
     net, X, y = start(backend)
     ref, X, y = start(backend)
     good = {"clip_norm": 0.05, "l2": 0.1}

@@ -1,4 +1,4 @@
-"""Models in files: what comes back is what was saved, and a file is never half written."""
+"""Models in files: a loaded model equals the saved one, and a file is never half written."""
 
 import json
 import os
@@ -405,7 +405,7 @@ def test_saving_and_loading_a_network_needs_no_scikit_learn(path):
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
-# What a file must not say. The key is where, the value what stands there instead.
+# Values that a file must not have: the key is the place, the value is the wrong content.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Ensembles in files: what comes back, and what a file must not say of one."""
+"""Ensembles in files: a loaded ensemble equals the saved one, and wrong files are refused."""
 
 import json
 import warnings
