@@ -412,11 +412,21 @@ def check_tabular(results, printed):
         assert 0.5 < cell["error"] < 1 and cell["log_loss"] is None and cell["seconds"] > 0
 
 
+def check_uncertainty(results, printed):
+    """Coverage and width of both models; only one has a distribution."""
+    assert results.keys() == {"diabetes"}
+    for name, (cell,) in results["diabetes"].items():
+        assert name in printed
+        assert 0.5 < cell["calibrated coverage"] <= 1 and 0 < cell["calibrated width"] < 10
+        assert (cell["CRPS"] is None) == (cell["own width"] is None) == (name == "squared_error")
+
+
 TABULAR = ["--tables=bundled", "--models=tabular,boosting", "--splits=1", "--rows=200"]
 FOR_ARM = ("arm-linux-gnueabihf-gcc", "arm-linux-gnueabi-gcc", "qemu-arm")
 COMPILES_FOR_ARM = pytest.mark.skipif(
     not all(map(shutil.which, FOR_ARM)), reason=f"needs {', '.join(FOR_ARM)}"
 )
+UNCERTAINTY = ["--tables=diabetes", "--models=squared_error,gaussian", "--splits=1"]
 COMPILES = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
 
 JAX = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs JAX")
@@ -437,6 +447,7 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
         pytest.param("residual.py", ["--quick"], check_residual, marks=JAX),
         pytest.param("derivatives.py", ["--quick"], check_derivatives, marks=[JAX, TORCH]),
         ("tabular.py", TABULAR, check_tabular),
+        ("uncertainty.py", UNCERTAINTY, check_uncertainty),
         pytest.param("threads.py", ["--rounds", "1"], check_threads, marks=TWO_CORES),
     ],
     ids=[
@@ -450,7 +461,7 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
             "residual",
             "derivatives",
         ),
-        "tabular",
+        *("tabular", "uncertainty"),
         "threads",
     ],
 )

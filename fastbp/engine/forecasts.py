@@ -107,33 +107,31 @@ class Distributions(Points):
                 "quantiles of a predicted distribution must lie between 0 and 1, which themselves "
                 f"are without bounds, got {q.tolist()}"
             )
-        each = np.stack([distribution.quantiles(s, q) for distribution, s in self.parts])
-        if len(each) == 1:
-            return each[0][:, :, None]
-        columns = [self._quantile(q[j], each[:, :, j]) for j in range(len(q))]
-        return np.stack(columns, axis=1)[:, :, None]
+        if len(self.parts) == 1:
+            ((distribution, s),) = self.parts
+            return distribution.quantiles(s, q)[:, :, None]
+        return self._of_mixture(q)[:, :, None]
 
-    def _quantile(self, q, of_parts):
+    def _of_mixture(self, q):
         """The smallest numbers at which the mixture's distribution function is at least q.
 
-        They lie between the smallest and the largest of the parts' own quantiles, of shape
-        (n_parts, n_samples), and are found by bisection.
+        They lie between the smallest and the largest of the parts' own quantiles, and are found by
+        bisection, for all rows and quantiles at once.
         """
-        low, high = of_parts.min(axis=0), of_parts.max(axis=0)
-        high = np.where(self._cdf(low) >= q, low, high)
+        own = np.stack([distribution.quantiles(s, q).ravel() for distribution, s in self.parts])
+        parts = [(distribution, s.repeat(len(q), axis=0)) for distribution, s in self.parts]
+        wanted = np.tile(q, len(self.center))
+        low, high = own.min(axis=0), own.max(axis=0)
+        high = np.where(_cdf(parts, low) >= wanted, low, high)
         for _ in range(HALVINGS):
             middle = low + (high - low) / 2
             inside = (low < middle) & (middle < high)
             if not inside.any():
                 break
-            enough = self._cdf(middle) >= q
+            enough = _cdf(parts, middle) >= wanted
             high = np.where(inside & enough, middle, high)
             low = np.where(inside & ~enough, middle, low)
-        return high
-
-    def _cdf(self, y):
-        """The mixture's distribution function at one number for each sample."""
-        return sum(distribution.cdf(s, y) for distribution, s in self.parts) / len(self.parts)
+        return high.reshape(-1, len(q))
 
     def scores(self, y):
         """The distances in standard deviations, |y - center| / σ, of shape (1, n_samples)."""
@@ -191,6 +189,11 @@ class Levels(Points):
         low, high = low - scores[k], high + scores[k]
         crossed, middle = low > high, low + (high - low) / 2  # no value has so small a score
         return np.where(crossed, middle, low), np.where(crossed, middle, high)
+
+
+def _cdf(parts, y):
+    """The distribution function of a mixture at one number for each row."""
+    return sum(distribution.cdf(s, y) for distribution, s in parts) / len(parts)
 
 
 def forecast(engine, outputs):
