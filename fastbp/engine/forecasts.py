@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .distributions import distribution_of
-
 # Halvings of the interval in which a mixture's quantile lies; there are fewer unless it is near 0.
 HALVINGS = 200
 SMALLEST = np.finfo(np.float64).tiny
@@ -198,7 +196,7 @@ def _cdf(parts, y):
 
 def forecast(engine, outputs):
     """The forecast of a network with raw outputs h_m, of shape (n_samples, n_m)."""
-    distribution = distribution_of(engine.loss_name, engine.loss_parameter)
+    distribution = engine.distribution
     if distribution is None:
         return Points(outputs)
     parts = [(distribution, outputs)]

@@ -17,6 +17,7 @@ from sklearn.base import (
     clone,
     is_classifier,
 )
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, get_tags
@@ -426,6 +427,14 @@ def _last_step(member):
 def _forecast_of(member, X):
     """Return a member's forecast for X; members that are not fastbp's predict single values."""
     last = _last_step(member)
+    if isinstance(last, TransformedTargetRegressor):
+        inner = _last_step(last.regressor_)
+        if isinstance(inner, MLPRegressor) and inner._network()._engine.distribution is not None:
+            raise TypeError(
+                f"the members predict distributions (loss={inner.loss!r}) of a target that a "
+                "TransformedTargetRegressor transforms, and what they are of the target itself is "
+                "unknown; scale y before fit, and let the members be pipelines without it"
+            )
     if not isinstance(last, MLPRegressor):
         return Points(np.reshape(member.predict(X), (X.shape[0], -1)))
     return last._forecast(member[:-1].transform(X) if len(getattr(member, "steps", ())) > 1 else X)

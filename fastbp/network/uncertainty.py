@@ -266,9 +266,9 @@ class Uncertain(UncertaintyMixin):
     def _known(self, X, y):
         engine = self._engine
         self._check_numbers()
-        X, n_outputs = engine.samples(X), engine.layout.sizes[-1]
+        X, n_targets = engine.samples(X), engine.layout.n_targets
         name, row = engine.loss_name, engine.loss_spec
-        return X, checks.targets(y, len(X), n_outputs, name, row, np.dtype(np.float64))[1]
+        return X, checks.targets(y, len(X), n_targets, name, row, np.dtype(np.float64))[1]
 
     def _check_numbers(self):
         if self._engine.classifies:

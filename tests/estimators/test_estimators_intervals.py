@@ -5,8 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.sparse import csr_array
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
@@ -132,3 +134,48 @@ def test_refusals(kind):
     if kind == "regressor":
         with pytest.raises(ValueError, match="no standard deviation: choose a loss"):
             model.predict_std(X)
+
+
+# Distributions and lists of quantiles.
+
+
+@pytest.mark.parametrize("pipeline", [False, True])
+def test_an_ensemble_is_the_mixture_of_its_members(pipeline):
+    member = clone(SMALL).set_params(loss="gaussian")
+    if pipeline:
+        member = make_pipeline(StandardScaler(), member)
+    model = MLPEnsembleRegressor(member, 3, n_jobs=1, random_state=0).fit(X, Y)
+    means = np.stack([each.predict(X) for each in model.estimators_])
+    inputs = [each[:-1].transform(X) if pipeline else X for each in model.estimators_]
+    lasts = [each[-1] if pipeline else each for each in model.estimators_]
+    std = np.stack([each.predict_std(Z) for each, Z in zip(lasts, inputs, strict=True)])
+    np.testing.assert_allclose(model.predict(X), means.mean(axis=0), rtol=1e-12)
+    total = np.sqrt((std**2).mean(axis=0) + means.var(axis=0))
+    np.testing.assert_allclose(model.predict_std(X), total, rtol=1e-12)
+    for q, found in zip([0.05, 0.7], model.predict_quantiles(X, [0.05, 0.7]).T, strict=True):
+        reached = stats.norm(means, std).cdf(found).mean(axis=0)
+        np.testing.assert_allclose(reached, q, rtol=1e-10)
+    model.calibrate(X, Y)
+    score = np.sort(np.abs(Y - model.predict(X)) / total)[64]  # ⌈81 · 0.8⌉ = 65
+    np.testing.assert_allclose(interval(model)[:, 1], model.predict(X) + score * total)
+
+
+def test_quantiles_of_a_regressor_and_an_ensemble(tmp_path):
+    member = clone(SMALL).set_params(loss="quantile", loss_parameter=[0.1, 0.5, 0.9])
+    model = MLPEnsembleRegressor(member, 2, n_jobs=1, random_state=0).fit(X, Y).calibrate(X, Y)
+    own = [each.predict_quantiles(X, [0.1, 0.3, 0.9]) for each in model.estimators_]
+    np.testing.assert_allclose(model.predict_quantiles(X, [0.1, 0.3, 0.9]), np.mean(own, axis=0))
+    fastbp.save(model, tmp_path / "model")
+    np.testing.assert_array_equal(interval(fastbp.load(tmp_path / "model")), interval(model))
+    low, high = model.estimators_[0].predict_quantiles(X, [0.1, 0.9]).T
+    score = np.sort(np.maximum(low - Y, Y - high))[64]
+    found = interval(model.estimators_[0].calibrate(X, Y))
+    np.testing.assert_allclose(found.T, [low - score, high + score], rtol=1e-6)
+
+
+def test_targets_that_are_transformed():
+    """A transformed target's distribution is unknown; it must not count as a single value."""
+    member = TransformedTargetRegressor(clone(SMALL).set_params(loss="gaussian"))
+    model = MLPEnsembleRegressor(member, 2, n_jobs=1, random_state=0).fit(X, Y)
+    with pytest.raises(TypeError, match="TransformedTargetRegressor .* scale y before"):
+        model.predict_std(X)

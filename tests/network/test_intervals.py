@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from file_helpers import rewrite
 from helpers import make_network
+from scipy import stats
 
 import fastbp
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 2))
 Y = X @ [[1.0], [2.0]] + RNG.normal(size=(60, 1))
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def calibrated(loss="squared_error", sizes=(2, 3, 1), y=Y, **options):
@@ -188,3 +190,50 @@ def test_a_calibration_in_the_file_of_a_classifier(tmp_path):
     rewrite(tmp_path / "net", change)
     with pytest.raises(ValueError, match="broken file: calibration must be left out"):
         fastbp.load(tmp_path / "net")
+
+
+# Distributions and lists of quantiles.
+
+
+def test_standard_deviations_and_quantiles_of_a_network():
+    net = make_network([2, 3, 2], "gaussian", "numpy")
+    mean, log_variance = net.forward(X).output.T
+    expected = stats.norm(mean, np.exp(log_variance / 2))
+    np.testing.assert_allclose(net.predict_std(X)[:, 0], expected.std(), rtol=1e-12)
+    assert net.predict_std(X).shape == net.predict(X).shape == (60, 1)
+    found = net.predict_quantiles(X, [0.1, 0.975])
+    np.testing.assert_allclose(found.T, [expected.ppf(0.1), expected.ppf(0.975)], rtol=1e-9)
+
+
+def test_scaled_residuals_by_hand():
+    """μ ± the 49th of 60 sorted |y - μ| / σ, times σ."""
+    net = calibrated("student_t", (2, 3, 2))
+    h, std = net.predict(X), net.predict_std(X)
+    score = np.sort(np.abs(Y - h) / std, axis=0)[48]
+    expected = np.hstack([h - score * std, h + score * std])
+    np.testing.assert_allclose(interval(net), expected, rtol=1e-12)
+
+
+def test_conformalised_quantiles_by_hand():
+    """The pair of quantiles, moved by the 49th of 60 sorted max(l - y, y - u)."""
+    net = fastbp.Network([2, 5], loss="quantile", loss_parameter=LEVELS, seed=0, backend="numpy")
+    own = net.calibrate(X, Y).predict_quantiles(X, LEVELS)
+    for coverage, (i, j) in {0.8: (0, 4), 0.5: (1, 3)}.items():
+        k = {0.8: 48, 0.5: 30}[coverage]
+        score = np.sort(np.maximum(own[:, i] - Y[:, 0], Y[:, 0] - own[:, j]))[k]
+        expected = np.stack([own[:, i] - score, own[:, j] + score], axis=1)
+        np.testing.assert_allclose(net.predict_interval(X, coverage), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="do not tell the standard deviation"):
+        net.predict_std(X)
+
+
+@pytest.mark.parametrize(
+    "loss, n_outputs, parameter", [("gaussian", 2, None), ("quantile", 5, LEVELS)]
+)
+def test_files_of_distributions(loss, n_outputs, parameter, tmp_path):
+    net = fastbp.Network([2, n_outputs], loss=loss, loss_parameter=parameter, backend="numpy")
+    net.calibrate(X, Y).save(tmp_path / "net")
+    loaded = fastbp.Network.load(tmp_path / "net", backend="numpy")
+    for coverage in (0.5, 0.8):
+        ours, theirs = (each.predict_interval(X, coverage) for each in (net, loaded))
+        np.testing.assert_array_equal(ours, theirs)
