@@ -194,7 +194,8 @@ def check_trainable(net):
             f"train= takes no losses of distributions, but the loss is {net._engine.loss_title}"
         )
     if net.loss not in DELTAS:
-        raise ValueError("the loss is a function of your own, which the C source does not have")
+        title = "a function of your own" if callable(net.loss) else net.loss
+        raise ValueError(f"train= does not take the loss, {title}, but only {', '.join(DELTAS)}")
     if net.monotonic_cst:
         raise ValueError(
             "train= takes no network with monotonic_cst: steps in C would not keep the signs of "
