@@ -130,6 +130,12 @@ def to_c(
                 f"to_c writes a Network, an MLPRegressor or MLPClassifier, or a pipeline that ends "
                 f"in one of these, not {described(model)}"
             ) from error
+        if model._engine.distribution is not None:
+            raise TypeError(
+                f"the loss {model._engine.loss_title} predicts a distribution, and the outputs of "
+                "the network are its parameters; to write these, pass "
+                "Network.from_sklearn(estimator), for scaled features and targets"
+            )
     model._engine.check_finite()
     scalers = Scalers(tuple(inputs), targets)
     return c_source.to_c(

@@ -185,6 +185,8 @@ def test_refused(data, tmp_path):
     refuses("the transformer of targets, sklearn.FunctionTransformer", logs.fit(X, y))
     bounded = TransformedTargetRegressor(regressor(), transformer=clipping())
     refuses("the transformer of targets, sklearn.MinMaxScaler", bounded.fit(X, y))
+    spread = scaled_target(regressor(loss="gaussian")).fit(X, y)
+    refuses("the loss gaussian predicts a distribution, and the outputs", spread)
     doubled = make_pipeline(FunctionTransformer(np.square), fitted)
     refuses("the step 'functiontransformer'", doubled)
     tiny = make_pipeline(StandardScaler(), regressor()).fit(X, y)
