@@ -12,6 +12,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
+from ..basis.docstrings import documented
 from ..engine.conformal import Calibration
 from ..engine.forecasts import Points
 from ..network.uncertainty import UncertaintyMixin
@@ -24,17 +25,8 @@ if TYPE_CHECKING:
     from ..basis.annotations import ClassWeight, Floats, RandomState
 
 
-class TabularClassifier(ClassifierMixin, Tabular):
-    """A classifier for tables of numbers, categories and dates, which prepares the columns itself.
-
-    Several recipes for small networks are trained, each on eight folds of the rows. The prediction
-    is the weighted mean of the networks' probabilities. A table may be a DataFrame of pandas or
-    polars, or an array; values may be missing.
-
-    Parameters
-    ----------
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes; sample weights are multiplied by them.
+_SECTIONS = {
+    "parameters": """\
     time_budget : float, optional
         Seconds after which no further recipe is tried. The default takes as many as there are, so
         the same random_state gives the same model on every machine.
@@ -43,18 +35,11 @@ class TabularClassifier(ClassifierMixin, Tabular):
         depend on it.
     random_state : int, RandomState instance or None, default=None
         Determines the folds, the initial weights and the order of training.
-    backend : {"auto", "cython", "numba", "numpy"} or None, default=None
+    backend : {{"auto", "cython", "numba", "numpy"}} or None, default=None
         As for `Network`.
     progress : bool, default=False
-        Show a progress bar over the recipes.
-
-    Attributes
-    ----------
-    classes_ : ndarray of shape (n_classes,)
-        The classes; the labels of a multilabel problem.
-    leaderboard_ : list of dict
-        For each recipe its name, how many columns its networks see, the loss of the rows that are
-        held out from each network (log loss), and its weight in the model.
+        Show a progress bar over the recipes.""",
+    "attributes": """\
     feature_importances_ : ndarray of shape (n_features,)
         How much that loss grows if the values of a column are permuted among held-out rows; the
         mean over the folds. 0 for columns that were left out.
@@ -63,15 +48,8 @@ class TabularClassifier(ClassifierMixin, Tabular):
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, if all are strings.
-
-    See Also
-    --------
-    TabularRegressor : The same for numbers.
-    MLPClassifier : A single network, like scikit-learn's.
-
-    Notes
-    -----
+        Names of the columns, if all are strings.""",
+    "notes": """\
     1. The columns are prepared. Numbers are scaled by their quartiles and clipped smoothly; missing
        ones become the median, with an input that says so. Categories become an input for each of
        the 64 most frequent values; new ones at prediction count for nothing. Dates become year,
@@ -84,7 +62,41 @@ class TabularClassifier(ClassifierMixin, Tabular):
        dropout, and networks for which numbers are encoded as piecewise linear functions (Gorishniy
        et al., NeurIPS 2022).
     4. A greedy selection by the loss of held-out rows decides how much each recipe counts (Caruana
-       et al., ICML 2004).
+       et al., ICML 2004).""",
+}
+
+
+@documented(_SECTIONS)
+class TabularClassifier(ClassifierMixin, Tabular):
+    """A classifier for tables of numbers, categories and dates, which prepares the columns itself.
+
+    Several recipes for small networks are trained, each on eight folds of the rows. The prediction
+    is the weighted mean of the networks' probabilities. A table may be a DataFrame of pandas or
+    polars, or an array; values may be missing.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes; sample weights are multiplied by them.
+    {parameters}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes; the labels of a multilabel problem.
+    leaderboard_ : list of dict
+        For each recipe its name, how many columns its networks see, the loss of the rows that are
+        held out from each network (log loss), and its weight in the model.
+    {attributes}
+
+    See Also
+    --------
+    TabularRegressor : The same for numbers.
+    MLPClassifier : A single network, like scikit-learn's.
+
+    Notes
+    -----
+    {notes}
 
     docs/tabular.md compares the accuracy with that of boosted trees, and says where they win.
 
@@ -92,7 +104,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
     --------
     >>> import pandas as pd
     >>> from fastbp import TabularClassifier
-    >>> table = pd.DataFrame({"age": [25, 40, None, 33] * 25, "city": ["Ulm", "Bonn"] * 50})
+    >>> table = pd.DataFrame({{"age": [25, 40, None, 33] * 25, "city": ["Ulm", "Bonn"] * 50}})
     >>> bought = table["city"] == "Ulm"
     >>> classifier = TabularClassifier(random_state=0).fit(table, bought)
     >>> classifier.predict(table[:2])
@@ -203,6 +215,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         return tags
 
 
+@documented(_SECTIONS)
 class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
     """A regressor for tables of numbers, categories and dates, which prepares the columns itself.
 
@@ -212,18 +225,7 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
 
     Parameters
     ----------
-    time_budget : float, optional
-        Seconds after which no further recipe is tried. The default takes as many as there are, so
-        the same random_state gives the same model on every machine.
-    n_jobs : int, optional
-        How many networks to train at once; by default one for each free core. The result does not
-        depend on it.
-    random_state : int, RandomState instance or None, default=None
-        Determines the folds, the initial weights and the order of training.
-    backend : {"auto", "cython", "numba", "numpy"} or None, default=None
-        As for `Network`.
-    progress : bool, default=False
-        Show a progress bar over the recipes.
+    {parameters}
 
     Attributes
     ----------
@@ -231,15 +233,7 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
         For each recipe its name, how many columns its networks see, the loss of the rows that are
         held out from each network (squared error, in units of the variance of y), and its
         weight in the model.
-    feature_importances_ : ndarray of shape (n_features,)
-        How much that loss grows if the values of a column are permuted among held-out rows; the
-        mean over the folds. 0 for columns that were left out.
-    feature_importances_std_ : ndarray of shape (n_features,)
-        Their standard deviation over the folds.
-    n_features_in_ : int
-        Number of columns of X.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, if all are strings.
+    {attributes}
 
     See Also
     --------
@@ -248,20 +242,7 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
 
     Notes
     -----
-    1. The columns are prepared. Numbers are scaled by their quartiles and clipped smoothly; missing
-       ones become the median, with an input that says so. Categories become an input for each of
-       the 64 most frequent values; new ones at prediction count for nothing. Dates become year,
-       month, weekday, hour and elapsed days.
-    2. A first recipe is trained: one network on the rows of each fold's complement. Columns whose
-       permutation does not make the loss of held-out rows larger, by two standard errors, are left
-       out, and it is trained again, as long as that makes the loss clearly smaller. Networks are
-       otherwise misled by columns that say nothing (Grinsztajn et al., NeurIPS 2022).
-    3. Three more recipes are trained on the columns that are left: wider and deeper networks with
-       dropout, and networks for which numbers are encoded as piecewise linear functions (Gorishniy
-       et al., NeurIPS 2022).
-    4. A greedy selection by the loss of held-out rows decides how much each recipe counts (Caruana
-       et al., ICML 2004).
-
+    {notes}
     5. The errors of the held-out rows calibrate the intervals: `predict_interval` needs no
        `calibrate`. The coverage is then only about the one asked for, since recipes and columns
        were chosen on these rows, and the model averages networks that have seen most of them.
