@@ -272,7 +272,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
                 sample_weight = _check_sample_weight(sample_weight, X)
         if self._constraint(X.shape[1]):
             activations = hidden_activations(self.activation, len(hidden))
-            monotonic.check(activations, OUTPUTS[self._output_activation()], self.n_outputs_)
+            monotonic.check(activations, OUTPUTS[self._output_activation()], self._output_units())
         sample_weight = self._weigh(y, sample_weight, incremental)
         samples = CheckedSamples(X, labels, targets, sample_weight)
         self._random_state = check_random_state(self.random_state)

@@ -284,10 +284,16 @@ class EstimatorNetwork(BaseEstimator):
                 f"out_activation_ {self.out_activation_!r} has been set after fit; integrated "
                 "gradients need the one that belongs to the loss"
             )
+        engine = self._network()._engine
+        if engine.distribution is not None:
+            raise ValueError(
+                f"loss={engine.loss!r} predicts a distribution; for contributions to its "
+                "parameters call integrated_gradients of Network.from_sklearn(...)"
+            )
         samples: Any = self._checked_for_outputs(X)
         if not isinstance(samples, np.ndarray):
             samples = samples.toarray()
-        found = attributions.integrated_gradients(self._network()._engine, samples, baseline)
+        found = attributions.integrated_gradients(engine, samples, baseline)
         return self._derivatives_of_predictions(found)
 
     def _derivatives_of_predictions(self, of_outputs):

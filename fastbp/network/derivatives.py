@@ -272,7 +272,8 @@ class Differentiable:
 
         Input j's contribution to output k is a_j = (x_j - x'_j) ∫ ∂h_k/∂x_j dα, where the integral
         is along the straight line x' + α (x - x') from the baseline x' to the row, α = 0..1. The
-        contributions add up to the difference: Σ_j a_j = h_k(x) - h_k(x').
+        contributions add up to the difference: Σ_j a_j = h_k(x) - h_k(x'). Here h is h_m, which
+        `predict` returns, except for losses of distributions, whose parameters it holds.
 
         Parameters
         ----------

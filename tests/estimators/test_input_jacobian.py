@@ -315,5 +315,8 @@ def test_contributions_that_are_unknown(iris):
     regressor.out_activation_ = "tanh"
     with pytest.raises(ValueError, match="'tanh' has been set after fit"):
         regressor.integrated_gradients(X)
+    of_parameters = MLPRegressor("gaussian", **HOW).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="loss='gaussian' predicts a distribution"):
+        of_parameters.integrated_gradients(X)
     with pytest.raises(NotFittedError):
         MLPRegressor().integrated_gradients(X)

@@ -81,6 +81,7 @@ def test_ensembles_are_monotonic():
     [
         (MLPClassifier(monotonic_cst=CST), np.arange(120) % 3, "single output.*this network has 3"),
         (MLPRegressor(monotonic_cst=CST), np.stack([Y, Y], axis=1), "single output"),
+        (MLPRegressor("gaussian", monotonic_cst=CST), Y, "single output.*this network has 2"),
         (MLPRegressor(monotonic_cst=CST, activation="silu"), Y, "never fall, but 'silu'"),
         (MLPRegressor(monotonic_cst=[1, 0]), Y, r"shape \(3,\)"),
         (MLPRegressor(monotonic_cst=[1, 0, 3]), Y, "is 3 for feature 2"),
