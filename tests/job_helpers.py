@@ -39,6 +39,7 @@ class Parts:
             squares=np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1 if clipping else 0),
             decay=regularizers.average.decay if regularizers.average else 0.0,
             average=self.average,
+            signs=net._engine.signs,
             seed=0,
             counters=self.counters,
             state=self.state,
