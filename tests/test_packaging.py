@@ -63,5 +63,5 @@ def test_the_source_distribution_has_every_file():
     }
     assert {name for name in tracked if not name.startswith(grafted)} <= included
     data = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in CODE}
-    declared = {PACKAGE / name for name in PROJECT["tool"]["setuptools"]["package-data"]["fastbp"]}
-    assert data == declared
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["fastbp"]
+    assert data == {path for pattern in patterns for path in PACKAGE.glob(pattern)}
