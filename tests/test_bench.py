@@ -491,3 +491,22 @@ def test_bfloat16():
     assert done.returncode == 0, done.stderr
     names = [line.split(" | ")[0] for line in done.stdout.splitlines()[2:]]
     assert names == ["| iris", "| wine", "| breast cancer", "| digits", "| diabetes (R²)"]
+
+
+@pytest.mark.slow
+def test_distributions():
+    """A short run prints a line for every loss, and PyTorch's losses are the same."""
+    done = subprocess.run(
+        [sys.executable, str(BENCH / "distributions.py"), "--quick"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    lines = lines[next(i for i, line in enumerate(lines) if line[0] == "microseconds") + 1 :]
+    assert [line[0] for line in lines] == [
+        *("gaussian", "student_t", "laplace", "negative_binomial", "mixture_density", "quantile")
+    ]
+    assert all(check == "-" or float(check) < 1e-5 for *_, check in lines)
