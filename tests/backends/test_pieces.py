@@ -28,17 +28,21 @@ DTYPES = ("float32", "float64")
 
 def use_all(dtype):
     """Call all entry points, with every activation, loss and optimiser at least once."""
-    X, y = np.linspace(-1, 1, 12).reshape(4, 3), np.full((4, 2), 0.5)
+    X, half = np.linspace(-1, 1, 12).reshape(4, 3), np.full((4, 3), 0.5)
     hidden = len(spec.ACTIVATIONS)
     for loss, optimizer in itertools.zip_longest(spec.LOSSES, OPTIMIZERS.values()):
+        mixture, row = loss == "mixture_density", spec.LOSSES[loss or "huber"]
         net = fastbp.Network(
-            [3, *[4] * hidden, 2],
+            [3, *[4] * hidden, 3 if mixture else 2],
             activation=list(spec.ACTIVATIONS),
             loss=loss or "huber",
+            loss_parameter=1 if mixture else None,
             dtype=dtype,
             seed=0,
             backend="numba",
         )
+        s = half[:, : net.layout.sizes[-1]].astype(dtype)
+        y = half[:, : net.layout.n_targets] + (0.5 if row.counts else 0)
         net.fit(X, y, epochs=1, optimizer=optimizer, dropout=0.1, clip_norm=1.0)
         net.loss_and_gradient(X, y)
         net.per_sample_gradients(X, y)
@@ -46,11 +50,12 @@ def use_all(dtype):
         rows = np.zeros((4, 16, net.layout.plan[-1, STRIDE]), dtype)
         net._engine.backend.loss_hessian_product(net._engine.model, *rows)
         engine, samples = net._engine, X.astype(dtype)
-        jets.JetPass(engine, samples, 1).backward(y.astype(dtype))
+        jets.JetPass(engine, samples, 1).backward(s)
         jets._back(engine, samples, True, 1)
         data = engine.data(X, y)
-        jets.hessian_product(engine, data, engine.parameters)
-        jets.loss_deltas(engine, data, y.astype(dtype))
+        if not row.one_target:
+            jets.hessian_product(engine, data, engine.parameters)
+        jets.loss_deltas(engine, data, s)
     parts = Parts(net, X, y, fastbp.SGD())
     parts.backward(parts.forward())
     parts.job.update(0.1)
