@@ -16,7 +16,16 @@ from .many.fit_many import SomeFailed, fit_many
 from .network.forward import ForwardPass
 from .network.network import Network
 from .network.torch_function import TorchFunction, torch_function
-from .rules.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
+from .rules.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    LazyAdam,
+    Optimizer,
+    RMSprop,
+    Rprop,
+)
 from .rules.regularizers import EMA, SWA
 from .rules.schedules import (
     CosineDecay,
@@ -90,6 +99,7 @@ __all__ = [
     "History",
     "IntervalDisplay",
     "LayerCheck",
+    "LazyAdam",
     "LearningCurveDisplay",
     "LeastSquares",
     "MLPClassifier",

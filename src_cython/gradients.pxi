@@ -40,7 +40,9 @@ cdef void weight_gradient(
         return
     if i > 1:
         h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
-    if single_output(net, i):
+    if rarely(here[SPARSE] != 0):
+        sparse_gradient(net, rows, target, own)
+    elif single_output(net, i):
         single_gradient(h, stride_in, d, rows, target, n_in, unit(net), zeros)
     else:
         if of_weights > 0:
@@ -105,7 +107,7 @@ cdef inline Share weight_share(Net *net, Py_ssize_t i, bint by_columns) noexcept
     cdef Py_ssize_t columns = padded(net.plan[i * COLUMNS + SIZE])
     if single_output(net, i):  # is not divided
         return Share(0, rows if net.rank == 0 else 0, 0, 1, False)
-    if not by_columns:
+    if not by_columns or rarely(net.plan[i * COLUMNS + SPARSE] != 0):
         return Share(
             share_start(rows, UNIT, net.rank, net.threads),
             share_start(rows, UNIT, net.rank + 1, net.threads),

@@ -2,8 +2,8 @@
 #
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), trigonometry (sin and
 # cos), tile.h (matrix product), bfloat16.h and amx.h (products of rounded matrices), dropout,
-# elementwise, losses, optimizers, shares, passes, gradients, groups, regularizers, steps, train,
-# per_sample, jets, input_derivatives, hessian. This one holds the entry points. They turn arrays
+# elementwise, losses, optimizers, shares, passes, sparse, gather, gradients, groups, regularizers,
+# steps, train, per_sample, jets, input_derivatives, hessian. This one holds the entry points. They turn arrays
 # into pointers and release the GIL. Entry points that train flush denormal numbers; denormals.h
 # says how, and why they call their bodies by a hidden address. fastbp/backends/interface.py has the
 # arguments.
@@ -20,6 +20,8 @@ include "losses.pxi"
 include "optimizers.pxi"
 include "shares.pxi"
 include "passes.pxi"
+include "sparse.pxi"
+include "gather.pxi"
 include "gradients.pxi"
 include "groups.pxi"
 include "regularizers.pxi"
@@ -74,7 +76,7 @@ cdef Net net_of(model, Py_ssize_t block, workspace) except *:
         <real *>memory("parameters", parameters).start,
         block,
         <real *>memory("workspace", workspace).start,
-        NULL, 1, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        NULL, 1, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL,
     )
 
 
@@ -87,16 +89,26 @@ cdef void form_team(Net *net, shared, Py_ssize_t threads, sums, workspace) excep
     net.apart = workspace.shape[0] // threads
 
 
+cdef Data samples_of(X) except *:
+    """The Data of samples alone, dense or sparse."""
+    cdef Data found = Data(NULL, NULL, NULL, NULL, NULL, NULL, NULL)
+    if isinstance(X, cnp.ndarray):
+        found.X = <const real *>memory("X", X).start
+    else:
+        found.X = <const real *>memory("X", X.values).start
+        found.columns = <const int32_t *>memory("columns", X.columns).start
+        found.starts = <const int64_t *>memory("starts", X.starts).start
+    return found
+
+
 cdef Data data_of(data) except *:
     """The Data in natural order; arrays without elements become NULL."""
     X, labels, targets, sample_weight = data
-    return Data(
-        <const real *>memory("X", X).start,
-        <const int64_t *>memory("labels", labels).start,
-        <const real *>memory("targets", targets).start,
-        <const real *>memory("sample_weight", sample_weight).start,
-        NULL,
-    )
+    cdef Data found = samples_of(X)
+    found.labels = <const int64_t *>memory("labels", labels).start
+    found.targets = <const real *>memory("targets", targets).start
+    found.weight = <const real *>memory("sample_weight", sample_weight).start
+    return found
 
 
 def finite(array):
@@ -168,17 +180,17 @@ def multiply_rounded(A, B, init, C):
 
 def predict(model, X, Py_ssize_t block, workspace, out):
     cdef Net net = net_of(model, block, workspace)
-    cdef Array samples = memory("X", X)
-    cdef Data data = Data(<const real *>samples.start, NULL, NULL, NULL, NULL)
-    cdef real *result = <real *>memory("out", out).start
-    cdef Py_ssize_t n = samples.bytes // (net.plan[SIZE] * sizeof(real))
+    cdef Data data = samples_of(X)
+    cdef Array results = memory("out", out)
+    cdef real *result = <real *>results.start
+    cdef Py_ssize_t n = results.bytes // (net.plan[net.m * COLUMNS + SIZE] * sizeof(real))
     with nogil:
         run_predict(&net, &data, n, result)
 
 
 def forward(model, X, workspace, out):
     cdef Net net = net_of(model, X.shape[0], workspace)
-    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL)
+    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL, NULL, NULL)
     cdef real *result = <real *>memory("out", out).start
     body = run_predict
     hide(&body)
@@ -190,7 +202,7 @@ def forward(model, X, workspace, out):
 
 def backward(model, X, deltas, workspace, transposed, gradient, errors):
     cdef Net net = net_of(model, X.shape[0], workspace)
-    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL)
+    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL, NULL, NULL)
     cdef const real *given = <const real *>memory("deltas", deltas).start
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef real *G = <real *>memory("gradient", gradient).start
@@ -254,7 +266,7 @@ cdef Lines lines_of(X, directions, Py_ssize_t seconds) except *:
 
 def jets(model, X, directions, Py_ssize_t seconds, Py_ssize_t block, workspace, out):
     cdef Net net = net_of(model, block * out.shape[0], workspace)
-    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL)
+    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL, NULL, NULL)
     cdef Lines lines = lines_of(X, directions, seconds)
     cdef real *result = <real *>memory("out", out).start
     cdef Py_ssize_t n = X.shape[0]
@@ -267,7 +279,7 @@ def jets_backward(
 ):
     cdef Py_ssize_t n = X.shape[0]
     cdef Net net = net_of(model, n * adjoints.shape[0], workspace)
-    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL)
+    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL, NULL, NULL)
     cdef Lines lines = lines_of(X, directions, seconds)
     cdef const real *given = <const real *>memory("adjoints", adjoints).start
     cdef real *WT = <real *>memory("transposed", transposed).start
@@ -282,7 +294,7 @@ def input_derivatives(model, X, Py_ssize_t block, workspace, transposed, s, firs
     cdef Py_ssize_t width = second.shape[2] if curves.start != NULL else 0
     cdef Py_ssize_t sets = 1 + max(n_out, X.shape[1] if width > 0 else 0)
     cdef Net net = net_of(model, block * sets, workspace)
-    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL)
+    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL, NULL, NULL)
     cdef real *WT = <real *>memory("transposed", transposed).start
     cdef real *outputs = <real *>memory("s", s).start
     cdef real *slopes_of_rows = <real *>memory("first", first).start

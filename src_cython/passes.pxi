@@ -4,7 +4,7 @@
 # of layer i's arrays in the workspace (see fastbp/basis/layout.py). The twin of
 # fastbp/backends/numba_/passes.py.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 # The network, its working memory, the team of threads, the batch's partial sums, and this thread's
 # own rows in the block: `rows` of them from `first` on.
@@ -32,14 +32,19 @@ cdef struct Net:
     Py_ssize_t all_rows  # of the block
     Py_ssize_t first
     Py_ssize_t rows
+    const real *values  # of sparse samples, with their columns
+    const int32_t *columns
 
-# The samples. Missing labels, weights and orders are NULL.
+# The samples. Missing labels, weights and orders are NULL. The numbers X of sparse samples have
+# columns, and row r begins at starts[r]; else those are NULL.
 cdef struct Data:
     const real *X
     const int64_t *labels
     const real *targets
     const real *weight
     const int64_t *order
+    const int32_t *columns
+    const int64_t *starts
 
 
 cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
@@ -121,7 +126,7 @@ cdef void set_constants(Net *net) noexcept nogil:
     """Write the input of the biases and the row of zeros."""
     cdef real *zeros = zero_row(net)
     cdef Py_ssize_t i, j, widest = 0
-    for i in range(net.m + 1):
+    for i in range(net.plan[COLUMNS + SPARSE] != 0, net.m + 1):
         widest = max(widest, padded(net.plan[i * COLUMNS + SIZE]))
     check(unit(net), FBP_LANES)
     check(zeros, widest)
@@ -173,51 +178,6 @@ cdef inline Py_ssize_t row_of(Data *data, Py_ssize_t i) noexcept nogil:
     return data.order[i] if data.order != NULL else i
 
 
-# Samples are prefetched into the cache this many rows ahead.
-cdef enum:
-    AHEAD = 4
-
-
-cdef const real *gather(
-    Net *net, Data *data, Py_ssize_t start, Py_ssize_t *stride
-) noexcept nogil:
-    """The block's samples, from position `start` of the order on, and the stride between them.
-
-    In natural order and without dropout, samples are used in place. Otherwise own rows are copied
-    into the workspace as padded rows; also if layer 1 is a single output, since `dot` reads whole
-    vectors, and if rows of this length would compete for the same places in the cache.
-    """
-    cdef Py_ssize_t n_in = net.plan[SIZE], r, j
-    cdef Py_ssize_t last = start + net.first + net.rows
-    cdef const real *source
-    cdef real *target
-    cdef bint dropped = net.plan[DROPOUT] != 0
-    cdef bint apart = net.plan[STRIDE] > padded(n_in), single = single_output(net, 1)
-    if data.order == NULL and not dropped and not apart and not single:
-        stride[0] = n_in
-        check(data.X + start * n_in, (net.first + net.rows) * n_in)
-        return data.X + start * n_in
-    stride[0] = net.plan[STRIDE]
-    target = net.workspace + net.first * stride[0]
-    check(target, net.rows * stride[0])
-    for r in range(start + net.first, last):
-        source = data.X + row_of(data, r) * n_in
-        check(source, n_in)
-        if r + AHEAD < last:
-            for j from 0 <= j < n_in by FBP_LANES:
-                prefetch(data.X, row_of(data, r + AHEAD) * n_in + j)
-        for j in range(n_in):
-            target[j] = source[j]
-        if single:  # kept memory may hold NaN, which `dot` would multiply by 0
-            for j in range(n_in, padded(n_in)):
-                target[j] = 0.0
-        target += stride[0]
-    if dropped:
-        target = net.workspace + net.first * stride[0]
-        drop_units(net, 0, target, target)
-    return net.workspace
-
-
 cdef inline void put(real *p, Py_ssize_t i, Py_ssize_t n, real x) noexcept nogil:
     """p[i] = x, one of n numbers that will be read as vectors.
 
@@ -261,7 +221,7 @@ cdef inline void product_of_block(
 cdef void forward_pass(Net *net, const real *h, Py_ssize_t stride_in) noexcept nogil:
     """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m, except for σ_m.
 
-    `h` is the block's input, with rows `stride_in` apart.
+    `h` is the block's input, with rows `stride_in` apart. Sparse samples' s_1 is there already.
     """
     cdef Py_ssize_t i, r, stride, n_in = net.plan[SIZE]
     cdef const int64_t *here
@@ -273,16 +233,19 @@ cdef void forward_pass(Net *net, const real *h, Py_ssize_t stride_in) noexcept n
         W = net.parameters + here[WEIGHTS]
         s = of_own(net, i, S)
         if single_output(net, i):
+            if rarely(here[SPARSE] != 0):
+                return
             h += net.first * stride_in
             check(h, (net.rows - 1) * stride_in + padded(n_in))
             check(s, net.rows)
             for r in range(net.rows):
                 put(s, r, net.rows, dot(h + r * stride_in, W, n_in) + W[padded(n_in)])
             return
-        product_of_block(
-            net, i, h, stride_in, W, stride, W + n_in * stride, of_block(net, i, S), stride,
-            padded(here[SIZE]), n_in,
-        )
+        if not rarely(here[SPARSE] != 0):
+            product_of_block(
+                net, i, h, stride_in, W, stride, W + n_in * stride, of_block(net, i, S), stride,
+                padded(here[SIZE]), n_in,
+            )
         activate(code_of(here), s, of_own(net, i, H), net.rows * stride)
         if here[DROPOUT] != 0:
             drop_units(net, i, of_own(net, i, H), of_own(net, i, OUTPUT))
@@ -422,7 +385,7 @@ cdef void leave_out(Net *net, Py_ssize_t r) noexcept nogil:
         of_own(net, net.m, DS)[r] = 0.0
     else:
         clear(net, net.m, DS, r)
-    for i in range(net.m):
+    for i in range(net.plan[COLUMNS + SPARSE] != 0, net.m):
         clear(net, i, S, r)
         clear(net, i, H, r)
         clear(net, i, OUTPUT, r)

@@ -17,7 +17,11 @@ cpdef enum:
 
 cpdef enum:
     SIZE, STRIDE, WEIGHTS, TRANSPOSED, ACTIVATION, H, S, DS, DROPOUT, OUTPUT, ROUNDED, FUNCTION, PAIRED,
-    TARGETS, COLUMNS
+    TARGETS, SPARSE, COLUMNS
+
+cpdef enum:
+    STORED = 1
+    TOUCHED = 2
 
 cpdef enum:
     LOSS_PLACES = 8

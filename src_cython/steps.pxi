@@ -7,6 +7,11 @@
 cdef enum:
     CHUNK = 48
 
+# Sparse samples take more rows: each thread looks at all rows of the block for their entries. This
+# many numbers of the gradient fit into the second-level cache.
+cdef enum:
+    CHUNK_NUMBERS = 65536
+
 # The optimiser's hyper-parameters and state arrays, and this step's pace; the layers' rules and
 # the factor of the penalties; the clipping norm and scratch array; the average and its decay; the
 # signs of weights. Without clipping, averaging or signs, their arrays are NULL.
@@ -104,7 +109,7 @@ cdef void step(
     real *transposed, real *gradient, Stepping *how
 ) noexcept nogil:
     """Finish the batch's gradient with its last block and apply it, a few weight rows at a time."""
-    cdef Py_ssize_t i, n_in, stride, start, of_weights, pieces, piece, weights, biases
+    cdef Py_ssize_t i, n_in, stride, start, of_weights, pieces, piece, weights, biases, most
     cdef const int64_t *here
     cdef double factor = 1.0
     cdef Share own, chunk
@@ -123,9 +128,16 @@ cdef void step(
                 weight_gradient(net, i, h, stride_in, rows, gradient, part, own)
             apply(net, how, i, gradient, start, padded(n_in), FBP_LANES, factor)
             continue
-        chunk = own
+        chunk, most = own, CHUNK
+        if rarely(here[SPARSE] != 0):
+            most = max(CHUNK, CHUNK_NUMBERS // stride)
+            if here[SPARSE] == TOUCHED and part != COMPLETE:
+                step_touched(
+                    net, rows, own.first, own.last, gradient + start + own.first * stride, how
+                )
+                chunk.first = min(own.last, n_in)  # the biases
         while chunk.first < own.last:
-            chunk.last = min(chunk.first + CHUNK, own.last)
+            chunk.last = min(chunk.first + most, own.last)
             if how.squares == NULL:
                 weight_gradient(net, i, h, stride_in, rows, gradient, part, chunk)
             of_weights = min(chunk.last, n_in) - chunk.first

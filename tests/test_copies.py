@@ -157,6 +157,7 @@ EXAMPLES = {
     "MLPSearchCV": lambda folder: search(),
     "Network": lambda folder: net(),
     "NetworkGraphDisplay": lambda folder: fastbp.NetworkGraphDisplay.from_estimator(net()),
+    "LazyAdam": lambda folder: fastbp.LazyAdam(0.1),
     "Node": lambda folder: trace().node(1, 0),
     "OneCycle": lambda folder: fastbp.OneCycle(0.4),
     "Optimizer": lambda folder: fastbp.Optimizer,

@@ -140,6 +140,7 @@ def optimizers_and_schedules() -> None:
         fastbp.RMSprop(0.01, decay=0.9, epsilon=1e-6),
         fastbp.Adagrad(0.01, epsilon=1e-6),
         fastbp.Adam(0.01, beta_1=0.8, beta_2=0.9, epsilon=1e-7),
+        fastbp.LazyAdam(0.01, epsilon_hat=True),
         fastbp.AdamW(0.01),
         fastbp.Rprop(0.01, eta_minus=0.4, eta_plus=1.3, smallest_step=1e-7, largest_step=1.0),
     ]

@@ -10,7 +10,8 @@ Common arguments ("real" is the network's dtype, float32 or float64; m layers)
 model : Model, IN
     The network; its parameters are IN-OUT for a job.
 data : Data, IN
-    The samples; see the module `data`. ``X`` is real of shape (n, n_0), ``labels`` int64 of shape
+    The samples; see the module `data`. ``X`` is real of shape (n, n_0), or `SparseRows` if the
+    plan has SPARSE (in `predict`, `loss_and_gradient` and jobs); ``labels`` int64 of shape
     (n,) or (0,), ``targets`` real of shape (n, n_t) or (0, n_t), ``sample_weight`` real of shape
     (n,) or (0,). All are C-contiguous and may be read-only. n_t is n_m or, for the losses of
     distributions, 1; the plan's column TARGETS has it. A row of weight 0 adds exactly 0 to the loss
@@ -56,6 +57,9 @@ class Model(NamedTuple):
     plan : int64 array of shape (m + 1, layout.COLUMNS)
         The network's layout, see layout.py. Only plans of jobs have rates of dropout. For layers
         that the plan calls ROUNDED, products with the weights are those of numpy_/bfloat16.py.
+        SPARSE of layer 1 says that samples are sparse. Then steps change all of its weights
+        (STORED), or only those rows for whose column the batch has an entry (TOUCHED), and the
+        workspace has places for as many threads as call the function.
         For a user-defined activation, the plan's column FUNCTION has the address of four
         addresses of C functions. The first one is called as ``function(s, h, n)``, with two
         pointers to reals and an int64; it sets h[:n] = σ(s[:n]). The others are called as

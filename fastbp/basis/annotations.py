@@ -34,8 +34,6 @@ Activation: TypeAlias = str | OwnActivation | Sequence[str | OwnActivation]
 LossFunction: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
 Loss: TypeAlias = str | LossFunction
 ByLayer: TypeAlias = float | Sequence[float]
-# (X, y) or (X, y, sample_weight).
-Samples: TypeAlias = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike | None]
 Scorer: TypeAlias = str | Callable[..., Any]
 Scoring: TypeAlias = Scorer | Sequence[Scorer] | Mapping[str, Scorer]
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float]
@@ -44,12 +42,14 @@ RandomState: TypeAlias = int | np.random.RandomState | None
 
 
 class Sparse(Protocol):
-    """A SciPy sparse matrix or array, as far as the estimators use it."""
+    """A SciPy sparse matrix or array, as far as fastbp uses it."""
 
     def tocsr(self) -> Any: ...
 
 
 Matrix: TypeAlias = ArrayLike | Sparse
+# (X, y) or (X, y, sample_weight).
+Samples: TypeAlias = tuple[Matrix, ArrayLike] | tuple[Matrix, ArrayLike, ArrayLike | None]
 
 
 # Types of scikit-learn's decorators; its own hide the types of the decorated functions.

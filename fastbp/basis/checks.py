@@ -274,13 +274,18 @@ def samples(X, n_features, dtype, name="X", finite=all_finite):
         raise ValueError(
             f"{name} must be 2-D, of shape (n_samples, {n_features}), got shape {array.shape}{hint}"
         )
-    if array.shape[1] != n_features:
-        raise ValueError(
-            f"{name} has {array.shape[1]} features, but the network's input layer has {n_features}"
-        )
-    if array.shape[0] == 0:
-        raise ValueError(f"{name} has no rows; at least one sample is needed")
+    check_shape(name, array.shape, n_features)
     return _cast(name, array, dtype, finite, X)
+
+
+def check_shape(name, shape, n_features):
+    """Refuse samples with another number of features, or without any rows."""
+    if shape[1] != n_features:
+        raise ValueError(
+            f"{name} has {shape[1]} features, but the network's input layer has {n_features}"
+        )
+    if shape[0] == 0:
+        raise ValueError(f"{name} has no rows; at least one sample is needed")
 
 
 def targets(y, n_samples, n_outputs, loss_name, loss, dtype, name="y", finite=all_finite):

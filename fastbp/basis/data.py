@@ -1,6 +1,6 @@
 """Checked samples, in the form that the backends take."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,7 @@ class Data(NamedTuple):
 
     Attributes
     ----------
-    X : real array of shape (n, n_0)
+    X : real array of shape (n, n_0) or SparseRows
     labels : int64 array of shape (n,) or (0,)
         Class numbers, or empty if there are `targets`.
     targets : real array of shape (n, n_t) or (0, n_t)
@@ -19,7 +19,7 @@ class Data(NamedTuple):
         Sample weights; empty means 1 for every sample.
     """
 
-    X: np.ndarray
+    X: Any  # an ndarray or SparseRows
     labels: np.ndarray
     targets: np.ndarray
     sample_weight: np.ndarray
@@ -34,6 +34,11 @@ class Data(NamedTuple):
     def rows(self, rows):
         """Some of the samples, by a slice or by their numbers."""
         return Data(*(array[rows] if len(array) else array for array in self))
+
+    def arrays(self):
+        """The arrays that hold the samples."""
+        X, *others = self
+        return [X, *others] if isinstance(X, np.ndarray) else [*X.arrays(), *others]
 
     def batches(self, size):
         """The samples in parts of `size` rows; the last may have fewer."""

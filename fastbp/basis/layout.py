@@ -64,7 +64,11 @@ ROUNDED = 10  # 1 if products with layer i's weights round their operands to bfl
 FUNCTION = 11  # address of the table of C functions, if σ_i is of the user's own, else 0
 PAIRED = 12  # of the output layer, the code of σ_m; IDENTITY where the loss implies σ_m
 TARGETS = 13  # of the output layer, the number of targets of a sample
-COLUMNS = 14
+SPARSE = 14  # of layer 1, STORED or TOUCHED if the samples are sparse, else 0
+COLUMNS = 15
+
+# A step on sparse samples changes all weights, or only those whose column has entries in the batch.
+STORED, TOUCHED = 1, 2
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,12 @@ class Layout:
         implies the activation.
     one_target : bool, default=False
         Whether a sample has one target, whatever the number of outputs.
+    sparse : int, default=0
+        The number of threads in which sparse samples are read; 0 for dense samples. It changes the
+        workspace, not the parameters.
+    touched : bool, default=False
+        Whether steps on sparse samples change only those weights of layer 1 whose columns have
+        entries in the batch.
     """
 
     sizes: tuple
@@ -103,6 +113,8 @@ class Layout:
     compute_dtype: str | None = None
     paired: str = "identity"
     one_target: bool = False
+    sparse: int = 0
+    touched: bool = False
 
     @cached_property
     def lanes(self):
@@ -156,6 +168,9 @@ class Layout:
         plan = np.zeros((len(self.sizes), COLUMNS), np.int64)
         plan[:, SIZE] = self.sizes
         plan[:, STRIDE] = [self.stride(n) for n in self.sizes]
+        if self.sparse:  # a place in each row for every thread, and the row's end
+            plan[0, STRIDE] = self.padded((self.sparse + 1) * 8 // self.dtype.itemsize)
+            plan[1, SPARSE] = TOUCHED if self.touched else STORED
         for i, rate in enumerate(self.dropout):
             plan[i, DROPOUT] = int(rate * 2**32)
         parameters = transposed = 0
@@ -206,6 +221,11 @@ class Layout:
         Products are not rounded: the derivative of a rounding is 0 or undefined.
         """
         return replace(self, separate=True, dropout=(), compute_dtype=None)
+
+    @cached_property
+    def for_sparse(self):
+        """The same layout, with a workspace for sparse samples that one thread reads."""
+        return replace(self, sparse=1)
 
     @cached_property
     def n_parameters(self):
@@ -270,6 +290,8 @@ class Layout:
         whole gradient, so larger networks get larger blocks.
         """
         fitting = self._fitting_rows
+        if self.touched:  # the columns of the whole batch are needed at once
+            return rows
         return rows if rows <= fitting else max(fitting // 16 * 16, 16)
 
     def prediction_rows(self, rows):
@@ -346,7 +368,7 @@ class Layout:
     def _workspace(self):
         """The workspace's elements for each row, and for all rows together."""
         per_row = int(self.plan[-1, DS]) + 2 * self.stride(self.sizes[-1])
-        return per_row, self.lanes + max(self.stride(n) for n in self.sizes)
+        return per_row, self.lanes + max(map(self.stride, self.sizes[self.sparse > 0 :]))
 
     def clear_padding(self, parameters):
         """Zero the padding of a parameter buffer, in place."""

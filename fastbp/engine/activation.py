@@ -19,6 +19,9 @@ ORDERS = ("value", "derivative", "second_derivative", "third_derivative")
 POINTS = np.linspace(-5.03, 4.97, 41)
 STEP, STEP_OF_FLOAT32 = 1e-4, 1e-3
 TOLERANCE = 1e-3
+# Tables of C functions, which stay for good: the Numba backend remembers pieces by their addresses.
+# At an address that is used again, it would find functions that do not exist any more.
+TABLES: list = []
 # Characters that mean something else in LaTeX's texts, and how to write them.
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 LATEX |= {letter: "\\" + letter for letter in "_%$#&{}"}
@@ -149,6 +152,7 @@ class Activation(spec.Activation):
             addresses = (ctypes.c_void_p * len(ORDERS))(*map(_address, functions))
             # An address is valid as long as its function and the table exist. If another thread was
             # faster, its table counts.
+            TABLES.append(addresses)
             self._tables.setdefault(dtype, (addresses, functions))
         return ctypes.addressof(self._tables[dtype][0])
 

@@ -12,14 +12,16 @@ import numpy as np
 
 from .. import backends
 from ..backends.interface import SHARED_SIZE, Model
-from ..basis import checks, interrupts, monotonic, spec, teams
+from ..basis import checks, interrupts, monotonic, sparse, spec, teams
 from ..basis.data import Data
 from ..basis.layout import address, layer_view
+from ..basis.sparse import SparseRows
 from ..rules import regularizers
 from . import bfloat16, buffers, distributions
 from .activation import ORDERS
 from .custom import CustomLoss
-from .parameters import Gradient, Parameters
+from .parameters import Gradient, Parameters, by_layer
+from .work import dense_rows, flops_per_row, layout_for
 
 # A call estimated to run longer than this many seconds runs in a thread of its own, so that
 # Ctrl-C can stop it. Estimated at a rate that any machine reaches.
@@ -335,9 +337,11 @@ class Engine:
 
     # Samples.
 
-    def samples(self, X, name="X"):
-        """Checked samples of the network's dtype."""
+    def samples(self, X, name="X", may_be_sparse=False):
+        """Checked samples of the network's dtype: an array, or SparseRows if they may be sparse."""
         layout = self.layout
+        if may_be_sparse and sparse.is_sparse(X):
+            return sparse.samples(X, layout, name)
         return checks.samples(X, layout.sizes[0], layout.dtype, name, self.backend.finite)
 
     def data(
@@ -351,6 +355,7 @@ class Engine:
         label_smoothing=0.0,
         rows=None,
         part=False,
+        may_be_sparse=False,
     ):
         """Checked samples as `Data`.
 
@@ -364,11 +369,13 @@ class Engine:
             The rows that count for ``class_weight="balanced"``; all by default.
         part : bool
             Whether these are only a part of the samples, which may have weight 0 throughout.
+        may_be_sparse : bool
+            Whether X may be a sparse matrix.
         """
         self.check_loss()
         layout, name = self.layout, self.loss_name
         n_outputs, dtype = layout.n_targets, layout.dtype
-        X = self.samples(X, names[0])
+        X = self.samples(X, names[0], may_be_sparse)
         labels, targets = checks.targets(
             y, len(X), n_outputs, name, self.loss_spec, dtype, names[1], self.backend.finite
         )
@@ -381,6 +388,8 @@ class Engine:
             labels, targets = regularizers.smooth(
                 (labels, targets), n_outputs, name, label_smoothing
             )
+        if isinstance(X, SparseRows):
+            return Data(X, *map(self.apart, (labels, targets, weight)))
         if X.base is labels.base is targets.base is weight.base is None:
             return Data(X, labels, targets, weight)  # the usual case
         return Data(*map(self.apart, (X, labels, targets, weight)))
@@ -426,12 +435,12 @@ class Engine:
         with interrupts.held(stop):
             return interrupts.in_thread(call)
 
-    def slices(self, n, threads=1):
+    def slices(self, n, threads=1, X=None):
         """Slices of n rows, each short enough for Ctrl-C to come after it; maybe ALL_ROWS."""
-        rows = threads * max(SLICE_ROWS, int(SLICE_FLOPS / self.layout.flops_per_row))
+        rows = threads * max(SLICE_ROWS, int(SLICE_FLOPS / flops_per_row(self.layout, X)))
         return [ALL_ROWS] if n <= rows else [slice(i, i + rows) for i in range(0, n, rows)]
 
-    def team_size(self, threads, batch_size, steps=None):
+    def team_size(self, threads, batch_size, steps=None, X=None):
         """Return the number of threads for a call of `steps` steps; None if that is unknown.
 
         It is `threads`, or by default (None) as many threads as are worth starting.
@@ -440,14 +449,13 @@ class Engine:
             return 1
         if threads is not None:
             return threads
-        layout = self.layout
-        flops = layout.flops_per_row * batch_size
-        groups = layout.partition(batch_size)[1]
+        layout = layout_for(self.layout, X)
+        flops, (_, groups) = flops_per_row(layout, X) * batch_size, layout.partition(batch_size)
         return teams.automatic(flops, layout.divisible_weights, groups, steps or MANY_STEPS)
 
     def outputs(self, X):
         """h_m for checked X."""
-        layout, n = self.layout, len(X)
+        layout, n = layout_for(self.layout, X), len(X)
         out = np.empty((n, layout.sizes[-1]), layout.dtype)
         if n <= FEW_ROWS:
             self._predict(X, FEW_ROWS, out)
@@ -456,9 +464,9 @@ class Engine:
         block, threads = layout.prediction_rows(n), 1
         blocks = -(-n // block)
         if blocks > 1 and self.backend.teams:
-            flops = layout.flops_per_row * n / 3  # a third of a training step
+            flops = flops_per_row(layout, X) * n / 3  # a third of a training step
             threads = teams.automatic(flops, 0, blocks)
-        for rows in self.slices(n, threads):
+        for rows in self.slices(n, threads, X):
             self._predict_in_threads(X[rows], block, out[rows], threads)
         self.raise_of_activations()
         return out
@@ -471,8 +479,9 @@ class Engine:
         return self.distribution.center(outputs).astype(outputs.dtype)[:, None]
 
     def _predict(self, X, block, out):
-        workspace = buffers.take(self.layout, self.layout.workspace_size(block))
-        self.backend.predict(self.model, X, block, workspace, out)
+        layout = layout_for(self.layout, X)
+        workspace = buffers.take(layout, layout.workspace_size(block))
+        self.backend.predict(self.model_of(layout), X, block, workspace, out)
         buffers.give(workspace)
 
     def _predict_in_threads(self, X, block, out, threads):
@@ -506,26 +515,28 @@ class Engine:
 
     def loss_and_gradient(self, data, gradient):
         """The mean loss; fills `gradient` unless that is empty."""
-        layout, wanted, n = self.layout, gradient.size > 0, len(data.X)
+        X, n, wanted = data.X, len(data.X), gradient.size > 0
+        threads = self.team_size(None, n, 1, X)
+        layout = layout_for(self.layout, X, threads)
         block, groups = layout.partition(n)
-        threads = self.team_size(None, n, steps=1)
         size = layout.team_workspace_size(block, groups, threads, wanted)
         workspace = buffers.take(layout, size)
         transposed = buffers.take(layout, layout.n_transposed)
         sums = layout.sums(groups, wanted)
         shared = np.zeros(SHARED_SIZE, np.int64)
         stop = np.zeros(1, np.int64)
+        model = self.model_of(layout)
 
         def call():
             def member(rank):
                 return self.backend.loss_and_gradient(
-                    *(self.model, data, block, workspace, transposed, gradient, sums),
+                    *(model, data, block, workspace, transposed, gradient, sums),
                     *(stop, shared, threads, rank),
                 )
 
             return member(0) if threads == 1 else teams.run(member, threads)
 
-        loss = self.run(call, n, stop)
+        loss = self.run(call, dense_rows(self.layout, X), stop)
         buffers.give(workspace, transposed)
         self.raise_of_activations()
         if not math.isfinite(loss):
@@ -542,7 +553,7 @@ class Engine:
         """The mean loss, slice by slice."""
         nothing = np.empty(0, self.layout.dtype)
         numerator = denominator = 0.0
-        for rows in self.slices(len(data.X)):
+        for rows in self.slices(len(data.X), 1, data.X):
             part = data if rows is ALL_ROWS else data.rows(rows)
             total = part.total_weight()
             numerator += total * self.loss_and_gradient(part, nothing)
@@ -589,11 +600,4 @@ class Engine:
 
     def by_layer(self, numbers):
         """A Gradient of views of numbers in the order W_1, b_1, W_2, ... (last axis)."""
-        weights, biases, at = [], [], 0
-        for n_in, n_out in zip(self.layout.sizes, self.layout.sizes[1:], strict=False):
-            of_weights = numbers[..., at : at + n_in * n_out]
-            weights.append(of_weights.reshape(*numbers.shape[:-1], n_in, n_out))
-            at += n_in * n_out
-            biases.append(numbers[..., at : at + n_out])
-            at += n_out
-        return Gradient(weights, biases)
+        return by_layer(self.layout.sizes, numbers)

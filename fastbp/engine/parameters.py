@@ -38,6 +38,18 @@ class Gradient(NamedTuple):
     biases: list[Floats]
 
 
+def by_layer(sizes, numbers):
+    """A Gradient of views of numbers in the order W_1, b_1, W_2, ... (last axis)."""
+    weights, biases, at = [], [], 0
+    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        of_weights = numbers[..., at : at + n_in * n_out]
+        weights.append(of_weights.reshape(*numbers.shape[:-1], n_in, n_out))
+        at += n_in * n_out
+        biases.append(numbers[..., at : at + n_out])
+        at += n_out
+    return Gradient(weights, biases)
+
+
 def store(gradient, name, layout, numbers, finite):
     """Copy a user's Gradient to `numbers`, laid out like the parameters.
 

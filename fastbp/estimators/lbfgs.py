@@ -82,9 +82,7 @@ class Objective:
         if self.total == 0:  # of weights of both signs; as scikit-learn says it
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         self.penalty = alpha / self.total
-        self.rows = samples.chunk(1)
-        whole = self.rows == len(samples)
-        self.parts = [(samples.data(layout.dtype), 1.0)] if whole else None
+        self.data = samples.data(layout.dtype)
 
     def start(self):
         """Where the network is now."""
@@ -110,16 +108,9 @@ class Objective:
         loss = self.penalty / 2 * float(W @ W)
         slope = np.zeros_like(x)
         slope[: self.n_weights] = self.penalty * W
-        for data, share in self.parts or self._sparse_parts():
-            loss += share * self.network._engine.loss_and_gradient(data, self.gradient)
-            for part, gradient in zip(self.slices, self.gradients, strict=True):
-                slope[part] += share * gradient.ravel()
+        loss += self.network._engine.loss_and_gradient(self.data, self.gradient)
+        for part, gradient in zip(self.slices, self.gradients, strict=True):
+            slope[part] += gradient.ravel()
         for part in self.frozen:
             slope[part] = 0
         return loss, slope
-
-    def _sparse_parts(self):
-        """Some rows at a time, made dense, with their share of the sample weights."""
-        for start in range(0, len(self.samples), self.rows):
-            part = self.samples.take(slice(start, start + self.rows))
-            yield part.data(self.network.layout.dtype), part.total() / self.total

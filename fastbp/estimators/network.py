@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..basis import checks, monotonic, spec
+from ..basis.sparse import csr
 from ..engine import attributions, jets
 from ..exchange.activations import EQUIVALENTS
 from ..network.network import Network
@@ -359,8 +360,8 @@ def check_layers(estimator):
 
 
 def by_rows(X):
-    """Return X in a form with fast access to rows."""
-    return X if isinstance(X, np.ndarray) else X.tocsr()
+    """Return X in a form with fast access to rows, sparse entries in order."""
+    return X if isinstance(X, np.ndarray) else csr(X)
 
 
 def _refilled(given, views):

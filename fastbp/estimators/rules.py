@@ -89,13 +89,14 @@ class StochasticTraining(PrivateMethods):
         )
         engine, regularizers = network._engine, self._regularizers(network)
         threads = None if self.threads is None else checks.threads(self.threads)
+        data = source.data(engine.layout.dtype)
         training = Training(
             engine,
-            source.data(engine.layout.dtype),
+            data,
             self._optimizer,
             source.batch_size,
             regularizers,
-            engine.team_size(threads, source.batch_size),
+            engine.team_size(threads, source.batch_size, X=data.X),
             memory=self._optimizer.memory,
             seed=int(self._random_state.randint(2**63, dtype=np.int64))
             if regularizers.dropout

@@ -7,11 +7,12 @@ import numpy as np
 from ..basis import interrupts
 from ..basis.checks import NO_LABELS
 from ..basis.data import Data
+from ..basis.sparse import csr, rows_of
 from ..rules import regularizers
 from ..training.history import History, TrainingDiverged
 from ..training.run import NATURAL_ORDER
 
-# Sparse rows are made dense in parts of about this many numbers.
+# Where sparse rows must be made dense, they are in parts of about this many numbers.
 DENSE_NUMBERS = 1 << 22
 NO_TARGETS = np.empty((0, 0))
 
@@ -76,45 +77,38 @@ class CheckedSamples:
         return float(len(self) if self.weight is None else self.weight.sum(dtype=np.float64))
 
     def data(self, dtype):
-        """All samples as the backends take them, X made dense."""
+        """The samples as the backends take them."""
         weight = np.empty(0) if self.weight is None else self.weight
         return Data(
-            np.require(self.X.toarray() if self.sparse else self.X, dtype, ["C", "A"]),
+            rows_of(self.X, dtype) if self.sparse else np.require(self.X, dtype, ["C", "A"]),
             self.labels,
             np.require(self.targets, dtype, ["C", "A"]),
             np.require(weight, dtype, ["C", "A"]),
         )
 
-    def chunk(self, multiple):
-        """How many rows to make dense at a time: all, or a multiple of that number."""
-        n, n_features = self.X.shape
-        if not self.sparse:
-            return n
-        return min(n, max(1, DENSE_NUMBERS // (n_features * multiple)) * multiple)
-
 
 def outputs(network, X):
     """The network's output for validated X, dense or in sparse rows."""
-    return by_parts(network, X, network._engine.outputs)
+    if not isinstance(X, np.ndarray):
+        X = rows_of(csr(X), network.layout.dtype)
+    return network._engine.outputs(X)
 
 
 def by_parts(network, X, compute):
     """``compute(X)`` for validated X; sparse rows are made dense and passed some at a time."""
     if isinstance(X, np.ndarray):
         return compute(X)
-    samples = CheckedSamples(X.tocsr())
-    rows = samples.chunk(1)
-    parts = [samples.take(slice(at, at + rows)) for at in range(0, len(samples), rows)]
-    dtype = network.layout.dtype
-    return np.concatenate([compute(part.data(dtype).X) for part in parts])
+    X, n, dtype = X.tocsr(), X.shape[0], network.layout.dtype
+    size = max(1, DENSE_NUMBERS // X.shape[1])
+    parts = (X[at : at + size].toarray() for at in range(0, n, size))
+    return np.concatenate([compute(np.require(part, dtype, ["C", "A"])) for part in parts])
 
 
 class EstimatorRows:
     """The samples of a fit as a source for the training loop, shuffled as scikit-learn does.
 
     One array of row numbers is shuffled again and again, which draws the same numbers as
-    `sklearn.utils.shuffle`. Sparse rows are made dense some at a time. The optimiser's attributes
-    may have been set between epochs.
+    `sklearn.utils.shuffle`. The optimiser's attributes may have been set between epochs.
 
     Parameters
     ----------
@@ -133,12 +127,10 @@ class EstimatorRows:
         self.steps = -(-len(samples) // batch_size)
         self._random_state, self._tasks = random_state, tasks
         self._order = None if random_state is None else np.arange(len(samples))
-        self._rows = samples.chunk(batch_size)
-        self._whole = self._rows == len(samples)
 
     def data(self, dtype):
-        """The samples to begin with: all, or none if they are made dense in parts."""
-        return (self.samples if self._whole else self.samples.take(slice(0, 0))).data(dtype)
+        """The samples as the backends take them."""
+        return self.samples.data(dtype)
 
     def epochs_a_call(self, scheduled):
         return 1
@@ -155,29 +147,13 @@ class EstimatorRows:
         of_steps = rates.next(self.steps, len(history.loss))
         training.counters[...] = self.stepping.memory.counters  # of all threads
         try:
-            if self._whole:
-                line = NATURAL_ORDER if order is None else order.reshape(1, n)
-                loss = self._part(training, line, of_steps)
-            else:
-                loss = self._parts(training, of_steps)
+            line = NATURAL_ORDER if order is None else order.reshape(1, n)
+            loss = self._trained(training, line, of_steps)
         finally:
             self.stepping.note()
         history.loss.append(loss)
 
-    def _parts(self, training, rates):
-        """Train on rows that are made dense some at a time; return the epoch's loss."""
-        n, total = len(self.samples), 0.0
-        rates = np.resize(rates, self.steps)  # one for each step
-        for start in range(0, n, self._rows):
-            rows = slice(start, start + self._rows)
-            part = self.samples.take(rows if self._order is None else self._order[rows])
-            training.take(part.data(training.engine.layout.dtype), self.batch_size)
-            steps = -(-len(part) // self.batch_size)
-            total += self._part(training, NATURAL_ORDER, rates[:steps]) * len(part)
-            rates = rates[steps:]
-        return total / n
-
-    def _part(self, training, order, rates):
+    def _trained(self, training, order, rates):
         part = History()
         try:
             training.run(order, 1, part, rates)

@@ -23,6 +23,7 @@ class Stepping:
     """
 
     arrays: tuple = ()
+    lazy = False
     code: Any
     optimizer: Any
     hyper: Any

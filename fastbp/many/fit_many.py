@@ -13,6 +13,8 @@ from ..basis import checks, interrupts, teams
 from ..basis import progress as progress_
 from ..basis.data import Data
 from ..basis.names import unknown_argument
+from ..basis.sparse import SparseRows
+from ..engine.work import flops_per_row
 from ..network.network import Network, check_network
 from ..rules.regularizers import Regularizers, regularizers_of
 from ..training import checkpoint, derivatives, fitting, sources
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from ..basis.annotations import StrPath
+    from ..basis.annotations import Matrix, StrPath
     from ..training.options import List, ManyOptions
 
 OF_DATA = ("sample_weight", "class_weight", "label_smoothing")
@@ -116,12 +118,13 @@ class Job:
     @property
     def work(self):
         """Number of operations of the training, up to a constant factor."""
-        return self.network.layout.flops_per_row * self.samples.n * self.control.epochs
+        of_row = flops_per_row(self.network.layout, self.samples.data.X)
+        return of_row * self.samples.n * self.control.epochs
 
 
 def fit_many(
     networks: Iterable[Network],
-    X: ArrayLike,
+    X: Matrix,
     y: ArrayLike,
     *,
     rows: List[ArrayLike | None] | None = None,
@@ -141,7 +144,7 @@ def fit_many(
     ----------
     networks : sequence of Network
         The networks; they are changed in place. They may differ in everything but the data.
-    X : array-like of shape (n_samples, n_0)
+    X : {array-like, sparse matrix} of shape (n_samples, n_0)
     y : array-like of shape (n_samples,) or (n_samples, n_m)
     rows : list of array-like, optional
         For each network the indices of the samples to train on, or a boolean mask; None for all
@@ -386,7 +389,7 @@ def _job(
         checks.path("resume_from", resume_from)
     of_data = {name: options.pop(name) for name in OF_DATA if name in options}
     data, rows = datasets.training(network, rows, **of_data)
-    dy = datasets.derivatives(network, dy)
+    dy = datasets.derivatives(network, dy, len(data.X))
     samples = derivatives.source(data, dy, derivative_weight, batch_size, shuffle, rows)
     regularizers = regularizers_of(len(network.weights), **control_.pop_regularizers(options))
     validation = datasets.validation(network, validation_data)
@@ -413,9 +416,7 @@ class Datasets:
         """Return a network's training data, and its rows, checked."""
         X = self._once(
             (network.layout.sizes[0], network.layout.dtype),
-            lambda: self._apart(
-                checks.samples(self.X, network.layout.sizes[0], network.layout.dtype)
-            ),
+            lambda: self._apart(network._engine.samples(self.X, may_be_sparse=True)),
         )
         if rows is not None:
             rows = checks.rows("rows", rows, len(X))
@@ -435,6 +436,7 @@ class Datasets:
                     class_weight=class_weight,
                     label_smoothing=label_smoothing,
                     rows=rows,
+                    may_be_sparse=True,
                 )
             ),
         )
@@ -449,16 +451,16 @@ class Datasets:
             lambda: self._all_apart(sources.validation(network._engine, given)),
         )
 
-    def derivatives(self, network, given):
+    def derivatives(self, network, given, n):
         """Return a network's known derivatives, or None."""
         return self._once(
             (*_kind(network), id(given), "dy"),
-            lambda: derivatives.known(network._engine, given, len(self.X)),
+            lambda: derivatives.known(network._engine, given, n),
         )
 
     def _apart(self, array):
         """Return the array, or a copy if it shares memory with a network to be trained."""
-        for network in self.networks:
+        for network in () if isinstance(array, SparseRows) else self.networks:
             array = network._engine.apart(array)
         return array
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         ClassWeight,
         Floats,
         Loss,
+        Matrix,
         Samples,
         Scorer,
         Scoring,
@@ -304,12 +305,12 @@ class Network(Differentiable, Exchangeable, Uncertain):
     def biases(self) -> Parameters:
         return Parameters("biases", self._engine.biases)
 
-    def predict(self, X: ArrayLike) -> Floats:
+    def predict(self, X: Matrix) -> Floats:
         """Compute the network's output: probabilities or values.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_0)
+        X : {array-like, sparse matrix} of shape (n_samples, n_0)
 
         Returns
         -------
@@ -329,7 +330,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
                [5.]])
         """
         engine = self._engine
-        samples = engine.samples(X)
+        samples = engine.samples(X, may_be_sparse=True)
         engine.check_finite()
         return engine.predictions(samples)
 
@@ -374,13 +375,13 @@ class Network(Differentiable, Exchangeable, Uncertain):
         return ForwardPass(engine, samples)
 
     def loss_and_gradient(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self, X: Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, Gradient]:
         """Compute the mean loss and its gradient with respect to weights and biases.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_0)
+        X : {array-like, sparse matrix} of shape (n_samples, n_0)
         y : array-like of shape (n_samples,) or (n_samples, n_m)
             Targets in the loss's form, see `Network`.
         sample_weight : array-like of shape (n_samples,), optional
@@ -407,14 +408,14 @@ class Network(Differentiable, Exchangeable, Uncertain):
         """
         engine = self._engine
         engine.check_finite()
-        return engine.gradient(engine.data(X, y, sample_weight))
+        return engine.gradient(engine.data(X, y, sample_weight, may_be_sparse=True))
 
     # Training.
 
     @keywords
     def fit(
         self,
-        X: ArrayLike,
+        X: Matrix,
         y: ArrayLike,
         *,
         optimizer: Optimizer | str | None = None,
@@ -447,7 +448,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_0)
+        X : {array-like, sparse matrix} of shape (n_samples, n_0)
         y : array-like of shape (n_samples,) or (n_samples, n_m)
             Targets in the loss's form, see `Network`.
         optimizer : Optimizer or str, default=Adam()
@@ -563,9 +564,8 @@ class Network(Differentiable, Exchangeable, Uncertain):
         """
         engine = self._engine
         engine.check_finite()
-        data = engine.data(
-            X, y, sample_weight, class_weight=class_weight, label_smoothing=label_smoothing
-        )
+        how = {"class_weight": class_weight, "label_smoothing": label_smoothing}
+        data = engine.data(X, y, sample_weight, **how, may_be_sparse=True)
         dy = derivatives.known(engine, dy, len(data.X))
         samples = derivatives.source(data, dy, derivative_weight, batch_size, shuffle)
         control = control_.control(
@@ -680,7 +680,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
 
     def fit_step(
         self,
-        X: ArrayLike,
+        X: Matrix,
         y: ArrayLike,
         *,
         optimizer: Optimizer | str | None = None,
@@ -697,7 +697,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_0)
+        X : {array-like, sparse matrix} of shape (n_samples, n_0)
             The batch, often a single row.
         y : array-like of shape (n_samples,) or (n_samples, n_m)
             Targets in the loss's form, see `Network`.
@@ -736,9 +736,9 @@ class Network(Differentiable, Exchangeable, Uncertain):
         array([[0.0707]])
         """
         engine = self._engine
-        data = engine.data(X, y, sample_weight)
+        data = engine.data(X, y, sample_weight, may_be_sparse=True)
         rules: dict[str, Any] = dict(clip_norm=clip_norm, l1=l1, l2=l2, frozen=frozen)
-        self._online = continued(self._online, engine, optimizer, **rules)
+        self._online = continued(self._online, engine, optimizer, data, **rules)
         return self._online.step(data)
 
     def apply_gradient(
@@ -852,7 +852,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
 
     def score(
         self,
-        X: ArrayLike,
+        X: Matrix,
         y: ArrayLike,
         *,
         scoring: Scorer | None = None,
@@ -862,7 +862,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_0)
+        X : {array-like, sparse matrix} of shape (n_samples, n_0)
         y : array-like of shape (n_samples,) or (n_samples, n_m)
             Targets in the loss's form, see `Network`.
         scoring : str or callable, optional
@@ -895,7 +895,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
 
         engine = self._engine
         engine.check_finite()
-        return scoring_.score(self, engine.data(X, y, sample_weight), scoring)
+        return scoring_.score(self, engine.data(X, y, sample_weight, may_be_sparse=True), scoring)
 
     def summary(self) -> Summary:
         """Describe the layers, with the number of parameters and their memory.

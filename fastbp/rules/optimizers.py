@@ -32,6 +32,7 @@ class Optimizer:
     learning_rate: float
 
     full_batch_only = False  # not annotated, so not a field
+    lazy = False  # whether steps on sparse samples change only those weights that they touch
 
     def __post_init__(self):
         for entry in fields(self):
@@ -316,6 +317,56 @@ class AdamW(Adam):
 
 
 @dataclass(frozen=True)
+class LazyAdam(Adam):
+    """Adam that leaves weights of the first layer alone whose features do not occur in a batch.
+
+    For sparse samples (SciPy's matrices) with many features, such as counts of words. In a step,
+    only those rows of W_1 and of their moments m and v change for whose feature the batch has an
+    entry; also a zero that the matrix stores is one. Their update is that of `Adam`, with the
+    number t of all steps in the bias corrections. Biases and the other layers' weights take Adam's
+    step. So the cost of a step goes by the entries, while Adam's goes by the number of weights.
+
+    The numbers differ from Adam's, which lets moments decay and weights move in every step. On
+    dense samples, the two are the same.
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.001
+        η, above 0.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay of the two moments, in [0, 1).
+    epsilon : float, default=1e-8
+        ε, above 0.
+    epsilon_hat : bool, default=False
+        As for `Adam`.
+
+    Raises
+    ------
+    ValueError
+        By training on sparse samples with what concerns all weights of the first layer: l1 or l2 of
+        that layer, clip_norm or an `EMA`; and by networks without a hidden layer whose output is a
+        single one.
+
+    References
+    ----------
+    ``torch.optim.SparseAdam`` and ``LazyAdam`` of TensorFlow Addons take the same steps with
+    ``epsilon_hat=True``.
+
+    Examples
+    --------
+    >>> import fastbp, scipy.sparse
+    >>> net = fastbp.Network([3, 2], loss="squared_error", dtype="float64", seed=0)
+    >>> before = net.weights[0].copy()
+    >>> X = scipy.sparse.csr_array([[0.0, 1.0, 0.0]])
+    >>> loss = net.fit_step(X, [[1.0, 1.0]], optimizer=fastbp.LazyAdam(0.01))
+    >>> (net.weights[0] != before).any(axis=1)
+    array([False,  True, False])
+    """
+
+    lazy = True
+
+
+@dataclass(frozen=True)
 class Rprop(Optimizer):
     """Resilient backpropagation: only the sign of the gradient counts. Full batch only.
 
@@ -382,7 +433,7 @@ class Rprop(Optimizer):
 
 # The optimisers by name.
 OPTIMIZERS: dict[str, Any] = {
-    item.__name__: item for item in (SGD, RMSprop, Adagrad, Adam, AdamW, Rprop)
+    item.__name__: item for item in (SGD, RMSprop, Adagrad, Adam, AdamW, LazyAdam, Rprop)
 }
 for _class in OPTIMIZERS.values():
     _class.__init__ = keywords(_class.__init__)

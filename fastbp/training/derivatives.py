@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ..basis import checks
+from ..basis.sparse import SparseRows
 from ..engine import jets
 from .history import TrainingDiverged
 from .sources import Rows
@@ -195,6 +196,8 @@ def known(engine, dy, n):
 def source(data, dy, derivative_weight, batch_size, shuffle, rows=None):
     """The source of a training in memory; `dy` is None, or as `known` returns it."""
     if dy is not None:
+        if isinstance(data.X, SparseRows):
+            raise TypeError("X is a sparse matrix; pass X.toarray()")
         weight = checks.real_number("derivative_weight", derivative_weight)
         return RowsWithDerivatives(data, dy, weight, batch_size, shuffle, rows)
     if checks.number("derivative_weight", derivative_weight) != DEFAULT_WEIGHT:

@@ -55,7 +55,8 @@ def fit(network, samples, control, regularizers, threads, stop=None, resume_from
     if threads is not None:
         threads = checks.threads(threads)
     engine = network._engine
-    threads = engine.team_size(threads, samples.batch_size, total)
+    X = samples.data and samples.data.X
+    threads = engine.team_size(threads, samples.batch_size, total, X)
     if isinstance(samples, RowsByGradient):
         threads = 1  # of the optimiser's steps; the gradients have their own
     checkpoints = control.checkpoints

@@ -7,7 +7,7 @@ from ..basis.data import Data
 from ..engine.parameters import store
 from ..rules.optimizers import optimizer_of
 from ..rules.regularizers import regularizers_of
-from .run import Training
+from .run import Training, check_lazy
 
 
 class Online(Training):
@@ -48,7 +48,7 @@ class Online(Training):
         return Data(X, checks.NO_LABELS, targets, np.empty(0, layout.dtype))
 
 
-def continued(online, engine, optimizer, *, clip_norm, l1, l2, frozen):
+def continued(online, engine, optimizer, data=None, *, clip_norm, l1, l2, frozen):
     """The `Online` that takes the next step: the last one, or a new one for another optimiser.
 
     Parameters
@@ -56,6 +56,8 @@ def continued(online, engine, optimizer, *, clip_norm, l1, l2, frozen):
     online : Online or None
         That of the last step. Errors leave it as it is.
     engine : Engine
+    data : Data, optional
+        The samples of the step, if it takes any.
     optimizer, clip_norm, l1, l2, frozen
         As for `Network.fit_step`.
     """
@@ -69,8 +71,10 @@ def continued(online, engine, optimizer, *, clip_norm, l1, l2, frozen):
         return online
     rules = {"clip_norm": clip_norm, "l1": l1, "l2": l2, "frozen": frozen}
     regularizers = regularizers_of(len(engine.layout.sizes) - 1, **rules)
+    optimizer = optimizer_of(optimizer) if new else online.optimizer
+    check_lazy(optimizer, regularizers, engine.layout, data)
     if new:
-        online = Online(engine, None, optimizer_of(optimizer), 0, regularizers, 1)
+        online = Online(engine, None, optimizer, 0, regularizers, 1)
     else:
         online.follow(regularizers)
     online.plain = plain

@@ -14,7 +14,9 @@ import numpy as np
 from ..backends.interface import SHARED_SIZE
 from ..backends.numpy_ import penalties
 from ..basis import interrupts, teams
+from ..basis.sparse import SparseRows
 from ..engine import buffers
+from ..engine.work import dense_rows
 from ..rules.regularizers import EMA, SWA
 from .history import History, TrainingDiverged
 
@@ -55,6 +57,32 @@ class Memory:
         vars(self).update({name: np.array(array) for name, array in state.items()})
 
 
+def is_sparse(data):
+    """Whether samples are sparse; None counts as dense."""
+    return data is not None and isinstance(data.X, SparseRows)
+
+
+def check_lazy(optimizer, regularizers, layout, data):
+    """Refuse rules that concern all weights of the first layer, if steps change only some."""
+    if not (optimizer.lazy and is_sparse(data)):
+        return
+    name, widths = type(optimizer).__name__, layout.sizes[1:]
+    l1, l2, _ = regularizers.layer_rules[1]
+    zeros = "[0" + ", ..." * (len(widths) > 1) + "]"
+    for option, wrong, advice in (
+        ("l1", l1 > 0, f"penalise the other layers alone, l1={zeros}"),
+        ("l2", l2 > 0, f"penalise the other layers alone, l2={zeros}"),
+        ("clip_norm", regularizers.clip_norm is not None, "leave clip_norm out"),
+        ("average", isinstance(regularizers.average, EMA), "average by fastbp.SWA"),
+        ("a single output as the first layer", tuple(widths) == (1,), "add a hidden layer"),
+    ):
+        if wrong:
+            raise ValueError(
+                f"{name} changes only those weights of the first layer that a sparse batch "
+                f"touches, which does not go with {option}; {advice}, or use fastbp.Adam"
+            )
+
+
 class Training:
     """The arrays that a call of fit allocates, and its calls of the backend.
 
@@ -79,6 +107,7 @@ class Training:
         self._layout = plan = engine.layout
         if regularizers.dropout:
             self._layout = plan = replace(plan, dropout=regularizers.dropout)
+        self._dense_layout, self._sparse_layout = plan, None
         self.averaged = 0  # how many epochs or steps the average has seen
         self.average = np.empty(0, plan.dtype)
         if regularizers.average is not None:
@@ -122,7 +151,7 @@ class Training:
 
     def _make_room(self, batch_size):
         """A workspace and a job for batches of that size."""
-        layout = self._layout
+        layout = self._layout = self._layout_for_data()
         self.batch_size = batch_size
         block, groups = layout.partition(batch_size)
         space = layout.team_workspace_size(block, groups, self.threads)
@@ -156,10 +185,21 @@ class Training:
             shared=self._shared,
         )
 
+    def _layout_for_data(self):
+        """The layout for the samples, dense or sparse."""
+        if not is_sparse(self.data):
+            return self._dense_layout
+        check_lazy(self.optimizer, self.regularizers, self._layout, self.data)
+        if self._sparse_layout is None:
+            how = {"sparse": self.threads, "touched": self.optimizer.lazy}
+            self._sparse_layout = replace(self._dense_layout, **how)
+        return self._sparse_layout
+
     def take(self, data, batch_size):
         """Go on with other data."""
         self.data = data
-        if self._job is None or batch_size != self.batch_size:
+        other = is_sparse(data) != (self._layout.sparse > 0)
+        if self._job is None or batch_size != self.batch_size or other:
             self._make_room(batch_size)
         else:
             self._job.take(data)
@@ -180,7 +220,7 @@ class Training:
         def call():
             return self._job.run(NATURAL_ORDER, 1, self._rate, losses, 0)
 
-        if not engine.run(call, len(data.X), changing=True):
+        if not engine.run(call, dense_rows(engine.layout, data.X), changing=True):
             engine.raise_error(data)
             raise TrainingDiverged(1, f"the loss of a batch is {losses[0]:g}", History())
         engine.raise_of_activations()
@@ -218,7 +258,8 @@ class Training:
             )
 
         self.stopped()
-        inline = self.threads == 1 and engine.may_run_inline(len(self.data.X) * epochs, True)
+        rows = dense_rows(engine.layout, self.data.X) * epochs
+        inline = self.threads == 1 and engine.may_run_inline(rows, True)
         with interrupts.held(self.stop):
             try:
                 finished = call() if inline else interrupts.in_thread(call)

@@ -5,6 +5,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, get_scorer, get_scorer_names
 
 from ..basis import checks, names
+from ..basis.sparse import SparseRows
 from ..rules import monitoring
 
 # Losses for targets that are classes.
@@ -71,7 +72,7 @@ class Scores:
     def __init__(self, scorers, loss, data):
         data = data.with_weight()
         self.scorers = scorers
-        self.X = data.X
+        self.X = data.X.matrix() if isinstance(data.X, SparseRows) else data.X
         self.y = targets(loss, data)
         self.wrap = _Classifier if loss in CLASSIFYING else _Regressor
         self.weights = {"sample_weight": data.sample_weight} if data.sample_weight.size else {}

@@ -32,7 +32,7 @@ def validation(engine, given):
     if given is None:
         return None
     names = ("validation X", "validation y", "validation sample_weight")
-    return engine.data(*parts("validation_data", given), names=names)
+    return engine.data(*parts("validation_data", given), names=names, may_be_sparse=True)
 
 
 class Rows:
@@ -84,7 +84,7 @@ class Rows:
 
     def arguments(self):
         """What a checkpoint compares, by the names that its message has for them."""
-        parts = [*self.data, *([] if self.rows is None else [self.rows])]
+        parts = [*self.data.arrays(), *([] if self.rows is None else [self.rows])]
         return {"data": parts, "batch_size": self.batch_size, "shuffle": self.shuffle}
 
 
@@ -149,9 +149,9 @@ class Blocks:
     def _read(self, block):
         X, y, weight = parts("a batch", block)
         with contextlib.suppress(TypeError):  # engine.data refuses blocks without a length
-            if len(X) == len(y) == 0:
+            if (X.shape[0] if checks.is_sparse(X) else len(X)) == len(y) == 0:
                 return None
-        return self.engine.data(X, y, weight, **self._how, part=True)
+        return self.engine.data(X, y, weight, **self._how, part=True, may_be_sparse=True)
 
     def epochs_a_call(self, scheduled):
         return 1

@@ -360,30 +360,51 @@ def test_float32_learns_as_well(backend):
         assert classifier.fit(X[:1200], y[:1200]).score(X, y) > 0.92
 
 
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_sparse_in_chunks(solver, weighted, backend, monkeypatch, rng):
-    """As of dense data, even if only a few rows are made dense at a time."""
-    monkeypatch.setattr(samples_, "DENSE_NUMBERS", 200)
-    X = rng.standard_normal((157, 10)) * (rng.random((157, 10)) < 0.3)
-    y = X @ rng.standard_normal((10, 2))
-    weight = rng.uniform(0.5, 2, len(X)) if weighted else None
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_sparse_samples(solver, early_stopping, backend, rng, monkeypatch):
+    """As dense ones, which they are never made."""
+    if solver == "lbfgs" and early_stopping:
+        pytest.skip("early stopping is for epochs")
+    X = rng.standard_normal((157, 30)) * (rng.random((157, 30)) < 0.3)
+    y = rng.integers(0, 3, 157)
+    weight = rng.uniform(0.5, 2, len(X))
     options = dict(solver=solver, max_iter=6, batch_size=8, random_state=0, backend=backend)
-    dense = fastbp.MLPRegressor(hidden_layer_sizes=6, **options).fit(X, y, weight)
-    sparse = fastbp.MLPRegressor(hidden_layer_sizes=6, **options)
-    sizes = []
-    data = samples_.CheckedSamples.data
-    monkeypatch.setattr(
-        samples_.CheckedSamples, "data", lambda s, dtype: sizes.append(len(s)) or data(s, dtype)
-    )
-    sparse.fit(scipy.sparse.csr_array(X), y, weight)
-    assert error(coefficients(sparse), coefficients(dense)) < 1e-8
-    assert error(sparse.predict(scipy.sparse.csc_array(X)), dense.predict(X)) < 1e-8
-    assert max(sizes) <= 20
-    if solver == "adam":
+    options |= {"early_stopping": early_stopping, "class_weight": "balanced"}
+    dense = fastbp.MLPClassifier((6,), **options).fit(X, y, weight)
+    given, more = scipy.sparse.csr_array(X), scipy.sparse.csc_array(X)
+    sparse = fastbp.MLPClassifier((6,), **options)
+    for kind in (scipy.sparse.csr_array, scipy.sparse.csc_array):
+        monkeypatch.setattr(kind, "toarray", None)
+    sparse.fit(given, y, weight)
+    assert error(coefficients(sparse), coefficients(dense)) < 1e-11
+    assert error(sparse.predict_proba(more), dense.predict_proba(X)) < 1e-11
+    assert sparse.score(more, y) == dense.score(X, y)
+    if solver != "lbfgs":
         assert error(sparse.loss_curve_, dense.loss_curve_) < 1e-12
-        # Whole batches, the last one apart.
-        assert all(size % 8 == 0 or size == 157 % 16 for size in sizes[1 : sizes.index(13) + 1])
+        exact = np.array_equal if backend != "numpy" else lambda a, b: error(a, b) < 1e-11
+        assert exact(coefficients(sparse), coefficients(dense))
+        for estimator, samples in ((sparse, more), (dense, X)):
+            estimator.set_params(class_weight=None, early_stopping=False).partial_fit(samples, y)
+        assert exact(coefficients(sparse), coefficients(dense))
+
+
+def test_sparse_samples_of_ensembles(rng, monkeypatch):
+    X = rng.standard_normal((80, 30)) * (rng.random((80, 30)) < 0.3)
+    y = X @ rng.standard_normal(30)
+    member = fastbp.MLPRegressor(hidden_layer_sizes=(5,), max_iter=4)
+    ensembles = [fastbp.MLPEnsembleRegressor(member, 2, random_state=0) for _ in range(2)]
+    dense = ensembles[0].fit(X, y).predict(X)
+    given = scipy.sparse.csr_array(X)
+    monkeypatch.setattr(scipy.sparse.csr_array, "toarray", None)
+    assert np.array_equal(ensembles[1].fit(given, y).predict(given), dense)
+
+
+def test_damaged_sparse_samples():
+    X = scipy.sparse.csr_array(np.eye(4))
+    X.indices[2] = 9
+    with pytest.raises(ValueError, match="X is a damaged sparse matrix: indices must be < 4"):
+        fastbp.MLPRegressor().fit(X, np.ones(4))
 
 
 def test_sparse_labels(rng):

@@ -65,7 +65,6 @@ SAMPLES = {
     "objects": (np.array([["a", 1, 2]] * N, object), TypeError, "X must hold .*objects"),
     "numbers as str": (np.array([["1", 1, 2]] * N, object), TypeError, "X must hold .*objects"),
     "dates": (np.zeros((N, 3), "M8[s]"), TypeError, "X must hold real numbers, got dtype datetime"),
-    "sparse": (scipy.sparse.csr_array(X), TypeError, r"X is a sparse matrix; pass X.toarray\(\)"),
     "masked": (masked(X, 2), ValueError, r"X has masked entries \(2 in all.* row 0, col"),
 }
 

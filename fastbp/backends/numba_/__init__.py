@@ -2,7 +2,7 @@
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...),
 trigonometry (sin and cos), tile (matrix product), team (threads), denormals, bfloat16 (products of
-rounded matrices), dropout, elementwise, losses, pairs (of an output activation and a loss),
+rounded matrices), dropout, sparse, elementwise, losses, pairs (of an output activation and a loss),
 optimizers, pieces (the functions of the last four, called by address), passes, gradients, groups,
 regularizers, train, per_sample, jets, input_derivatives, hessian, kernels (entry points that
 train), jobs.
@@ -24,7 +24,7 @@ try:
     from .bfloat16 import BFLOAT16_PRODUCT
     from .elementwise import ACTIVATIONS
     from .jobs import Job
-    from .pieces import table
+    from .pieces import dense_part, table, with_samples
 except ImportError as error:  # pragma: no cover - numba is a dependency
     from .. import BackendUnavailable
 
@@ -227,8 +227,8 @@ def loss_hessian_product(model, s, y, v, out):
 
 
 def predict(model, X, block, workspace, out):
-    pieces = table(X.dtype, model.plan.tobytes(), model.loss, True, False)
-    _predict(X.dtype)(pieces, *model, X, block, workspace, out)
+    pieces = with_samples(table(X.dtype, model.plan.tobytes(), model.loss, True, False), X)
+    _predict(X.dtype)(pieces, *model, dense_part(X), block, workspace, out)
 
 
 def forward(model, X, workspace, out):
@@ -242,9 +242,9 @@ def backward(model, X, deltas, workspace, transposed, gradient, errors):
 
 
 def loss_and_gradient(model, data, *rest):
-    dtype = data.X.dtype
-    pieces = table(dtype, model.plan.tobytes(), model.loss, False, True)
-    return _loss_and_gradient(dtype)(pieces, *model, *data, *rest)
+    X, dtype = data.X, data.X.dtype
+    pieces = with_samples(table(dtype, model.plan.tobytes(), model.loss, False, True), X)
+    return _loss_and_gradient(dtype)(pieces, *model, dense_part(X), *data[1:], *rest)
 
 
 def per_sample(model, data, deltas, block, workspace, transposed, losses, gradients, errors, units):

@@ -3,9 +3,10 @@
 The twin of this file is ``src_cython/gradients.pxi``; the reference is ``numpy_``.
 """
 
-from ...basis.layout import COLUMNS, DS, OUTPUT, SIZE, STRIDE, WEIGHTS
-from ._jit import inlined, inner
-from .passes import layer_product, of_block, padded, single_output, unit, zero_row
+from ...basis.layout import COLUMNS, DROPOUT, DS, OUTPUT, SIZE, STRIDE, WEIGHTS
+from ._jit import call, inlined, inner
+from .passes import is_sparse, layer_product, of_block, padded, single_output, unit, zero_row
+from .pieces import ENTRY_COLUMNS, SCATTER_SPARSE, VALUES
 from .shares import UNIT, Share, share_of, share_start
 from .simd import keep_first, lanes, load, offset, store
 from .tile import product
@@ -42,7 +43,9 @@ def weight_gradient(net, i, h, stride_in, rows, gradient, part, own):
         h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
     d, zeros = offset(of_block(net, i, DS), own.left), zero_row(net)
     of_weights = min(own.last, n_in) - own.first
-    if single_output(net, i):
+    if is_sparse(net, i):
+        sparse_gradient(net, rows, target, own.first, own.last)
+    elif single_output(net, i):
         single_gradient(h, stride_in, d, rows, target, n_in, unit(net), zeros)
     else:
         if of_weights > 0:
@@ -98,6 +101,31 @@ def single_gradient(h, stride_in, d, rows, G, n_in, one, zeros):
 
 
 @inlined
+def of_sparse(net, rows, first, last):
+    """The arguments of the pieces that go through the entries of some rows of W_1."""
+    here = offset(net.plan, COLUMNS)
+    return (
+        *(net.pieces[VALUES], net.pieces[ENTRY_COLUMNS], net.start, net.key, net.plan[DROPOUT]),
+        *(net.workspace, net.block, net.threads, net.rank, rows, first, last),
+        *(of_block(net, 1, DS), net.plan[SIZE], here[SIZE], here[STRIDE]),
+    )
+
+
+@inner
+def sparse_gradient(net, rows, target, first, last):
+    """Rows first..last - 1 of ∇W_1, with ∇b_1 behind the last row."""
+    n_in, n, stride = net.plan[SIZE], net.plan[COLUMNS + SIZE], net.plan[COLUMNS + STRIDE]
+    d, zeros = of_block(net, 1, DS), zero_row(net)
+    call(net.pieces[SCATTER_SPARSE], (*of_sparse(net, rows, first, last), target))
+    if single_output(net, 1):
+        bias = offset(target, padded(target, n_in))
+        product(d, 0, 1, unit(net), 0, zeros, 0, bias, 0, 1, lanes(target), rows)
+    elif last > n_in:
+        bias, width = offset(target, (n_in - first) * stride), padded(target, n)
+        product(unit(net), 0, 0, d, stride, zeros, 0, bias, stride, 1, width, rows)
+
+
+@inlined
 def accumulate(net, h, stride_in, rows, gradient, part):
     """This thread's share of all layers' gradients, from a block's rows."""
     for i in range(net.m, 0, -1):
@@ -113,7 +141,7 @@ def weight_share(net, i, by_columns):
     columns = padded(net.workspace, net.plan[i * COLUMNS + SIZE])
     if single_output(net, i):  # is not divided
         return Share(0, rows if net.rank == 0 else 0, 0, 1, False)
-    if not by_columns:
+    if not by_columns or is_sparse(net, i):
         first = share_start(rows, UNIT, net.rank, net.threads)
         return Share(first, share_start(rows, UNIT, net.rank + 1, net.threads), 0, columns, False)
     return share_of(rows, columns, lanes(net.workspace), net.rank, net.threads)

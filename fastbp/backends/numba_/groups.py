@@ -8,13 +8,13 @@ The twin of this file is ``src_cython/groups.pxi``.
 
 from ...basis.layout import LOSS_PLACES
 from ._jit import inlined, inner
+from .gather import gather
 from .gradients import FIRST, LAST, NEXT, WHOLE, accumulate
 from .passes import (
     LOSSES,
     backward_pass,
     changed,
     forward_pass,
-    gather,
     output_deltas,
     per_row,
     row_of,

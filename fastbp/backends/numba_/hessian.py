@@ -8,6 +8,7 @@ from ...basis import spec
 from ...basis.layout import ACTIVATION, COLUMNS, DS, SIZE, SLICE_ROWS, STRIDE, WEIGHTS, H, S
 from ._jit import call, inner
 from .denormals import control
+from .gather import gather
 from .jets import (
     activate_jets,
     add_outer,
@@ -24,7 +25,6 @@ from .passes import (
     Data,
     clear,
     copy_rows,
-    gather,
     of_block,
     output_deltas,
     padded,

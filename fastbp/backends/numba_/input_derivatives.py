@@ -19,11 +19,11 @@ from ...basis.layout import (
 )
 from ._jit import inlined, inner
 from .denormals import control
+from .gather import gather
 from .jets import back_through_weights, fill, samples_of, scratch, slopes
 from .passes import (
     copy_rows,
     forward_pass,
-    gather,
     of_block,
     padded,
     single_output,

@@ -21,11 +21,11 @@ from ...basis.layout import (
 )
 from ._jit import call, inlined, inner
 from .denormals import control
+from .gather import gather
 from .passes import (
     Data,
     copy_rows,
     dot,
-    gather,
     of_block,
     padded,
     set_constants,

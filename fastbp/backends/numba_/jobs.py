@@ -6,10 +6,9 @@ A kernel that is called with all of them would look at each array anew in every 
 import numpy as np
 from numba import config, types
 
-from ...basis.layout import address
 from . import fields, kernels
 from ._jit import by_precision, entry, read, written
-from .pieces import table
+from .pieces import dense_part, place_of, table, with_samples
 
 
 def _of_job(real):
@@ -37,11 +36,6 @@ _apply_gradient = entry(
         lambda real: types.void(*_of_job(real), written(real, 1), types.float64, types.float64)
     ),
 )
-
-
-def _place(array):
-    """The address of an array; for kernels that run as plain Python, the array as a flat view."""
-    return array.reshape(-1) if config.DISABLE_JIT else address(array)
 
 
 class Job:
@@ -116,17 +110,20 @@ class Job:
             fields.LINE: sums.shape[1],
             fields.LINES: sums.shape[0],
             fields.APART: workspace.size // len(counters),
-            **{field: _place(array) for field, array in arrays.items()},
+            **{field: place_of(array) for field, array in arrays.items()},
         }.items():
             self._numbers[field] = value
         self._reals[fields.LOSS_PARAMETER] = model.loss_parameter
         self._reals[fields.CLIP_NORM] = clip_norm
         self._reals[fields.DECAY] = decay
-        self._train = _train(dtype)
+        self._pieces, self._train = pieces, _train(dtype)
         self.take(data)
 
     def take(self, data):
-        self._data = data
+        self._samples, self._data = data, data._replace(X=dense_part(data.X))
+        if self._data.X is not data.X:  # sparse
+            self._kept[fields.PIECES] = pieces = with_samples(self._pieces, data.X)
+            self._numbers[fields.PIECES] = place_of(pieces)
 
     def run(self, order, epochs, rates, losses, rank):
         return self._train(

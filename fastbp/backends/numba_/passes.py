@@ -17,6 +17,7 @@ from ...basis.layout import (
     PAIRED,
     ROUNDED,
     SIZE,
+    SPARSE,
     STRIDE,
     TARGETS,
     TRANSPOSED,
@@ -36,7 +37,6 @@ from .simd import (
     load,
     offset,
     pointer,
-    prefetch,
     splat,
     store,
     sum_lanes,
@@ -62,8 +62,6 @@ Data = namedtuple("Data", "X labels targets weight order has_labels weighted ord
 
 # The arrays of `per_row`: w e, w / Σ w, and for softmax max s and Σ exp(s - max).
 LOSSES, SHARES, TOPS, TOTALS = range(4)
-# Samples are prefetched into the cache this many rows ahead.
-AHEAD = 4
 
 
 @inlined
@@ -149,6 +147,12 @@ def single_output(net, i):
 
 
 @inlined
+def is_sparse(net, i):
+    """Whether the input of layer i are sparse samples."""
+    return net.plan[i * COLUMNS + SPARSE] != 0
+
+
+@inlined
 def target_rows(net):
     """The block's targets, laid out like the outputs."""
     last = offset(net.plan, net.m * COLUMNS)
@@ -200,7 +204,7 @@ def drop_units(net, i, source, target):
 def set_constants(net):
     """Write the input of the biases and the row of zeros."""
     one, zeros, widest = unit(net), zero_row(net), 0
-    for i in range(net.m + 1):
+    for i in range(1 if is_sparse(net, 1) else 0, net.m + 1):
         widest = max(widest, padded(zeros, net.plan[i * COLUMNS + SIZE]))
     store(one, 0, keep_first(splat(one, 1.0), 1, 0.0))
     for j in range(0, widest, lanes(zeros)):
@@ -249,37 +253,6 @@ def row_of(data, i):
     return data.order[i] if data.ordered else i
 
 
-@inner
-def gather(net, data, start):
-    """The block's samples, from position `start` of the order on, and the stride between them.
-
-    In natural order and without dropout, samples are used in place. Otherwise own rows are copied
-    into the workspace as padded rows; also if layer 1 is a single output, since `dot` reads whole
-    vectors, and if rows of this length would compete for the same places in the cache.
-    """
-    n_in, single = net.plan[SIZE], single_output(net, 1)
-    h, stride = offset(data.X, start * n_in), n_in
-    dropped, compete = net.plan[DROPOUT] != 0, net.plan[STRIDE] > padded(data.X, n_in)
-    if data.ordered or dropped or compete or single:
-        h, stride = offset(net.workspace, 0), net.plan[STRIDE]
-        target, last = offset(h, net.first * stride), start + net.first + net.rows
-        for r in range(start + net.first, last):
-            source = offset(data.X, row_of(data, r) * n_in)
-            if r + AHEAD < last:
-                for j in range(0, n_in, lanes(target)):
-                    prefetch(data.X, row_of(data, r + AHEAD) * n_in + j)
-            for j in range(n_in):
-                target[j] = source[j]
-            if single:  # kept memory may hold NaN, which `dot` would multiply by 0
-                for j in range(n_in, padded(target, n_in)):
-                    target[j] = 0.0
-            target = offset(target, stride)
-        if dropped:
-            own = offset(h, net.first * stride)
-            drop_units(net, 0, own, own)
-    return h, stride
-
-
 @inlined
 def put(p, i, n, x):
     """p[i] = x, one of n numbers that will be read as vectors.
@@ -326,7 +299,7 @@ def product_of_block(net, i, A, lda, B, ldb, init, C, ldc, J, K):
 def forward_pass(net, h, stride_in):
     """s_i = h_{i-1} W_i + b_i and h_i = σ_i(s_i) for i = 1..m, except for σ_m.
 
-    `h` is the block's input, with rows `stride_in` apart.
+    `h` is the block's input, with rows `stride_in` apart. Sparse samples' s_1 is there already.
     """
     n_in = net.plan[SIZE]
     for i in range(1, net.m + 1):
@@ -335,6 +308,8 @@ def forward_pass(net, h, stride_in):
         W = offset(net.parameters, here[WEIGHTS])
         s = of_own(net, i, S)
         if single_output(net, i):
+            if is_sparse(net, i):
+                return
             h = offset(h, net.first * stride_in)
             for r in range(net.rows):
                 x = dot(offset(h, r * stride_in), W, n_in) + W[padded(W, n_in)]
@@ -342,7 +317,8 @@ def forward_pass(net, h, stride_in):
             return
         bias, J = offset(W, n_in * stride), padded(W, here[SIZE])
         s_of_block = of_block(net, i, S)
-        product_of_block(net, i, h, stride_in, W, stride, bias, s_of_block, stride, J, n_in)
+        if not is_sparse(net, i):
+            product_of_block(net, i, h, stride_in, W, stride, bias, s_of_block, stride, J, n_in)
         own = of_own(net, i, H)
         if here[ACTIVATION] != spec.IDENTITY:  # with identity, h is s
             call(net.pieces[ACTIVATE + here[ACTIVATION]], (s, own, net.rows * stride))
@@ -479,7 +455,7 @@ def leave_out(net, r):
         of_own(net, net.m, DS)[r] = 0.0
     else:
         clear(net, net.m, DS, r)
-    for i in range(net.m):
+    for i in range(1 if is_sparse(net, 1) else 0, net.m):
         clear(net, i, S, r)
         clear(net, i, H, r)
         clear(net, i, OUTPUT, r)

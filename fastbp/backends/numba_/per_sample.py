@@ -10,6 +10,7 @@ from ...basis.layout import COLUMNS, DS, ROUNDED, SIZE, STRIDE, H, S
 from ._jit import inner
 from .bfloat16 import rounded_times
 from .denormals import apart, control
+from .gather import gather
 from .gradients import WHOLE, accumulate
 from .passes import (
     LOSSES,
@@ -17,7 +18,6 @@ from .passes import (
     backward_pass,
     copy_rows,
     forward_pass,
-    gather,
     of_own,
     output_deltas,
     outputs,

@@ -18,6 +18,9 @@ from ...basis.layout import (
     FUNCTION,
     PAIRED,
     ROUNDED,
+    SPARSE,
+    TOUCHED,
+    address,
     functions_at,
 )
 from .bfloat16 import BFLOAT16_PRODUCT
@@ -26,10 +29,13 @@ from .elementwise import ACTIVATIONS
 from .losses import BEGIN_SOFTMAX, LOSSES
 from .optimizers import KEEP_SIGNS, UPDATES
 from .pairs import hessian_product
+from .sparse import GATHER, SCATTER, STEP_TOUCHED
 
 # Indices in the table. The pieces of an activation are at ACTIVATE and the four places below, plus
-# its code; those of the user's own come from the plan.
-DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, BFLOAT16, HESSIAN, SIGNS, ACTIVATE = range(9)
+# its code; those of the user's own come from the plan. VALUES, ENTRY_COLUMNS and STARTS are not
+# pieces, but where the arrays of sparse samples lie, see `with_samples`.
+DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, BFLOAT16, HESSIAN, SIGNS = range(8)
+GATHER_SPARSE, SCATTER_SPARSE, STEP_SPARSE, VALUES, ENTRY_COLUMNS, STARTS, ACTIVATE = range(8, 15)
 MULTIPLY_BY_DERIVATIVE = ACTIVATE + spec.CODES
 MULTIPLY_BY_SECOND_DERIVATIVE = MULTIPLY_BY_DERIVATIVE + spec.CODES
 MULTIPLY_BY_THIRD_DERIVATIVE = MULTIPLY_BY_SECOND_DERIVATIVE + spec.CODES
@@ -87,6 +93,12 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
         pieces[DROP] = DROP_UNITS
     if plan[:, ROUNDED].any():
         pieces[BFLOAT16] = BFLOAT16_PRODUCT
+    if plan[1, SPARSE]:
+        pieces[GATHER_SPARSE] = GATHER
+        if deltas:
+            pieces[SCATTER_SPARSE] = SCATTER
+        if plan[1, SPARSE] == TOUCHED:
+            pieces[STEP_SPARSE] = STEP_TOUCHED
     if output and LOSSES[loss].output:
         pieces[OUTPUT] = LOSSES[loss].output
     if deltas:
@@ -105,3 +117,23 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
     for layer in plan[own]:
         addresses[ACTIVATE + layer[ACTIVATION] :: spec.CODES] = functions_at(layer[FUNCTION])
     return addresses
+
+
+def dense_part(X):
+    """Samples as kernels take them: sparse ones without numbers, which are in the table."""
+    return X if isinstance(X, np.ndarray) else np.empty((len(X), 0), X.dtype)
+
+
+def with_samples(table, X):
+    """Return a table with the addresses of sparse samples; for dense ones the same table."""
+    if isinstance(X, np.ndarray):
+        return table
+    table = table.copy()
+    for place, array in (VALUES, X.values), (ENTRY_COLUMNS, X.columns), (STARTS, X.starts):
+        table[place] = place_of(array)
+    return table
+
+
+def place_of(array):
+    """The address of an array; for kernels that run as plain Python, the array as a flat view."""
+    return array.reshape(-1) if config.DISABLE_JIT else address(array)

@@ -42,6 +42,9 @@ if config.DISABLE_JIT:
     def offset(p, n):
         return p[n:]
 
+    def words(p):
+        return p[: p.nbytes // 8 * 8 // p.itemsize].view(np.int64)
+
     def is_single(p):
         return p.dtype == np.float32
 
@@ -243,6 +246,16 @@ else:
             return builder.gep(args[0], [args[1]])
 
         return p(p, types.intp), codegen
+
+    @intrinsic
+    def words(typingctx, p):
+        """The same memory as int64."""
+        result = types.CPointer(types.int64)
+
+        def codegen(context, builder, signature, args):
+            return builder.bitcast(args[0], context.get_value_type(result))
+
+        return result(p), codegen
 
     @intrinsic
     def is_single(typingctx, like):

@@ -5,14 +5,14 @@ The twin of this file is ``src_cython/steps.pxi``.
 
 from collections import namedtuple
 
-from ...basis.layout import COLUMNS, SIZE, STRIDE, WEIGHTS
+from ...basis.layout import COLUMNS, SIZE, SPARSE, STRIDE, TOUCHED, WEIGHTS
 from ...basis.spec import L1, L2, RULES
 from . import fields
 from ._jit import call, inlined, inner
-from .gradients import weight_gradient, weight_share
+from .gradients import COMPLETE, of_sparse, weight_gradient, weight_share
 from .optimizers import pace_of
-from .passes import padded, single_output, transpose_rows
-from .pieces import SIGNS, UPDATE
+from .passes import is_sparse, padded, single_output, transpose_rows
+from .pieces import SIGNS, STEP_SPARSE, UPDATE
 from .regularizers import add_penalties, blend, clip_factor, is_frozen, note_squares, scale
 from .shares import Share
 from .simd import at, lanes, offset, pointer
@@ -21,6 +21,9 @@ from .team import barrier
 # The number of weight rows whose gradient is computed, applied and transposed at a time; a
 # multiple of the tiles' heights and of the vector length.
 CHUNK = 48
+# Sparse samples take more rows: each thread looks at all rows of the block for their entries. This
+# many numbers of the gradient fit into the second-level cache.
+CHUNK_NUMBERS = 65536
 
 # The optimiser's hyper-parameters and state arrays, and this step's pace; the layers' rules and
 # the factor of the penalties; the clipping norm and scratch array; the average and its decay; the
@@ -128,6 +131,23 @@ def apply(net, how, i, gradient, at, weights, biases, factor):
 
 
 @inner
+def step_touched(net, rows, first, last, gradient, how):
+    """Step those of some rows of W_1 for whose column the block has an entry."""
+    start, pace = net.plan[COLUMNS + WEIGHTS], how.pace
+    scratch = offset(gradient, start + first * net.plan[COLUMNS + STRIDE])
+    call(
+        net.pieces[STEP_SPARSE],
+        (
+            *of_sparse(net, rows, first, last),
+            *(scratch, net.pieces[UPDATE]),
+            *(how.hyper, pace.rate, pace.corrected, pace.epsilon),
+            *(offset(net.parameters, start), offset(how.first, start), offset(how.second, start)),
+            *(net.pieces[SIGNS], how.signs),
+        ),
+    )
+
+
+@inner
 def step(net, h, stride_in, rows, part, transposed, gradient, how):
     """Finish the batch's gradient with its last block and apply it, a few weight rows at a time."""
     factor = 1.0
@@ -147,8 +167,14 @@ def step(net, h, stride_in, rows, part, transposed, gradient, how):
             width = padded(gradient, n_in)
             apply(net, how, i, gradient, start, width, lanes(gradient), factor)
             continue
-        for first in range(own.first, own.last, CHUNK):
-            last = min(first + CHUNK, own.last)
+        begin, most = own.first, CHUNK
+        if is_sparse(net, i):
+            most = max(CHUNK, CHUNK_NUMBERS // stride)
+            if here[SPARSE] == TOUCHED and part != COMPLETE:
+                step_touched(net, rows, own.first, own.last, gradient, how)
+                begin = min(own.last, n_in)  # the biases
+        for first in range(begin, own.last, most):
+            last = min(first + most, own.last)
             if not how.clipping:
                 chunk = Share(first, last, own.left, own.right, own.split)
                 weight_gradient(net, i, h, stride_in, rows, gradient, part, chunk)

@@ -22,6 +22,7 @@ from . import fields
 from ._jit import call, inner
 from .denormals import apart, control
 from .dropout import step_key
+from .gather import gather
 from .gradients import COMPLETE, OF_GROUPS, accumulate
 from .groups import (
     NO_LOSSES,
@@ -42,7 +43,6 @@ from .passes import (
     copy_rows,
     data_of,
     forward_pass,
-    gather,
     output_deltas,
     outputs,
     per_row,

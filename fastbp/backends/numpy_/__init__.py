@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ...basis import spec
-from ...basis.layout import DROPOUT, ROUNDED, SIZE, H, S, layer_view, views
+from ...basis.layout import DROPOUT, ROUNDED, SIZE, SPARSE, TOUCHED, H, S, layer_view, views
 from . import bfloat16
 from .elementwise import ACTIVATIONS, of_layer
 from .jets import hessian_product, input_derivatives, jets, jets_backward, loss_deltas  # noqa: F401
@@ -49,11 +49,12 @@ def loss_hessian_product(model, s, y, v, out):
         out[:, :n] = of_losses(model, s[:, :n], y[:, :n], v[:, :n])
 
 
-def step(optimizer, hyper, rate, counters, layers, slots, learning):
+def step(optimizer, hyper, rate, counters, layers, slots, learning, touched=None):
     """One step of all layers in the list `learning`, in place.
 
     `layers` holds the `views` of parameters and gradient, (weights, biases, dW, db); `slots`
-    holds the views of each state array.
+    holds the views of each state array. Of the first layer's weights, only the rows `touched`
+    change, if these are given.
     """
     weights, biases, dW, db = layers
     counters[0] += 1
@@ -64,7 +65,13 @@ def step(optimizer, hyper, rate, counters, layers, slots, learning):
     for i in learning:
         of_weights = [slot[0][i] for slot in slots]
         of_biases = [slot[1][i] for slot in slots]
-        update(hyper, rate, counters, weights[i], dW[i], of_weights, hyper[4])
+        if i == 0 and touched is not None:
+            W, of_rows = weights[0][touched], [array[touched] for array in of_weights]
+            update(hyper, rate, counters, W, dW[0][touched], of_rows, hyper[4])
+            for array, changed in zip([weights[0], *of_weights], [W, *of_rows], strict=True):
+                array[touched] = changed
+        else:
+            update(hyper, rate, counters, weights[i], dW[i], of_weights, hyper[4])
         update(hyper, rate, counters, biases[i], db[i], of_biases, 0.0)
 
 
@@ -103,6 +110,18 @@ def _product(layer, A, B, bias=None):
     return A @ B if bias is None else A @ B + bias
 
 
+def _matrix(X):
+    """Samples as a matrix of NumPy's or SciPy's."""
+    return X if isinstance(X, np.ndarray) else X.matrix()
+
+
+def _times(X, factors):
+    """Samples times dropout factors."""
+    if isinstance(X, np.ndarray) or np.isscalar(factors):
+        return X * factors
+    return X.multiply(factors).tocsr()
+
+
 def _forward(model, X, factors):
     """Pre-activations, activations, and activations as the next layer gets them.
 
@@ -110,7 +129,7 @@ def _forward(model, X, factors):
     """
     plan = model.plan
     weights, biases = views(plan, model.parameters)
-    s, h, out = [None], [X], [X * factors[0]]
+    s, h, out = [None], [X], [_times(X, factors[0])]
     for i in range(1, len(plan)):
         s.append(_product(plan[i], out[-1], weights[i - 1], biases[i - 1]))
         h.append(of_layer(plan[i]).value(s[-1]).astype(X.dtype, copy=False))
@@ -138,15 +157,15 @@ def _backward(model, s, h, out, factors, ds, gradient):
 
 
 def predict(model, X, block, workspace, out):
-    plan = model.plan
+    plan, X = model.plan, _matrix(X)
     with np.errstate(all="ignore"):
         s, h, _ = _forward(model, X, [1] * len(plan))
         out[...] = output(model, s[-1])
-    if len(X) <= block:
+    if X.shape[0] <= block:
         for i in range(1, len(plan)):  # h_i may take the place of s_i, and h_m is not kept
-            layer_view(plan, workspace, block, i, S)[: len(X)] = s[i]
+            layer_view(plan, workspace, block, i, S)[: len(s[i])] = s[i]
             if i < len(plan) - 1:
-                layer_view(plan, workspace, block, i)[: len(X)] = h[i]
+                layer_view(plan, workspace, block, i)[: len(h[i])] = h[i]
 
 
 def forward(model, X, workspace, out):
@@ -181,7 +200,7 @@ def _gradient(model, X, y, w, gradient, factors=None):
     e = w * e
     left_out = w == 0
     if left_out.any():  # these rows may have overflowed, and 0 * inf is NaN
-        for array in (e, ds, *s[1:], *h[1:], *out):
+        for array in (e, ds, *s[1:], *h[1:], *out[1 if model.plan[1, SPARSE] else 0 :]):
             array[left_out] = 0
     if gradient.size:
         _backward(model, s, h, out, factors, ds, gradient)
@@ -191,9 +210,9 @@ def _gradient(model, X, y, w, gradient, factors=None):
 def loss_and_gradient(
     model, data, block, workspace, transposed, gradient, sums, stop, shared, threads, rank
 ):
-    X = data.X
+    X = _matrix(data.X)
     y = dense(data.labels, data.targets, model.plan[-1, SIZE], X.dtype)
-    w = _weights(len(X), data.sample_weight)
+    w = _weights(len(data.X), data.sample_weight)
     total = w.sum()
     with np.errstate(all="ignore"):
         numerator = _gradient(model, X, y, w, gradient)
@@ -302,10 +321,10 @@ class Job:
 
     @np.errstate(all="ignore")
     def run(self, order, epochs, rates, losses, rank):
-        plan, X = self.model.plan, self.data.X
-        n = order.shape[1] if order.size else len(X)
+        plan, X = self.model.plan, _matrix(self.data.X)
+        n = order.shape[1] if order.size else len(self.data.X)
         y = dense(self.data.labels, self.data.targets, plan[-1, SIZE], X.dtype)
-        w = _weights(len(X), self.data.sample_weight)
+        w = _weights(len(self.data.X), self.data.sample_weight)
         steps = 0
         for epoch in range(epochs):
             numerator = denominator = penalty = 0.0
@@ -329,7 +348,8 @@ class Job:
                 penalty += factor * count * penalties(self.layer_rules, self.parameters[0])
                 numerator += batch * factor * count if self.sklearn_penalties else batch
                 denominator += count if self.sklearn_penalties else total
-                self._step(float(rates[steps if rates.size > 1 else 0]), factor)
+                touched = np.unique(X[rows].indices) if plan[1, SPARSE] == TOUCHED else None
+                self._step(float(rates[steps if rates.size > 1 else 0]), factor, touched)
                 steps += 1
             losses[epoch] = (numerator / denominator if denominator > 0 else 0.0) + penalty / n
         return epochs
@@ -344,8 +364,8 @@ class Job:
             return 1.0
         return 1 / total if total != 0 else 0.0
 
-    def _step(self, rate, factor):
-        """Take one step with the gradient."""
+    def _step(self, rate, factor, touched=None):
+        """Take one step with the gradient, of all rows of W_1 or of those `touched`."""
         (weights, biases), (dW, db) = self.parameters, self.gradients
         learning = [i for i, rule in enumerate(self.layer_rules[1:]) if not rule[spec.FROZEN]]
         for i in learning:
@@ -355,7 +375,7 @@ class Job:
             _clip([array[i] for i in learning for array in (dW, db)], self.clip_norm)
         layers = weights, biases, dW, db
         how = self.optimizer, self.hyper, rate, self.counters
-        step(*how, layers, self.slots, learning)
+        step(*how, layers, self.slots, learning, touched)
         for i in learning if self.signs else ():
             weights[i][self.signs[i] * weights[i] < 0] = 0
         keep = self.decay if self.counters[0] > 1 else 0.0
