@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from abc import abstractmethod
 from numbers import Integral, Real
@@ -27,6 +26,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ..basis import checks, progress, teams
+from ..basis.docstrings import documented
 from ..engine.conformal import check_quantiles
 from ..engine.forecasts import Points, mixture
 from ..network.uncertainty import UncertaintyMixin
@@ -88,20 +88,7 @@ _NOTES = """\
     Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles",
     NeurIPS 2017."""
 
-
-def documented(**words):
-    """Return a decorator that inserts the shared sections into a class's docstring."""
-
-    def fill(ensemble):
-        if ensemble.__doc__:  # python -OO has none
-            ensemble.__doc__ = inspect.cleandoc(ensemble.__doc__).format(
-                parameters=inspect.cleandoc(_PARAMETERS.format(**words)),
-                attributes=inspect.cleandoc(_ATTRIBUTES.format(**words)),
-                notes=inspect.cleandoc(_NOTES),
-            )
-        return ensemble
-
-    return fill
+_SECTIONS = {"parameters": _PARAMETERS, "attributes": _ATTRIBUTES, "notes": _NOTES}
 
 
 class Ensemble(MetaEstimatorMixin, BaseEstimator):
@@ -440,7 +427,7 @@ def _forecast_of(member, X):
     return last._forecast(member[:-1].transform(X) if len(getattr(member, "steps", ())) > 1 else X)
 
 
-@documented(default="`MLPClassifier()`", score="The accuracy")
+@documented(_SECTIONS, default="`MLPClassifier()`", score="The accuracy")
 class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
     """A classifier that averages the probabilities of many networks.
 
@@ -623,7 +610,7 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         return np.moveaxis(np.quantile(list(self._of_members(X)), q, axis=0), 0, 1)
 
 
-@documented(default="`MLPRegressor()`", score="R²")
+@documented(_SECTIONS, default="`MLPRegressor()`", score="R²")
 class MLPEnsembleRegressor(RegressorMixin, UncertaintyMixin, Ensemble):
     """A regressor that averages the values of many networks.
 

@@ -18,13 +18,14 @@ from sklearn.utils.multiclass import (
 from sklearn.utils.validation import check_is_fitted
 
 from ..basis.checks import NO_LABELS
+from ..basis.docstrings import documented
 from ..basis.names import keywords
 from ..engine.forecasts import forecast
 from ..network.uncertainty import UncertaintyMixin, fingerprint
 from ..training.scoring import accuracy, r2
 from .base import MultilayerPerceptron
 from .losses import RegressionLoss
-from .parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, documented
+from .parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, SECTIONS
 from .privates import in_its_name
 from .samples import CheckedSamples
 
@@ -54,6 +55,7 @@ else:
 
 
 @documented(
+    SECTIONS,
     stratified=" (the classes of two in proportion)",
     score="Accuracy",
     rising="the probability of ``classes_[1]``",
@@ -419,7 +421,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         return tags
 
 
-@documented(stratified="", score="R²", rising="the prediction", single="one output")
+@documented(SECTIONS, stratified="", score="R²", rising="the prediction", single="one output")
 class MLPRegressor(RegressorMixin, UncertaintyMixin, RegressionLoss, MultilayerPerceptron):
     """A drop-in replacement for `sklearn.neural_network.MLPRegressor`.
 

@@ -3,7 +3,6 @@
 scikit-learn's parameters keep their names, defaults and constraints. fastbp's own come last.
 """
 
-import inspect
 from numbers import Integral, Real
 
 import numpy as np
@@ -205,20 +204,8 @@ _ATTRIBUTES = """\
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X has names that are all strings."""
 
-
-def documented(**words):
-    """Return a decorator that inserts the shared descriptions into a class's docstring."""
-
-    def fill(estimator):
-        if estimator.__doc__:  # python -OO has none
-            # Since 3.13 Python strips a docstring's indentation. cleandoc does so on any version.
-            estimator.__doc__ = inspect.cleandoc(estimator.__doc__).format(
-                parameters=inspect.cleandoc(_PARAMETERS.format(**words)),
-                attributes=inspect.cleandoc(_ATTRIBUTES.format(**words)),
-            )
-        return estimator
-
-    return fill
+# What the docstrings of both estimators share.
+SECTIONS = {"parameters": _PARAMETERS, "attributes": _ATTRIBUTES}
 
 
 def hidden_activations(activation, n_hidden):
