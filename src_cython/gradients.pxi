@@ -13,7 +13,7 @@ cdef void weight_gradient(
     Net *net, Py_ssize_t i, const real *h, Py_ssize_t stride_in, Py_ssize_t rows,
     real *gradient, Py_ssize_t part, Share own
 ) noexcept nogil:
-    """A share of ∇W_i = h_{i-1}ᵀ ∂e/∂s_i, whose row n_{i-1} is ∇b_i.
+    """A share of ∇W_i = h_{i-1}ᵀ ∂e/∂s_i, whose row n_{i-1} is ∇b_i; rows of TERMS come behind.
 
     The sums run over all `rows` of the block, not only own ones. `h` is the network's input,
     with rows `stride_in` apart. `part` says how the block's gradient becomes that of the batch.
@@ -21,7 +21,8 @@ cdef void weight_gradient(
     cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
     cdef const int64_t *here = net.plan + i * COLUMNS
     cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE]
-    cdef Py_ssize_t of_weights = min(own.last, n_in) - own.first, width = own.right - own.left
+    cdef Py_ssize_t of_weights = max(min(own.last, n_in) - own.first, 0)
+    cdef Py_ssize_t width = own.right - own.left, row
     cdef Py_ssize_t at = here[WEIGHTS] + own.first * stride + own.left
     cdef Py_ssize_t pieces, piece, size
     cdef const real *d = of_block(net, i, DS) + own.left
@@ -50,10 +51,12 @@ cdef void weight_gradient(
                 net, i, h + own.first, 1, stride_in, d, stride, zeros, 0, target, stride,
                 of_weights, width, rows,
             )
-        if own.last > n_in:
+        for row in range(max(own.first, n_in), own.last):
+            if rarely(row > n_in):
+                d = terms_of(net, i, row - n_in - 1) + own.left
             product(
-                unit(net), 0, 0, d, stride, zeros, 0, target + of_weights * stride, stride, 1,
-                width, rows,
+                unit(net), 0, 0, d, stride, zeros, 0, target + (row - own.first) * stride, stride,
+                1, width, rows,
             )
     if part != WHOLE:
         for piece in range(pieces):
@@ -101,9 +104,14 @@ cdef void single_gradient(
     product(d, 0, 1, one, 0, zeros, 0, G + width, 0, 1, FBP_LANES, rows)
 
 
+cdef inline Py_ssize_t rows_of(const int64_t *plan, Py_ssize_t i) noexcept nogil:
+    """The number of layer i's rows of parameters: of weights, biases and what comes behind them."""
+    return plan[(i - 1) * COLUMNS + SIZE] + 1 + plan[i * COLUMNS + EXTRAS]
+
+
 cdef inline Share weight_share(Net *net, Py_ssize_t i, bint by_columns) noexcept nogil:
-    """This thread's share of layer i's weight rows and its row of biases."""
-    cdef Py_ssize_t rows = net.plan[(i - 1) * COLUMNS + SIZE] + 1
+    """This thread's share of layer i's rows of parameters."""
+    cdef Py_ssize_t rows = rows_of(net.plan, i)
     cdef Py_ssize_t columns = padded(net.plan[i * COLUMNS + SIZE])
     if single_output(net, i):  # is not divided
         return Share(0, rows if net.rank == 0 else 0, 0, 1, False)

@@ -38,7 +38,7 @@ cdef void copy_errors(
         if i < net.m:
             s = of_own(net, i, S)
             copy_rows(s, stride, net.rows, n, units + at, width)
-            copy_rows(of_own(net, i, H), stride, net.rows, n, units + at + n, width)
+            copy_rows(of_own(net, i, OUTPUT), stride, net.rows, n, units + at + n, width)
             pass_back(net, i + 1, transposed, s)
             copy_rows(s, stride, net.rows, n, units + at + 2 * n, width)
         copy_rows(of_own(net, i, DS), stride, net.rows, n, units + at + 3 * n, width)
@@ -48,7 +48,7 @@ cdef void copy_errors(
 cdef void outer_products(
     Net *net, const real *h, Py_ssize_t stride_in, real *gradients, Py_ssize_t width
 ) noexcept nogil:
-    """∇W_i = h_{i-1} ∂e/∂s_i and ∇b_i = ∂e/∂s_i of each row, layer by layer.
+    """∇W_i = h_{i-1} ∂e/∂s_i, ∇b_i = ∂e/∂s_i and what comes behind, of each row, layer by layer.
 
     `h` is the network's input, with rows `stride_in` apart.
     """
@@ -73,7 +73,10 @@ cdef void outer_products(
             for j in range(n):
                 target[n_in * n + j] = ds[r * stride + j]
         at += (n_in + 1) * n
-        h, stride_in, n_in = of_own(net, i, H), stride, n
+        for k in range(here[EXTRAS]):
+            copy_rows(terms_of(net, i, k), stride, net.rows, n, gradients + at, width)
+            at += n
+        h, stride_in, n_in = of_own(net, i, OUTPUT), stride, n
 
 
 cdef void begin(Net *net, real *transposed, bint errors) noexcept nogil:

@@ -84,7 +84,7 @@ cdef void note_squares(
     cdef Py_ssize_t n = padded(here[SIZE]), stride = here[STRIDE], k, j
     cdef vec g, total
     for k in range(1, i):
-        squares += net.plan[(k - 1) * COLUMNS + SIZE] + 1
+        squares += rows_of(net.plan, k)
     if single_output(net, i):  # one row, the bias in the vector behind it
         n = padded(net.plan[(i - 1) * COLUMNS + SIZE]) + FBP_LANES
         first, last = 0, 1
@@ -100,8 +100,8 @@ cdef double clip_factor(Net *net, const double *squares, double norm) noexcept n
     """Return the factor that scales the gradient's norm down to at most `norm`."""
     cdef Py_ssize_t i, k, rows = 0
     cdef double total = 0.0
-    for i in range(net.m):
-        rows += net.plan[i * COLUMNS + SIZE] + 1
+    for i in range(1, net.m + 1):
+        rows += rows_of(net.plan, i)
     for k in range(rows):
         total += squares[k]
     return min(1.0, norm / (sqrt_double(total) + NORM_OFFSET))

@@ -3,7 +3,10 @@
 
 cpdef enum:
     IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU,
-    SIN, HARD_TANH, SELU, MISH, CUSTOM_ACTIVATION
+    SIN, HARD_TANH, SELU, MISH, PRELU, CUSTOM_ACTIVATION
+
+cpdef enum:
+    NO_NORM, LAYER_NORM, RMS_NORM
 
 cpdef enum:
     LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE, GAUSSIAN,
@@ -17,7 +20,7 @@ cpdef enum:
 
 cpdef enum:
     SIZE, STRIDE, WEIGHTS, TRANSPOSED, ACTIVATION, H, S, DS, DROPOUT, OUTPUT, ROUNDED, FUNCTION, PAIRED,
-    TARGETS, SPARSE, COLUMNS
+    TARGETS, SPARSE, NORM, RESIDUAL, EXTRAS, NORMALIZED, INVERSE, DH, TERMS, COLUMNS
 
 cpdef enum:
     STORED = 1
@@ -35,9 +38,10 @@ cdef extern from *:
     static const double LEAKY_SLOPE = 0.01;
     static const double SELU_SCALE = 1.0507009873554805;
     static const double SELU_DEPTH = 1.7580993408473768;
+    static const double NORM_EPSILON = 1e-5;
     """
     const double LEAKY_SLOPE
-    const double SELU_SCALE, SELU_DEPTH
+    const double SELU_SCALE, SELU_DEPTH, NORM_EPSILON
 
 
 def codes():

@@ -57,7 +57,9 @@ cdef void complete(
         if own.first == own.last or is_frozen(how.layer_rules, i):
             continue
         weight_gradient(net, i, h, stride_in, rows, gradient, part, own)
-        n = padded(n_in) if single_output(net, i) else (min(own.last, n_in) - own.first) * stride
+        n = padded(n_in)
+        if not single_output(net, i):
+            n = max(min(own.last, n_in) - own.first, 0) * stride
         l1 = how.factor * how.layer_rules[i * RULES + L1]
         l2 = how.factor * how.layer_rules[i * RULES + L2]
         if l1 > 0.0 or l2 > 0.0:
@@ -72,6 +74,7 @@ cdef void apply(
 ) noexcept nogil:
     """Step layer i's parameters from `at` on: `weights` numbers of weights, then `biases`.
 
+    The latter are all that have no penalties: biases and what follows them.
     `factor` is the clipping factor. With clipping, the gradient already includes the penalties.
     """
     cdef real *w = net.parameters + at
@@ -140,15 +143,15 @@ cdef void step(
             chunk.last = min(chunk.first + most, own.last)
             if how.squares == NULL:
                 weight_gradient(net, i, h, stride_in, rows, gradient, part, chunk)
-            of_weights = min(chunk.last, n_in) - chunk.first
+            of_weights = max(min(chunk.last, n_in) - chunk.first, 0)
             pieces, weights = 1, of_weights * stride
             biases = (chunk.last - chunk.first) * stride - weights
-            if own.split:  # each row is a piece, the last may be that of the biases
+            if own.split:  # each row is a piece, the last ones may be biases and what follows them
                 pieces = chunk.last - chunk.first
             for piece in range(pieces):
                 if own.split:
                     weights, biases = own.right - own.left, 0
-                    if piece == of_weights:
+                    if piece >= of_weights:
                         weights, biases = biases, weights
                 apply(
                     net, how, i, gradient, start + (chunk.first + piece) * stride + own.left,

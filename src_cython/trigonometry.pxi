@@ -12,7 +12,7 @@ cdef extern from *:
     static const double HALF_PI_2 = 2.5633441515905732e-12;
     static const double HALF_PI_3 = 3.9455541665632055e-24;
     static const double BASE = 16777216.0; /* 2**24 */
-    static const double INVERSE = 5.9604644775390625e-08; /* 2**-24 */
+    static const double INVERSE_BASE = 5.9604644775390625e-08; /* 2**-24 */
     /* 2/π in that base: the digit of BASE**-k is at k + 2. */
     static const double DIGITS[] = {
         0, 0, 0, 10680707, 7228996, 1387004, 2578385, 16069853, 12639074, 9804092, 4427841,
@@ -23,7 +23,7 @@ cdef extern from *:
         9065106, 15363067, 6271263, 9264392, 5636912, 4652155, 7056368,
     };
     """
-    const double FAR, TWO_OVER_PI, HALF_PI, HALF_PI_1, HALF_PI_2, HALF_PI_3, BASE, INVERSE
+    const double FAR, TWO_OVER_PI, HALF_PI, HALF_PI_1, HALF_PI_2, HALF_PI_3, BASE, INVERSE_BASE
     const double DIGITS[]
 
 cdef extern from "math.h" nogil:
@@ -44,21 +44,21 @@ cdef double far_quadrant(double x, double *n) noexcept nogil:
     rest = frexp(a, &exponent)
     q = (exponent - 53 + 240) // 24 - 10  # rounded down: C rounds towards 0
     rest = ldexp(rest, exponent - 24 * q)
-    digit_3 = c_floor(rest * (INVERSE * INVERSE * INVERSE))
+    digit_3 = c_floor(rest * (INVERSE_BASE * INVERSE_BASE * INVERSE_BASE))
     rest -= digit_3 * (BASE * BASE * BASE)
-    digit_2 = c_floor(rest * (INVERSE * INVERSE))
+    digit_2 = c_floor(rest * (INVERSE_BASE * INVERSE_BASE))
     rest -= digit_2 * (BASE * BASE)
-    digit_1 = c_floor(rest * INVERSE)
+    digit_1 = c_floor(rest * INVERSE_BASE)
     digit_0 = rest - digit_1 * BASE
     for i in range(8):
         k = q + 9 - i  # of the digit 7 - i behind the point, or before it in the last round
         first = digit_0 * DIGITS[k] + digit_1 * DIGITS[k + 1]
         first = first + digit_2 * DIGITS[k + 2] + digit_3 * DIGITS[k + 3] + carry
         if i < 7:
-            carry = c_floor(first * INVERSE)
+            carry = c_floor(first * INVERSE_BASE)
             first = first - carry * BASE
-            up = (up + first) * INVERSE
-            down = (down + (BASE - 1.0 - first)) * INVERSE
+            up = (up + first) * INVERSE_BASE
+            down = (down + (BASE - 1.0 - first)) * INVERSE_BASE
     n[0] = first
     r = up * HALF_PI
     if up > 0.5:

@@ -378,6 +378,15 @@ def check_residual(results, printed):
         assert all(0 < seconds < 1 for rounds in times.values() for seconds in rounds)
 
 
+def check_norm(results, printed):
+    """A time for every contender; that they take the same steps is checked by the bench."""
+    assert len(results) == 4
+    for name, times in results.items():
+        assert name in printed
+        assert set(times) >= {"JAX", "PyTorch", "numba"}
+        assert all(0 < seconds < 1 for rounds in times.values() for seconds in rounds)
+
+
 def check_derivatives(results, printed):
     """A time for every contender; that they compute the same is checked by the bench."""
     assert len(results) == 6
@@ -445,6 +454,7 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
         ("ageing.py", ["--epochs", "60"], check_ageing),
         ("reinforcement.py", ["--only=updates", "--hidden=8", "--rounds=1"], check_reinforcement),
         pytest.param("residual.py", ["--quick"], check_residual, marks=JAX),
+        pytest.param("norm.py", ["--quick"], check_norm, marks=[JAX, TORCH]),
         pytest.param("derivatives.py", ["--quick"], check_derivatives, marks=[JAX, TORCH]),
         ("tabular.py", TABULAR, check_tabular),
         ("uncertainty.py", UNCERTAINTY, check_uncertainty),
@@ -459,6 +469,7 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
             "ageing",
             "reinforcement",
             "residual",
+            "norm",
             "derivatives",
         ),
         *("tabular", "uncertainty"),

@@ -64,6 +64,14 @@ def networks() -> fastbp.Network:
     for weights, biases in zip(net.weights, net.biases, strict=True):
         print(weights.shape, biases.dtype, first.sum(), len(some))
     name: str = net.backend
+    deep = fastbp.Network(
+        [2, 4, 4, 1], activation="prelu", loss="log_loss", norm="layer", residual=True
+    )
+    deep.norm_weights[0] = [1.0] * 4
+    shifts: Floats = deep.norm_biases[0] + deep.slopes[1]
+    norm: str | None = deep.norm
+    residual: bool = deep.residual
+    print(shifts, norm, residual)
     parameter: float | tuple[float, ...] | None = net.loss_parameter
     print(len(net.weights), name, parameter, net.loss, net.layout.sizes)
     other: fastbp.Network = net.to_backend("numpy")
@@ -212,6 +220,9 @@ def inside(net: fastbp.Network) -> None:
     again: Floats = trace.h[0] @ trace.W[1] + trace.b[1] - trace.s[1]
     rest: Floats = trace.dh[1] * trace.ds[1] @ trace.dW[1].T + trace.db[1] * trace.e.sum()
     print(text, numbers, slope, again, rest, trace.activations[1].upper(), trace.loss, trace.y)
+    if node.normalized is not None:
+        z: float = node.normalized.z + node.normalized.dz
+        print(z, trace.z[1], trace.gradient.norm_weights, trace.residual_layers, node.own)
     print(node.layer + node.unit + node.sample, node.activation, node.ds)
 
 

@@ -55,7 +55,23 @@ class Model(NamedTuple):
     Attributes
     ----------
     plan : int64 array of shape (m + 1, layout.COLUMNS)
-        The network's layout, see layout.py. Only plans of jobs have rates of dropout. For layers
+        The network's layout, see layout.py. Only plans of jobs have rates of dropout. A hidden
+        layer computes
+
+        s = h_{i-1} W + b, x̂ = (s - mean(s)) / √(mean((s - mean(s))²) + ε), z = γ ∘ x̂ + β,
+        σ(z), and h_i = dropped σ(z) + h_{i-1}
+
+        without the steps that its plan does not ask for: LAYER_NORM takes all of them, RMS_NORM
+        has no means of s and no β, without a NORM z is s; the last sum is for RESIDUAL. σ is
+        max(z, 0) + a ∘ min(z, 0) for PRELU. γ, β and a are the rows behind that of the biases.
+        Back from ∂e/∂h_i, of which h_{i-1} gets its part:
+
+        ∂e/∂z = dropped ∂e/∂h_i σ'(z), ∂e/∂a = Σ_rows dropped ∂e/∂h_i ∘ min(z, 0),
+        ∂e/∂γ = Σ_rows ∂e/∂z ∘ x̂, ∂e/∂β = Σ_rows ∂e/∂z and with g = γ ∘ ∂e/∂z
+        ∂e/∂s = (g - mean(g) - x̂ mean(g ∘ x̂)) / √(variance + ε), for RMS_NORM without mean(g).
+
+        `jets`, `jets_backward`, `input_derivatives` and `hessian_product` are only called for plans
+        without these. For layers
         that the plan calls ROUNDED, products with the weights are those of numpy_/bfloat16.py.
         SPARSE of layer 1 says that samples are sparse. Then steps change all of its weights
         (STORED), or only those rows for whose column the batch has an entry (TOUCHED), and the
@@ -85,7 +101,7 @@ class Model(NamedTuple):
         followed by zeros, and the single number `unwritten` with 0. If `unwritten` is still 1
         afterwards, the losses count as NaN.
     parameters : real array of shape (layout.n_parameters,)
-        Weights and biases, in rows padded with zeros.
+        Weights, biases and other parameters, in rows padded with zeros.
     """
 
     plan: Integers
@@ -244,13 +260,15 @@ class Backend(Protocol):
         transposed : real array of shape (layout.n_all_transposed,), OUT
         losses : real array of shape (n,) or (0,), OUT
             e of each row.
-        gradients : real array of shape (n, Σ_i (n_{i-1} + 1) n_i) or (0, ...), OUT
-            ∂e/∂W_1, ∂e/∂b_1, ∂e/∂W_2, ... of each row, concatenated without padding.
+        gradients : real array of shape (n, layout.n_numbers) or (0, ...), OUT
+            ∂e/∂W_1, ∂e/∂b_1, ∂e/∂W_2, ... of each row, concatenated without padding. Derivatives by
+            a layer's other parameters follow those by its biases.
         errors : real array of shape (n, n_0) or (0, n_0), OUT
             ∂e/∂h_0.
         units : real array of shape (n, 4 Σ_{i>0} n_i) or (0, ...), OUT
             s_1, h_1, ∂e/∂h_1, ∂e/∂s_1, s_2, ... of each row, concatenated. ∂e/∂h_m is not
-            written: no backend needs it to compute ∂e/∂s_m.
+            written: no backend needs it to compute ∂e/∂s_m. With a normalisation, z takes the
+            place of s.
         """
 
     def jets(
@@ -446,8 +464,8 @@ class Backend(Protocol):
         layer_rules : float64 array of shape (m + 1, spec.RULES), C-contiguous, IN
             For each layer i > 0 the factors l1 and l2 of the penalties l1 Σ |W| + l2 / 2 Σ W²
             (weights, not biases), which are added to the loss of each batch, and whether the
-            layer is frozen (not 0): its weights and biases then do not change. At least one
-            layer must not be frozen.
+            layer is frozen (not 0): its parameters then do not change. At least one layer must
+            not be frozen.
         sklearn_penalties : int, IN
             1 for scikit-learn's convention: a batch's penalties are divided by its Σ w, and
             an epoch's loss is the mean of its batches' losses, weighted by their numbers of rows.
@@ -455,7 +473,7 @@ class Backend(Protocol):
         clip_norm : float, IN
             The largest norm of the gradient of all layers that are not frozen, penalties
             included; a larger gradient is scaled down to this norm.
-        squares : float64 array of shape (Σ (n_{i-1} + 1),) or (0,), destroyed
+        squares : float64 array of shape (layout.n_rows,) or (0,), destroyed
             Scratch space for clipping, zero at first; empty for no clipping.
         decay : float, IN
             The weight of the previous average in each step.

@@ -12,6 +12,9 @@ A single output would waste all but one lane of every vector, so it is laid out 
 weights are one padded row followed by a vector that holds the bias, and its pre-activations and
 deltas are vectors over the samples (stride 1). It needs no transposed copy.
 
+A hidden layer may have further parameters, one for each unit: those of its normalisation, and the
+slopes of prelu. They are rows behind the row of biases, in the order of PARAMETERS.
+
 The compiled kernels get the layout as a table of integers, the *plan*. It has one row per layer
 (row 0 is the input) and the columns named below.
 """
@@ -19,9 +22,11 @@ The compiled kernels get the layout as a table of integers, the *plan*. It has o
 import ctypes
 import math
 import mmap
+import operator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,10 +70,65 @@ FUNCTION = 11  # address of the table of C functions, if σ_i is of the user's o
 PAIRED = 12  # of the output layer, the code of σ_m; IDENTITY where the loss implies σ_m
 TARGETS = 13  # of the output layer, the number of targets of a sample
 SPARSE = 14  # of layer 1, STORED or TOUCHED if the samples are sparse, else 0
-COLUMNS = 15
+NORM = 15  # code of the normalisation of s_i, which σ_i then gets as z_i
+RESIDUAL = 16  # 1 if the layer's input is added to its output, else 0
+EXTRAS = 17  # number of rows of parameters behind the row of biases
+NORMALIZED = 18  # with a normalisation, x̂_i, which scale and shift make z_i in the place of s_i
+INVERSE = 19  # with a normalisation, 1 / √(variance + ε) of each row, in all lanes of a vector
+DH = 20  # the error that comes back from the layers above; equal to DS unless RESIDUAL
+TERMS = 21  # as many arrays as EXTRAS, each laid out like h_i: each row's derivatives by them
+COLUMNS = 22
 
 # A step on sparse samples changes all weights, or only those whose column has entries in the batch.
 STORED, TOUCHED = 1, 2
+
+# The arrays of parameters, in the order in which a layer has them. Their initial values; weights
+# are drawn.
+PARAMETERS = {
+    "weights": None,
+    "biases": 0.0,
+    "norm_weights": 1.0,
+    "norm_biases": 0.0,
+    "slopes": 0.25,
+}
+
+
+class Arrays(NamedTuple):
+    """The parameters of all layers, or numbers laid out like them: a list for each kind.
+
+    The first two lists have one array for each layer, of shapes (n_{i-1}, n_i) and (n_i,). The
+    others are empty if no layer has such parameters, else they have one array for each hidden
+    layer, of shape (n_i,) or (0,).
+    """
+
+    weights: list
+    biases: list
+    norm_weights: list
+    norm_biases: list
+    slopes: list
+
+    @property
+    def all(self):
+        """All arrays in one list: all weights, then all biases, and so on."""
+        return [array for arrays in self for array in arrays]
+
+    @property
+    def layers(self):
+        """Of each layer, the list of its arrays."""
+        extras = [arrays for arrays in self[2:] if arrays]
+        each = []
+        for i, pair in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = i < len(self.weights) - 1
+            each.append([*pair, *(arrays[i] for arrays in extras if hidden and arrays[i].size)])
+        return each
+
+
+def extras_of(norm, activation):
+    """The kinds of a hidden layer's parameters behind the biases, for two codes of its plan."""
+    kinds = ["norm_weights"] if norm != spec.NO_NORM else []
+    if norm == spec.LAYER_NORM:
+        kinds.append("norm_biases")
+    return [*kinds, "slopes"] if activation == spec.PRELU else kinds
 
 
 @dataclass(frozen=True)
@@ -103,6 +163,11 @@ class Layout:
     touched : bool, default=False
         Whether steps on sparse samples change only those weights of layer 1 whose columns have
         entries in the batch.
+    norm : {None, "layer", "rms"}, default=None
+        The normalisation of the hidden layers' pre-activations.
+    residual : bool, default=False
+        Whether hidden layers as wide as the hidden layer before them add their input to their
+        output.
     """
 
     sizes: tuple
@@ -115,6 +180,8 @@ class Layout:
     one_target: bool = False
     sparse: int = 0
     touched: bool = False
+    norm: str | None = None
+    residual: bool = False
 
     @cached_property
     def lanes(self):
@@ -154,7 +221,27 @@ class Layout:
         n_in = self.sizes[i - 1]
         if self.single and i == len(self.sizes) - 1:
             return self.padded(n_in) + self.lanes
-        return (n_in + 1) * self.stride(self.sizes[i])
+        return (n_in + 1 + len(self.extras[i - 1])) * self.stride(self.sizes[i])
+
+    @cached_property
+    def extras(self):
+        """Of each layer, the kinds of its parameters besides weights and biases."""
+        norm = spec.NORMS[self.norm]
+        codes = [spec.activation_of(item).code for item in self.activations]
+        return [*(extras_of(norm, code) for code in codes), []]
+
+    @cached_property
+    def special(self):
+        """What the hidden layers have that derivatives along lines are not computed through."""
+        names = [f"norm={self.norm!r}"] if self.norm else []
+        names += ["residual=True"] if self.residual else []
+        return [*names, "the activation prelu"] if "prelu" in self.activations else names
+
+    @cached_property
+    def residual_layers(self):
+        """The numbers of the layers that add their input to their output."""
+        hidden = range(2, len(self.sizes) - 1) if self.residual else ()
+        return [i for i in hidden if self.sizes[i] == self.sizes[i - 1]]
 
     def transposed_of(self, i):
         """The number of elements that layer i takes in the transposed copy."""
@@ -166,6 +253,9 @@ class Layout:
     def plan(self):
         """The table for the kernels, int64 of shape (number of layers + 1, COLUMNS)."""
         plan = np.zeros((len(self.sizes), COLUMNS), np.int64)
+        plan[1:, EXTRAS] = [len(kinds) for kinds in self.extras]
+        plan[self.residual_layers, RESIDUAL] = 1
+        plan[1:-1, NORM] = spec.NORMS[self.norm]
         plan[:, SIZE] = self.sizes
         plan[:, STRIDE] = [self.stride(n) for n in self.sizes]
         if self.sparse:  # a place in each row for every thread, and the row's end
@@ -193,14 +283,23 @@ class Layout:
                 if activation.uses_preactivation or kept:
                     plan[i, S] = per_row
                     per_row += stride
-                if plan[i, DROPOUT]:
+                if plan[i, DROPOUT] or plan[i, RESIDUAL]:
                     plan[i, OUTPUT] = per_row
                     per_row += stride
+                if plan[i, NORM]:
+                    plan[i, NORMALIZED] = per_row
+                    plan[i, INVERSE] = per_row + stride
+                    per_row += stride + self.lanes
+                plan[i, TERMS] = per_row
+                per_row += plan[i, EXTRAS] * stride
             elif self.paired != "identity":
                 plan[i, S] = per_row  # the loss takes the place of h
                 per_row += stride
-            plan[i, DS] = per_row
+            plan[i, DS] = plan[i, DH] = per_row
             per_row += stride
+            if plan[i, RESIDUAL]:
+                plan[i, DH] = per_row
+                per_row += stride
         plan[1:, ROUNDED] = self.compute_dtype is not None
         plan[-1, PAIRED] = spec.ACTIVATIONS[self.paired].code
         plan[-1, TARGETS] = self.n_targets
@@ -234,8 +333,14 @@ class Layout:
 
     @cached_property
     def n_numbers(self):
-        """The number of weights and biases, without padding."""
-        return sum((a + 1) * b for a, b in zip(self.sizes, self.sizes[1:], strict=False))
+        """The number of parameters, without padding."""
+        rows = (n + 1 + len(kinds) for n, kinds in zip(self.sizes, self.extras, strict=False))
+        return sum(map(operator.mul, rows, self.sizes[1:]))
+
+    @cached_property
+    def n_rows(self):
+        """The number of rows of parameters in all layers."""
+        return int(self.plan[:-1, SIZE].sum() + (1 + self.plan[1:, EXTRAS]).sum())
 
     @cached_property
     def n_transposed(self):
@@ -372,17 +477,41 @@ class Layout:
 
     def clear_padding(self, parameters):
         """Zero the padding of a parameter buffer, in place."""
-        for n_in, n_out, stride, start, bias in self._layers:
+        for n_in, n_out, stride, start, bias, extras in self._layers:
             if stride == 1:
                 parameters[start + n_in : bias] = 0
                 parameters[bias + 1 : bias + self.lanes] = 0
             elif n_out < stride:
-                end = bias + stride
-                parameters[start:end].reshape(n_in + 1, stride)[:, n_out:] = 0
+                end = bias + stride * (1 + len(extras))
+                parameters[start:end].reshape(-1, stride)[:, n_out:] = 0
 
     def views(self, buffer):
         """The function `views` with this layout's plan."""
         return _views(self._layers, buffer)
+
+    @property
+    def shapes(self):
+        """The shapes of the arrays of all layers, as `Arrays`; no memory is allocated."""
+        pairs = list(pairwise(self.sizes))
+        extras = dict.fromkeys(kind for kinds in self.extras for kind in kinds)
+        found = Arrays(pairs, [(n,) for n in self.sizes[1:]], [], [], [])
+        for kind in extras:
+            for n, kinds in zip(self.sizes[1:-1], self.extras, strict=False):
+                getattr(found, kind).append((n if kind in kinds else 0,))
+        return found
+
+    def by_layer(self, numbers):
+        """Views of numbers, as `Arrays`; the last axis has layer by layer the arrays of each."""
+        shapes, at = self.shapes, 0
+        found = Arrays(*([None] * len(kind) for kind in shapes))
+        for i in range(len(shapes.weights)):
+            for kind, views in zip(shapes, found, strict=True):
+                if i < len(kind):
+                    size = math.prod(kind[i])
+                    part = numbers[..., at : at + size]
+                    views[i] = part.reshape(*numbers.shape[:-1], *kind[i])
+                    at += size
+        return found
 
     @cached_property
     def _layers(self):
@@ -436,34 +565,40 @@ def address(array):
 
 
 def views(plan, buffer):
-    """Each layer's (weights, biases) as unpadded views of a flat parameter buffer.
-
-    Returns two lists with one array a layer, of shapes (n_{i-1}, n_i) and (n_i,).
-    """
+    """The layers' parameters as unpadded views of a flat parameter buffer, as `Arrays`."""
     return _views(_places(plan, VECTOR_BYTES // buffer.itemsize), buffer)
 
 
 def _places(plan, lanes):
-    """Where each layer's numbers lie: the shape and start of its weights, and of its biases."""
+    """Where each layer's numbers lie: the shape and start of its weights, and start of its biases.
+
+    Behind them are the kinds of its other parameters.
+    """
     places = []
     for previous, layer in pairwise(plan.tolist()):
         n_in, n_out, stride, start = previous[SIZE], layer[SIZE], layer[STRIDE], layer[WEIGHTS]
         bias = start + (-(-n_in // lanes) * lanes if stride == 1 else n_in * stride)
-        places.append((n_in, n_out, stride, start, bias))
+        extras = extras_of(layer[NORM], layer[ACTIVATION])
+        places.append((n_in, n_out, stride, start, bias, extras))
     return places
 
 
 def _views(places, buffer):
-    weights, biases = [], []
-    for n_in, n_out, stride, start, bias in places:
+    arrays = Arrays([], [], [], [], [])
+    for n_in, n_out, stride, start, bias, _ in places:
         rows = buffer[start : start + n_in * stride].reshape(n_in, stride)
-        weights.append(rows[:, :n_out])
-        biases.append(buffer[bias : bias + n_out])
-    return weights, biases
+        arrays.weights.append(rows[:, :n_out])
+        arrays.biases.append(buffer[bias : bias + n_out])
+    for kind in {kind: None for place in places for kind in place[-1]}:
+        for _, n_out, stride, _, bias, extras in places[:-1]:
+            found = kind in extras
+            at = bias + (extras.index(kind) + 1) * stride if found else bias
+            getattr(arrays, kind).append(buffer[at : at + n_out * found])
+    return arrays
 
 
-def layer_view(plan, workspace, block, i, column=H):
-    """A hidden layer's h_i in the workspace of a block, as a view of shape (block, n_i).
+def layer_view(plan, workspace, block, i, column=OUTPUT):
+    """What the next layer gets of a hidden layer, as a view of shape (block, n_i) of a workspace.
 
     With the column S, s_i of any layer, as `forward` of a backend leaves it.
     """

@@ -12,10 +12,12 @@ from .names import advice
 
 # Codes of activations.
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU = range(9)
-SIN, HARD_TANH, SELU, MISH, CUSTOM_ACTIVATION = range(9, 14)
+SIN, HARD_TANH, SELU, MISH, PRELU, CUSTOM_ACTIVATION = range(9, 15)
 # A network's first function of the user's own has the code CUSTOM_ACTIVATION, its second one the
 # next, up to CODES - 1.
 CODES = 32
+# Codes of normalisations, 0 for none.
+NO_NORM, LAYER_NORM, RMS_NORM = range(3)
 # Codes of losses.
 LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE = range(7)
 # Negative log likelihoods of one target a sample, from all outputs; and quantile with several q.
@@ -33,6 +35,9 @@ LEAKY_SLOPE = 0.01  # slope of leaky_relu below zero
 # selu: λ for positive s, λ α (exp(s) - 1) below (Klambauer et al., NeurIPS 2017, appendix A4).
 SELU_SCALE = 1.0507009873554805
 SELU_DEPTH = 1.7580993408473768  # λ α
+# Added to the variance before dividing by its root, as in PyTorch's LayerNorm.
+NORM_EPSILON = 1e-5
+NORMS = {None: NO_NORM, "layer": LAYER_NORM, "rms": RMS_NORM}
 SIREN_FREQUENCY = 30.0  # ω0 of SIREN, the factor of the first layer's initial weights before sin
 
 
@@ -148,6 +153,19 @@ ACTIVATIONS = {
             "t + s (1 - t²) / (1 + exp(-s))",
             r"s \, t, \quad t = \tanh \ln(1 + e^s)",
             r"t + s \, \frac{1 - t^2}{1 + e^{-s}}",
+        ),
+    ),
+}
+
+# Activations of hidden layers: those above, and one with a learned slope for each unit.
+HIDDEN_ACTIVATIONS = ACTIVATIONS | {
+    "prelu": Activation(
+        *(PRELU, True, "he", 1.0, False),
+        (
+            "s if s > 0, else a s",
+            "1 if s > 0, else a",
+            r"\max(s, 0) + a \min(s, 0)",
+            r"[s > 0] + a [s \leq 0]",
         ),
     ),
 }
@@ -374,7 +392,7 @@ def choose(kind, name, table):
 
 def activation_of(item):
     """The Activation of a layer: of its name, or the user's own."""
-    return item if isinstance(item, Activation) else ACTIVATIONS[item]
+    return item if isinstance(item, Activation) else HIDDEN_ACTIVATIONS[item]
 
 
 def activations_of(activation, n_hidden):
@@ -398,12 +416,11 @@ def activations_of(activation, n_hidden):
         )
     for name in names:
         _check_activation(name)
-    if len(own := {name for name in names if isinstance(name, Activation)}) > CODES - len(
-        ACTIVATIONS
-    ):
+    own, most = {name for name in names if isinstance(name, Activation)}, CODES - CUSTOM_ACTIVATION
+    if len(own) > most:
         raise ValueError(
             f"activation has {len(own)} different functions of your own; a network takes at most "
-            f"{CODES - len(ACTIVATIONS)}"
+            f"{most}"
         )
     return names
 
@@ -416,4 +433,4 @@ def _check_activation(item):
             f"activation must be a name or a fastbp.Activation, got the function {item!r}; a "
             "function needs its derivative besides: fastbp.Activation(value, derivative)"
         )
-    choose("activation", item, ACTIVATIONS)
+    choose("activation", item, HIDDEN_ACTIVATIONS)

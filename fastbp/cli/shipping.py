@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..basis import writing
+from ..basis.layout import PARAMETERS
 from . import completion, outputs, preparing, store
 from .options import add_argument, add_command, filled, new_file
 from .outputs import Output
@@ -96,7 +97,9 @@ def _described(stored):
         "loss": network.loss,
         "dtype": network.layout.dtype.name,
         "compute_dtype": network.compute_dtype,
-        "parameters": int(sum(a.size for a in [*network.weights, *network.biases])),
+        "norm": network.layout.norm,
+        "residual": network.layout.residual,
+        "parameters": network.layout.n_numbers,
         "library": stored.library,
     }
     if hasattr(whole, "classes_"):
@@ -183,9 +186,18 @@ def _torch_state(network, path):
 
 
 def _npz(network, path):
-    arrays: dict = {f"W{i}": np.array(W) for i, W in enumerate(network.weights, start=1)}
-    arrays |= {f"b{i}": np.array(b) for i, b in enumerate(network.biases, start=1)}
-    names = [*network.layout.activations, network._engine.output_activation]
+    prefixes = dict(zip(PARAMETERS, ("W", "b", *list(PARAMETERS)[2:]), strict=True))
+    arrays: dict = {
+        f"{prefixes[kind]}{i}": np.array(array)
+        for kind, of_layers in network._engine.arrays._asdict().items()
+        for i, array in enumerate(of_layers, start=1)
+    }
+    layout = network.layout
+    names = [*layout.activations, network._engine.output_activation]
+    if layout.norm is not None:
+        arrays["norm"] = np.array(layout.norm)
+    if layout.residual:
+        arrays["residual"] = np.array(True)
     archive = io.BytesIO()
     np.savez(archive, activations=np.array(names), **arrays)
     path.write_bytes(outputs.signed(archive.getvalue()))

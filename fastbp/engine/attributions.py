@@ -18,13 +18,14 @@ from . import buffers, jets
 # Where the activations have kinks; elu and selu have them in the second derivative.
 KINKS = {
     "relu": (0.0,),
+    "prelu": (0.0,),
     "leaky_relu": (0.0,),
     "elu": (0.0,),
     "selu": (0.0,),
     "hard_tanh": (-1.0, 1.0),
 }
 # Those whose derivatives are constant between kinks.
-PIECEWISE_LINEAR = ("identity", "relu", "leaky_relu", "hard_tanh")
+PIECEWISE_LINEAR = ("identity", "relu", "leaky_relu", "prelu", "hard_tanh")
 # The error of all panels and of one, relative to the integral of the derivatives' sizes.
 TOLERANCE = 1e-6
 PANEL_TOLERANCE = 1e-9
@@ -186,12 +187,13 @@ class Lines:
         self._output = output
         self._n_out = engine.layout.sizes[-1] if output is None else 1
         names = [*engine.layout.activations, engine.output_activation]
+        straight = engine.layout.norm is None  # a normalisation is a curve
         self._kinked: list[Kinked] = []
         for i, name in enumerate(names):
             if name in KINKS:
-                linear = all(below in PIECEWISE_LINEAR for below in names[:i])
+                linear = straight and all(below in PIECEWISE_LINEAR for below in names[:i])
                 self._kinked.append(Kinked(len(self._kinked), i + 1, KINKS[name], linear))
-        linear = all(name in PIECEWISE_LINEAR for name in names)
+        linear = straight and all(name in PIECEWISE_LINEAR for name in names)
         self._rule = MIDPOINT if linear else KRONROD
 
     def _points(self, row, place):

@@ -20,7 +20,7 @@ from ..rules import regularizers
 from . import bfloat16, buffers, distributions
 from .activation import ORDERS
 from .custom import CustomLoss
-from .parameters import Gradient, Parameters, by_layer
+from .parameters import Gradient, Parameters, begin_extras, check_alike
 from .work import dense_rows, flops_per_row, layout_for
 
 # A call estimated to run longer than this many seconds runs in a thread of its own, so that
@@ -121,8 +121,10 @@ class Engine:
         self._allocate(layout)
         self.use(backend)
         self._begin()
-        for weights, bound in zip(self.weights, layout.initial_bounds, strict=True):
+        arrays = self.arrays
+        for weights, bound in zip(arrays.weights, layout.initial_bounds, strict=True):
             weights[...] = random.uniform(-bound, bound, weights.shape)
+        begin_extras(arrays)
         if self.signs.size:
             monotonic.constrain(self.weights, self.biases, self.weight_signs, random)
         if self.distribution is not None:
@@ -174,9 +176,9 @@ class Engine:
         """A copy in another precision, in which it also computes, and on another backend."""
         other = copy.copy(self)
         other._allocate(replace(self.layout, dtype=np.dtype(dtype), compute_dtype=None))
-        for name in ("weights", "biases"):
-            checked = Parameters(name, getattr(other, name))
-            for i, array in enumerate(getattr(self, name)):
+        for name, arrays in self.arrays._asdict().items():
+            checked = Parameters(name, getattr(other.arrays, name))
+            for i, array in enumerate(arrays):
                 checked[i] = array
         other.use(backend)
         other._begin()
@@ -185,14 +187,19 @@ class Engine:
     # Parameters.
 
     @property
+    def arrays(self):
+        """The parameters of all layers, as writable views."""
+        return self.layout.views(self.parameters)
+
+    @property
     def weights(self):
         """The weights of all layers, as writable views."""
-        return self.layout.views(self.parameters)[0]
+        return self.arrays.weights
 
     @property
     def biases(self):
         """The biases of all layers, as writable views."""
-        return self.layout.views(self.parameters)[1]
+        return self.arrays.biases
 
     @property
     def weight_signs(self):
@@ -206,7 +213,7 @@ class Engine:
     def check_finite(self, whose="the network"):
         """Refuse parameters that are not finite, and weights against the constraints."""
         if not self.finite():
-            for name, arrays in (("weights", self.weights), ("biases", self.biases)):
+            for name, arrays in self.arrays._asdict().items():
                 for i, array in enumerate(arrays):
                     if not checks.all_finite(array):
                         raise ValueError(checks.not_finite(f"{whose}'s {name}[{i}]", array))
@@ -220,14 +227,7 @@ class Engine:
 
     def blend(self, other, tau):
         """Go from the own parameters the share `tau` of the way to another engine's."""
-        for name in ("sizes", "dtype"):
-            own, others = (getattr(engine.layout, name) for engine in (self, other))
-            if own != others:
-                what = "layer sizes" if name == "sizes" else "dtype"
-                raise ValueError(
-                    f"blend needs networks of the same {what}, but this network has {own} and "
-                    f"the other one {others}"
-                )
+        check_alike(self.layout, other.layout)
         self.check_finite()
         other.check_finite("the other network")
         own = self.parameters
@@ -599,5 +599,8 @@ class Engine:
         return found
 
     def by_layer(self, numbers):
-        """A Gradient of views of numbers in the order W_1, b_1, W_2, ... (last axis)."""
-        return by_layer(self.layout.sizes, numbers)
+        """A Gradient of views of numbers in the order W_1, b_1, W_2, ... (last axis).
+
+        A layer's other parameters follow its biases.
+        """
+        return Gradient(*self.layout.by_layer(numbers))

@@ -1,24 +1,43 @@
-"""Public views of a network's weights, biases and gradients."""
+"""Public views of a network's parameters and gradients."""
 
 from __future__ import annotations
 
 from collections.abc import MutableSequence, Sequence
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, overload
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, overload
 
 import numpy as np
 
 from ..basis import checks, monotonic
+from ..basis.layout import PARAMETERS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ..basis.annotations import Floats
 
+# What the layouts of networks that are blended have in common, and what messages call that.
+ALIKE = {"sizes": "layer sizes", "extras": "norm and layers with prelu", "dtype": "dtype"}
+EXTRAS = tuple(PARAMETERS)[2:]  # the kinds of parameters that only some networks have
 
-class Gradient(NamedTuple):
-    """Derivatives of a function by weights and biases, with the shapes of the network's arrays.
 
-    The function is mostly the mean loss; the method that returns a gradient says which it is.
+class _Pair(NamedTuple):
+    weights: list[Floats]
+    biases: list[Floats]
+
+
+class Gradient(_Pair):
+    """Derivatives of a function by a network's parameters, with the shapes of its arrays.
+
+    The function is mostly the mean loss; the method that returns a gradient says which it is. A
+    gradient is a pair that unpacks into weights and biases. The derivatives by other parameters are
+    attributes.
+
+    Parameters
+    ----------
+    weights, biases : list of ndarray
+        Of each layer.
+    norm_weights, norm_biases, slopes : list of ndarray, default=()
+        Of each hidden layer, if the network has such parameters, see `Network`; else empty.
 
     Examples
     --------
@@ -34,20 +53,31 @@ class Gradient(NamedTuple):
     array([0.5, 1. ])
     """
 
-    weights: list[Floats]
-    biases: list[Floats]
+    norm_weights: list[Floats]
+    norm_biases: list[Floats]
+    slopes: list[Floats]
+
+    def __new__(
+        cls,
+        weights: list[Floats],
+        biases: list[Floats],
+        norm_weights: Sequence[Floats] = (),
+        norm_biases: Sequence[Floats] = (),
+        slopes: Sequence[Floats] = (),
+    ) -> Self:
+        made = super().__new__(cls, weights, biases)
+        for name, arrays in zip(EXTRAS, (norm_weights, norm_biases, slopes), strict=True):
+            setattr(made, name, list(arrays) if checks.is_sequence(arrays) else arrays)
+        return made
+
+    def __repr__(self) -> str:
+        return f"Gradient({', '.join(f'{name}={arrays!r}' for name, arrays in _named(self))})"
 
 
-def by_layer(sizes, numbers):
-    """A Gradient of views of numbers in the order W_1, b_1, W_2, ... (last axis)."""
-    weights, biases, at = [], [], 0
-    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
-        of_weights = numbers[..., at : at + n_in * n_out]
-        weights.append(of_weights.reshape(*numbers.shape[:-1], n_in, n_out))
-        at += n_in * n_out
-        biases.append(numbers[..., at : at + n_out])
-        at += n_out
-    return Gradient(weights, biases)
+def _named(gradient):
+    """The lists of a Gradient by name; only weights and biases may be empty."""
+    named = [(name, getattr(gradient, name)) for name in PARAMETERS]
+    return [(name, arrays) for name, arrays in named if name not in EXTRAS or len(arrays)]
 
 
 def store(gradient, name, layout, numbers, finite):
@@ -63,13 +93,13 @@ def store(gradient, name, layout, numbers, finite):
             "ForwardPass.backward, the gradient and the derivatives by X)"
         )
     entries = []
-    for field, arrays, places in zip(
-        gradient._fields, gradient, layout.views(numbers), strict=True
-    ):
+    for field, places in layout.views(numbers)._asdict().items():
+        arrays = getattr(gradient, field)
         many = checks.is_sequence(arrays)
         if not many or len(arrays) != len(places):
+            layers = "hidden layer" if field in EXTRAS else "layer"
             raise ValueError(
-                f"{name}.{field} must be a list of {len(places)} arrays, one for each layer, "
+                f"{name}.{field} must be a list of {len(places)} arrays, one for each {layers}, "
                 f"got {f'{len(arrays)} entries' if many else repr(arrays)}"
             )
         for i, place in enumerate(places):
@@ -82,8 +112,26 @@ def store(gradient, name, layout, numbers, finite):
             checks.parameter(array, place.shape, place.dtype, entry)  # says where
 
 
+def begin_extras(arrays):
+    """Set the parameters behind the biases to their initial values."""
+    for name in EXTRAS:
+        for array in getattr(arrays, name):
+            array[...] = PARAMETERS[name]
+
+
+def check_alike(layout, other):
+    """Refuse to blend the parameters of networks with other shapes or another dtype."""
+    for name, what in ALIKE.items():
+        own, others = getattr(layout, name), getattr(other, name)
+        if own != others:
+            raise ValueError(
+                f"blend needs networks of the same {what}, but this network has {own} and "
+                f"the other one {others}"
+            )
+
+
 class Parameters(MutableSequence["Floats"]):
-    """The weights (or biases) of all layers: a list of views of fixed length.
+    """The weights (or other parameters) of all layers: a list of views of fixed length.
 
     Reading an entry returns a writable view of the network's numbers. Assigning to an entry checks
     shape and values, and copies them.

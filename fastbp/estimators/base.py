@@ -90,7 +90,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         self.t_ = 0
         self.n_layers_ = len(layer_units)
         self.out_activation_ = self._output_activation()
-        self.coefs_, self.intercepts_ = [], []
+        self.coefs_, self.intercepts_, self._extras = [], [], None
         names = hidden_activations(self.activation, len(layer_units) - 2)
         # scikit-learn draws the output layer's weights as if it had the hidden layers' activation.
         layout = Layout(tuple(layer_units), names, np.dtype(dtype))

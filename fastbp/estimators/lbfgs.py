@@ -64,20 +64,20 @@ def minimize(network, samples, regularizers, alpha, *, tol, max_iter, max_fun):
 
 
 class Objective:
-    """The objective and its gradient as functions of one vector: all weights, then all biases."""
+    """The objective and its gradient as functions of one vector: all weights, then all others."""
 
     def __init__(self, network, samples, alpha, frozen):
         self.network, self.samples = network, samples
         layout = network.layout
-        self.parameters = [*network.weights, *network.biases]
+        arrays = network._engine.arrays
+        self.parameters = arrays.all
         self.gradient = layout.zeros(layout.n_parameters)
-        weights, biases = layout.views(self.gradient)
-        self.gradients = [*weights, *biases]
+        self.gradients = layout.views(self.gradient).all
         ends = np.cumsum([view.size for view in self.parameters]).tolist()
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
-        self.n_weights = ends[len(weights) - 1]
-        layers = zip(self.slices, [*frozen, *frozen], strict=True)
-        self.frozen = [part for part, still in layers if still]
+        self.n_weights = ends[len(arrays.weights) - 1]
+        layers = [i for kind in arrays for i in range(len(kind))]
+        self.frozen = [part for part, i in zip(self.slices, layers, strict=True) if frozen[i]]
         self.total = samples.total()
         if self.total == 0:  # of weights of both signs; as scikit-learn says it
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")

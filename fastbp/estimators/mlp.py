@@ -142,6 +142,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         callbacks: Sequence[CallbackLike] = (),
         progress: bool = False,
         monotonic_cst: ArrayLike | Mapping[str, int] | None = None,
+        norm: Literal["layer", "rms"] | None = None,
+        residual: bool = False,
         label_smoothing: float = 0.0,
         class_weight: ClassWeight | Sequence[Mapping[Any, float]] | None = None,
     ) -> None:
@@ -181,6 +183,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
         self.callbacks = callbacks
         self.progress = progress
         self.monotonic_cst = monotonic_cst
+        self.norm = norm
+        self.residual = residual
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
 
@@ -508,6 +512,8 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, RegressionLoss, MultilayerP
         callbacks: Sequence[CallbackLike] = (),
         progress: bool = False,
         monotonic_cst: ArrayLike | Mapping[str, int] | None = None,
+        norm: Literal["layer", "rms"] | None = None,
+        residual: bool = False,
         loss_parameter: float | Sequence[float] | None = None,
     ) -> None:
         self.loss = loss
@@ -547,6 +553,8 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, RegressionLoss, MultilayerP
         self.callbacks = callbacks
         self.progress = progress
         self.monotonic_cst = monotonic_cst
+        self.norm = norm
+        self.residual = residual
         self.loss_parameter = loss_parameter
 
     def _is_poisson(self):

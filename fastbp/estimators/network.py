@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -39,6 +39,7 @@ class Held(NamedTuple):
     network: Network
     coefs: list
     intercepts: list
+    extras: list  # those behind the biases
     made_for: tuple
     shown: bool  # whether those views are coefs_ and intercepts_, or have been
 
@@ -49,9 +50,13 @@ class Held(NamedTuple):
             for ours, theirs in zip(self.made_for, wanted, strict=True)
         )
 
-    def has(self, coefs, intercepts):
+    def has(self, coefs, intercepts, extras):
         """Return whether these arrays are the network's own parameters."""
-        return _same(self.coefs, coefs) and _same(self.intercepts, intercepts)
+        return (
+            _same(self.coefs, coefs)
+            and _same(self.intercepts, intercepts)
+            and (extras is None or _same(self.extras, extras))
+        )
 
 
 def _same(ours, theirs):
@@ -64,10 +69,14 @@ class EstimatorNetwork(BaseEstimator):
     activation: Any
     backend: Backend | None
     monotonic_cst: Any
+    norm: Literal["layer", "rms"] | None
+    residual: bool
     coefs_: list[Floats]
     intercepts_: list[Floats]
     out_activation_: str
     _held: Held | None
+    # The network's other parameters, as views; None for their initial values.
+    _extras: list[Floats] | None = None
 
     def _loss(self):
         """Return Network's loss for the output activation, and the loss's parameter."""
@@ -95,18 +104,20 @@ class EstimatorNetwork(BaseEstimator):
         if not isinstance(activation, str):
             activation = hidden_activations(activation, len(self.coefs_) - 1)
         constrained = self._constraint(len(self.coefs_[0]))
-        made_for = (activation, *self._loss(), self.backend, constrained)
+        made_for = (activation, *self._loss(), self.backend, constrained, self.norm, self.residual)
         held = getattr(self, "_held", None)
         if held is not None and not held.is_for(made_for):
             held = None
-        if held is not None and held.has(self.coefs_, self.intercepts_):
+        if held is not None and held.has(self.coefs_, self.intercepts_, self._extras):
             return held.network
         if held is not None and held.shown:
             held = None  # the user may still use the views, so the network must not overwrite them
         coefs = [np.asarray(coef) for coef in self.coefs_]
         intercepts = [np.asarray(intercept) for intercept in self.intercepts_]
         network = self._network_for(coefs, held)
-        weights, biases = list(network.weights), list(network.biases)
+        weights, biases, *others = network._engine.arrays
+        extras = [array for arrays in others for array in arrays]
+        self._fill_extras(extras)
         try:
             for view, array in zip([*weights, *biases], [*coefs, *intercepts], strict=True):
                 view[...] = array
@@ -120,8 +131,21 @@ class EstimatorNetwork(BaseEstimator):
         if adopt:  # keep the list objects, since a copy.copy may share them
             self.coefs_ = _refilled(self.coefs_, weights)
             self.intercepts_ = _refilled(self.intercepts_, biases)
-        self._held = Held(network, weights, biases, made_for, shown=adopt)
+            self._extras = extras
+        self._held = Held(network, weights, biases, extras, made_for, shown=adopt)
         return network
+
+    def _fill_extras(self, extras):
+        """Copy the parameters behind the biases into a network's."""
+        if self._extras is None:
+            return
+        if [array.shape for array in extras] != [array.shape for array in self._extras]:
+            raise ValueError(
+                "norm or activation have changed since the last fit, and the coefficients are for "
+                "layers with other parameters; set them back, or set warm_start=False and call fit"
+            )
+        for view, array in zip(extras, self._extras, strict=True):
+            view[...] = array
 
     def _network_for(self, coefs, held):
         """Return a network with the sizes of the coefficients, the held one if it fits."""
@@ -146,6 +170,8 @@ class EstimatorNetwork(BaseEstimator):
             loss_parameter=parameter,
             dtype=dtype,
             monotonic_cst=self._constraint(sizes[0]) or None,
+            norm=self.norm,
+            residual=self.residual,
             seed=0,
             backend=self.backend,
         )

@@ -29,7 +29,7 @@ _BELOW_ONE = Interval(Real, 0, 1, closed="left")
 
 CONSTRAINTS: dict = {
     "hidden_layer_sizes": ["array-like", _AT_LEAST_ONE],
-    "activation": [StrOptions({*ALIASES, *spec.ACTIVATIONS}), Activation, "array-like"],
+    "activation": [StrOptions({*ALIASES, *spec.HIDDEN_ACTIVATIONS}), Activation, "array-like"],
     "solver": [StrOptions({"lbfgs", *STOCHASTIC})],
     "alpha": [_AT_LEAST_ZERO],
     "batch_size": [StrOptions({"auto"}), _AT_LEAST_ONE],
@@ -64,6 +64,8 @@ CONSTRAINTS: dict = {
     "callbacks": ["array-like"],
     "progress": ["boolean"],
     "monotonic_cst": ["array-like", dict, None],
+    "norm": [StrOptions({"layer", "rms"}), None],
+    "residual": ["boolean"],
 }
 CLASSIFIER_CONSTRAINTS: dict = {
     **CONSTRAINTS,
@@ -174,7 +176,12 @@ _PARAMETERS = """\
     monotonic_cst : array-like of int of shape (n_features,), dict or None, default=None
         1 for each feature with which {rising} must rise, -1 where it must fall, and 0 where it is
         free; or a dict of these by the names of features, where others are free. As for
-        `Network`: it holds exactly, needs {single}, and an ``activation`` that never falls."""
+        `Network`: it holds exactly, needs {single}, and an ``activation`` that never falls.
+    norm : {{"layer", "rms"}} or None, default=None
+        The normalisation of the hidden layers, as for `Network`: LayerNorm or RMSNorm. Their scales
+        and shifts, and the slopes of the activation "prelu", have no penalties.
+    residual : bool, default=False
+        Whether each hidden layer as wide as the one before adds its input to its output."""
 
 _ATTRIBUTES = """\
     coefs_, intercepts_ : list of ndarray

@@ -70,10 +70,11 @@ class PrivateMethods(BaseEstimator):
         """Return the loss and its gradient, computed by scikit-learn."""
         named = isinstance(self.activation, str) and isinstance(self.loss, str)
         known = named and self.activation in BACKPROP_ACTIVATIONS and self.loss in BACKPROP_LOSSES
-        if not known or np.any(self.l1):
+        if not known or np.any(self.l1) or self.norm or self.residual:
             raise ValueError(
                 "scikit-learn's _backprop supports only scikit-learn's activations and losses, and "
-                f"no l1, got activation={self.activation!r}, loss={self.loss!r}, l1={self.l1!r}; "
+                "no l1, norm and residual layers, "
+                f"got activation={self.activation!r}, loss={self.loss!r}, l1={self.l1!r}; "
                 "call loss_and_gradient of Network.from_sklearn(...) instead, which supports all"
             )
         return BaseMultilayerPerceptron._backprop(self, *args, **options)

@@ -41,6 +41,8 @@ class StochasticTraining(PrivateMethods):
     loss_: Any
     coefs_: Any
     intercepts_: Any
+    _extras: Any
+    _best_extras: Any
     _held: Any
     _best_coefs: Any
     _best_intercepts: Any
@@ -120,6 +122,7 @@ class StochasticTraining(PrivateMethods):
                 self._held = None  # the best coefficients' network is made when it is needed
             # As in scikit-learn, both names now mean the same lists; a warm start changes them.
             self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
+            self._extras = self._best_extras
         elif history.loss and not math.isfinite(history.loss[-1]):  # Ctrl-C may come before any
             raise ValueError(NOT_FINITE)
         elif not incremental and history.loss and history.loss[-1] > scale.LARGE:
@@ -152,6 +155,7 @@ class StochasticTraining(PrivateMethods):
     def _keep_best(self):
         self._best_coefs = [W.copy() for W in self.coefs_]
         self._best_intercepts = [b.copy() for b in self.intercepts_]
+        self._best_extras = self._extras and [array.copy() for array in self._extras]
 
     def _batch_rows(self, n):
         """The batch size for n samples."""

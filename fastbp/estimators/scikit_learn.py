@@ -9,8 +9,8 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
 from ..basis import spec
-from ..exchange.activations import EQUIVALENTS
-from ..exchange.chain import Chain, network_of
+from ..exchange.activations import EQUIVALENTS, check_plain
+from ..exchange.chain import Chain, extras_of, network_of
 from .base import MultilayerPerceptron
 from .network import check_layers
 from .parameters import hidden_activations
@@ -37,19 +37,20 @@ def from_sklearn(cls, estimator, loss, backend):
             f"out_activation_ of a Network must be one of {', '.join(OUTPUTS)}, got "
             f"{estimator.out_activation_!r}"
         )
-    parameter = constrained = None
+    parameter, constrained, extras = None, None, []
     if isinstance(estimator, MultilayerPerceptron):
         constrained = estimator._constraint(len(estimator.coefs_[0])) or None
+        extras = extras_of(estimator._network())
         if loss is None:
             loss, parameter = estimator._loss()
-    chain = Chain(
-        estimator.coefs_, estimator.intercepts_, hidden, OUTPUTS[estimator.out_activation_]
-    )
+    output = OUTPUTS[estimator.out_activation_]
+    chain = Chain(estimator.coefs_, estimator.intercepts_, hidden, output, extras)
     return network_of(cls, chain, loss, backend, parameter, constrained)
 
 
 def to_sklearn(net, output, classes):
     """See Network.to_sklearn."""
+    check_plain(net, "scikit-learn")
     weights, biases = [W.copy() for W in net.weights], [b.copy() for b in net.biases]
     if net._engine.classifies:
         estimator = MLPClassifier()

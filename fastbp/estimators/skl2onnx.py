@@ -41,7 +41,7 @@ class SharedGraph(Graph):
             raise ValueError(f"target_opset must be at least {OPSETS[0]}, got {opset}")
         (x,) = operator.inputs
         double = isinstance(x.type, DoubleTensorType)
-        super().__init__(np.dtype(np.float64 if double else np.float32))
+        super().__init__(np.dtype(np.float64 if double else np.float32), opset)
         self.scope, self.container = scope, container
         self.X = self.add("Cast", x.full_name, to=self.type)  # of whole numbers and bools
 

@@ -39,9 +39,9 @@ class Stepping:
         """Set the lists of arrays to views of the memory."""
         self._views = []
         for name, state in zip(self.arrays, self.memory.state, strict=True):
-            weights, biases = self.layout.views(state)
-            self._views.append([*weights, *biases])
-            setattr(self, name, [*weights, *biases])
+            views = self.layout.views(state).all
+            self._views.append(views)
+            setattr(self, name, list(views))
 
     @property
     def slots(self):

@@ -72,4 +72,6 @@ class Tasks:
         fitted = {name: value for name, value in attributes if name.endswith("_")}
         for name in ("coefs_", "intercepts_"):
             fitted[name] = [array.copy() for array in fitted[name]]
+        if self._estimator._extras:
+            fitted["_extras"] = [array.copy() for array in self._estimator._extras]
         return fitted

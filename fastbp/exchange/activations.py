@@ -31,7 +31,8 @@ class Equivalents:
     keras_layer : Layer or None
         In keras.layers.
     write_onnx : callable
-        ``write_onnx(graph, s)`` adds nodes to an `onnx_export.Graph` and returns the output's name.
+        ``write_onnx(graph, s)`` adds nodes to an `onnx_export.Graph` and returns the output's name;
+        prelu's takes the name of its slopes besides.
         It uses operators that onnxruntime supports for both precisions: for float64 it lacks Elu,
         Softplus and Erf, and attributes such as LeakyRelu's slope are always float32.
     onnx_operator : tuple or None
@@ -61,6 +62,15 @@ def names_of(net, output, tool):
             f"the activation {own.name!r} is a function of your own, which {tool} does not have"
         )
     return [*net.layout.activations, output]
+
+
+def check_plain(net, tool):
+    """Refuse networks with layers that `tool` cannot be given: normalised, residual or prelu."""
+    if net.layout.special:
+        raise ValueError(
+            f"this network has {' and '.join(net.layout.special)}, which the export to {tool} does "
+            "not support; Network.to_onnx and Network.to_torch do"
+        )
 
 
 def of_operator(operator, **attributes):
@@ -139,6 +149,14 @@ def write_mish(graph, s):
     v = graph.add("Exp", graph.add("Min", s, 20.0))
     above = graph.add("Mul", v, graph.add("Add", v, 2.0))
     return graph.add("Mul", s, graph.add("Div", above, graph.add("Add", above, 2.0)))
+
+
+def write_prelu(graph, s, slopes):
+    if graph.dtype == np.float32:
+        return graph.add("PRelu", s, slopes)
+    return graph.add(
+        "Add", graph.add("Relu", s), graph.add("Mul", graph.add("Min", s, 0.0), slopes)
+    )
 
 
 def selu_operator(s, alpha=1.6732631921768188, gamma=1.0507010221481323):
@@ -248,6 +266,10 @@ EQUIVALENTS = {
         write_onnx=write_mish,
         onnx_operator=("Mish", elementwise.mish),
         c="mish",
+    ),
+    "prelu": Equivalents(  # has parameters, so each tool has code for it
+        torch=Layer("PReLU"),
+        write_onnx=write_prelu,
     ),
     "softmax": Equivalents(  # not elementwise, so onnx_import and c_source have code for it
         torch=Layer("Softmax", {"dim": [1, -1]}, {"dim": 1}),

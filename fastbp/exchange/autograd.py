@@ -6,6 +6,8 @@ try:
 except ImportError as error:
     raise ImportError("torch_function needs torch: pip install torch") from error
 
+from ..basis.layout import PARAMETERS
+
 
 def leaves_of(arrays):
     """Leaves of the graph, whose gradients autograd adds up; they share the arrays' memory."""
@@ -56,7 +58,8 @@ class Pass(Function):
         wanted = {"parameters": bool(by_leaves), "inputs": by_X}
         gradient, dL_dX = ctx.kept.backward(dL_dh.numpy(force=True), **wanted)
         arrays = [dL_dX] if by_X else []
-        arrays += [*gradient.weights, *gradient.biases] if by_leaves else []
+        if by_leaves:
+            arrays += [array for name in PARAMETERS for array in getattr(gradient, name)]
         found = [torch.from_numpy(array) for array in arrays]
         if torch.is_grad_enabled():  # create_graph=True
             found = NoSecondDerivative.apply(len(found), *found, dL_dh, *ctx.saved_tensors)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..basis import checks, writing
 from . import c_functions, c_text
-from .activations import names_of
+from .activations import check_plain, names_of
 from .c_check import program
 from .c_floats import STEPS, Floats, steps_of, whole
 from .c_integers import Integers
@@ -23,6 +23,7 @@ MOST_SAMPLES = 64  # of those that a network was calibrated on, in its test prog
 def to_c(net, folder, name, weights, X, arithmetic, jacobian, train, scalers=NO_SCALERS):
     """See Network.to_c; `scalers` are those of a pipeline around the network."""
     check_name(name)
+    check_plain(net, "C")
     folder = Path(checks.path("folder", folder))
     if not isinstance(weights, str) or weights not in WEIGHTS:
         raise ValueError(f'weights must be "float32" or "int8", got {weights!r}')

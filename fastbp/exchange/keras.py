@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..basis import checks
-from .activations import EQUIVALENTS
+from .activations import EQUIVALENTS, check_plain
 from .chain import (
     ROWS,
     Chain,
@@ -42,6 +42,7 @@ TOLERANCE = 1e-5
 
 def to_keras(net):
     """See Network.to_keras."""
+    check_plain(net, "Keras")
     pairs = zip(net.weights, net.biases, strict=True)
     return [array.copy() for pair in pairs for array in pair]
 

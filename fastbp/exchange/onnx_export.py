@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..basis import writing
-from .activations import EQUIVALENTS, names_of
+from ..basis import spec, writing
+from .activations import EQUIVALENTS, names_of, write_prelu
 
 try:
     import onnx
@@ -29,7 +29,7 @@ def to_onnx(net, path, output, opset):
             f"an ONNX file holds at most {MOST_BYTES:,} bytes, "
             f"but the weights take {net._engine.parameters.nbytes:,}"
         )
-    graph = Graph(net.layout.dtype)
+    graph = Graph(net.layout.dtype, int(opset))
     graph.add("Identity", write_layers(graph, "X", net, output), output="h")
     sizes = net.layout.sizes
     opset_id = helper.make_opsetid("", int(opset))
@@ -53,16 +53,44 @@ def write_layers(graph, h, net, output):
     """Add the nodes of all layers and the output activation; return the name of the output."""
     names = names_of(net, output, "ONNX")
     for i, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True), start=1):
+        below = h
         s = graph.add("Gemm", h, graph.constant(W, f"W{i}"), graph.constant(b, f"b{i}"))
-        h = EQUIVALENTS[name].write_onnx(graph, s)
+        if net.layout.norm is not None and i < len(names):
+            s = write_norm(graph, s, net, i)
+        if name == "prelu":
+            h = write_prelu(graph, s, graph.constant(net.slopes[i - 1], f"slopes{i}"))
+        else:
+            h = EQUIVALENTS[name].write_onnx(graph, s)
+        if i in net.layout.residual_layers:
+            h = graph.add("Add", h, below)
     return h
+
+
+def write_norm(graph, s, net, i):
+    """Add the normalisation of hidden layer i; as several nodes where the opset has none for it."""
+    layer = net.layout.norm == "layer"
+    scale = graph.constant(net.norm_weights[i - 1], f"norm_weights{i}")
+    constants = [scale]
+    if layer:
+        constants.append(graph.constant(net.norm_biases[i - 1], f"norm_biases{i}"))
+    if graph.opset >= (17 if layer else 23):
+        name = "LayerNormalization" if layer else "RMSNormalization"
+        return graph.add(name, s, *constants, axis=-1, epsilon=spec.NORM_EPSILON)
+    n = net.layout.sizes[i]
+    mean = graph.constant(np.full((n, 1), 1 / n), f"mean{i}")  # a row times this is its mean
+    if layer:
+        s = graph.add("Sub", s, graph.add("MatMul", s, mean))
+    variance = graph.add("MatMul", graph.add("Mul", s, s), mean)
+    deviation = graph.add("Sqrt", graph.add("Add", variance, spec.NORM_EPSILON))
+    scaled = graph.add("Mul", graph.add("Div", s, deviation), scale)
+    return graph.add("Add", scaled, constants[1]) if layer else scaled
 
 
 class Graph:
     """Nodes and constants of a graph, with unique names."""
 
-    def __init__(self, dtype):
-        self.dtype = dtype
+    def __init__(self, dtype, opset):
+        self.dtype, self.opset = dtype, opset
         self.type = helper.np_dtype_to_tensor_dtype(dtype)
         self.nodes, self.constants = [], []
         self.numbers = {}

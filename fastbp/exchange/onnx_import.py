@@ -1,13 +1,12 @@
 """Reads multi-layer perceptrons from ONNX graphs of any origin.
 
-Nothing in the file is executed. Linear layers are read from Gemm, MatMul and Add. The operators
-between them form a function of one number, which exporters write in different ways (SiLU is one
-operator or two). It is evaluated at some points and compared with Network's activations. All
-other operators (casts, reshapes, maps of labels) must not change rows and values.
+Nothing in the file is executed. Linear layers are read from Gemm, MatMul and Add, normalisations
+from LayerNormalization and RMSNormalization, residual connections from Add. Other operators between
+linear layers form a function of one number, see onnx_functions.py. All other operators (casts,
+reshapes, maps of labels) must not change rows and values.
 """
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,24 +15,27 @@ from google.protobuf.message import DecodeError  # of onnx
 
 from ..backends import get
 from ..backends.numpy_ import elementwise
-from ..basis import checks
+from ..basis import checks, spec
 from ..files.file import named
-from .activations import EQUIVALENTS
-from .chain import Chain, check_hidden, network_of
+from .chain import Chain, Extras, Norm, check_hidden, network_of
 from .onnx_export import MOST_BYTES, onnx
-from .onnx_tensors import BOOLEANS, FLOATS, INTEGERS, array_of, name_of, type_of
-
-# Points at which functions are compared: dense near 0, spread widely, and partly random. Distant
-# points reveal bounds, such as in min(relu(s), 1000).
-FAR = np.geomspace(100, 1e300, 150)
-POINTS = np.concatenate(
-    [np.linspace(-12, 12, 97), np.random.default_rng(0).normal(0, 30, 96), -FAR, FAR]
+from .onnx_functions import ELEMENTWISE, KNOWN, POINTS, TOLERANCE, same
+from .onnx_tensors import (
+    BOOLEANS,
+    FLOATS,
+    INTEGERS,
+    array_of,
+    constant,
+    name_of,
+    scalar,
+    scaled,
+    type_of,
 )
-POINTS.flags.writeable = False
-TOLERANCE = 1e-6  # the precision of constants in float32 files
+
 # In older opsets, Add and others had different rules for shapes.
 OLDEST_OPSET = 7
-SOFTMAX = "softmax"
+# Names in the place of a signal's values. BELOW is min(s, 0) times slopes, a part of prelu.
+SOFTMAX, PRELU, BELOW = "softmax", "prelu", "product of min(s, 0) and several slopes"
 
 
 class Signal(NamedTuple):
@@ -44,39 +46,18 @@ class Signal(NamedTuple):
     """
 
     stage: int
-    values: np.ndarray | str  # at POINTS; or SOFTMAX, the function that is not elementwise
+    values: np.ndarray | str  # at POINTS; or a name of what is no function of a number
     # The number of rows first, and after a Squeeze only that; None for sizes not stated.
     shape: tuple[int | None, ...] | None
+    added: bool = False  # whether the input of the last linear layer is added
 
 
-def _erf(x):
-    from scipy.special import erf
-
-    return erf(x)
-
-
-# Operator -> its function, with attributes as keyword arguments. (No function is a ufunc, see
-# `Equivalents`.)
-ELEMENTWISE: dict[str, Callable] = {
-    "Abs": lambda x: np.abs(x),
-    "Add": lambda x, y: x + y,
-    "Clip": lambda x, min=-np.inf, max=np.inf: np.minimum(np.maximum(x, min), max),
-    "Div": lambda x, y: x / y,
-    "Erf": _erf,
-    "Log": lambda x: np.log(x),
-    "Max": lambda *x: np.max(np.broadcast_arrays(*x), axis=0),
-    "Min": lambda *x: np.min(np.broadcast_arrays(*x), axis=0),
-    "Mul": lambda x, y: x * y,
-    "Neg": lambda x: -x,
-    "Sub": lambda x, y: x - y,
-    **dict(row.onnx_operator for row in EQUIVALENTS.values() if row.onnx_operator),
-}
-KNOWN = {row.value.__name__: row.value for row in elementwise.ACTIVATIONS.values()}
-KNOWN["exp"] = np.exp
 # Operators that must not change a signal's rows and values.
 PASSED_OVER = ("Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "ZipMap")
+NORMS = {"LayerNormalization": "layer", "RMSNormalization": "rms"}
 OPERATORS = (
     *("Gemm", "MatMul", "Softmax", "Constant", "Transpose", "Concat", *PASSED_OVER),
+    *("PRelu", *NORMS),
     *sorted(ELEMENTWISE),
 )
 
@@ -177,6 +158,8 @@ class Reader:
         self.weights: list[np.ndarray] = []
         self.biases: list[np.ndarray] = []
         self.activations: list[str] = []
+        self.extras: list[Extras] = []
+        self.below: Signal | None = None  # the input of the last linear layer
         self.stage = 0
         self.rows: int | None = None  # the number of rows, if the file states it
 
@@ -196,7 +179,7 @@ class Reader:
                     raise ValueError(f"gives its output {output!r} the name of another one")
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             if node.op_type == "Constant":
-                self.constants[name] = _constant(**attributes)
+                self.constants[name] = constant(**attributes)
             elif not node.input:
                 raise ValueError("has no input")
             elif node.op_type == "Identity" and node.input[0] in self.constants:
@@ -214,11 +197,17 @@ class Reader:
             raise ValueError(f"no linear layer, Gemm or MatMul, leads to the output {output!r}")
         self._check_chain([signal])
         name = self._function(signal)
+        if signal.added or not self.extras[-1].empty:
+            raise ValueError(
+                "the output layer has a normalisation, a PRelu or a residual connection, which "
+                "only the hidden layers of a Network have"
+            )
         if all(type_of(W) != self.type for W in self.weights):
             raise ValueError(
                 f"the input holds {name_of(self.type)}, but the weights {self.weights[0].dtype}"
             )
-        return Chain(self.weights, self.biases, self.activations, name)
+        extras = [] if all(one.empty for one in self.extras) else self.extras[:-1]
+        return Chain(self.weights, self.biases, self.activations, name, extras)
 
     def _input(self, name, types=FLOATS):
         if name in self.signals:
@@ -242,7 +231,11 @@ class Reader:
             return inputs[0]
         if not signals:
             raise ValueError("does not depend on the graph's input")
+        if operator == "Add" and len(signals) == 2 and any(map(self._is_below, signals)):
+            return self._residual(*signals)
         self._check_chain(signals)
+        if operator in ("Add", "Mul") and (found := self._part_of_prelu(operator, *inputs)):
+            return found
         squeezed = any(x.shape and len(x.shape) == 1 for x in signals)
         if squeezed and (len(names) > 1 or operator not in ("Identity", *ELEMENTWISE)):
             raise ValueError("follows a Squeeze, after which only activations may come")
@@ -254,15 +247,23 @@ class Reader:
             return self._linear(*inputs, **attributes)
         if operator == "MatMul":
             return self._linear(*inputs)
-        if any(isinstance(x.values, str) for x in signals):
-            raise ValueError("follows a softmax, which must come last")
+        if any(x.added for x in signals):
+            raise ValueError("follows a residual connection, after which only a layer may come")
+        for x in signals:
+            if isinstance(x.values, str):
+                where = "come last" if x.values == SOFTMAX else "be followed by a layer"
+                raise ValueError(f"follows a {x.values}, which must {where}")
         if operator == "Softmax":
             return self._softmax(*inputs, **attributes)
+        if operator in NORMS:
+            return self._norm(NORMS[operator], *inputs, **attributes)
+        if operator == "PRelu":
+            return self._prelu(*inputs, **attributes)
         if operator == "Add" and self.weights and signals[0].values is POINTS:
             constants = [x for x in inputs if not isinstance(x, Signal)]
             if len(inputs) == 2 and len(constants) == 1:
                 return self._add_bias(constants[0])
-        arguments = [x.values if isinstance(x, Signal) else _scalar(x) for x in inputs]
+        arguments = [x.values if isinstance(x, Signal) else scalar(x) for x in inputs]
         with np.errstate(all="ignore"):
             values = ELEMENTWISE[operator](*arguments, **attributes)
         return signals[0]._replace(values=values)
@@ -336,8 +337,8 @@ class Reader:
             and all(isinstance(x, Signal) for x in parts)
             and self.weights
             and self.weights[-1].shape[1] == 1
-            and _same(parts[0].values, 1 - sigmoid)
-            and _same(parts[1].values, sigmoid)
+            and same(parts[0].values, 1 - sigmoid)
+            and same(parts[1].values, sigmoid)
         ):
             raise ValueError(
                 "may only join the probabilities of two classes, 1 - sigmoid(s) and sigmoid(s)"
@@ -362,9 +363,10 @@ class Reader:
             raise ValueError("must multiply rows by a matrix of constants")
         if transA:
             raise ValueError("has transA, which makes columns of the rows")
-        W = _scaled(W.T if transB else W, alpha)
+        W = scaled(W.T if transB else W, alpha)
         if self.weights:
             self.activations.append(self._function(h))
+            self.extras[-1].residual = h.added
             check_hidden(self.activations[-1], f"linear layer {len(self.weights)} before it")
         elif h.values is not POINTS:
             raise ValueError("the input goes through a function before the first layer")
@@ -375,16 +377,82 @@ class Reader:
             )
         else:
             self.rows = h.shape[0] if h.shape else None
+        self.below = h
+        self.extras.append(Extras())
         self.weights.append(W)
         self.biases.append(np.zeros(W.shape[1], W.dtype))
         return self._next_stage() if b is None else self._add_bias(b, beta)
 
+    def _is_below(self, x):
+        """Return whether a signal is the input of the last linear layer."""
+        below = self.below
+        return (
+            below is not None
+            and below.stage == x.stage
+            and below.values is x.values
+            and below.added == x.added
+        )
+
+    def _residual(self, one, other):
+        """Read the sum of the output and the input of the last linear layer's layer."""
+        h = other if self._is_below(one) else one
+        self._check_chain([h])
+        if h.added or h.values is SOFTMAX:
+            raise ValueError("adds the input of a layer again, or to a softmax")
+        return h._replace(added=True)
+
+    def _check_linear(self, s):
+        if not isinstance(s, Signal) or s.values is not POINTS or not self.weights:
+            raise ValueError("must directly follow a linear layer or its normalisation")
+
+    def _norm(self, kind, s, weight, bias=None, axis=-1, epsilon=1e-5, stash_type=1):
+        """Read a normalisation of the last linear layer's outputs."""
+        self._check_linear(s)
+        n = len(self.biases[-1])
+        if axis not in (1, -1):
+            raise ValueError("must normalise axis 1")
+        if self.extras[-1].norm is not None:
+            raise ValueError("normalises a second time")
+        for array in (weight, bias):
+            if isinstance(array, Signal) or (array is not None and array.shape != (n,)):
+                raise ValueError(f"has a scale or bias that is not a constant of shape ({n},)")
+        if abs(epsilon - spec.NORM_EPSILON) > TOLERANCE * spec.NORM_EPSILON:
+            raise ValueError(f"has epsilon {epsilon:g}; a Network has {spec.NORM_EPSILON:g}")
+        self.extras[-1].norm = Norm(kind, weight, bias)
+        return self._next_stage()
+
+    def _prelu(self, s, slopes):
+        """Read an activation with slopes."""
+        self._check_linear(s)
+        n = len(self.biases[-1])
+        if isinstance(slopes, Signal) or slopes.shape not in ((), (1,), (1, 1), (n,), (1, n)):
+            raise ValueError(f"has slopes that are not a constant of shape ({n},)")
+        self.extras[-1].slopes = np.broadcast_to(slopes.ravel(), (n,))
+        return s._replace(values=PRELU)
+
+    def _part_of_prelu(self, operator, one, other):
+        """Read min(s, 0) times slopes, or the sum of that and relu(s); None if it is neither."""
+        s, other = (one, other) if isinstance(one, Signal) else (other, one)
+        if s.added or not self.weights:
+            return None
+        if operator == "Mul" and not isinstance(other, Signal):
+            if other.shape == self.biases[-1].shape and same(s.values, np.minimum(POINTS, 0)):
+                self.extras[-1].slopes = other
+                return s._replace(values=BELOW)
+        elif operator == "Add" and isinstance(other, Signal):
+            above, below = (other, s) if s.values is BELOW else (s, other)
+            if below.values is BELOW and same(above.values, np.maximum(POINTS, 0)):
+                return s._replace(values=PRELU)
+        return None
+
     def _add_bias(self, b, beta=1.0):
         n = len(self.biases[-1])
+        if self.extras[-1].norm is not None:
+            raise ValueError("adds a constant to a normalisation, whose bias must be its own")
         if isinstance(b, Signal) or b.shape not in ((), (1,), (1, 1), (n,), (1, n)):
             raise ValueError(f"adds something else than a constant bias of shape ({n},)")
         with np.errstate(over="ignore", invalid="ignore"):  # Network checks for finite values
-            self.biases[-1] = self.biases[-1] + _scaled(b, beta).ravel()
+            self.biases[-1] = self.biases[-1] + scaled(b, beta).ravel()
         return self._next_stage()
 
     def _softmax(self, s, axis=-1):
@@ -394,29 +462,17 @@ class Reader:
 
     def _function(self, signal):
         """Return Network's name of the function after a linear layer."""
-        if isinstance(signal.values, str):
+        if isinstance(signal.values, str) and signal.values is not BELOW:
             return signal.values
         for name, function in KNOWN.items():
             with np.errstate(all="ignore"):
                 wanted = function(POINTS)
-            if _same(signal.values, wanted):
+            if same(signal.values, wanted):
                 return name
         raise ValueError(
             f"the function after linear layer {len(self.weights)} is not one of Network's: "
             f"{', '.join(KNOWN)} (with the parameters that docs/networks.md states)"
         )
-
-
-def _same(values, wanted):
-    """Return whether two functions are the same, by their values at POINTS."""
-    if isinstance(values, str):
-        return False
-    with np.errstate(all="ignore"):
-        near = np.abs(values - wanted) <= TOLERANCE * (1 + np.abs(wanted))
-    # Some values are infinite in both, such as exp's. Some ways of writing a function, such as
-    # log(1 + exp(s)), overflow although the function itself does not.
-    overflow = (np.abs(POINTS) >= FAR[0]) & ~np.isfinite(values)
-    return bool(np.all(near | (values == wanted) | overflow))
 
 
 def _product(sizes):
@@ -427,31 +483,7 @@ def _shown(shape):
     return "unknown" if shape is None else str(["n" if size is None else size for size in shape])
 
 
-def _constant(value=None, value_float=None, value_floats=None, value_int=None, value_ints=None):
-    """Return the value of a Constant node, a tensor or an array."""
-    if isinstance(value, onnx.TensorProto):
-        return value
-    for numbers, dtype in (
-        *((value_float, np.float32), (value_floats, np.float32)),
-        *((value_int, np.int64), (value_ints, np.int64)),
-    ):
-        if numbers is not None:
-            return np.array(numbers, dtype)
-    raise ValueError("has no tensor as its value")
-
-
 def _transposed(x, perm=(1, 0)):
     if isinstance(x, Signal) or x.ndim != 2 or tuple(perm) != (1, 0):
         raise ValueError("transposes something else than a constant matrix")
     return x.T
-
-
-def _scaled(array, factor):
-    with np.errstate(over="ignore", invalid="ignore"):  # Network checks for finite values
-        return array if factor == 1 else array * array.dtype.type(factor)
-
-
-def _scalar(x):
-    if x.size != 1:
-        raise ValueError(f"has a constant of shape {x.shape} where one number is expected")
-    return np.float64(x.reshape(()))

@@ -56,3 +56,27 @@ def array_of(constant, types=FLOATS):
     if len(data) != math.prod(shape):
         raise ValueError(f"of shape {shape} has {len(data)} numbers")
     return np.array(data, dtype.newbyteorder("=")).reshape(shape)
+
+
+def constant(value=None, value_float=None, value_floats=None, value_int=None, value_ints=None):
+    """Return the value of a Constant node, a tensor or an array."""
+    if isinstance(value, onnx.TensorProto):
+        return value
+    for numbers, dtype in (
+        *((value_float, np.float32), (value_floats, np.float32)),
+        *((value_int, np.int64), (value_ints, np.int64)),
+    ):
+        if numbers is not None:
+            return np.array(numbers, dtype)
+    raise ValueError("has no tensor as its value")
+
+
+def scaled(array, factor):
+    with np.errstate(over="ignore", invalid="ignore"):  # Network checks for finite values
+        return array if factor == 1 else array * array.dtype.type(factor)
+
+
+def scalar(x):
+    if x.size != 1:
+        raise ValueError(f"has a constant of shape {x.shape} where one number is expected")
+    return np.float64(x.reshape(()))

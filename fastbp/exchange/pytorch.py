@@ -16,8 +16,21 @@ try:
 except ImportError as error:
     raise ImportError("exchange with PyTorch needs torch: pip install torch") from error
 
+from ..basis import spec
 from .activations import EQUIVALENTS, names_of
-from .chain import ROWS, Linear, chain_of, check_outputs, hidden_activations, in_float64, network_of
+from .chain import (
+    BEGIN_RESIDUAL,
+    END_RESIDUAL,
+    ROWS,
+    Linear,
+    Norm,
+    Slopes,
+    chain_of,
+    check_outputs,
+    hidden_activations,
+    in_float64,
+    network_of,
+)
 
 
 class Exp(nn.Module):
@@ -34,6 +47,23 @@ class Sin(nn.Module):
         return torch.sin(s)
 
 
+class Residual(nn.Module):
+    """A layer whose input is added to its output.
+
+    Parameters
+    ----------
+    layer : nn.Module
+        Its output has the shape of its input.
+    """
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, h):
+        return self.layer(h) + h
+
+
 OWN = {"exp": Exp, "sin": Sin}
 # The class of each activation.
 CLASSES: dict[str, type] = {
@@ -47,6 +77,9 @@ KNOWN: dict[type, tuple[str, Mapping]] = {
     nn.Flatten: ("identity", {"start_dim": [1], "end_dim": [-1]}),
     **{CLASSES[name]: (name, row.torch.accepted) for name, row in EQUIVALENTS.items()},
 }
+NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
+# Modules with parameters, or with a module inside.
+STRUCTURE = (nn.Sequential, nn.Linear, nn.LayerNorm, nn.RMSNorm, Residual)
 NUMBER = re.compile("[0-9]+")
 
 
@@ -54,14 +87,43 @@ def to_torch(net, output):
     """See Network.to_torch."""
     layers: list[nn.Module] = []
     names = names_of(net, output, "torch.nn")
-    for W, b, name in zip(net.weights, net.biases, names, strict=True):
+    for i, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True)):
         n_in, n_out = W.shape
-        linear = nn.Linear(n_in, n_out, dtype=getattr(torch, W.dtype.name))
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(W.T.copy()))
-            linear.bias.copy_(torch.from_numpy(b.copy()))
-        layers += [linear, CLASSES[name](**EQUIVALENTS[name].torch.arguments)]
+        layer = [nn.Linear(n_in, n_out, dtype=getattr(torch, W.dtype.name))]
+        _copy(layer[0], weight=W.T, bias=b)
+        if net.layout.norm is not None and i < len(names) - 1:
+            layer.append(_norm(net, i, n_out))
+        layer.append(_activation(net, i, name))
+        layers += (
+            [Residual(nn.Sequential(*layer))] if i + 1 in net.layout.residual_layers else layer
+        )
     return nn.Sequential(*(layers[:-1] if output == "identity" else layers))
+
+
+def _copy(module, **arrays):
+    """Write arrays to a module's parameters of those names."""
+    with torch.no_grad():
+        for name, array in arrays.items():
+            getattr(module, name).copy_(torch.from_numpy(array.copy()))
+
+
+def _norm(net, i, n):
+    """Return the module of the normalisation of hidden layer i, counted from 0."""
+    how = {"eps": spec.NORM_EPSILON, "dtype": getattr(torch, net.layout.dtype.name)}
+    module = NORMS[net.layout.norm](n, **how)
+    shift = {"bias": net.norm_biases[i]} if net.layout.norm == "layer" else {}
+    _copy(module, weight=net.norm_weights[i], **shift)
+    return module
+
+
+def _activation(net, i, name):
+    """Return the module of layer i's activation."""
+    if name != "prelu":
+        return CLASSES[name](**EQUIVALENTS[name].torch.arguments)
+    a = net.slopes[i]
+    module = nn.PReLU(len(a), dtype=getattr(torch, a.dtype.name))
+    _copy(module, weight=a)
+    return module
 
 
 def from_torch(cls, module, activation, loss, backend):
@@ -105,14 +167,41 @@ def _layers(module, place, outer):
                 None if b is None else _array(b, f"{place}.bias"),
             ),
         )
+    elif type(module) is Residual:
+        yield place, BEGIN_RESIDUAL
+        yield from _layers(module.layer, f"{place}.layer", (*outer, module))
+        yield place, END_RESIDUAL
+    elif type(module) in NORMS.values():
+        yield f"{place} ({module})", _norm_of(place, module)
+    elif type(module) is nn.PReLU:
+        yield f"{place} ({module})", Slopes(_array(module.weight, f"{place}.weight"))
     else:
         yield f"{place} ({module})", _name(place, module)
 
 
+def _norm_of(place, module):
+    """Return the Norm of a module."""
+    (kind,) = (name for name, class_ in NORMS.items() if class_ is type(module))
+    if module.eps != spec.NORM_EPSILON or len(module.normalized_shape) != 1:
+        raise ValueError(
+            f"{place} is {module}; a Network takes it with eps={spec.NORM_EPSILON}, and for one "
+            "axis, only"
+        )
+    arrays = {
+        name: None if parameter is None else _array(parameter, f"{place}.{name}")
+        for name in ("weight", "bias")
+        for parameter in [getattr(module, name, None)]
+    }
+    if arrays["weight"] is None:
+        raise ValueError(f"{place} is {module} without a scale; a Network takes it with one only")
+    return Norm(kind, arrays["weight"], arrays["bias"])
+
+
 def _check_plain(module, place):
     """Raise ValueError if a module may compute something else than its class does."""
-    if type(module) not in (nn.Sequential, nn.Linear, *KNOWN):
-        known = ", ".join(f"nn.{kind.__name__}" for kind in KNOWN if kind not in OWN.values())
+    if type(module) not in (*STRUCTURE, *KNOWN):
+        kinds = [*STRUCTURE[2:-1], *(kind for kind in KNOWN if kind not in OWN.values())]
+        known = ", ".join(f"nn.{kind.__name__}" for kind in kinds)
         raise ValueError(
             f"{place} is {type(module).__name__}, {_why_not(module)}; a Network takes an "
             f"nn.Sequential of nn.Linear, {known}"
@@ -150,7 +239,7 @@ def _why_not(layer):
             return f"which wraps another module: pass its .{name}"
     if nn.utils.parametrize.is_parametrized(layer):
         return "parametrized: call torch.nn.utils.parametrize.remove_parametrizations for it first"
-    for kind in (nn.Sequential, nn.Linear, *KNOWN):
+    for kind in (*STRUCTURE, *KNOWN):
         if isinstance(layer, kind):
             return f"a subclass of {kind.__name__} that may compute something else"
     if isinstance(layer, nn.LogSoftmax):

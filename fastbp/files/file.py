@@ -19,8 +19,8 @@ KEY = "fastbp"
 NOTES = "fastbp.notes"  # the entry of a second document, the user's notes
 # The version of the documents' schema. Version 2 adds the compute_dtype of networks, version 3 the
 # output_activation, and networks without a loss, version 4 calibrations, version 5 the
-# monotonic_cst.
-SCHEMA = 5
+# monotonic_cst, version 6 norm and residual, and the activation prelu.
+SCHEMA = 6
 # Maximum size of a header in bytes. Parsing its JSON may take about 40 times as much memory.
 MAX_HEADER = 1 << 22
 DTYPES: dict[str, np.dtype] = {
@@ -73,20 +73,28 @@ def write(path, document, tensors, notes=None):
 
 def _version(document):
     """Return the first version of the schema that can say this, for the sake of older readers."""
-    if _names(document["model"], "monotonic_cst"):
+    model = document["model"]
+    if any(_names(model, field) for field in ("norm", "residual", "prelu")):
+        return 6
+    if _names(model, "monotonic_cst"):
         return 5
-    if _names(document["model"], "calibration"):
+    if _names(model, "calibration"):
         return 4
-    if "output_activation" in document["model"]:
+    if "output_activation" in model:
         return 3
-    return 2 if "compute_dtype" in document["model"] else 1
+    return 2 if "compute_dtype" in model else 1
 
 
-def _names(value, field):
-    """Whether a value of JSON has a field of that name, at any depth."""
+def _names(value, name):
+    """Whether a value of JSON has a field or an activation of that name, at any depth."""
     if isinstance(value, dict):
-        return field in value or any(_names(entry, field) for entry in value.values())
-    return isinstance(value, list) and any(_names(entry, field) for entry in value)
+        activation = json.dumps(value.get("activation"))
+        return (
+            name in value
+            or f'"{name}"' in activation
+            or any(_names(entry, name) for entry in value.values())
+        )
+    return isinstance(value, list) and any(_names(entry, name) for entry in value)
 
 
 def read(path):

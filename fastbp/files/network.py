@@ -3,20 +3,24 @@
 import numpy as np
 
 from ..basis import spec
-from ..basis.layout import Layout
+from ..basis.layout import Arrays, Layout
 from . import calibration, schema
 
 # Fields of a network's document, and of its generator's state (NumPy's PCG64). A network that
 # rounds has the field compute_dtype besides, one whose loss does not imply the output activation
-# the field output_activation, one with constraints the field monotonic_cst, and one that is
-# calibrated the field calibration.
+# the field output_activation, one with constraints the field monotonic_cst, one with normalised or
+# residual layers the fields norm and residual, and one that is calibrated the field calibration.
 FIELDS = ("layer_sizes", "activation", "loss", "loss_parameter", "dtype", "random")
-OPTIONAL = ("compute_dtype", "output_activation", "monotonic_cst", calibration.NAME)
+NORMS = [name for name in spec.NORMS if name is not None]
+OPTIONAL = (
+    *("compute_dtype", "output_activation", "monotonic_cst", "norm", "residual"),
+    calibration.NAME,
+)
 RANDOM = ("state", "inc", "has_uint32", "uinteger")
 
 
 def to_document(network, tensors):
-    """Return the document of a network, and add its weights and biases to `tensors`."""
+    """Return the document of a network, and add its parameters to `tensors`."""
     if callable(network.loss):
         raise ValueError(
             f"the loss {network.loss!r} is a function, which cannot be saved; only networks with a "
@@ -43,6 +47,10 @@ def to_document(network, tensors):
         document["output_activation"] = output
     if network.monotonic_cst is not None:
         document["monotonic_cst"] = list(network.monotonic_cst)
+    if network.norm is not None:
+        document["norm"] = network.norm
+    if network.residual:
+        document["residual"] = True
     calibration.put(network, document, tensors)
     return document
 
@@ -50,10 +58,16 @@ def to_document(network, tensors):
 def from_document(cls, document, tensors, backend):
     """Return the network that a document describes, as an instance of `cls`."""
     _check_fields(document)
-    layout = layout_of(document["layer_sizes"], document["activation"], document["dtype"])
+    layout = layout_of(
+        document["layer_sizes"],
+        document["activation"],
+        document["dtype"],
+        document.get("norm"),
+        document.get("residual", False),
+    )
     loss, parameter, output = _loss(document)
     # Read all arrays first, so that a broken file cannot make us allocate memory.
-    weights, biases = get_parameters(layout, tensors)
+    arrays = get_parameters(layout, tensors)
     scores = calibration.take(document, tensors)
     network = cls._new(
         layout.sizes,
@@ -64,10 +78,12 @@ def from_document(cls, document, tensors, backend):
         dtype=layout.dtype,
         compute_dtype=_compute_dtype(document, layout.dtype),
         monotonic_cst=_monotonic_cst(document, layout.sizes[0]),
+        norm=layout.norm,
+        residual=layout.residual,
         seed=0,
         backend=backend,
     )
-    _fill(network, weights, biases, document["random"])
+    _fill(network, arrays, document["random"])
     if scores is not None:
         calibration.restore(network, scores, network)
     return network
@@ -130,46 +146,59 @@ def _monotonic_cst(document, n_features):
 def restore(network, document, tensors):
     """Set a network's weights and random state from the document of one with equal sizes."""
     _check_fields(document)
-    weights, biases = get_parameters(network.layout, tensors)
+    arrays = get_parameters(network.layout, tensors)
     calibration.take(document, tensors)  # outdated once training resumes
-    _fill(network, weights, biases, document["random"])
+    _fill(network, arrays, document["random"])
 
 
-def _fill(network, weights, biases, random):
+def _fill(network, arrays, random):
     set_random(network._engine.random, random)
-    for view, array in zip([*network.weights, *network.biases], [*weights, *biases], strict=True):
+    for view, array in zip(network._engine.arrays.all, arrays.all, strict=True):
         view[...] = array
     network._engine.check_finite()
 
 
-def layout_of(sizes, names, dtype):
+def layout_of(sizes, names, dtype, norm=None, residual=False):
     """Return the Layout that a document's entries describe."""
     if len(schema.listed("layer_sizes", sizes)) < 2:
         raise schema.wrong("layer_sizes", sizes, "a list of at least 2")
-    return Layout(
+    layout = Layout(
         tuple(schema.whole("a layer size", n, 1, 2**31) for n in sizes),
         tuple(
-            schema.text("activation", name, spec.ACTIVATIONS)
+            schema.text("activation", name, spec.HIDDEN_ACTIVATIONS)
             for name in schema.listed("activation", names, len(sizes) - 2)
         ),
         np.dtype(schema.text("dtype", dtype, ("float32", "float64"))),
+        norm=schema.optional(schema.text, "norm", norm, NORMS),
+        residual=schema.flag("residual", residual),
     )
+    if norm is not None and len(sizes) == 2:
+        raise schema.wrong("norm of a network without hidden layers", norm, "null")
+    if residual and not layout.residual_layers:
+        raise schema.wrong("residual of a network without such layers", residual, "false")
+    return layout
 
 
 def put_parameters(network, tensors):
-    """Add copies of weights and biases to `tensors`; raise ValueError if they are not finite."""
+    """Add copies of the parameters to `tensors`; raise ValueError if they are not finite."""
     network._engine.check_finite()
-    for i, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
-        tensors[f"weights.{i}"], tensors[f"biases.{i}"] = np.array(W), np.array(b)
+    for kind, arrays in network._engine.arrays._asdict().items():
+        for i, array in enumerate(arrays, start=1):
+            tensors[f"{kind}.{i}"] = np.array(array)
 
 
 def get_parameters(layout, tensors):
-    """Return lists of the weights and of the biases that `put_parameters` stored."""
-    weights, biases = [], []
-    for i, (n_in, n_out) in enumerate(zip(layout.sizes, layout.sizes[1:], strict=False), start=1):
-        weights.append(tensors.take(f"weights.{i}", layout.dtype, (n_in, n_out)))
-        biases.append(tensors.take(f"biases.{i}", layout.dtype, (n_out,)))
-    return weights, biases
+    """Return the `Arrays` that `put_parameters` stored."""
+    shapes = layout.shapes._asdict()
+    return Arrays(
+        *(
+            [
+                tensors.take(f"{kind}.{i}", layout.dtype, shape)
+                for i, shape in enumerate(of_kind, start=1)
+            ]
+            for kind, of_kind in shapes.items()
+        )
+    )
 
 
 def put_memory(memory, layout, tensors):
@@ -197,9 +226,8 @@ def fill_memory(memory, layout, found):
 
 
 def packed(layout, buffer):
-    """Return a parameter buffer's values without padding: all weights, then all biases."""
-    weights, biases = layout.views(buffer)
-    return np.concatenate([np.ravel(view) for view in [*weights, *biases]])
+    """Return a parameter buffer's values without padding: all weights, then all biases, ..."""
+    return np.concatenate([np.ravel(view) for view in layout.views(buffer).all])
 
 
 def get_packed(name, layout, tensors):
@@ -209,9 +237,8 @@ def get_packed(name, layout, tensors):
 
 def unpack(layout, vector, buffer):
     """Fill a parameter buffer from the result of `packed`; padding is left unchanged."""
-    weights, biases = layout.views(buffer)
     start = 0
-    for view in [*weights, *biases]:
+    for view in layout.views(buffer).all:
         view[...] = vector[start : start + view.size].reshape(view.shape)
         start += view.size
 

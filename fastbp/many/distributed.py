@@ -350,8 +350,8 @@ def _step(training):
         memory.hyper,
         float(memory.hyper[0]),
         memory.counters,
-        (*views(plan, parameters), *views(plan, training.gradient)),
-        [views(plan, slot) for slot in memory.state],
+        (views(plan, parameters).layers, views(plan, training.gradient).layers),
+        [views(plan, slot).layers for slot in memory.state],
         range(len(plan) - 1),
     )
     engine.parameters[...] = parameters

@@ -1,6 +1,7 @@
 """The equations of one unit with the numbers filled in, as text and as LaTeX."""
 
 import math
+import re
 from dataclasses import dataclass
 
 from ..basis import spec
@@ -9,14 +10,30 @@ from ..basis import spec
 MOST_TERMS = 6
 
 # Activation, hidden or output -> σ(s) and σ'(s) as text, then both as LaTeX.
-FORMULAS = {name: row.formulas for name, row in spec.ACTIVATIONS.items()} | {
+FORMULAS = {name: row.formulas for name, row in spec.HIDDEN_ACTIVATIONS.items()} | {
     "exp": ("exp(s)", "h", "e^s", "h"),
     "softmax": ("exp(s) / Σ_k exp(s_k)", "", r"\frac{e^s}{\sum_k e^{s_k}}", ""),
 }
 
 
-def _formulas(activation):
-    return FORMULAS[activation] if isinstance(activation, str) else activation.formulas
+# A letter of a formula that stands alone, not in a word such as \\tanh.
+LETTER = r"(?<![A-Za-z\\]){}(?![A-Za-z])"
+
+
+def _formulas(node):
+    """The formulas of a unit's activation, in the letters of its layer."""
+    activation = node.activation
+    formulas = FORMULAS[activation] if isinstance(activation, str) else activation.formulas
+    if node.normalized is not None:
+        formulas = [re.sub(LETTER.format("s"), "z", text) for text in formulas]
+    if node.added is not None:
+        formulas = [re.sub(LETTER.format("h"), "f", text) for text in formulas]
+    return formulas
+
+
+def _argument(node):
+    """The name of what the activation gets."""
+    return "s" if node.normalized is None else "z"
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +80,7 @@ class Line:
 
 def of_node(node, loss, target):
     """The Equations of a `trace.Node`; `target` is an output's target, else None."""
-    lines = _forward(node) + _backward(node, loss, target) + _gradient(node)
+    lines = _forward(node) + _backward(node, loss, target) + _gradient(node) + _own(node)
     title = f"Unit {node.unit} of layer {node.layer} ({node.activation}), sample {node.sample}"
     text = [title]
     latex = []
@@ -132,7 +149,6 @@ def _slope_of(name, i, j):
 
 def _forward(node):
     i, j = node.layer, node.unit
-    sigma = _formulas(node.activation)
     return [
         Line(
             _symbol("s", i, j),
@@ -143,10 +159,72 @@ def _forward(node):
             _sum(node.forward),
             node.s,
         ),
+        *_normalized(node),
+        *_activated(node),
+    ]
+
+
+def _normalized(node):
+    """From s to z, in a normalised layer."""
+    z, i, j = node.normalized, node.layer, node.unit
+    if z is None:
+        return []
+    centred, shift = z.mean is not None, ("", "")
+    above = f"s_{i},{j}", f"s_{{{i},{j}}}"
+    squares = f"mean(s_{i}²) + 1e-5", rf"\overline{{s_{i}^2}} + 10^{{-5}}"
+    lines = []
+    if centred:
+        mean = f"mean(s_{i})", rf"\overline{{s_{i}}}"
+        lines.append(Line((f"μ_{i}", rf"\mu_{i}"), mean, ("", ""), z.mean))
+        above = f"({above[0]} - μ_{i})", rf"{above[1]} - \mu_{i}"
+        squares = (
+            f"mean((s_{i} - μ_{i})²) + 1e-5",
+            rf"\overline{{(s_{i} - \mu_{i})^2}} + 10^{{-5}}",
+        )
+        shift = f" + β_{i},{j}", rf" + \beta_{{{i},{j}}}"
+    root = f"√({squares[0]})", rf"\sqrt{{{squares[1]}}}"
+    lines.append(Line((f"d_{i}", f"d_{i}"), root, ("", ""), z.deviation))
+    scaled = f"{above[0]} / d_{i}", rf"\frac{{{above[1]}}}{{d_{i}}}"
+    x = f"x̂_{i},{j}", rf"\hat{{x}}_{{{i},{j}}}"
+    lines.append(Line(x, scaled, ("", ""), z.x))
+    formula = f"γ_{i},{j} {x[0]}{shift[0]}", rf"\gamma_{{{i},{j}}} {x[1]}{shift[1]}"
+    numbers = _product((z.gamma, z.x), [z.beta] if centred else [])
+    return [*lines, Line(_symbol("z", i, j), formula, numbers, z.z)]
+
+
+def _activated(node):
+    """From s or z to h."""
+    i, j, z = node.layer, node.unit, _argument(node)
+    sigma = _formulas(node)
+    formula = f"σ({z}) = {sigma[0]}", rf"\sigma({z}) = {sigma[2]}"
+    if node.a is not None:
+        a = f", a = {number(node.a)}", rf", \quad a = {latex_number(node.a)}"
+        formula = formula[0] + a[0], formula[1] + a[1]
+    if node.added is None:
+        return [Line(_symbol("h", i, j), formula, ("", ""), node.h)]
+    f, below = _symbol("f", i, j), _symbol("h", i - 1, j)
+    value = node.h - node.added
+    return [
+        Line(f, formula, ("", ""), value),
         Line(
-            _symbol("h", i, j), (f"σ(s) = {sigma[0]}", rf"\sigma(s) = {sigma[2]}"), ("", ""), node.h
+            _symbol("h", i, j),
+            (f"{f[0]} + {below[0]}", f"{f[1]} + {below[1]}"),
+            _product((value,), [node.added]),
+            node.h,
         ),
     ]
+
+
+def _product(factors, addends=()):
+    """A product of numbers plus further ones, as text and as LaTeX."""
+    terms = [factors, *((x,) for x in addends)]
+    found = []
+    for shown, times in ((number, " · "), (latex_number, r" \cdot ")):
+        texts = [
+            times.join(_in_brackets(shown(x), x, k) for k, x in enumerate(term)) for term in terms
+        ]
+        found.append(" + ".join(texts).replace("+ -", "- "))
+    return tuple(found)
 
 
 def _backward(node, loss, target):
@@ -161,6 +239,10 @@ def _backward(node, loss, target):
         if node.activation == row.output_activation:
             return [first, Line(of_s, (formulas[1], formulas[3]), ("", ""), node.ds)]
         return [first, *_through(node, of_h, of_s)]
+    more = ("", "")
+    if len(node.backward) > 1 and node.backward[-1].name.startswith("∂e/∂h"):
+        of_next = _slope_of("h", i + 1, j)
+        more = f" + {of_next[0]}", f" + {of_next[1]}"
     if node.backward and len(node.backward[0].factors) == 3:
         formula = (
             f"Σ_k w{raised(i + 1)}_{j},k σ'(s_{i + 1},k) ∂e/∂h_{i + 1},k",
@@ -173,26 +255,50 @@ def _backward(node, loss, target):
             rf"\sum_k w^{{{i + 1}}}_{{{j},k}} \,"
             rf" \frac{{\partial e}}{{\partial s_{{{i + 1},k}}}}",
         )
+    formula = formula[0] + more[0], formula[1] + more[1]
     return [Line(of_h, formula, _sum(node.backward), node.dh, "(1)"), *_through(node, of_h, of_s)]
 
 
 def _through(node, of_h, of_s):
-    """From ∂e/∂h to ∂e/∂s, through the unit's activation."""
-    i, j = node.layer, node.unit
-    sigma = _formulas(node.activation)
-    slope = f"σ'(s_{i},{j})", rf"\sigma'(s_{{{i},{j}}})"
+    """From ∂e/∂h to ∂e/∂s, through the unit's activation and its layer's normalisation."""
+    i, j, z = node.layer, node.unit, _argument(node)
+    sigma = _formulas(node)
+    slope = f"σ'({z}_{i},{j})", rf"\sigma'({z}_{{{i},{j}}})"
     factors = (node.dh, node.slope)
     product = " · ".join(_in_brackets(number(x), x, k) for k, x in enumerate(factors))
     in_latex = r" \cdot ".join(_in_brackets(latex_number(x), x, k) for k, x in enumerate(factors))
     return [
         Line(slope, (sigma[1], sigma[3]), ("", ""), node.slope, "(2)"),
         Line(
-            of_s,
+            of_s if node.normalized is None else _slope_of("z", i, j),
             (f"{of_h[0]} {slope[0]}", rf"{of_h[1]} \, {slope[1]}"),
             (product, in_latex),
-            node.ds,
+            node.ds if node.normalized is None else node.normalized.dz,
         ),
+        *_through_norm(node),
     ]
+
+
+def _through_norm(node):
+    """From ∂e/∂z to ∂e/∂s, in a normalised layer."""
+    z, i, j = node.normalized, node.layer, node.unit
+    if z is None:
+        return []
+    x = f"x̂_{i},{j}", rf"\hat{{x}}_{{{i},{j}}}"
+    error = f"γ_{i} ∂e/∂z_{i}", rf"\gamma_{i} \frac{{\partial e}}{{\partial z_{i}}}"
+    lines, less = [], ("", "")
+    if z.mean_error is not None:
+        mean = f"mean({error[0]})", rf"\overline{{{error[1]}}}"
+        lines.append(Line((f"m_{i}", f"m_{i}"), mean, ("", ""), z.mean_error))
+        less = (f" - m_{i}", f" - m_{i}")
+    mean = f"mean({error[0]} x̂_{i})", rf"\overline{{{error[1]} \hat{{x}}_{i}}}"
+    lines.append(Line((f"q_{i}", f"q_{i}"), mean, ("", ""), z.mean_product))
+    of_z = _slope_of("z", i, j)
+    formula = (
+        f"(γ_{i},{j} {of_z[0]}{less[0]} - {x[0]} q_{i}) / d_{i}",
+        rf"\frac{{1}}{{d_{i}}} (\gamma_{{{i},{j}}} {of_z[1]}{less[1]} - {x[1]} q_{i})",
+    )
+    return [*lines, Line(_slope_of("s", i, j), formula, ("", ""), node.ds)]
 
 
 def _gradient(node):
@@ -211,4 +317,27 @@ def _gradient(node):
         label = "(3)-(5)" if k == 0 else ""
         lines.append(Line(left, formula, _sum([term]), term.value, label))
     lines.append(Line(_slope_of("b", i, j), of_s, ("", ""), node.gradient[-1].value))
+    return lines
+
+
+def _own(node):
+    """The derivatives by the unit's parameters besides weights and bias."""
+    i, j = node.layer, node.unit
+    names = []
+    if node.normalized is not None:
+        of_z, x = _slope_of("z", i, j), rf"\hat{{x}}_{{{i},{j}}}"
+        names.append((("γ", r"\gamma"), rf"{of_z[1]} \, {x}"))
+        if node.normalized.mean is not None:
+            names.append((("β", r"\beta"), of_z[1]))
+    if node.a is not None:
+        z = _argument(node)
+        names.append((("a", "a"), rf"{_slope_of('h', i, j)[1]} \, \min({z}_{{{i},{j}}}, 0)"))
+    lines = []
+    for ((text, latex), formula), term in zip(names, node.own, strict=True):
+        left = (
+            f"∂e/∂{text}_{i},{j}",
+            rf"\frac{{\partial e}}{{\partial {latex}_{{{i},{j}}}}}",
+        )
+        numbers = _product(term.factors) if len(term.factors) > 1 else ("", "")
+        lines.append(Line(left, (term.name, formula), numbers, term.value))
     return lines

@@ -111,8 +111,10 @@ class Exchangeable:
             Linear layers and activations, of the network's dtype. The output equals that of
             `predict` up to rounding; a ``compute_dtype`` stays behind. If the loss has an output
             activation, it is the last entry; without it the module returns s_m (logits). For the
-            loss "poisson" it is a ``fastbp.exchange.pytorch.Exp``. ``state_dict()`` has the weights
-            and biases; PyTorch stores weights transposed.
+            loss "poisson" it is a ``fastbp.exchange.pytorch.Exp``. Normalisations are LayerNorm or
+            RMSNorm modules. A layer with a residual connection is a
+            ``fastbp.exchange.pytorch.Residual``, a module around the layer's. ``state_dict()`` has
+            the weights and biases; PyTorch stores weights transposed.
 
         Examples
         --------
@@ -148,7 +150,9 @@ class Exchangeable:
             LeakyReLU(0.01), ELU(), Softplus(), SiLU, GELU(), Hardtanh(), SELU, Mish. It may end in
             each of these, or in Softmax(dim=1). Dropout and Flatten() are ignored. Or a state_dict
             with a weight and a bias for each linear layer, in an order that follows from their
-            numbers or widths.
+            numbers or widths. In a module, hidden layers may have a LayerNorm or RMSNorm (with
+            eps=1e-5) before the activation, which may be a PReLU, and may be in
+            ``fastbp.exchange.pytorch.Residual`` modules.
         activation : str or sequence of str, optional
             Activations of the hidden layers, as for `Network`; only for a state_dict that has
             hidden layers, since it does not tell them.

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 import numpy as np
 
 from ..backends import get
-from ..basis import checks, loss_parameters, monotonic, spec
-from ..basis.layout import Layout
+from ..basis import checks
 from ..basis.names import keywords
-from ..engine import distributions
 from ..engine.engine import Engine
 from ..engine.parameters import Gradient, Parameters
 from ..rules.regularizers import regularizers_of
 from ..training import control as control_
 from ..training import derivatives, fitting, sources
 from ..training.online import Online, continued
+from . import layers
 from .derivatives import Differentiable
 from .exchangeable import Exchangeable
 from .forward import ForwardPass
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
         Scoring,
         StrPath,
     )
+    from ..basis.layout import Layout
     from ..rules.optimizers import Optimizer
     from ..rules.regularizers import EMA, SWA
     from ..rules.schedules import Schedule
@@ -68,6 +68,8 @@ class Network(Differentiable, Exchangeable, Uncertain):
         Activation of the hidden layers, one for all or one for each: identity, sigmoid, tanh,
         relu, leaky_relu (slope 0.01), elu, softplus, silu, gelu (exact form), sin, hard_tanh,
         selu, mish. An `Activation` holds functions of your own.
+        "prelu" is max(s, 0) + a min(s, 0) with a slope a for each unit, which is learned and begins
+        at 0.25 (He et al., ICCV 2015).
     loss : str, callable or None
         The loss to minimise. It has a canonical output activation, which computes h = h_m from
         s = s_m. A sample's loss e is the sum over its outputs. The loss of several samples is
@@ -128,6 +130,16 @@ class Network(Differentiable, Exchangeable, Uncertain):
         free, as scikit-learn has it. It holds for every weight that training can reach, see Notes.
         Such a network has one output, and activations that never fall: not sin, silu, gelu, mish
         and your own ones.
+    norm : {None, "layer", "rms"}, default=None
+        The normalisation of each sample's pre-activations in each hidden layer. The activation then
+        gets z instead of s. "layer" is z = γ (s - μ) / √(ν + 1e-5) + β with the mean μ and the
+        variance ν of the sample's s over the layer's units (Ba et al., "Layer Normalization",
+        2016); "rms" is z = γ s / √(mean(s²) + 1e-5) (Zhang and Sennrich, NeurIPS 2019). Each unit
+        has its own γ and β, which are learned. Like biases, they have no penalties and no weight
+        decay; the same holds for the slopes of prelu.
+    residual : bool, default=False
+        Whether a hidden layer as wide as the hidden layer before it adds its input to its output:
+        h_i = σ_i(...) + h_{i-1} (He et al., CVPR 2016). Dropout comes before the addition.
     seed : int or None, default=None
         Seed of the initial weights and of the shuffling in `fit`. The same seed and calls
         give the same result on the same backend. None takes a random seed from the system.
@@ -140,6 +152,12 @@ class Network(Differentiable, Exchangeable, Uncertain):
     weights, biases : list of ndarray
         Weights and biases of layer i at index i - 1, of shapes (n_{i-1}, n_i) and (n_i,). They
         are views that can be written to. ``net.weights[i] = array`` checks shape and values.
+    norm_weights, norm_biases : list of ndarray
+        γ and β of hidden layer i at index i - 1, of shape (n_i,); initially 1 and 0. Empty without
+        a `norm`; "rms" has no β.
+    slopes : list of ndarray
+        a of hidden layer i at index i - 1, of shape (n_i,); (0,) for layers with other activations
+        than prelu. Empty without such layers.
     loss : str, callable or None
         As passed.
     loss_parameter : float, tuple of float or None
@@ -148,7 +166,9 @@ class Network(Differentiable, Exchangeable, Uncertain):
         The name of σ_m, whether passed or the loss's.
     backend : str
         Name of the backend in use.
-    compute_dtype : str or None
+    compute_dtype, norm : str or None
+        As passed.
+    residual : bool
         As passed.
     monotonic_cst : tuple of int or None
         As passed; None if all features are free.
@@ -198,33 +218,17 @@ class Network(Differentiable, Exchangeable, Uncertain):
         dtype: DTypeLike = "float32",
         compute_dtype: Literal["bfloat16"] | None = None,
         monotonic_cst: ArrayLike | None = None,
+        norm: Literal["layer", "rms"] | None = None,
+        residual: bool = False,
         seed: int | None = None,
         backend: Backend | None = None,
     ) -> None:
-        sizes = checks.layer_sizes(layer_sizes)
-        name = "a function" if callable(loss) else loss
-        parameter = loss_parameters.loss_parameter(loss_parameter, name, spec.loss_of(loss))
-        pair = spec.pair_of(loss, output_activation, parameter)
-        distributions.check_outputs(loss, parameter, sizes[-1])
-        if pair.output_activation == "softmax" and sizes[-1] == 1:
-            raise ValueError(
-                f"{loss or 'softmax'} needs at least 2 outputs (a softmax of one unit is always 1);"
-                " for two classes use log_loss with 1 output, or 2 outputs"
-            )
-        precision = checks.dtype(dtype)
-        activations = spec.activations_of(activation, len(sizes) - 2)
-        constrained = monotonic.constraint(monotonic_cst, sizes[0])
-        if constrained:
-            monotonic.check(activations, pair.output_activation, sizes[-1])
+        layout, parameter, constrained = layers.layout_of(
+            *(layer_sizes, activation, loss, loss_parameter, output_activation),
+            *(dtype, compute_dtype, monotonic_cst, norm, residual),
+        )
         self._engine = Engine(
-            Layout(
-                sizes,
-                activations,
-                precision,
-                compute_dtype=checks.compute_dtype(compute_dtype, precision),
-                paired=pair.apart,
-                one_target=spec.loss_of(loss, parameter).one_target,
-            ),
+            layout,
             loss,
             parameter,
             np.random.default_rng(checks.seed(seed)),
@@ -261,12 +265,15 @@ class Network(Differentiable, Exchangeable, Uncertain):
     def __repr__(self):
         hidden = f", activation={list(self.layout.activations)}" if self.layout.activations else ""
         rounding = f", compute_dtype={self.compute_dtype!r}" if self.compute_dtype else ""
+        norm = f", norm={self.layout.norm!r}" if self.layout.norm else ""
+        residual = ", residual=True" if self.layout.residual else ""
         given = self._engine.given_output_activation
         output = f", output_activation={given!r}" if given else ""
         constrained = f", monotonic_cst={list(c)}" if (c := self.monotonic_cst) else ""
         return (
             f"Network({list(self.layout.sizes)}{hidden}, loss={self.loss!r}{output}, "
-            f"dtype={self.layout.dtype.name!r}{rounding}{constrained}, backend={self.backend!r})"
+            f"dtype={self.layout.dtype.name!r}{rounding}{norm}{residual}{constrained}, "
+            f"backend={self.backend!r})"
         )
 
     @property
@@ -284,6 +291,14 @@ class Network(Differentiable, Exchangeable, Uncertain):
     @property
     def output_activation(self) -> str:
         return self._engine.output_activation
+
+    @property
+    def norm(self) -> str | None:
+        return self.layout.norm
+
+    @property
+    def residual(self) -> bool:
+        return self.layout.residual
 
     @property
     def compute_dtype(self) -> str | None:
@@ -304,6 +319,18 @@ class Network(Differentiable, Exchangeable, Uncertain):
     @property
     def biases(self) -> Parameters:
         return Parameters("biases", self._engine.biases)
+
+    @property
+    def norm_weights(self) -> Parameters:
+        return Parameters("norm_weights", self._engine.arrays.norm_weights)
+
+    @property
+    def norm_biases(self) -> Parameters:
+        return Parameters("norm_biases", self._engine.arrays.norm_biases)
+
+    @property
+    def slopes(self) -> Parameters:
+        return Parameters("slopes", self._engine.arrays.slopes)
 
     def predict(self, X: Matrix) -> Floats:
         """Compute the network's output: probabilities or values.
@@ -816,15 +843,15 @@ class Network(Differentiable, Exchangeable, Uncertain):
     def blend(self, other: Network, tau: float) -> None:
         r"""Move the weights and biases towards those of another network.
 
-        With θ all weights and biases of this network and θ' those of the other one,
+        With θ all parameters of this network and θ' those of the other one,
         θ ← (1 - τ) θ + τ θ'. So a target network follows the network that is trained. Optimisers
         keep their state.
 
         Parameters
         ----------
         other : Network
-            A network of the same layer sizes and dtype, on any backend. It is not changed, and may
-            be this network itself, which then stays as it is.
+            A network of the same layer sizes, dtype, norm and layers with prelu, on any backend. It
+            is not changed, and may be this network itself, which then stays as it is.
         tau : float
             τ in [0, 1]. With 1 the weights and biases become exactly those of `other`, with 0 they
             stay. Where both networks have the same number it stays exactly, whatever τ is.

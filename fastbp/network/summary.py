@@ -19,11 +19,17 @@ class Summary:
     activations : tuple of str
         Activation of each layer, the output layer's last.
     n_parameters : int
-        Number of weights and biases.
+        Number of weights, biases and all other parameters.
     n_bytes : int
-        Memory of the weights and biases in the network's dtype, without padding.
+        Memory of the parameters in the network's dtype, without padding.
     title : str
         The loss, the dtype and the backend.
+    layer_parameters : tuple of int
+        Number of parameters of each layer.
+    norm : str or None
+        Normalisation of the hidden layers.
+    residual_layers : tuple of int
+        Numbers of the layers, counted from 1, that add their input to their output.
 
     Examples
     --------
@@ -38,6 +44,9 @@ class Summary:
     n_parameters: int
     n_bytes: int
     title: str
+    layer_parameters: tuple[int, ...]
+    norm: str | None
+    residual_layers: tuple[int, ...]
 
     def _rows(self):
         """A heading and a row for each layer, as text: layer, units, activation, parameters."""
@@ -46,7 +55,12 @@ class Summary:
         for i, activation in enumerate(self.activations, start=1):
             n, k = self.sizes[i - 1 : i + 1]
             name = "output" if i == len(self.activations) else str(i)
-            rows.append((name, f"{k:,}", activation, f"{n} x {k}", f"{(n + 1) * k:,}"))
+            if self.norm is not None and name != "output":
+                activation = f"{self.norm} norm, {activation}"
+            if i in self.residual_layers:
+                activation += " + input"
+            parameters = f"{self.layer_parameters[i - 1]:,}"
+            rows.append((name, f"{k:,}", activation, f"{n} x {k}", parameters))
         return rows
 
     def _total(self):
@@ -86,7 +100,7 @@ def summary(network, output_activation):
     """The `Summary` of a network."""
     layout = network.layout
     sizes = layout.sizes
-    count = sum((n + 1) * k for n, k in zip(sizes[:-1], sizes[1:], strict=True))
+    counts = [sum(array.size for array in arrays) for arrays in network._engine.arrays.layers]
     loss = "no loss" if network.loss is None else f"loss {network._engine.loss_title}"
     rounding = f", products in {network.compute_dtype}" if network.compute_dtype else ""
     constrained = np.count_nonzero(network.monotonic_cst or ())
@@ -94,7 +108,10 @@ def summary(network, output_activation):
     return Summary(
         sizes,
         (*map(str, layout.activations), output_activation),
-        count,
-        count * layout.dtype.itemsize,
+        layout.n_numbers,
+        layout.n_numbers * layout.dtype.itemsize,
         f"Network, {loss}, {layout.dtype.name}{rounding}{monotonic}, backend {network.backend}",
+        tuple(counts),
+        layout.norm,
+        tuple(layout.residual_layers),
     )

@@ -111,7 +111,7 @@ class TorchFunction:
         from ..exchange.autograd import leaves_of
 
         self.network, self.parameters = network, parameters
-        self._leaves = leaves_of([*network.weights, *network.biases] if parameters else [])
+        self._leaves = leaves_of(network._engine.arrays.all if parameters else [])
 
     def __reduce__(self) -> Any:
         return TorchFunction, (self.network, self.parameters)
@@ -151,7 +151,7 @@ class TorchFunction:
 
     @property
     def gradient(self) -> Gradient | None:
-        """∂L/∂W_i and ∂L/∂b_i, added up over the backward passes since the last step.
+        """∂L/∂ all parameters, added up over the backward passes since the last step.
 
         None if there has been none. The arrays have the shapes of the network's; the next backward
         pass adds to them.
@@ -169,8 +169,9 @@ class TorchFunction:
         found = [leaf.grad for leaf in self._leaves]
         if not found or found[0] is None:
             return None
-        arrays = [grad.detach().numpy() for grad in found if grad is not None]
-        return Gradient(arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :])
+        arrays = iter([grad.detach().numpy() for grad in found if grad is not None])
+        kinds = self.network._engine.arrays
+        return Gradient(*([next(arrays) for _ in of_layers] for of_layers in kinds))
 
     def zero_grad(self) -> None:
         """Forget the gradient, without a step.

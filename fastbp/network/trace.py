@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends.numpy_ import elementwise, losses
-from ..basis import checks
+from ..backends.numpy_ import bfloat16, elementwise, losses
+from ..basis import checks, spec
 from ..engine import output
+from ..engine.parameters import EXTRAS
 from . import equations
 
 if TYPE_CHECKING:
     from ..basis.annotations import Floats
+    from ..engine.parameters import Gradient
     from .equations import Equations
 
 
@@ -50,6 +52,49 @@ class Term:
 
 
 @dataclass(frozen=True)
+class Normalized:
+    """The normalisation of one unit's s for one sample.
+
+    Attributes
+    ----------
+    mean : float or None
+        μ of the layer's s; None for "rms".
+    deviation : float
+        √(ν + 1e-5) with their variance ν, or √(mean(s²) + 1e-5) for "rms".
+    x : float
+        x̂_{i,j} = (s_{i,j} - μ) / deviation.
+    gamma, beta : float
+        The unit's scale γ and shift β (0 for "rms").
+    z, dz : float
+        z_{i,j} = γ x̂_{i,j} + β, and ∂e/∂z_{i,j}.
+    mean_error : float or None
+        Mean of γ ∂e/∂z over the layer; None for "rms".
+    mean_product : float
+        Mean of γ ∂e/∂z x̂ over the layer. ∂e/∂s_{i,j} = (γ ∂e/∂z_{i,j} - mean_error - x̂_{i,j}
+        mean_product) / deviation.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> how = dict(activation="tanh", loss="squared_error", norm="layer", dtype="float64", seed=0)
+    >>> trace = fastbp.Network([2, 3, 1], **how).trace([[1.0, 0.0]], [0.5])
+    >>> unit = trace.node(1, 0).normalized
+    >>> abs(unit.z - (trace.s[1][0, 0] - unit.mean) / unit.deviation) < 1e-12
+    True
+    """
+
+    mean: float | None
+    deviation: float
+    x: float
+    gamma: float
+    beta: float
+    z: float
+    dz: float
+    mean_error: float | None
+    mean_product: float
+
+
+@dataclass(frozen=True)
 class Node:
     """One unit for one sample: its values and the terms of their sums.
 
@@ -65,18 +110,28 @@ class Node:
         s_{i,j} and h_{i,j} = σ_i(s_{i,j}).
     backward : list of Term
         The terms of ∂e/∂h_{i,j}, equation (1): w^{i+1}_{j,k} σ'(s_{i+1,k}) ∂e/∂h_{i+1,k} for
-        each unit k of the next layer. Each output of a softmax depends on all s; below it the
-        terms are w^{i+1}_{j,k} ∂e/∂s_{i+1,k}. Empty in the output layer, where ∂e/∂h comes from
+        each unit k of the next layer. Each output of a softmax depends on all s, and so does each
+        unit of a normalised layer; below them the terms are w^{i+1}_{j,k} ∂e/∂s_{i+1,k}. Below a
+        residual layer ∂e/∂h_{i+1,j} comes last. Empty in the output layer, where ∂e/∂h comes from
         the loss, equation (6).
     dh : float
         ∂e/∂h_{i,j}.
     slope : float
-        σ_i'(s_{i,j}), equation (2); NaN for a softmax.
+        σ_i'(s_{i,j}), equation (2), or σ_i'(z_{i,j}); NaN for a softmax.
     ds : float
         ∂e/∂s_{i,j} = ∂e/∂h_{i,j} σ_i'(s_{i,j}).
     gradient : list of Term
         The sample's contributions to the gradient, equations (3)-(5): ∂e/∂s_{i,j} h_{i-1,k} for
         each weight, and ∂e/∂s_{i,j} for the bias, last.
+    own : list of Term
+        Its contributions to the derivatives by the unit's other parameters: γ, β, and prelu's a.
+    normalized : Normalized or None
+        How z_{i,j}, which σ_i gets instead of s_{i,j}, and ∂e/∂s_{i,j} come about in a normalised
+        layer.
+    added : float or None
+        h_{i-1,j}, which a residual layer adds to σ_i.
+    a : float or None
+        prelu's slope.
 
     Examples
     --------
@@ -102,6 +157,10 @@ class Node:
     slope: float
     ds: float
     gradient: list[Term]
+    own: list[Term]
+    normalized: Normalized | None
+    added: float | None
+    a: float | None
 
     def __repr__(self):
         lines = [
@@ -126,15 +185,19 @@ class Node:
 
     def _sums(self):
         """(label, terms, value or None) for each sum of the unit."""
-        place = f"{self.layer},{self.unit}"
-        return [
+        place, z = f"{self.layer},{self.unit}", self.normalized
+        name = "s" if z is None else "z"
+        sums: list = [
             (f"s_{place}", self.forward, self.s),
+            (f"z_{place}", [], z and z.z),
             (f"h_{place}", [], self.h),
             (f"∂e/∂h_{place}", self.backward, self.dh),
-            (f"σ'(s_{place})", [], self.slope),
+            (f"σ'({name}_{place})", [], self.slope),
+            (f"∂e/∂z_{place}", [], z and z.dz),
             (f"∂e/∂s_{place}", [], self.ds),
-            (f"∇w_{place}", self.gradient, None),
+            (f"∇w_{place}", self.gradient + self.own, None),
         ]
+        return [line for line in sums if z is not None or "z_" not in line[0]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -153,12 +216,21 @@ class Trace:
         Copies of the weights and biases, of shapes (n_{i-1}, n_i) and (n_i,); entry 0 None.
     s, h : list of ndarray
         Pre-activations and activations of shape (n_samples, n_i). ``h[0]`` is X, ``s[0]`` None.
+        In residual layers h is what the next layer gets.
+    z : list of ndarray
+        What σ_i gets: z_i in normalised layers, else s_i; entry 0 None.
     dh, ds : list of ndarray
         ∂e/∂h_i and ∂e/∂s_i of each sample's own loss e, of shape (n_samples, n_i); entry 0
         None. The last dh is infinite where an output was rounded to a probability of 0 or 1
         that contradicts the target.
     dW, db : list of ndarray
         The gradient of the mean loss, as `Network.loss_and_gradient` returns it; entry 0 None.
+    gradient : Gradient
+        The same with the derivatives by all other parameters.
+    norm_weights, norm_biases, slopes : list of ndarray
+        Copies of γ, β and prelu's a of each layer, None where a layer has none; entry 0 None.
+    residual_layers : tuple of int
+        The layers that add their input to their output.
     e : ndarray of shape (n_samples,)
         The samples' losses.
     loss : float
@@ -184,10 +256,16 @@ class Trace:
     b: list[Floats | Any]
     s: list[Floats | Any]
     h: list[Floats]
+    z: list[Floats | Any]
     dh: list[Floats | Any]
     ds: list[Floats | Any]
     dW: list[Floats | Any]
     db: list[Floats | Any]
+    gradient: Gradient
+    norm_weights: list[Floats | Any]
+    norm_biases: list[Floats | Any]
+    slopes: list[Floats | Any]
+    residual_layers: tuple[int, ...]
     e: Floats
     loss: float
     y: Floats
@@ -234,6 +312,7 @@ class Trace:
             for k in range(len(x))
         ]
         gradient.append(Term(f"∂e/∂s_{i},{j}", (ds,), ds))
+        normalized = self._normalized(i, j, r)
         return Node(
             i,
             j,
@@ -247,7 +326,48 @@ class Trace:
             float(self.slope(i)[r, j]),
             ds,
             gradient,
+            self._own(i, j, r, normalized),
+            normalized,
+            float(x[j]) if i in self.residual_layers else None,
+            float(self.slopes[i][j]) if self.activations[i] == "prelu" else None,
         )
+
+    def _normalized(self, i, j, r):
+        """The `Normalized` of a unit, None if its layer is not normalised."""
+        gamma, beta = self.norm_weights[i], self.norm_biases[i]
+        if gamma is None:
+            return None
+        s = self.s[i][r].astype(np.float64)
+        mean = float(s.mean()) if beta is not None else None
+        centred = s - (mean or 0.0)
+        deviation = float(np.sqrt((centred**2).mean() + spec.NORM_EPSILON))
+        x, dz = centred / deviation, (self.dh[i][r] * self.slope(i)[r]).astype(np.float64)
+        error = gamma * dz
+        return Normalized(
+            mean,
+            deviation,
+            float(x[j]),
+            float(gamma[j]),
+            float(beta[j]) if beta is not None else 0.0,
+            float(self.z[i][r, j]),
+            float(dz[j]),
+            float(error.mean()) if beta is not None else None,
+            float((error * x).mean()),
+        )
+
+    def _own(self, i, j, r, normalized):
+        """The terms of the derivatives by a unit's parameters besides weights and bias."""
+        terms = []
+        if normalized is not None:
+            dz, x, of_z = normalized.dz, normalized.x, f"∂e/∂z_{i},{j}"
+            terms.append(Term(f"{of_z} x̂_{i},{j}", (dz, x), dz * x))
+            if normalized.mean is not None:
+                terms.append(Term(of_z, (dz,), dz))
+        if self.activations[i] == "prelu":
+            dh, below = float(self.dh[i][r, j]), min(float(self.z[i][r, j]), 0.0)
+            name = "s" if normalized is None else "z"
+            terms.append(Term(f"∂e/∂h_{i},{j} min({name}_{i},{j}, 0)", (dh, below), dh * below))
+        return terms
 
     def equations(self, i: int, j: int, sample: int = 0) -> Equations:
         """The equations of one unit with the numbers filled in, as text and as LaTeX.
@@ -281,7 +401,7 @@ class Trace:
         return equations.of_node(node, self.loss_name, target)
 
     def slope(self, i: int) -> Floats:
-        """σ_i'(s_i) of all samples, equation (2).
+        """σ_i'(s_i), or σ_i'(z_i) in a normalised layer, of all samples, equation (2).
 
         Parameters
         ----------
@@ -304,21 +424,31 @@ class Trace:
         True
         """
         i, _, _ = self._place(i, 0, 0)
-        name, s, h = self.activations[i], self.s[i], self.h[i]
+        name, z, h = self.activations[i], self.z[i], self.h[i]
         if name == "softmax":
             return np.full_like(h, np.nan)
+        functions = self._functions(i)
+        with np.errstate(all="ignore"):
+            if i in self.residual_layers:  # h is not σ alone
+                h = functions.value(z)
+            return np.asarray(functions.derivative(z, h), z.dtype)
+
+    def _functions(self, i):
+        """The functions of an elementwise activation."""
+        name = self.activations[i]
+        if name == "prelu":
+            return elementwise.of_slopes(self.slopes[i])
         if isinstance(name, str):
-            return output.derivative(name, s, h)
-        derivative = elementwise.of_code(name.code, name._table(h.dtype)).derivative
-        return np.asarray(derivative(s, h), h.dtype)
+            return output.functions_of(name)
+        return elementwise.of_code(name.code, name._table(self.z[i].dtype))
 
     def _backward(self, i, j, r):
         if i == len(self.W) - 1:
             return []
         W, n = self.W[i + 1][j], equations.raised(i + 1)
-        if self.activations[i + 1] == "softmax":
-            ds = self.ds[i + 1][r]
-            return [
+        ds, dh = self.ds[i + 1][r], self.dh[i + 1][r]
+        if self.activations[i + 1] == "softmax" or self.norm_weights[i + 1] is not None:
+            terms = [
                 Term(
                     f"w{n}_{j},{k} ∂e/∂s_{i + 1},{k}",
                     (float(W[k]), float(ds[k])),
@@ -326,13 +456,15 @@ class Trace:
                 )
                 for k in range(len(W))
             ]
-        slope, dh = self.slope(i + 1)[r], self.dh[i + 1][r]
-        terms = []
-        for k in range(len(W)):
-            factors = (float(W[k]), float(slope[k]), float(dh[k]))
-            name = f"w{n}_{j},{k} σ'(s_{i + 1},{k}) ∂e/∂h_{i + 1},{k}"
-            # Computed from ∂e/∂s, which stays finite where equation (6) does not.
-            terms.append(Term(name, factors, float(W[k] * self.ds[i + 1][r, k])))
+        else:
+            slope, terms = self.slope(i + 1)[r], []
+            for k in range(len(W)):
+                factors = (float(W[k]), float(slope[k]), float(dh[k]))
+                name = f"w{n}_{j},{k} σ'(s_{i + 1},{k}) ∂e/∂h_{i + 1},{k}"
+                # Computed from ∂e/∂s, which stays finite where equation (6) does not.
+                terms.append(Term(name, factors, float(W[k] * ds[k])))
+        if i + 1 in self.residual_layers:
+            terms.append(Term(f"∂e/∂h_{i + 1},{j}", (float(dh[j]),), float(dh[j])))
         return terms
 
     def _place(self, i, j, sample):
@@ -430,6 +562,15 @@ def trace(net, X, y):
             lists[name].append(found.units[:, at : at + n].copy())
             at += n
     lists["dh"][-1] = output_errors(engine, lists["h"][-1], targets, lists["ds"][-1])
+    lists["z"] = list(lists["s"])
+    if net.layout.norm is not None:  # what the kernels have as s is z
+        lists["s"][1:-1] = _before_normalisation(net, lists["h"])
+    arrays, hidden = engine.arrays, range(len(net.layout.activations))
+    own: dict[str, Any] = {
+        name: [None, *(of_layers[i].copy() if of_layers else None for i in hidden), None]
+        for name, of_layers in arrays._asdict().items()
+        if name in EXTRAS
+    }
     return Trace(
         activations=[None, *net.layout.activations, engine.output_activation],
         loss_name=engine.loss_title,
@@ -441,4 +582,16 @@ def trace(net, X, y):
         e=found.losses,
         loss=loss,
         y=targets,
+        gradient=gradient,
+        **own,
+        residual_layers=tuple(net.layout.residual_layers),
     )
+
+
+def _before_normalisation(net, h):
+    """s_i of the hidden layers, which the kernels normalise in place, from the layers' inputs."""
+    s = []
+    with np.errstate(all="ignore"):
+        for x, W, b in zip(h, net.weights[:-1], net.biases[:-1], strict=False):
+            s.append(bfloat16.product(x, W, b) if net.compute_dtype else x @ W + b)
+    return s

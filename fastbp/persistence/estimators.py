@@ -51,8 +51,8 @@ ALWAYS_FITTED = ("out_activation_", "n_iter_", "t_")
 CURVES: dict = {"loss_curve_": list, "validation_scores_": np.ndarray.tolist}
 CLASS_FIELDS = ("classes_", "y_type_", "sparse_input_")
 OPTIMIZER = ("optimizer", "schedule", "power_t")
-# Parameters that files of earlier versions lack, and those of estimators that leave them at None.
-LATER = ("monotonic_cst",)
+# Parameters that files of earlier versions lack, and those of estimators that leave them at these.
+LATER = {"monotonic_cst": None, "norm": None, "residual": False}
 SCHEDULES = ("constant", "invscaling", "adaptive")
 
 
@@ -79,8 +79,8 @@ def to_document(estimator, tensors):
         )
     network, attributes = estimator._network(), vars(estimator)
     parameters = estimator.get_params(deep=False)
-    for key in LATER:
-        if parameters[key] is None:
+    for key, usual in LATER.items():
+        if parameters[key] is usual:
             del parameters[key]
     put_parameters(network, tensors)
     for key in CURVES:
@@ -166,7 +166,8 @@ def from_document(document, tensors):
     estimator.n_layers_ = len(layout.sizes)
     set_names(estimator, document["feature_names_in_"], layout.sizes[0])
     _set_classes(estimator, document["classes"])
-    estimator.coefs_, estimator.intercepts_ = get_parameters(layout, tensors)
+    estimator.coefs_, estimator.intercepts_, *others = get_parameters(layout, tensors)
+    estimator._extras = [array for arrays in others for array in arrays]
     estimator._held = None  # the network is built from these arrays when it is first needed
     if estimator.monotonic_cst is not None:
         estimator._network()._engine.check_signs("the file")
@@ -176,6 +177,7 @@ def from_document(document, tensors):
         setattr(estimator, key, curve if curve is None else CURVES[key](curve))
     if estimator.__dict__.get("validation_scores_") is not None:
         estimator._best_coefs, estimator._best_intercepts = estimator.coefs_, estimator.intercepts_
+        estimator._best_extras = estimator._extras
     if document["optimizer"] is not None:
         estimator._optimizer = _stepping(document["optimizer"], layout, tensors)
     scores = calibration.take(document, tensors)
@@ -215,7 +217,8 @@ def _layout(estimator, document):
         parameter = loss_parameters.loss_parameter(parameter, loss, row)
     except TypeError as error:
         raise ValueError(f"broken file: {error}") from None
-    layout = layout_of(document["layer_sizes"], list(activations), document["dtype"])
+    layers = estimator.norm, bool(estimator.residual)
+    layout = layout_of(document["layer_sizes"], list(activations), document["dtype"], *layers)
     distributions.check_outputs(loss, parameter, layout.sizes[-1])
     return replace(layout, one_target=spec.loss_of(loss, parameter).one_target)
 

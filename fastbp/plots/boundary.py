@@ -291,13 +291,14 @@ def _first_layer(model, grid):
     """Return s of the first hidden layer's strongest units at the grid points, and its size.
 
     A unit is as strong as its weights are large, incoming times outgoing ones. Those whose s does
-    not change its sign on the grid are left out.
+    not change its sign on the grid are left out. Behind a normalisation, s is not what counts.
     """
     try:
         network = models.network_of(model)
     except TypeError:  # such as an ensemble
         return np.empty((0, len(grid))), 0
-    if len(network.weights) == 1:  # a unit of the output layer is no hidden unit
+    # A unit of the output layer is no hidden unit.
+    if len(network.weights) == 1 or network.layout.norm is not None:
         return np.empty((0, len(grid))), 0
     inputs = np.asarray(models.prepared(model, grid), np.float64)
     # In float64, since squares may overflow in float32.

@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import backends
 from ..basis import checks, late
+from ..basis.layout import PARAMETERS
 from ..basis.names import keywords
 from ..network.network import Network
 
@@ -335,8 +336,9 @@ def compare_backends(
 
 
 def _flat(parameters):
-    """Return all weights and biases of a network or gradient in one array."""
-    return np.concatenate([np.ravel(a) for a in [*parameters.weights, *parameters.biases]])
+    """Return all parameters of a network or gradient in one array."""
+    arrays = (array for kind in PARAMETERS for array in getattr(parameters, kind))
+    return np.concatenate([np.ravel(array) for array in arrays])
 
 
 def _relative(values, reference):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Steps of the differences. The smaller ones are tried only if the first one fails: a kink between
 # w - step and w + step makes the difference wrong, and a smaller step avoids most kinks.
+# What tables call the arrays of a layer.
+SYMBOLS = {"weights": "W", "biases": "b", "norm_weights": "γ", "norm_biases": "β", "slopes": "a"}
 STEPS = (1e-5, 1e-6, 1e-7)
 
 
@@ -41,7 +43,7 @@ class WrongGradient(ArithmeticError):
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """Check of the gradient of one layer's weights or biases on one backend.
+    """Check of the gradient of one array of a layer's parameters on one backend.
 
     Attributes
     ----------
@@ -50,11 +52,11 @@ class LayerCheck:
     layer : int
         Number of the layer, from 1.
     name : str
-        "W" or "b".
+        "W" or "b"; "γ", "β" (of a normalisation) or "a" (the slopes of prelu).
     error : float
         The largest difference between gradient and central difference, relative to the largest
-        gradient of these weights or biases (or to the rounding error of central differences, if
-        that is larger).
+        gradient of this array (or to the rounding error of central differences, if that is
+        larger).
     where : tuple of int
         Index of the entry with the largest error.
     gradient, difference : float
@@ -234,8 +236,8 @@ def check_gradients(
     tolerance : float, default=1e-6
         The largest relative error that passes.
     entries : int, default=200
-        Maximum number of entries to compare in each array of weights or biases. From larger
-        arrays they are drawn at random, with a fixed seed.
+        Maximum number of entries to compare in each array of parameters. From larger arrays they
+        are drawn at random, with a fixed seed.
     raises : bool, default=True
         Raise an error if a gradient is wrong. If False, see the result's ``passed``.
 
@@ -291,15 +293,16 @@ def _by_layer(engine, data, backend, tolerance, entries):
     def loss():
         return engine.loss_and_gradient(data, nothing)
 
-    here, gradient = engine.gradient(data)
+    gradient = engine.layout.zeros(engine.layout.n_parameters)
+    here = engine.loss_and_gradient(data, gradient)
     # Rounding error of a central difference; a smaller gradient cannot be distinguished from 0.
     noise = 16 * np.finfo(float).eps * max(1.0, abs(here)) / STEPS[0]
     random = np.random.default_rng(0)
-    for i in range(len(engine.weights)):
-        for name, array, slopes in (
-            ("W", engine.weights[i], gradient.weights[i]),
-            ("b", engine.biases[i], gradient.biases[i]),
-        ):
+    for i, (arrays, of_layer) in enumerate(
+        zip(engine.arrays.layers, engine.layout.views(gradient).layers, strict=True)
+    ):
+        names = ["weights", "biases", *engine.layout.extras[i]]
+        for name, array, slopes in zip(names, arrays, of_layer, strict=True):
             places = np.arange(array.size)
             if array.size > entries:
                 places = np.sort(random.choice(array.size, entries, replace=False))
@@ -317,7 +320,7 @@ def _by_layer(engine, data, backend, tolerance, entries):
             error, where, slope, difference = max(compared, key=lambda entry: entry[0])
             passed = bool(error <= tolerance)
             yield LayerCheck(
-                *(backend, i + 1, name, float(error), where, slope, float(difference)),
+                *(backend, i + 1, SYMBOLS[name], float(error), where, slope, float(difference)),
                 len(places),
                 kinks,
                 passed,

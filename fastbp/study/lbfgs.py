@@ -84,7 +84,7 @@ class Objective:
         self.spare: dict = {}
         layout = engine.layout
         self.gradient = layout.zeros(layout.n_parameters)
-        of_weights, of_biases = layout.views(self.gradient)
+        of_weights, of_biases, *_ = layout.views(self.gradient)
         free = [i for i, rules in enumerate(layer_rules) if not rules[spec.FROZEN]]
         self.free = free
         # (parameters, gradient, l2) of each array that may change.

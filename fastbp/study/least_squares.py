@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..basis import checks, interrupts, monotonic, spec
+from ..basis.layout import PARAMETERS
 from ..engine import output
 from ..engine.parameters import Gradient
 from ..network.network import Network, check_network
@@ -45,7 +46,7 @@ class LeastSquares(History):
     evaluations : int
         Number of evaluations of the residuals.
     standard_errors : Gradient
-        Standard errors of the weights and biases, in their shapes: from the inverse of JᵀJ and
+        Standard errors of the parameters, in their shapes: from the inverse of JᵀJ and
         the residual variance, as in nonlinear regression. 0 for frozen parameters; NaN if there
         are no more residuals than parameters.
 
@@ -88,7 +89,7 @@ def levenberg_marquardt(
     Parameters
     ----------
     net : Network
-        The search starts at its weights and biases; they are changed in place.
+        The search starts at its parameters; they are changed in place.
     X : array-like of shape (n_samples, n_0)
     y : array-like of shape (n_samples,) or (n_samples, n_m)
     sample_weight : array-like of shape (n_samples,), optional
@@ -159,16 +160,18 @@ class Problem:
         frozen_biases = indices("frozen_biases", frozen_biases, m)
         self.twin = net._engine.converted("float64", net.backend)
         self.data = self.twin.data(X, y, sample_weight).with_weight()
-        n_parameters = sum(a.size for a in [*net.weights, *net.biases])
+        n_parameters = net.layout.n_numbers
         self.all = np.empty(n_parameters)  # in the order W_1, b_1, W_2, ...
         penalties, free = np.zeros(n_parameters), np.ones(n_parameters, bool)
         places, factors = self.twin.by_layer(free), self.twin.by_layer(penalties)
-        start = self.twin.by_layer(self.all)
+        for there, array in zip(self._views(), net._engine.arrays.all, strict=True):
+            there[...] = array
         for i in range(m):
-            start.weights[i][...], start.biases[i][...] = net.weights[i], net.biases[i]
             factors.weights[i][...] = np.sqrt(layer_rules[i, spec.L2])
             if layer_rules[i, spec.FROZEN]:
-                places.weights[i][...] = places.biases[i][...] = False
+                for kind in PARAMETERS:
+                    for place in getattr(places, kind)[i : i + 1]:
+                        place[...] = False
             elif i + 1 in frozen_biases:
                 places.biases[i][...] = False
         self.free = free
@@ -190,14 +193,15 @@ class Problem:
             array[...] = wanted
         return signs
 
+    def _views(self):
+        """The arrays of `all`, in the order of ``Arrays.all``."""
+        here = self.twin.by_layer(self.all)
+        return [array for kind in PARAMETERS for array in getattr(here, kind)]
+
     def move(self, x):
         """Set the free parameters to x."""
         self.all[self.free] = x
-        here = self.twin.by_layer(self.all)
-        views = zip(
-            [*self.twin.weights, *self.twin.biases], [*here.weights, *here.biases], strict=True
-        )
-        for view, numbers in views:
+        for view, numbers in zip(self.twin.arrays.all, self._views(), strict=True):
             view[...] = numbers
 
     def residuals(self, x):
@@ -254,9 +258,10 @@ class Problem:
             history.standard_errors = self.standard_errors(result)
             self.move(result.x)
         with interrupts.held():
-            for i in range(len(net.weights)):
-                net.weights[i] = self.twin.weights[i]
-                net.biases[i] = self.twin.biases[i]
+            for kind, arrays in self.twin.arrays._asdict().items():
+                own = getattr(net, kind)
+                for i, array in enumerate(arrays):
+                    own[i] = array
         return history
 
     def standard_errors(self, result):

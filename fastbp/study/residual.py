@@ -329,7 +329,7 @@ def _is_piecewise_linear(engine):
     """Whether the second derivatives of the network by its inputs are 0."""
     layout = engine.layout
     names = {*layout.activations, engine.output_activation}
-    if layout.own_activations or not names <= {*spec.ACTIVATIONS}:  # exp or softmax
+    if layout.own_activations or not names <= {*spec.ACTIVATIONS}:  # exp or softmax, or prelu
         return False
     return all(ACTIVATIONS[spec.ACTIVATIONS[n].code].second_derivative is zero for n in names)
 

@@ -399,6 +399,8 @@ def arguments(network, samples, control, regularizers, total):
         "dtype": network.layout.dtype.name,
         "compute_dtype": network.compute_dtype,
         "monotonic_cst": network.monotonic_cst and list(network.monotonic_cst),
+        "norm": network.norm,
+        "residual": network.residual or None,  # files of earlier versions lack it
         **of_samples,
         "data": _checksum(of_samples["data"]),
         "optimizer": control.optimizer,

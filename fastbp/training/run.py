@@ -159,7 +159,7 @@ class Training:
         regularizers, average = self.regularizers, self.regularizers.average
         squares, by_step = NO_SQUARES, isinstance(average, EMA)
         if regularizers.clip_norm is not None:
-            squares = np.zeros(sum(layout.sizes[:-1]) + len(layout.sizes) - 1)
+            squares = np.zeros(layout.n_rows)
         self._job = self.engine.backend.job(
             self.engine.model_of(layout),
             self.data,

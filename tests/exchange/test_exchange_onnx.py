@@ -592,7 +592,10 @@ LINEAR = ("Gemm", ["x", "W", "b"], ["s"])
 LAST = ("Gemm", ["r", "V", "c"], ["h"])
 NARROW = ("MatMul", ["x", "narrow"], ["s"])
 REFUSED = {
-    "LayerNorm": ([LINEAR, ("LayerNormalization", ["s", "b"], ["h"])], "is not part of"),
+    "InstanceNorm": (
+        [LINEAR, ("InstanceNormalization", ["s", "b", "b"], ["h"])],
+        "is not part of",
+    ),
     "attribute": ([LINEAR, ("Transpose", ["s"], ["h"], ("perm", [1, 0]))], r"\(Transpose\)"),
     "branch": (
         [LINEAR, ("Gemm", ["x", "W"], ["r"]), ("Mul", ["s", "r"], ["h"])],
@@ -600,7 +603,7 @@ REFUSED = {
     ),
     "skip": (
         [("Gemm", ["x", "S"], ["s"]), ("Add", ["s", "x"], ["h"])],
-        r"node 'h' \(Add\): not a chain",
+        "the output layer has a normalisation, a PRelu or a residual connection",
     ),
     # s sigmoid(s + 3) is not silu with another bias.
     "shifted": (

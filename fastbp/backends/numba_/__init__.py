@@ -2,8 +2,9 @@
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...),
 trigonometry (sin and cos), tile (matrix product), team (threads), denormals, bfloat16 (products of
-rounded matrices), dropout, sparse, elementwise, losses, pairs (of an output activation and a loss),
-optimizers, pieces (the functions of the last four, called by address), passes, gradients, groups,
+rounded matrices), dropout, sparse, elementwise, hidden (normalisation and PReLU), losses, pairs
+(of an output activation and a loss), optimizers, pieces (the functions of the last five, called by
+address), net (what kernels pass on), layer_parameters, passes, gather, gradients, groups,
 regularizers, train, per_sample, jets, input_derivatives, hessian, kernels (entry points that
 train), jobs.
 """

@@ -5,7 +5,7 @@ The twin of this file is ``src_cython/gather.pxi``.
 
 from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS, S
 from ._jit import call, inner
-from .passes import drop_units, is_sparse, of_own, padded, row_of, single_output
+from .net import drop_units, is_sparse, of_own, padded, row_of, single_output
 from .pieces import ENTRY_COLUMNS, GATHER_SPARSE, STARTS, VALUES
 from .simd import lanes, offset, prefetch
 

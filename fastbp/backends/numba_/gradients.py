@@ -3,9 +3,10 @@
 The twin of this file is ``src_cython/gradients.pxi``; the reference is ``numpy_``.
 """
 
-from ...basis.layout import COLUMNS, DROPOUT, DS, OUTPUT, SIZE, STRIDE, WEIGHTS
+from ...basis.layout import COLUMNS, DROPOUT, DS, EXTRAS, OUTPUT, SIZE, STRIDE, WEIGHTS
 from ._jit import call, inlined, inner
-from .passes import is_sparse, layer_product, of_block, padded, single_output, unit, zero_row
+from .layer_parameters import terms_of
+from .net import is_sparse, layer_product, of_block, padded, single_output, unit, zero_row
 from .pieces import ENTRY_COLUMNS, SCATTER_SPARSE, VALUES
 from .shares import UNIT, Share, share_of, share_start
 from .simd import keep_first, lanes, load, offset, store
@@ -19,7 +20,7 @@ WHOLE, FIRST, NEXT, LAST, OF_GROUPS, COMPLETE = range(6)
 
 @inlined
 def weight_gradient(net, i, h, stride_in, rows, gradient, part, own):
-    """A share of ∇W_i = h_{i-1}ᵀ ∂e/∂s_i, whose row n_{i-1} is ∇b_i.
+    """A share of ∇W_i = h_{i-1}ᵀ ∂e/∂s_i, whose row n_{i-1} is ∇b_i, with rows of others behind.
 
     The sums run over all `rows` of the block, not only own ones. `h` is the network's input,
     with rows `stride_in` apart. `part` says how the block's gradient becomes that of the batch.
@@ -42,7 +43,7 @@ def weight_gradient(net, i, h, stride_in, rows, gradient, part, own):
     if i > 1:
         h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
     d, zeros = offset(of_block(net, i, DS), own.left), zero_row(net)
-    of_weights = min(own.last, n_in) - own.first
+    of_weights = max(0, min(own.last, n_in) - own.first)
     if is_sparse(net, i):
         sparse_gradient(net, rows, target, own.first, own.last)
     elif single_output(net, i):
@@ -54,9 +55,11 @@ def weight_gradient(net, i, h, stride_in, rows, gradient, part, own):
                 *(net, i, A, 1, stride_in, d, stride, zeros, 0),
                 *(target, stride, of_weights, width, rows),
             )
-        if own.last > n_in:
-            biases = offset(target, of_weights * stride)
-            product(unit(net), 0, 0, d, stride, zeros, 0, biases, stride, 1, width, rows)
+        for row in range(max(own.first, n_in), own.last):
+            if row > n_in:
+                d = offset(terms_of(net, i, row - n_in - 1), own.left)
+            sums = offset(target, (row - own.first) * stride)
+            product(unit(net), 0, 0, d, stride, zeros, 0, sums, stride, 1, width, rows)
     if part != WHOLE:
         for piece in range(pieces):
             sums = offset(net.sums, at + piece * stride)
@@ -135,9 +138,15 @@ def accumulate(net, h, stride_in, rows, gradient, part):
 
 
 @inlined
+def rows_of(net, i):
+    """The number of layer i's rows of parameters: of weights, biases, and others."""
+    return net.plan[(i - 1) * COLUMNS + SIZE] + 1 + net.plan[i * COLUMNS + EXTRAS]
+
+
+@inlined
 def weight_share(net, i, by_columns):
-    """This thread's share of layer i's weight rows and its row of biases."""
-    rows = net.plan[(i - 1) * COLUMNS + SIZE] + 1
+    """This thread's share of layer i's rows of parameters."""
+    rows = rows_of(net, i)
     columns = padded(net.workspace, net.plan[i * COLUMNS + SIZE])
     if single_output(net, i):  # is not divided
         return Share(0, rows if net.rank == 0 else 0, 0, 1, False)

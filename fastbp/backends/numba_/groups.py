@@ -10,17 +10,8 @@ from ...basis.layout import LOSS_PLACES
 from ._jit import inlined, inner
 from .gather import gather
 from .gradients import FIRST, LAST, NEXT, WHOLE, accumulate
-from .passes import (
-    LOSSES,
-    backward_pass,
-    changed,
-    forward_pass,
-    output_deltas,
-    per_row,
-    row_of,
-    set_constants,
-    take_rows,
-)
+from .net import LOSSES, changed, per_row, row_of, set_constants, take_rows
+from .passes import backward_pass, forward_pass, output_deltas
 from .simd import offset
 
 

@@ -19,14 +19,13 @@ from .jets import (
     single_product,
     slopes,
 )
-from .passes import (
+from .net import (
     LOSSES,
     SHARES,
     Data,
     clear,
     copy_rows,
     of_block,
-    output_deltas,
     padded,
     per_row,
     row_of,
@@ -34,8 +33,8 @@ from .passes import (
     single_output,
     take_rows,
     target_rows,
-    transpose,
 )
+from .passes import output_deltas, transpose
 from .pieces import HESSIAN
 from .simd import fma, keep_first, lane, lanes, load, offset, pointer, splat, store
 from .tile import product

@@ -21,15 +21,8 @@ from ._jit import inlined, inner
 from .denormals import control
 from .gather import gather
 from .jets import back_through_weights, fill, samples_of, scratch, slopes
-from .passes import (
-    copy_rows,
-    forward_pass,
-    of_block,
-    padded,
-    single_output,
-    take_rows,
-    zero_row,
-)
+from .net import copy_rows, of_block, padded, single_output, take_rows, zero_row
+from .passes import forward_pass
 from .per_sample import begin
 from .simd import fma, lane, lanes, load, offset, pointer, splat, store, sum_lanes
 from .tile import product

@@ -22,19 +22,18 @@ from ...basis.layout import (
 from ._jit import call, inlined, inner
 from .denormals import control
 from .gather import gather
-from .passes import (
+from .net import (
     Data,
     copy_rows,
-    dot,
     of_block,
     padded,
     set_constants,
     single_output,
     take_rows,
-    transpose,
     unit,
     zero_row,
 )
+from .passes import dot, transpose
 from .pieces import (
     ACTIVATE,
     MULTIPLY_BY_DERIVATIVE,

@@ -6,27 +6,21 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 ``src_cython/per_sample.pxi``.
 """
 
-from ...basis.layout import COLUMNS, DS, ROUNDED, SIZE, STRIDE, H, S
+from ...basis.layout import COLUMNS, DS, EXTRAS, OUTPUT, ROUNDED, SIZE, STRIDE, H, S
 from ._jit import inner
 from .bfloat16 import rounded_times
 from .denormals import apart, control
 from .gather import gather
 from .gradients import WHOLE, accumulate
+from .layer_parameters import terms_of
+from .net import LOSSES, Data, copy_rows, of_own, per_row, set_constants, single_output, take_rows
 from .passes import (
-    LOSSES,
-    Data,
     backward_pass,
-    copy_rows,
     forward_pass,
-    of_own,
     output_deltas,
     outputs,
     pass_back,
-    per_row,
     put_deltas,
-    set_constants,
-    single_output,
-    take_rows,
     transpose,
     transpose_rows,
 )
@@ -55,7 +49,7 @@ def copy_errors(net, transposed, units, width):
         if i < net.m:
             s = of_own(net, i, S)
             copy_rows(s, stride, net.rows, n, offset(units, at), width)
-            copy_rows(of_own(net, i, H), stride, net.rows, n, offset(units, at + n), width)
+            copy_rows(of_own(net, i, OUTPUT), stride, net.rows, n, offset(units, at + n), width)
             pass_back(net, i + 1, transposed, s)
             copy_rows(s, stride, net.rows, n, offset(units, at + 2 * n), width)
         copy_rows(of_own(net, i, DS), stride, net.rows, n, offset(units, at + 3 * n), width)
@@ -64,7 +58,7 @@ def copy_errors(net, transposed, units, width):
 
 @inner
 def outer_products(net, h, stride_in, gradients, width):
-    """∇W_i = h_{i-1} ∂e/∂s_i and ∇b_i = ∂e/∂s_i of each row, layer by layer.
+    """∇W_i = h_{i-1} ∂e/∂s_i, ∇b_i = ∂e/∂s_i, ... of each row, layer by layer.
 
     `h` is the network's input, with rows `stride_in` apart.
     """
@@ -82,7 +76,11 @@ def outer_products(net, h, stride_in, gradients, width):
             for j in range(n):
                 target[n_in * n + j] = ds[r * stride + j]
         at += (n_in + 1) * n
-        h, stride_in, n_in = of_own(net, i, H), stride, n
+        for extra in range(here[EXTRAS]):
+            terms = offset(terms_of(net, i, extra), net.first * stride)
+            copy_rows(terms, stride, net.rows, n, offset(gradients, at), width)
+            at += n
+        h, stride_in, n_in = of_own(net, i, OUTPUT), stride, n
 
 
 @inner

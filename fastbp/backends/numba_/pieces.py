@@ -16,6 +16,7 @@ from ...basis.layout import (
     COLUMNS,
     DROPOUT,
     FUNCTION,
+    NORM,
     PAIRED,
     ROUNDED,
     SPARSE,
@@ -23,6 +24,7 @@ from ...basis.layout import (
     address,
     functions_at,
 )
+from . import hidden
 from .bfloat16 import BFLOAT16_PRODUCT
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS
@@ -35,7 +37,8 @@ from .sparse import GATHER, SCATTER, STEP_TOUCHED
 # its code; those of the user's own come from the plan. VALUES, ENTRY_COLUMNS and STARTS are not
 # pieces, but where the arrays of sparse samples lie, see `with_samples`.
 DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, BFLOAT16, HESSIAN, SIGNS = range(8)
-GATHER_SPARSE, SCATTER_SPARSE, STEP_SPARSE, VALUES, ENTRY_COLUMNS, STARTS, ACTIVATE = range(8, 15)
+GATHER_SPARSE, SCATTER_SPARSE, STEP_SPARSE, VALUES, ENTRY_COLUMNS, STARTS = range(8, 14)
+NORMALIZE, NORMALIZE_BACK, PRELU, PRELU_BACK, ACTIVATE = range(14, 19)
 MULTIPLY_BY_DERIVATIVE = ACTIVATE + spec.CODES
 MULTIPLY_BY_SECOND_DERIVATIVE = MULTIPLY_BY_DERIVATIVE + spec.CODES
 MULTIPLY_BY_THIRD_DERIVATIVE = MULTIPLY_BY_SECOND_DERIVATIVE + spec.CODES
@@ -78,7 +81,8 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
         if deltas:
             pieces[MULTIPLY_BY_DERIVATIVE + paired] = ACTIVATIONS[paired].multiply_by_derivative
     own = plan[:, FUNCTION] != 0
-    for code in set(plan[1:-1, ACTIVATION][~own[1:-1]].tolist()) - {spec.IDENTITY}:
+    used = set(plan[1:-1, ACTIVATION][~own[1:-1]].tolist())
+    for code in used - {spec.IDENTITY, spec.PRELU}:
         activation = ACTIVATIONS[code]
         pieces[ACTIVATE + code] = activation.activate
         if deltas or order > 0:
@@ -89,6 +93,11 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
         if order > 2:
             third = activation.multiply_by_third_derivative
             pieces[MULTIPLY_BY_THIRD_DERIVATIVE + code] = third
+    if spec.PRELU in used:
+        pieces[PRELU], pieces[PRELU_BACK] = hidden.PRELU, hidden.PRELU_BACK
+    if plan[:, NORM].any():
+        pieces[NORMALIZE] = hidden.NORMALIZE
+        pieces[NORMALIZE_BACK] = hidden.NORMALIZE_BACK
     if plan[:, DROPOUT].any():
         pieces[DROP] = DROP_UNITS
     if plan[:, ROUNDED].any():

@@ -8,8 +8,9 @@ import math
 from ...basis.layout import COLUMNS, SIZE, STRIDE, WEIGHTS
 from ...basis.spec import FROZEN, L1, L2, RULES
 from ._jit import inlined, inner
+from .gradients import rows_of
+from .net import padded, single_output
 from .optimizers import sign
-from .passes import padded, single_output
 from .simd import absolute, fma, lanes, load, offset, splat, store, sum_lanes
 
 # Added to a norm before dividing by it, as in PyTorch.
@@ -75,11 +76,11 @@ def add_penalties(w, g, n, l1, l2):
 
 @inner
 def note_squares(net, i, gradient, first, last, squares):
-    """Write Σ g² of layer i's rows first..last - 1, biases included, to its part of `squares`."""
+    """Write Σ g² of each of layer i's rows first..last - 1 to its part of `squares`."""
     here = offset(net.plan, i * COLUMNS)
     n, stride, G = padded(gradient, here[SIZE]), here[STRIDE], offset(gradient, here[WEIGHTS])
     for k in range(1, i):
-        squares = offset(squares, net.plan[(k - 1) * COLUMNS + SIZE] + 1)
+        squares = offset(squares, rows_of(net, k))
     if single_output(net, i):  # one row, the bias in the vector behind it
         n = padded(gradient, net.plan[(i - 1) * COLUMNS + SIZE]) + lanes(gradient)
         first, last = 0, 1
@@ -95,8 +96,8 @@ def note_squares(net, i, gradient, first, last, squares):
 def clip_factor(net, squares, norm):
     """Return the factor that scales the gradient's norm down to at most `norm`."""
     rows, total = 0, 0.0
-    for i in range(net.m):
-        rows += net.plan[i * COLUMNS + SIZE] + 1
+    for i in range(1, net.m + 1):
+        rows += rows_of(net, i)
     for k in range(rows):
         total += squares[k]
     return min(1.0, norm / (math.sqrt(total) + NORM_OFFSET))

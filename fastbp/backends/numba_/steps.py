@@ -10,8 +10,9 @@ from ...basis.spec import L1, L2, RULES
 from . import fields
 from ._jit import call, inlined, inner
 from .gradients import COMPLETE, of_sparse, weight_gradient, weight_share
+from .net import is_sparse, padded, single_output
 from .optimizers import pace_of
-from .passes import is_sparse, padded, single_output, transpose_rows
+from .passes import transpose_rows
 from .pieces import SIGNS, STEP_SPARSE, UPDATE
 from .regularizers import add_penalties, blend, clip_factor, is_frozen, note_squares, scale
 from .shares import Share
@@ -77,7 +78,7 @@ def complete(net, h, stride_in, rows, part, gradient, how):
         if own.first == own.last or is_frozen(how.layer_rules, i):
             continue
         weight_gradient(net, i, h, stride_in, rows, gradient, part, own)
-        n = (min(own.last, n_in) - own.first) * stride
+        n = max(0, min(own.last, n_in) - own.first) * stride
         if single_output(net, i):
             n = padded(gradient, n_in)
         l1, l2 = layer_penalties(how, i)
@@ -178,15 +179,15 @@ def step(net, h, stride_in, rows, part, transposed, gradient, how):
             if not how.clipping:
                 chunk = Share(first, last, own.left, own.right, own.split)
                 weight_gradient(net, i, h, stride_in, rows, gradient, part, chunk)
-            of_weights = min(last, n_in) - first
+            of_weights = max(0, min(last, n_in) - first)
             pieces, weights = 1, of_weights * stride
             biases = (last - first) * stride - weights
-            if own.split:  # each row is a piece, the last may be that of the biases
+            if own.split:  # each row is a piece, the last ones may not be weights
                 pieces = last - first
             for piece in range(pieces):
                 if own.split:
                     weights, biases = own.right - own.left, 0
-                    if piece == of_weights:
+                    if piece >= of_weights:
                         weights, biases = biases, weights
                 at = start + (first + piece) * stride + own.left
                 apply(net, how, i, gradient, at, weights, biases, factor)

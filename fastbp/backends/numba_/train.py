@@ -35,20 +35,8 @@ from .groups import (
     total_of,
     weight_total,
 )
-from .passes import (
-    LOSSES,
-    Data,
-    Net,
-    backward_pass,
-    copy_rows,
-    data_of,
-    forward_pass,
-    output_deltas,
-    outputs,
-    per_row,
-    take_rows,
-    transpose,
-)
+from .net import LOSSES, Data, Net, copy_rows, data_of, per_row, take_rows
+from .passes import backward_pass, forward_pass, output_deltas, outputs, transpose
 from .regularizers import lowest_learning, penalised, penalties
 from .simd import at, lane, lanes, load, offset, pointer, splat, sum_lanes
 from .steps import next_step, step

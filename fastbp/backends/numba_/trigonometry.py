@@ -41,7 +41,7 @@ HALF_PI_2 = 2.5633441515905732e-12
 HALF_PI_3 = 3.9455541665632055e-24
 
 BASE = 16777216.0  # 2**24
-INVERSE = 5.9604644775390625e-08  # 2**-24
+INVERSE_BASE = 5.9604644775390625e-08  # 2**-24
 # 2/π in that base: the digit of BASE**-k is at k + 2.
 DIGITS = np.array(
     [
@@ -70,11 +70,11 @@ def far_quadrant(x):
     fraction, exponent = math.frexp(a)
     q = (exponent - 53) // 24
     rest = math.ldexp(fraction, exponent - 24 * q)
-    digit_3 = np.floor(rest * (INVERSE * INVERSE * INVERSE))
+    digit_3 = np.floor(rest * (INVERSE_BASE * INVERSE_BASE * INVERSE_BASE))
     rest -= digit_3 * (BASE * BASE * BASE)
-    digit_2 = np.floor(rest * (INVERSE * INVERSE))
+    digit_2 = np.floor(rest * (INVERSE_BASE * INVERSE_BASE))
     rest -= digit_2 * (BASE * BASE)
-    digit_1 = np.floor(rest * INVERSE)
+    digit_1 = np.floor(rest * INVERSE_BASE)
     digit_0 = rest - digit_1 * BASE
     carry, up, down, first = 0.0, 0.0, 0.0, 0.0
     for i in range(8):
@@ -82,10 +82,10 @@ def far_quadrant(x):
         first = digit_0 * DIGITS[k] + digit_1 * DIGITS[k + 1]
         first = first + digit_2 * DIGITS[k + 2] + digit_3 * DIGITS[k + 3] + carry
         if i < 7:
-            carry = np.floor(first * INVERSE)
+            carry = np.floor(first * INVERSE_BASE)
             first = first - carry * BASE
-            up = (up + first) * INVERSE
-            down = (down + (BASE - 1.0 - first)) * INVERSE
+            up = (up + first) * INVERSE_BASE
+            down = (down + (BASE - 1.0 - first)) * INVERSE_BASE
     n = first
     r = up * HALF_PI
     if up > 0.5:

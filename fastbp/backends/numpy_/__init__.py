@@ -5,13 +5,31 @@ docs/mathematics.md. It is not optimised for speed. See interface.py for the arg
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from ...basis import spec
-from ...basis.layout import DROPOUT, ROUNDED, SIZE, SPARSE, TOUCHED, H, S, layer_view, views
+from ...basis.layout import (
+    ACTIVATION,
+    DROPOUT,
+    INVERSE,
+    NORM,
+    NORMALIZED,
+    OUTPUT,
+    RESIDUAL,
+    ROUNDED,
+    SIZE,
+    SPARSE,
+    TOUCHED,
+    VECTOR_BYTES,
+    H,
+    S,
+    layer_view,
+    views,
+)
 from . import bfloat16
-from .elementwise import ACTIVATIONS, of_layer
+from .elementwise import ACTIVATIONS, activation_of
 from .jets import hessian_product, input_derivatives, jets, jets_backward, loss_deltas  # noqa: F401
 from .losses import dense, loss_and_delta, output
 from .losses import hessian_product as of_losses
@@ -52,27 +70,27 @@ def loss_hessian_product(model, s, y, v, out):
 def step(optimizer, hyper, rate, counters, layers, slots, learning, touched=None):
     """One step of all layers in the list `learning`, in place.
 
-    `layers` holds the `views` of parameters and gradient, (weights, biases, dW, db); `slots`
-    holds the views of each state array. Of the first layer's weights, only the rows `touched`
-    change, if these are given.
+    `layers` holds each layer's arrays of parameters and of the gradient, `slots` those of each
+    state array. The weights come first, which alone may decay. Of the first layer's weights, only
+    the rows `touched` change, if these are given.
     """
-    weights, biases, dW, db = layers
+    parameters, gradients = layers
     counters[0] += 1
     counters[1] *= hyper[1]
     counters[2] *= hyper[2]
     update = UPDATES[optimizer]
     hyper = [float(value) for value in hyper]  # NumPy's float64 would make float32 arrays float64
     for i in learning:
-        of_weights = [slot[0][i] for slot in slots]
-        of_biases = [slot[1][i] for slot in slots]
-        if i == 0 and touched is not None:
-            W, of_rows = weights[0][touched], [array[touched] for array in of_weights]
-            update(hyper, rate, counters, W, dW[0][touched], of_rows, hyper[4])
-            for array, changed in zip([weights[0], *of_weights], [W, *of_rows], strict=True):
-                array[touched] = changed
-        else:
-            update(hyper, rate, counters, weights[i], dW[i], of_weights, hyper[4])
-        update(hyper, rate, counters, biases[i], db[i], of_biases, 0.0)
+        arrays = zip(parameters[i], gradients[i], *(slot[i] for slot in slots), strict=True)
+        for k, (w, g, *state) in enumerate(arrays):
+            decay = 0.0 if k else hyper[4]
+            if i == 0 and k == 0 and touched is not None:
+                rows, of_rows = w[touched], [array[touched] for array in state]
+                update(hyper, rate, counters, rows, g[touched], of_rows, decay)
+                for array, changed in zip([w, *state], [rows, *of_rows], strict=True):
+                    array[touched] = changed
+            else:
+                update(hyper, rate, counters, w, g, state, decay)
 
 
 # The passes.
@@ -122,50 +140,140 @@ def _times(X, factors):
     return X.multiply(factors).tocsr()
 
 
+class Pass(NamedTuple):
+    """What a forward pass leaves: lists by layer, whose index 0 is the input.
+
+    Attributes
+    ----------
+    s : list
+        What σ_i gets: pre-activations, or z_i after a normalisation.
+    h : list
+        σ_i of these.
+    out : list
+        Activations as the next layer gets them, after dropout and the addition of the input.
+    normalized, inverse : list
+        x̂_i, and 1 / √(variance + ε) of each row; None without a normalisation.
+    """
+
+    s: list
+    h: list
+    out: list
+    normalized: list
+    inverse: list
+
+
+def _normalize(layer, s):
+    """Each row of s without its mean and divided by its deviation; and one over that."""
+    if layer[NORM] == spec.LAYER_NORM:
+        s = s - s.mean(axis=1, keepdims=True)
+    inverse = 1 / np.sqrt((s * s).mean(axis=1, keepdims=True) + s.dtype.type(spec.NORM_EPSILON))
+    return s * inverse, inverse
+
+
 def _forward(model, X, factors):
-    """Pre-activations, activations, and activations as the next layer gets them.
-
-    Three lists by layer; index 0 is the input. `factors` are the dropout factors, 1 for none.
-    """
+    """The `Pass` of the rows X. `factors` are the dropout factors, 1 for none."""
     plan = model.plan
-    weights, biases = views(plan, model.parameters)
-    s, h, out = [None], [X], [_times(X, factors[0])]
+    arrays = views(plan, model.parameters)
+    found = Pass([None], [X], [_times(X, factors[0])], [None], [None])
     for i in range(1, len(plan)):
-        s.append(_product(plan[i], out[-1], weights[i - 1], biases[i - 1]))
-        h.append(of_layer(plan[i]).value(s[-1]).astype(X.dtype, copy=False))
-        out.append(h[-1] * factors[i] if i < len(plan) - 1 else h[-1])
-    return s, h, out
+        s = _product(plan[i], found.out[-1], arrays.weights[i - 1], arrays.biases[i - 1])
+        normalized = inverse = None
+        if plan[i, NORM]:
+            normalized, inverse = _normalize(plan[i], s)
+            s = arrays.norm_weights[i - 1] * normalized
+            if plan[i, NORM] == spec.LAYER_NORM:
+                s = s + arrays.norm_biases[i - 1]
+        h = activation_of(plan, arrays, i).value(s).astype(X.dtype, copy=False)
+        out = h * factors[i] if i < len(plan) - 1 else h
+        if plan[i, RESIDUAL]:
+            out = out + found.out[-1]
+        for array, of_layers in zip((s, h, out, normalized, inverse), found, strict=True):
+            of_layers.append(array)
+    return found
 
 
-def _backward(model, s, h, out, factors, ds, gradient):
-    """From the output's ∂e/∂s to ∂e/∂s_1, which is returned.
+class Errors(NamedTuple):
+    """What a backward pass finds: lists by layer.
 
-    Overwrites `gradient`, unless that is empty, with the gradient of all weights.
+    Attributes
+    ----------
+    dh, ds : list
+        ∂e/∂h_i as the next layer gets it, and ∂e/∂s_i before a normalisation.
+    terms : list
+        Of each layer, each row's derivatives by its parameters behind the biases.
     """
-    plan = model.plan
-    weights, _ = views(plan, model.parameters)
-    for i in range(len(weights), 0, -1):
-        if gradient.size:
-            dW, db = views(plan, gradient)
-            dW[i - 1][...] = _product(plan[i], out[i - 1].T, ds)
-            db[i - 1][...] = ds.sum(axis=0)
-        if i > 1:
-            dh = _product(plan[i], ds, weights[i - 1].T) * factors[i - 1]
-            derivative = of_layer(plan[i - 1]).derivative
-            ds = dh * derivative(s[i - 1], h[i - 1]).astype(dh.dtype, copy=False)
-    return ds
+
+    dh: list
+    ds: list
+    terms: list
+
+
+def _backward(model, found, factors, ds):
+    """The `Errors` from the output's ∂e/∂s down to ∂e/∂s_1."""
+    plan, m = model.plan, len(model.plan) - 1
+    arrays = views(plan, model.parameters)
+    errors = Errors([None] * (m + 1), [None] * m + [ds], [[] for _ in range(m + 1)])
+    for i in range(m, 1, -1):
+        dh = _product(plan[i], errors.ds[i], arrays.weights[i - 1].T)
+        if plan[i, RESIDUAL]:
+            dh = dh + errors.dh[i]
+        errors.dh[i - 1] = dh
+        _through_units(plan, arrays, i - 1, found, dh * factors[i - 1], errors)
+    return errors
+
+
+def _of_input(model, errors):
+    """∂e/∂h_0."""
+    return _product(model.plan[1], errors.ds[1], views(model.plan, model.parameters).weights[0].T)
+
+
+def _through_units(plan, arrays, i, found, dh, errors):
+    """From ∂e/∂h_i, without dropped units, to ∂e/∂s_i of a hidden layer."""
+    s, h, x, terms = found.s[i], found.h[i], found.normalized[i], errors.terms[i]
+    ds = dh * activation_of(plan, arrays, i).derivative(s, h).astype(dh.dtype, copy=False)
+    if plan[i, NORM]:
+        terms.append(ds * x)
+        if plan[i, NORM] == spec.LAYER_NORM:
+            terms.append(ds)
+        dx = ds * arrays.norm_weights[i - 1]
+        through = x * (dx * x).mean(axis=1, keepdims=True)
+        if plan[i, NORM] == spec.LAYER_NORM:
+            through = through + dx.mean(axis=1, keepdims=True)
+        ds = found.inverse[i] * (dx - through)
+    if plan[i, ACTIVATION] == spec.PRELU:
+        terms.append(dh * np.minimum(s, 0))
+    errors.ds[i] = ds
+
+
+def _sum(model, found, errors, gradient):
+    """Overwrite `gradient` with that of all parameters, from the errors of all rows."""
+    for i, (dW, db, *extras) in enumerate(views(model.plan, gradient).layers, start=1):
+        dW[...] = _product(model.plan[i], found.out[i - 1].T, errors.ds[i])
+        for target, terms in zip([db, *extras], [errors.ds[i], *errors.terms[i]], strict=True):
+            target[...] = terms.sum(axis=0)
 
 
 def predict(model, X, block, workspace, out):
     plan, X = model.plan, _matrix(X)
     with np.errstate(all="ignore"):
-        s, h, _ = _forward(model, X, [1] * len(plan))
-        out[...] = output(model, s[-1])
-    if X.shape[0] <= block:
-        for i in range(1, len(plan)):  # h_i may take the place of s_i, and h_m is not kept
-            layer_view(plan, workspace, block, i, S)[: len(s[i])] = s[i]
-            if i < len(plan) - 1:
-                layer_view(plan, workspace, block, i)[: len(h[i])] = h[i]
+        found = _forward(model, X, [1] * len(plan))
+        out[...] = output(model, found.s[-1])
+    if X.shape[0] > block:
+        return
+    for i in range(1, len(plan)):  # h_i may take the place of s_i, and h_m is not kept
+        layer_view(plan, workspace, block, i, S)[: X.shape[0]] = found.s[i]
+        if i < len(plan) - 1:
+            layer_view(plan, workspace, block, i, H)[: X.shape[0]] = found.h[i]
+            layer_view(plan, workspace, block, i)[: X.shape[0]] = found.out[i]
+        if plan[i, NORM]:
+            layer_view(plan, workspace, block, i, NORMALIZED)[: X.shape[0]] = found.normalized[i]
+            _inverse_view(plan, workspace, block, i)[: X.shape[0]] = found.inverse[i]
+
+
+def _inverse_view(plan, workspace, block, i):
+    """1 / √(variance + ε) of each row of a hidden layer, in all lanes of a vector."""
+    start, lanes = plan[i, INVERSE] * block, VECTOR_BYTES // workspace.itemsize
+    return workspace[start : start + block * lanes].reshape(block, lanes)
 
 
 def forward(model, X, workspace, out):
@@ -174,14 +282,18 @@ def forward(model, X, workspace, out):
 
 def backward(model, X, deltas, workspace, transposed, gradient, errors):
     plan, n = model.plan, len(X)
-    s, h = (
+    s, h, out, normalized = (
         [X, *(layer_view(plan, workspace, n, i, column).copy() for i in range(1, len(plan)))]
-        for column in (S, H)
+        for column in (S, H, OUTPUT, NORMALIZED)
     )
+    inverse = [_inverse_view(plan, workspace, n, i)[:, :1].copy() for i in range(len(plan))]
+    found = Pass(s, h, out, normalized, inverse)
     with np.errstate(all="ignore"):
-        ds = _backward(model, s, h, h, [1] * len(plan), deltas, gradient)
+        back = _backward(model, found, [1] * len(plan), deltas)
+        if gradient.size:
+            _sum(model, found, back, gradient)
         if errors.size:
-            errors[...] = _product(plan[1], ds, views(plan, model.parameters)[0][0].T)
+            errors[...] = _of_input(model, back)
 
 
 def _weights(n, sample_weight):
@@ -193,17 +305,19 @@ def _gradient(model, X, y, w, gradient, factors=None):
     """Σ w e over the rows, and the gradient of Σ w e / Σ w."""
     total = w.sum()
     factors = factors or [1] * len(model.plan)
-    s, h, out = _forward(model, X, factors)
-    e, ds = loss_and_delta(model, s[-1], y)
+    found = _forward(model, X, factors)
+    e, ds = loss_and_delta(model, found.s[-1], y)
     share = w / total if total != 0 else np.zeros_like(w)
     ds = (ds * share[:, None]).astype(X.dtype, copy=False)
     e = w * e
     left_out = w == 0
     if left_out.any():  # these rows may have overflowed, and 0 * inf is NaN
-        for array in (e, ds, *s[1:], *h[1:], *out[1 if model.plan[1, SPARSE] else 0 :]):
-            array[left_out] = 0
+        first = 1 if model.plan[1, SPARSE] else 0
+        for array in (e, ds, *found.out[first:1], *(a for arrays in found for a in arrays[1:])):
+            if array is not None:
+                array[left_out] = 0
     if gradient.size:
-        _backward(model, s, h, out, factors, ds, gradient)
+        _sum(model, found, _backward(model, found, factors, ds), gradient)
     return float(e.sum())
 
 
@@ -221,35 +335,30 @@ def loss_and_gradient(
 
 def per_sample(model, data, deltas, block, workspace, transposed, losses, gradients, errors, units):
     plan, X = model.plan, data.X
-    weights, _ = views(plan, model.parameters)
-    n, m = len(X), len(weights)
+    n, m = len(X), len(plan) - 1
+    ones = [1] * len(plan)
     with np.errstate(all="ignore"):
-        s, h, _ = _forward(model, X, [1] * len(plan))
-        ds, dh = [None] * m + [deltas], [None] * (m + 1)
+        found = _forward(model, X, ones)
         if not deltas.size:
             y = dense(data.labels, data.targets, plan[-1, SIZE], X.dtype)
-            e, ds[m] = loss_and_delta(model, s[m], y)
+            e, deltas = loss_and_delta(model, found.s[m], y)
             if losses.size:
                 losses[...] = e
-        h[m] = output(model, s[m])
-        for i in range(m, 0, -1):
-            dh[i - 1] = _product(plan[i], ds[i], weights[i - 1].T)
-            if i > 1:
-                derivative = of_layer(plan[i - 1]).derivative
-                ds[i - 1] = dh[i - 1] * derivative(s[i - 1], h[i - 1])
-    if errors.size:
-        errors[...] = dh[0]
+        found.out[m] = output(model, found.s[m])
+        back = _backward(model, found, ones, deltas)
+        if errors.size:
+            errors[...] = _of_input(model, back)
     if gradients.size:
         of_layers = []
         for i in range(1, m + 1):
             times = bfloat16.times if plan[i, ROUNDED] else np.multiply
-            dW = times(h[i - 1][:, :, None], ds[i][:, None, :])
-            of_layers += [dW.reshape(n, -1), ds[i]]
+            dW = times(found.out[i - 1][:, :, None], back.ds[i][:, None, :])
+            of_layers += [dW.reshape(n, -1), back.ds[i], *back.terms[i]]
         gradients[...] = np.concatenate(of_layers, axis=1)
     if units.size:
         at = 0
         for i in range(1, m + 1):
-            for array in (s[i], h[i], dh[i], ds[i]):
+            for array in (found.s[i], found.out[i], back.dh[i], back.ds[i]):
                 if array is not None:
                     units[:, at : at + plan[i, SIZE]] = array
                 at += plan[i, SIZE]
@@ -309,11 +418,11 @@ class Job:
         (self.counters,) = counters  # this backend has no teams
         # The reference takes whole batches, and needs neither the workspace nor transposed copies.
         self.parameters, self.gradients = (
-            views(model.plan, array) for array in (model.parameters, gradient)
+            views(model.plan, array).layers for array in (model.parameters, gradient)
         )
-        self.slots = [views(model.plan, slot) for slot in state]
-        self.averages = views(model.plan, average) if average.size else ()
-        self.signs = views(model.plan, signs)[0] if signs.size else []
+        self.slots = [views(model.plan, slot).layers for slot in state]
+        self.averages = views(model.plan, average).layers if average.size else None
+        self.signs = views(model.plan, signs).weights if signs.size else []
         self.take(data)
 
     def take(self, data):
@@ -345,7 +454,9 @@ class Job:
                     losses[epoch] = batch
                     return epoch
                 factor = self._factor(total)
-                penalty += factor * count * penalties(self.layer_rules, self.parameters[0])
+                penalty += (
+                    factor * count * penalties(self.layer_rules, [W for W, *_ in self.parameters])
+                )
                 numerator += batch * factor * count if self.sklearn_penalties else batch
                 denominator += count if self.sklearn_penalties else total
                 touched = np.unique(X[rows].indices) if plan[1, SPARSE] == TOUCHED else None
@@ -366,22 +477,25 @@ class Job:
 
     def _step(self, rate, factor, touched=None):
         """Take one step with the gradient, of all rows of W_1 or of those `touched`."""
-        (weights, biases), (dW, db) = self.parameters, self.gradients
+        parameters, gradients = self.parameters, self.gradients
         learning = [i for i, rule in enumerate(self.layer_rules[1:]) if not rule[spec.FROZEN]]
         for i in learning:
             l1, l2 = (float(factor * self.layer_rules[i + 1, rule]) for rule in (spec.L1, spec.L2))
-            dW[i][...] += l2 * weights[i] + l1 * np.sign(weights[i])
+            W, dW = parameters[i][0], gradients[i][0]
+            dW[...] += l2 * W + l1 * np.sign(W)
         if self.clipping:
-            _clip([array[i] for i in learning for array in (dW, db)], self.clip_norm)
-        layers = weights, biases, dW, db
+            _clip([array for i in learning for array in gradients[i]], self.clip_norm)
         how = self.optimizer, self.hyper, rate, self.counters
-        step(*how, layers, self.slots, learning, touched)
+        step(*how, (parameters, gradients), self.slots, learning, touched)
         for i in learning if self.signs else ():
-            weights[i][self.signs[i] * weights[i] < 0] = 0
+            W = parameters[i][0]
+            W[self.signs[i] * W < 0] = 0
+        if self.averages is None:
+            return
         keep = self.decay if self.counters[0] > 1 else 0.0
-        for averaged, arrays in zip(self.averages, self.parameters, strict=False):
-            for i in learning:
-                averaged[i][...] = keep * averaged[i] + (1 - keep) * arrays[i]
+        for i in learning:
+            for averaged, array in zip(self.averages[i], parameters[i], strict=True):
+                averaged[...] = keep * averaged + (1 - keep) * array
 
 
 job = Job

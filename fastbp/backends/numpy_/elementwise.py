@@ -272,6 +272,23 @@ def of_layer(layer):
     return of_code(layer[ACTIVATION], layer[FUNCTION])
 
 
+def activation_of(plan, arrays, i):
+    """The Activation of layer i, whose parameters `arrays` holds: value and derivative."""
+    if plan[i, ACTIVATION] == spec.PRELU:
+        return of_slopes(arrays.slopes[i - 1])
+    return of_layer(plan[i])
+
+
+def of_slopes(a):
+    """PReLU (He et al., ICCV 2015) with slopes a where s is not positive."""
+    return Activation(
+        lambda s: np.where(s > 0, s, a * s),
+        lambda s, h: np.where(s > 0, np.ones_like(a), a),
+        zero,
+        zero,
+    )
+
+
 def of_code(code, table):
     """The Activation of that code or, for functions of the user's own, of their table."""
     if not table:

@@ -48,7 +48,7 @@ def _forward(model, X, directions, seconds):
     """The jets (s_i, h_i) of all layers, as two lists; h_0 and s_0 are the input."""
     plan, n_in = model.plan, X.shape[1]
     K = len(directions) or n_in
-    weights, biases = views(plan, model.parameters)
+    weights, biases, *_ = views(plan, model.parameters)
     first = np.zeros((1 + K + seconds, *X.shape), X.dtype)
     first[0] = X
     first[1 : K + 1] = directions if len(directions) else np.eye(n_in)[:, None]
@@ -72,8 +72,8 @@ def jets(model, X, directions, seconds, block, workspace, out):
 @np.errstate(all="ignore")
 def jets_backward(model, X, directions, seconds, adjoints, workspace, transposed, gradient):
     plan = model.plan
-    weights, _ = views(plan, model.parameters)
-    of_weights, of_biases = views(plan, gradient)
+    weights = views(plan, model.parameters).weights
+    of_weights, of_biases, *_ = views(plan, gradient)
     s, h = _forward(model, X, directions, seconds)
     K, a = len(directions) or X.shape[1], adjoints
     for i in range(len(weights), 0, -1):
@@ -100,7 +100,7 @@ def input_derivatives(model, X, block, workspace, transposed, s, first, second):
 @np.errstate(all="ignore")
 def hessian_product(model, data, vector, total, workspace, transposed, out):
     plan, X = model.plan, data.X
-    (W, b), (V, v), (of_W, of_b) = (views(plan, x) for x in (model.parameters, vector, out))
+    (W, b), (V, v), (of_W, of_b) = (views(plan, x)[:2] for x in (model.parameters, vector, out))
     m = len(W)
     s, ds, h, dh = [None], [None], [X], [np.zeros_like(X)]  # d is the derivative along the vector
     for i in range(1, m + 1):

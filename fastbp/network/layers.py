@@ -1,0 +1,73 @@
+"""The layers of a network: its layout from the arguments of `Network`."""
+
+from ..basis import checks, loss_parameters, monotonic, spec
+from ..basis.layout import Layout
+from ..engine import distributions
+
+
+def layout_of(
+    layer_sizes,
+    activation,
+    loss,
+    loss_parameter,
+    output_activation,
+    dtype,
+    compute_dtype,
+    monotonic_cst,
+    norm,
+    residual,
+):
+    """Check the arguments, which are those of `Network`.
+
+    Returns
+    -------
+    (Layout, float or tuple or None, tuple)
+        The layout, the loss's parameter, and the constraint of each feature, see
+        `monotonic.constraint`.
+    """
+    sizes = checks.layer_sizes(layer_sizes)
+    name = "a function" if callable(loss) else loss
+    parameter = loss_parameters.loss_parameter(loss_parameter, name, spec.loss_of(loss))
+    pair = spec.pair_of(loss, output_activation, parameter)
+    distributions.check_outputs(loss, parameter, sizes[-1])
+    if pair.output_activation == "softmax" and sizes[-1] == 1:
+        raise ValueError(
+            f"{loss or 'softmax'} needs at least 2 outputs (a softmax of one unit is always 1);"
+            " for two classes use log_loss with 1 output, or 2 outputs"
+        )
+    precision = checks.dtype(dtype)
+    layout = Layout(
+        sizes,
+        spec.activations_of(activation, len(sizes) - 2),
+        precision,
+        compute_dtype=checks.compute_dtype(compute_dtype, precision),
+        paired=pair.apart,
+        one_target=spec.loss_of(loss, parameter).one_target,
+        norm=_norm(norm, len(sizes) - 2),
+        residual=checks.flag("residual", residual),
+    )
+    if layout.residual and not layout.residual_layers:
+        raise ValueError(
+            "residual=True adds a hidden layer's input to its output where it is as wide as the "
+            f"hidden layer before it, but layer_sizes {list(sizes)} has no such layer"
+        )
+    constrained = monotonic.constraint(monotonic_cst, sizes[0])
+    if constrained:
+        monotonic.check(layout.activations, pair.output_activation, sizes[-1])
+    if constrained and layout.norm:
+        raise ValueError(
+            f"monotonic_cst cannot hold with norm={norm!r}, since each unit then depends on the "
+            "mean or the root mean square of all; use norm=None"
+        )
+    return layout, parameter, constrained
+
+
+def _norm(value, n_hidden):
+    if not isinstance(value, str | None) or value not in spec.NORMS:
+        raise ValueError(f'norm must be None, "layer" or "rms", got {value!r}')
+    if value is not None and n_hidden == 0:
+        raise ValueError(
+            f"norm={value!r} normalises hidden layers, but layer_sizes has none; give their widths "
+            "between the number of inputs and the number of outputs"
+        )
+    return value
