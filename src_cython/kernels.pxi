@@ -3,7 +3,8 @@
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), trigonometry (sin and
 # cos), tile.h (matrix product), bfloat16.h and amx.h (products of rounded matrices), dropout,
 # elementwise, losses, optimizers, shares, net, layer_parameters, passes, sparse, gather, gradients,
-# groups, regularizers, steps, train, per_sample, jets, input_derivatives, hessian. This one holds the entry points. They turn arrays
+# groups, regularizers, steps, train, per_sample, jets, input_derivatives, hessian. This one holds the
+# entry points. They turn arrays
 # into pointers and release the GIL. Entry points that train flush denormal numbers; denormals.h
 # says how, and why they call their bodies by a hidden address. fastbp/backends/interface.py has the
 # arguments.

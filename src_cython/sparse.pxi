@@ -83,7 +83,8 @@ cdef void gather_sparse(Net *net, Data *data, Py_ssize_t start) noexcept nogil:
         place = first
         for rank in range(net.threads):
             place = first_from(
-                data.columns, place, last, share_start(n_in + 1, UNIT, rank, net.threads)
+                data.columns, place, last,
+                share_start(rows_of(net.plan, 1), UNIT, rank, net.threads),
             )
             places_of(net, rank)[r] = place
         places_of(net, net.threads)[r] = last
@@ -144,7 +145,7 @@ cdef void scatter_sparse(
     """
     cdef const int64_t *here = net.plan + COLUMNS
     cdef Py_ssize_t n_in = net.plan[SIZE], stride = here[STRIDE], width = padded(here[SIZE])
-    cdef Py_ssize_t r, j, column, size = (min(last, n_in) - first) * stride
+    cdef Py_ssize_t r, j, column, size = max(min(last, n_in) - first, 0) * stride
     cdef int64_t threshold = net.plan[DROPOUT], place, end
     cdef real scale = <real>(1.0 / (1.0 - threshold * 2.0**-32))
     cdef const real *deltas = of_block(net, 1, DS)
@@ -182,9 +183,10 @@ cdef void scatter_sparse(
 cdef void sparse_gradient(
     Net *net, Py_ssize_t rows, real *target, Share own
 ) noexcept nogil:
-    """A share of ∇W_1, with ∇b_1 behind the last row."""
+    """A share of ∇W_1, with ∇b_1 and rows of TERMS behind the last row."""
     cdef Py_ssize_t n_in = net.plan[SIZE], stride = net.plan[COLUMNS + STRIDE]
     cdef Py_ssize_t width = padded(net.plan[COLUMNS + SIZE])
+    cdef Py_ssize_t row
     cdef const real *deltas = of_block(net, 1, DS)
     scatter_sparse(net, rows, own.first, own.last, target)
     if single_output(net, 1):
@@ -192,9 +194,12 @@ cdef void sparse_gradient(
             deltas, 0, 1, unit(net), 0, zero_row(net), 0, target + padded(n_in), 0, 1, FBP_LANES,
             rows,
         )
-    elif own.last > n_in:
+        return
+    for row in range(max(own.first, n_in), own.last):
+        if row > n_in:
+            deltas = terms_of(net, 1, row - n_in - 1)
         product(
-            unit(net), 0, 0, deltas, stride, zero_row(net), 0, target + (n_in - own.first) * stride,
+            unit(net), 0, 0, deltas, stride, zero_row(net), 0, target + (row - own.first) * stride,
             stride, 1, width, rows,
         )
 

@@ -138,7 +138,7 @@ cdef void step(
                 step_touched(
                     net, rows, own.first, own.last, gradient + start + own.first * stride, how
                 )
-                chunk.first = min(own.last, n_in)  # the biases
+                chunk.first = max(own.first, min(own.last, n_in))  # the biases and what follows them
         while chunk.first < own.last:
             chunk.last = min(chunk.first + most, own.last)
             if how.squares == NULL:

@@ -103,22 +103,12 @@ def csr(X, name="X"):
     return matrix
 
 
-def check_layers(layout, name="X"):
-    """Refuse networks whose first layer has parameters that need dense samples."""
-    if layout.extras[0]:
-        raise ValueError(
-            f"{name} is a sparse matrix, but the network has norm or prelu in its first hidden "
-            f"layer, which need dense samples; pass {name}.toarray()"
-        )
-
-
 def samples(X, layout, name="X"):
     """Return a sparse matrix as `SparseRows` for a layout, without changing it.
 
     A CSR matrix with int32 columns, in order, and values of the layout's dtype shares its memory.
     """
     n_features, dtype = layout.sizes[0], layout.dtype
-    check_layers(layout, name)
     if layout.compute_dtype is not None:
         raise ValueError(
             f"{name} is a sparse matrix, but the network computes in {layout.compute_dtype}; make "

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from ..basis.sparse import SparseRows, check_layers
+from ..basis.sparse import SparseRows
 
 # Gathering a row of weights for an entry of a sparse sample takes as long as so many products.
 GATHER_COST = 8
@@ -13,7 +13,6 @@ def layout_for(layout, X, threads=1):
     """The layout for samples, dense or sparse, that so many threads read."""
     if not isinstance(X, SparseRows):
         return layout
-    check_layers(layout)
     return layout.for_sparse if threads == 1 else replace(layout, sparse=threads)
 
 

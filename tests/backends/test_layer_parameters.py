@@ -5,6 +5,7 @@ import pytest
 from gradient_helpers import DIFFERENCES, STEP, torch_activations, torch_loss
 from helpers import DTYPES, OPTIMIZERS, error, flat, make_data
 from layer_helpers import LAYERS, LISTS, SMOOTH, arrays_of, make_layers, together, torch_layers
+from scipy.sparse import csr_array
 
 import fastbp
 from fastbp.basis import teams
@@ -256,3 +257,20 @@ def test_input_derivatives_by_autograd(torch, backend, which):
     assert error(net.input_jacobian(X), first) < SAME
     assert error(net.input_vjp(X, v), (v[:, :, None] * first).sum(axis=1)) < SAME
     assert error(net.input_jvp(X, t), (first * t[:, None]).sum(axis=2)) < SAME
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("n_in", [14, 16, 40])  # threads' shares begin among the extra rows, or not
+def test_sparse_samples_give_the_bits_of_dense_ones(twins, n_in):
+    found = set()
+    for backend in twins:
+        for threads in (1, 2, 3):
+            for sparse in (True, False):
+                net = make_layers("all", [n_in, 9, 9, 5, 2], "squared_error", backend, "float32")
+                X, y = data_for(net, 70)
+                X[np.abs(X) < 1] = 0
+                samples = csr_array(X) if sparse else X
+                how = {"epochs": 2, "batch_size": 33, "threads": threads, "clip_norm": 0.5}
+                net.fit(samples, y, **how)
+                found.add((together(net).tobytes(), net.predict(samples).tobytes()))
+    assert len(found) == 1

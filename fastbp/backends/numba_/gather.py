@@ -3,7 +3,7 @@
 The twin of this file is ``src_cython/gather.pxi``.
 """
 
-from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE, WEIGHTS, S
+from ...basis.layout import COLUMNS, DROPOUT, EXTRAS, SIZE, STRIDE, WEIGHTS, S
 from ._jit import call, inner
 from .net import drop_units, is_sparse, of_own, padded, row_of, single_output
 from .pieces import ENTRY_COLUMNS, GATHER_SPARSE, STARTS, VALUES
@@ -59,7 +59,8 @@ def gather_sparse(net, data, start):
         (
             *(pieces[VALUES], pieces[ENTRY_COLUMNS], pieces[STARTS]),
             *(data.order, ordered, start, net.start, net.key, net.plan[DROPOUT]),
-            *(net.workspace, net.block, net.threads, net.first, net.rows),
+            *(net.workspace, net.block, net.threads, net.plan[SIZE] + 1 + here[EXTRAS]),
+            *(net.first, net.rows),
             *(offset(net.parameters, here[WEIGHTS]), net.plan[SIZE], here[SIZE], here[STRIDE]),
             of_own(net, 1, S),
         ),

@@ -116,16 +116,20 @@ def of_sparse(net, rows, first, last):
 
 @inner
 def sparse_gradient(net, rows, target, first, last):
-    """Rows first..last - 1 of ∇W_1, with ∇b_1 behind the last row."""
+    """Rows first..last - 1 of ∇W_1, with ∇b_1 and rows of TERMS behind the last row."""
     n_in, n, stride = net.plan[SIZE], net.plan[COLUMNS + SIZE], net.plan[COLUMNS + STRIDE]
     d, zeros = of_block(net, 1, DS), zero_row(net)
     call(net.pieces[SCATTER_SPARSE], (*of_sparse(net, rows, first, last), target))
     if single_output(net, 1):
         bias = offset(target, padded(target, n_in))
         product(d, 0, 1, unit(net), 0, zeros, 0, bias, 0, 1, lanes(target), rows)
-    elif last > n_in:
-        bias, width = offset(target, (n_in - first) * stride), padded(target, n)
-        product(unit(net), 0, 0, d, stride, zeros, 0, bias, stride, 1, width, rows)
+        return
+    width = padded(target, n)
+    for row in range(max(first, n_in), last):
+        if row > n_in:
+            d = terms_of(net, 1, row - n_in - 1)
+        sums = offset(target, (row - first) * stride)
+        product(unit(net), 0, 0, d, stride, zeros, 0, sums, stride, 1, width, rows)
 
 
 @inlined

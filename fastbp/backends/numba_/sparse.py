@@ -91,6 +91,7 @@ def gather(
     workspace,
     block,
     threads,
+    shared,
     first,
     rows,
     W,
@@ -101,6 +102,7 @@ def gather(
 ):
     """Write s_1 of own rows, and the threads' places in them.
 
+    The threads share `shared` rows of parameters.
     `start` is the block's position in the order, `in_batch` that of its first row in the batch;
     `rows` own rows begin with the block's row `first`, and their s_1 at `s`.
     """
@@ -112,7 +114,7 @@ def gather(
         begin, end = starts[row], starts[row + 1]
         place = begin
         for rank in range(threads):
-            place = first_from(columns, place, end, share_start(n_in + 1, UNIT, rank, threads))
+            place = first_from(columns, place, end, share_start(shared, UNIT, rank, threads))
             places_of(workspace, block, rank)[r] = place
         places_of(workspace, block, threads)[r] = end
         if threshold != 0:
@@ -186,7 +188,7 @@ def scatter(
 
     Calls for a block are made in the order of the rows of W_1.
     """
-    size, scale = (min(last, n_in) - first) * stride, scale_of(target, threshold)
+    size, scale = max(0, min(last, n_in) - first) * stride, scale_of(target, threshold)
     places, ends = places_of(workspace, block, rank), places_of(workspace, block, threads)
     width, of_row = (n + lanes(target) - 1) // lanes(target) * lanes(target), 0
     if stride == 1:
@@ -302,7 +304,7 @@ _OF_BLOCK = (REALS, *[types.intp] * 2)  # workspace, block, threads
 GATHER = Piece(
     gather,
     *(REALS, _COLUMNS, _PLACES, _PLACES, *[types.intp] * 5),
-    *(*_OF_BLOCK, types.intp, types.intp, REALS, *[types.intp] * 3, REALS),
+    *(*_OF_BLOCK, *[types.intp] * 3, REALS, *[types.intp] * 3, REALS),
 )
 _SCATTER = (
     *(REALS, _COLUMNS, *[types.intp] * 3, *_OF_BLOCK, *[types.intp] * 4),

@@ -173,7 +173,7 @@ def step(net, h, stride_in, rows, part, transposed, gradient, how):
             most = max(CHUNK, CHUNK_NUMBERS // stride)
             if here[SPARSE] == TOUCHED and part != COMPLETE:
                 step_touched(net, rows, own.first, own.last, gradient, how)
-                begin = min(own.last, n_in)  # the biases
+                begin = max(own.first, min(own.last, n_in))  # the biases, ...
         for first in range(begin, own.last, most):
             last = min(first + most, own.last)
             if not how.clipping:
