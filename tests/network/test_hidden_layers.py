@@ -263,16 +263,6 @@ def test_integrated_gradients_add_up(which):
     assert np.allclose(found.sum(axis=2), expected, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("which", ["layer", "prelu"])
-def test_sparse_samples_are_refused(which):
-    from scipy.sparse import csr_matrix
-
-    net, (X, y) = make(which), data()
-    for call in (net.predict, lambda X: net.fit(X, y), lambda X: net.fit_step(X, y)):
-        with pytest.raises(ValueError, match="norm or prelu in its first hidden layer"):
-            call(csr_matrix(X))
-
-
 def test_residual_layers_behind_sparse_samples(backend):
     from scipy.sparse import csr_matrix
 
