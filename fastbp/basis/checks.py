@@ -164,6 +164,17 @@ def locating(**arrays):
         raise
 
 
+def no_dates(name, array):
+    """Refuse dates and time spans, which NumPy would convert to numbers in any unit."""
+    dtype = np.asarray(array).dtype
+    if dtype.kind in "mM":
+        since = f"({name} - {name}.min())" if dtype.kind == "M" else name
+        raise TypeError(
+            f"{name} must hold real numbers, got dtype {dtype}; pass numbers of a unit, such as "
+            f"days: {since} / np.timedelta64(1, 'D')"
+        )
+
+
 def is_sparse(value):
     """Return whether a value is a sparse matrix of SciPy's."""
     return hasattr(value, "toarray") and not isinstance(value, (np.ndarray, type))

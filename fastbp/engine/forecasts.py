@@ -12,9 +12,9 @@ import numpy as np
 HALVINGS = 200
 SMALLEST = np.finfo(np.float64).tiny
 NO_SPREAD = (
-    "the model predicts single values, so it has no {what}: choose a loss that is a distribution, "
-    "such as loss='gaussian', or an MLPEnsembleRegressor, whose members disagree; for intervals "
-    "alone, calibrate and predict_interval serve every loss"
+    "the model predicts single values, so it has no {what}: use a loss that is a distribution, "
+    "such as loss='gaussian' of MLPRegressor, or an MLPEnsembleRegressor, whose members disagree; "
+    "for intervals alone, predict_interval serves every loss, after calibrate"
 )
 
 

@@ -335,6 +335,8 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
                 dtype=(np.float64, np.float32) if self.dtype == "auto" else np.dtype(self.dtype),
                 reset=reset,
             )
+        if not is_classifier(self):
+            checks.no_dates("y", y)
         return by_rows(X), y
 
     def _validation(self, X_val=None, y_val=None, sample_weight_val=None):

@@ -185,6 +185,8 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
             weight = None
             if sample_weight is not None:
                 weight = _check_sample_weight(sample_weight, samples, ensure_non_negative=True)
+        if not is_classifier(self):
+            checks.no_dates("y", targets)
         self._prepare(targets)
         n = samples.shape[0]
         drawn = self.max_samples
@@ -668,6 +670,7 @@ class MLPEnsembleRegressor(RegressorMixin, UncertaintyMixin, Ensemble):
                 y_numeric=True,
                 reset=False,
             )
+        checks.no_dates("y", y)
         return X, y
 
     def _fingerprint(self):

@@ -363,7 +363,7 @@ static float quarter(float s, float *n_of_s)
         r = (float)far_quadrant(s, &whole);
         n = (float)whole;
     } else {
-        r = (float)(((double)s - HALF_PI_HIGH * n) - HALF_PI_LOW * n);
+        r = (float)(((double)s - HALF_PI_HIGH * (double)n) - HALF_PI_LOW * (double)n);
     }
     *n_of_s = n - 4.0f * (fused(n, 0.25f, SHIFTER) - SHIFTER);
     return r;

@@ -150,7 +150,10 @@ class Differentiable:
         return jets.input_jvp(self._engine, samples, t)
 
     def input_jacobian(self, X: ArrayLike) -> Floats:
-        """Compute ∂h_m/∂x of each row: the derivatives of what `predict` returns by the inputs.
+        """Compute ∂h_m/∂x of each row: the derivatives of the outputs by the inputs.
+
+        The outputs are what `predict` returns, except for losses of distributions, whose parameters
+        they are.
 
         Parameters
         ----------

@@ -417,7 +417,8 @@ class Exchangeable:
         -------
         Network or fastbp.exchange.IntegerNetwork
             The network as it was written: in float32 without a ``compute_dtype``, with the rounded
-            weights. The C function returns the same bits as its `predict` on the compiled backends.
+            weights. The C function returns the same bits as its `predict` on the compiled backends;
+            for a loss that is a distribution, those of ``forward(X).output``, its parameters.
             For ``arithmetic="int8"`` an `IntegerNetwork`, whose ``calibration`` says how far its
             outputs are from those in floats.
 

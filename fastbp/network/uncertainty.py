@@ -232,6 +232,7 @@ class UncertaintyMixin:
         coverage = conformal.check_coverage(coverage)
         calibration = self._current_calibration()
         if calibration is None:
+            self._forecast(X)  # raises an error if the model is not fitted, or predicts classes
             raise ValueError(
                 "the model was trained or changed after calibrate, so its intervals are out of "
                 "date; call calibrate again"

@@ -184,12 +184,7 @@ def _set_targets(model, document):
         [schema.real(name, value) for value in schema.listed(name, document[name])]
         for name in ("mean", "spread")
     )
-    if (
-        len(mean) != len(spread)
-        or not mean
-        or min(spread) <= 0
-        or (model._column and len(mean) > 1)
-    ):
+    if len(mean) != len(spread) or not mean or min(spread) < 0 or (model._column and len(mean) > 1):
         raise schema.wrong("mean and spread", (mean, spread), "one of each for each output")
     model._mean, model._spread = np.array(mean), np.array(spread)
     return len(mean)

@@ -52,8 +52,10 @@ def find(X):
     Raises
     ------
     ValueError
-        If a column holds text or values of a kind that cannot be used.
+        If a column holds text or values of a kind that cannot be used, or there is no column.
     """
+    if X.shape[1] == 0:
+        raise ValueError("X has no columns; at least one is needed")
     if not is_frame(X):
         return [Column(j, NUMBER) for j in range(X.shape[1])]
     return [_column(name, X.iloc[:, j]) for j, name in enumerate(X.columns)]

@@ -12,6 +12,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
+from ..basis import checks
 from ..basis.docstrings import documented
 from ..engine.conformal import Calibration
 from ..engine.forecasts import Points
@@ -276,12 +277,12 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
         self.progress = progress
 
     def _targets(self, y):
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        y = _numbers(y)
         self._column = y.ndim == 1
-        y = y.reshape(len(y), -1)
-        self._mean, spread = y.mean(axis=0), y.std(axis=0)
-        self._spread = np.where(spread > 0, spread, 1.0)
-        y = ((y - self._mean) / self._spread).astype(np.float32)
+        y, exponent = _near_one(y.reshape(len(y), -1))
+        mean, spread = y.mean(axis=0), y.std(axis=0)
+        self._mean, self._spread = np.ldexp(mean, exponent), np.ldexp(spread, exponent)
+        y = ((y - mean) / np.where(spread > 0, spread, 1.0)).astype(np.float32)
         return Targets(y, "squared_error", y.shape[1], selection.squared_error, None)
 
     def _weigh(self, y, sample_weight):
@@ -335,7 +336,9 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
         calibration = self._calibration
         if calibration is None:
             raise ValueError("the model's file has no errors of held-out rows; call calibrate")
-        return self._shaped(np.full_like(center, np.sqrt((calibration.scores**2).mean(axis=1))))
+        scores, exponent = _near_one(calibration.scores.T)
+        std = np.ldexp(np.sqrt((scores**2).mean(axis=0)), exponent)
+        return self._shaped(np.full_like(center, std))
 
     def _report(self, trials):
         super()._report(trials)
@@ -348,7 +351,7 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
 
     def _known(self, X, y):
         check_is_fitted(self)
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        y = _numbers(y)
         check_consistent_length(X, y)
         return X, y
 
@@ -357,3 +360,17 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
 
     def _shaped(self, values):
         return values[:, 0] if self._column else values
+
+
+def _numbers(y):
+    checks.no_dates("y", y)
+    return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+
+
+def _near_one(columns):
+    """Columns divided by powers of two, so that squares neither overflow nor vanish, and these.
+
+    Such a division is exact, so the results have the same bits as without it.
+    """
+    exponent = np.frexp(np.abs(columns).max(axis=0))[1]
+    return np.ldexp(columns, -exponent), exponent

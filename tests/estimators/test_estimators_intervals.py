@@ -58,7 +58,7 @@ def test_fitting_again_ends_the_calibration(kind):
     for copied in (copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))):
         np.testing.assert_array_equal(interval(copied(model)), expected)
     with pytest.raises(ValueError, match="needs calibrate"):
-        interval(clone(model))
+        interval(clone(model).fit(X, Y))
     model.fit(X[40:], Y[40:])
     with pytest.raises(ValueError, match="calibrate"):
         interval(model)
@@ -122,17 +122,22 @@ def test_members_disagree():
 @pytest.mark.parametrize("kind", MODELS)
 def test_refusals(kind):
     model = clone(MODELS[kind])
-    for call in (model.predict_std, model.predict_quantiles, lambda X: model.calibrate(X, Y)):
+    calls = model.predict_std, model.predict_quantiles, model.predict_interval
+    for call in (*calls, lambda X: model.calibrate(X, Y)):
         with pytest.raises(NotFittedError):
             call(X)
     model.fit(X, Y)
     for bad in (X[:, :1], X * np.nan):
         with pytest.raises(ValueError, match="features|NaN"):
             model.calibrate(bad, Y)
+    for dates in (np.arange("2024-01-01", 80, dtype="M8[D]"), np.arange(80).astype("m8[D]")):
+        for call in (model.fit, model.calibrate):
+            with pytest.raises(TypeError, match=r"y must hold real numbers, got dtype .*64\[D\]"):
+                call(X, dates)
     with pytest.raises(ValueError, match=r"quantiles must be a list of numbers in \[0, 1\]"):
         model.predict_quantiles(X, [0.1, 2.0])
     if kind == "regressor":
-        with pytest.raises(ValueError, match="no standard deviation: choose a loss"):
+        with pytest.raises(ValueError, match="no standard deviation: use a loss"):
             model.predict_std(X)
 
 

@@ -128,7 +128,7 @@ def test_names_that_c_has_for_something_else(name, net, tmp_path):
 
 
 @pytest.mark.parametrize("weights", ["float32", "int8"])
-@pytest.mark.parametrize("activation", ["relu", "gelu", "softplus", None])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "softplus", "sin", None])
 def test_warnings(activation, weights, tmp_path):
     hidden = [5, 7, 3] if activation else []
     for loss in ("cross_entropy", "poisson"):

@@ -105,16 +105,20 @@ def test_copies_keep_their_calibration(copied):
 )
 def test_classes_are_refused(loss, sizes, y):
     net = make_network(sizes, loss, "numpy")
-    for call in (lambda: net.calibrate(X, y), lambda: net.predict_std(X)):
+    for call in (
+        lambda: net.calibrate(X, y),
+        lambda: net.predict_std(X),
+        lambda: net.predict_interval(X),
+    ):
         with pytest.raises(ValueError, match="predicts probabilities of classes"):
             call()
 
 
 def test_single_values_have_no_spread():
     net = calibrated()
-    with pytest.raises(ValueError, match="no standard deviation: choose a loss"):
+    with pytest.raises(ValueError, match="no standard deviation: use a loss"):
         net.predict_std(X)
-    with pytest.raises(ValueError, match="no quantiles: choose a loss"):
+    with pytest.raises(ValueError, match="no quantiles: use a loss"):
         net.predict_quantiles(X)
 
 

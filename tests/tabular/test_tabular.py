@@ -323,6 +323,31 @@ def test_an_interrupted_training_of_networks_ends_the_fit(table, monkeypatch):
         fastbp.TabularRegressor().fit(frame, value)
 
 
+@pytest.mark.parametrize("unit", [1e-310, 1e-200, 1e160])
+def test_targets_of_any_size(unit):
+    X = np.random.default_rng(0).normal(size=(60, 1))
+    plain, tiny = (
+        fastbp.TabularRegressor(time_budget=1e-3, random_state=0).fit(X, X[:, 0] * u)
+        for u in (1.0, unit)
+    )
+    for method in ("predict", "predict_std", "predict_interval"):
+        ratio = getattr(tiny, method)(X) / unit / getattr(plain, method)(X)
+        np.testing.assert_allclose(ratio, 1, rtol=1e-5)
+
+
+def test_a_constant_target(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 1))
+    model = fastbp.TabularRegressor(time_budget=1e-3, random_state=0).fit(X, np.full(60, 0.5))
+    fastbp.save(model, tmp_path / "model.safetensors")
+    for each in (model, fastbp.load(tmp_path / "model.safetensors")):
+        assert (each.predict(X) == 0.5).all() and not each.predict_std(X).any()
+
+
+def test_a_table_without_columns():
+    with pytest.raises(ValueError, match="X has no columns"):
+        fastbp.TabularRegressor().fit(pd.DataFrame(index=range(60)), np.arange(60.0))
+
+
 def test_larger_tables_get_larger_batches_and_fewer_epochs():
     steps = [for_rows(SCOUT, n).epochs * n / for_rows(SCOUT, n).batch_size for n in (1e3, 1e4, 1e5)]
     assert for_rows(SCOUT, 1000) == SCOUT
