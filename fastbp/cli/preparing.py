@@ -158,8 +158,12 @@ def _sources(chosen):
     return sources
 
 
+# What the inputs of an exported estimator for tables are.
+TYPES = {"number": "float64", "category": "text"}
+
+
 def inputs(fitted, chosen):
-    """Describe how each input of the network is computed.
+    """Describe how each input of the network is computed, or each of an estimator for tables.
 
     Parameters
     ----------
@@ -175,9 +179,15 @@ def inputs(fitted, chosen):
         values), "mean" and "scale": the input is (value - mean) / scale. A category has "column"
         and "equals": the input is 1 if the text equals that, else 0. If the value is a part of a
         date ("year", "month" as 01 to 12, "weekday" in English, "hour", "days" since 1970-01-01),
-        "part" says which.
+        "part" says which. An input of an estimator for tables is the column or part itself; "input"
+        is its name, "type" is "float64" or "text".
     """
     sources, listed = _sources(chosen), []
+    if store.is_tabular(fitted):
+        return [
+            {**sources[column.name], "input": column.name, "type": TYPES[column.kind]}
+            for column in fitted._columns
+        ]
     for name, steps, columns in fitted.transformers_:
         if name == "numbers":
             fills = steps["fill"].statistics_

@@ -44,8 +44,9 @@ def add(commands):
         "export",
         write,
         help="write a model for other tools",
-        description="Write the network of a saved model for another tool. Its inputs are the "
-        "prepared columns; how each is made from a table is written beside it, as .inputs.json.",
+        description="Write a saved model for another tool. The inputs of a single network are the "
+        "prepared columns; how each is made from a table is written beside it, as .inputs.json. An "
+        "ensemble prepares the columns itself, and can be written as onnx.",
         examples=EXPORT_EXAMPLES,
     )
     for command in (info, export):
@@ -234,18 +235,18 @@ def write(options):
     """Write the network, and a description of its inputs."""
     how = _for_c(options)
     stored = store.load(options.model)
-    if store.is_tabular(stored.model):
+    if store.is_tabular(stored.model) and options.format != "onnx":
         raise ValueError(
             f"{options.model} is an ensemble of {store.count(stored)} networks with their own "
-            "preparation of the columns, but export can only write one network; train one with "
-            "fastbp train --network"
+            f"preparation of the columns, which can be written as onnx, not as {options.format}; "
+            "for that, train a single network: fastbp train --network"
         )
-    if store.count(stored) > 1:
+    if store.count(stored) > 1 and not store.is_tabular(stored.model):
         raise ValueError(
             f"{options.model} has {store.count(stored)} networks, but export can only write one; "
             "in Python, get the members as fastbp.load(path).estimators_"
         )
-    network = store.network(stored)
+    network = stored.model if store.is_tabular(stored.model) else store.network(stored)
     export, ending, is_ours = FORMATS[options.format]
     path = options.output or options.model.stem + ending
     path = Path(path) if options.format == "c" else new_file(path)
@@ -291,8 +292,9 @@ def _interface(stored):
     target = stored.notes.get("target")
     if hasattr(estimator, "classes_"):
         labels = estimator.classes_.tolist()
-        # With two classes the network has one output, the probability of the second.
-        shown = labels[1:] if len(labels) == 2 else labels
+        # With two classes a single network has one output, the probability of the second.
+        alone = len(labels) == 2 and not store.is_tabular(stored.model)
+        shown = labels[1:] if alone else labels
         made["outputs"] = [{"probability_of": label, "target": target} for label in shown]
     else:
         log_target = stored.notes.get("log_target") is True

@@ -19,11 +19,7 @@ MOST_BYTES = 2**31 - 1
 
 def to_onnx(net, path, output, opset):
     """See Network.to_onnx."""
-    newest = min(OPSETS[-1], onnx.defs.onnx_opset_version())
-    if isinstance(opset, bool) or not isinstance(opset, (int, np.integer)):
-        raise TypeError(f"opset must be a whole number, got {opset!r}")
-    if not OPSETS[0] <= opset <= newest:
-        raise ValueError(f"opset must be from {OPSETS[0]} to {newest}, got {opset}")
+    check_opset(opset)
     if net._engine.parameters.nbytes > MOST_BYTES:
         raise ValueError(
             f"an ONNX file holds at most {MOST_BYTES:,} bytes, "
@@ -32,17 +28,27 @@ def to_onnx(net, path, output, opset):
     graph = Graph(net.layout.dtype, int(opset))
     graph.add("Identity", write_layers(graph, "X", net, output), output="h")
     sizes = net.layout.sizes
-    opset_id = helper.make_opsetid("", int(opset))
+    inputs = [helper.make_tensor_value_info("X", graph.type, ["n_samples", sizes[0]])]
+    outputs = [helper.make_tensor_value_info("h", graph.type, ["n_samples", sizes[-1]])]
+    write_model(path, graph, "network", inputs, outputs, {"": opset})
+
+
+def check_opset(opset, oldest=OPSETS[0]):
+    """Refuse versions of ONNX's operators that cannot be written."""
+    newest = min(OPSETS[-1], onnx.defs.onnx_opset_version())
+    if isinstance(opset, bool) or not isinstance(opset, (int, np.integer)):
+        raise TypeError(f"opset must be a whole number, got {opset!r}")
+    if not oldest <= opset <= newest:
+        raise ValueError(f"opset must be from {oldest} to {newest}, got {opset}")
+
+
+def write_model(path, graph, name, inputs, outputs, opsets):
+    """Write a graph with these inputs and outputs; `opsets` has the version of each domain."""
+    ids = [helper.make_opsetid(domain, int(opset)) for domain, opset in opsets.items()]
     model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "network",
-            [helper.make_tensor_value_info("X", graph.type, ["n_samples", sizes[0]])],
-            [helper.make_tensor_value_info("h", graph.type, ["n_samples", sizes[-1]])],
-            graph.constants,
-        ),
-        opset_imports=[opset_id],
-        ir_version=helper.find_min_ir_version_for([opset_id]),
+        helper.make_graph(graph.nodes, name, inputs, outputs, graph.constants),
+        opset_imports=ids,
+        ir_version=helper.find_min_ir_version_for(ids),
         producer_name="fastbp",
     )
     onnx.checker.check_model(model, full_check=True)
@@ -87,12 +93,23 @@ def write_norm(graph, s, net, i):
 
 
 class Graph:
-    """Nodes and constants of a graph, with unique names."""
+    """Nodes and constants of a graph, with unique names.
 
-    def __init__(self, dtype, opset):
-        self.dtype, self.opset = dtype, opset
-        self.type = helper.np_dtype_to_tensor_dtype(dtype)
-        self.nodes, self.constants = [], []
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Of the numbers among the constants.
+    opset : int
+        The version of ONNX's operators.
+    whole : Graph, optional
+        A graph that this one becomes a part of. Names of its constants begin with `prefix`.
+    """
+
+    def __init__(self, dtype, opset, whole=None, prefix=""):
+        self.dtype, self.opset = np.dtype(dtype), opset
+        self.type = helper.np_dtype_to_tensor_dtype(self.dtype)
+        self.nodes, self.constants = (whole.nodes, whole.constants) if whole else ([], [])
+        self.prefix = prefix
         self.numbers = {}
 
     def add(self, operator, *inputs, output=None, **attributes):
@@ -107,7 +124,8 @@ class Graph:
             self.numbers[x] = self.constant(np.array(x), f"number_{len(self.numbers)}")
         return self.numbers[x]
 
-    def constant(self, array, name):
-        array = np.ascontiguousarray(array, self.dtype).reshape(array.shape)
-        self.constants.append(numpy_helper.from_array(array, name))
-        return name
+    def constant(self, array, name, dtype=None):
+        """Add an array, of the graph's dtype unless another one is given; return its name."""
+        array = np.ascontiguousarray(array, dtype or self.dtype).reshape(np.shape(array))
+        self.constants.append(numpy_helper.from_array(array, self.prefix + name))
+        return self.prefix + name

@@ -29,7 +29,7 @@ from .trials import Trials
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from ..basis.annotations import Floats, _fit_context
+    from ..basis.annotations import Floats, StrPath, _fit_context
 else:
     from sklearn.base import _fit_context
 
@@ -214,6 +214,47 @@ class Tabular(BaseEstimator):
             sums = sum(network.predict(inputs).astype(np.float64) for network in trial.networks)
             total = total + trial.weight / len(trial.networks) * sums
         return total
+
+    def to_onnx(self, path: StrPath, *, opset: int = 17) -> None:
+        """Write the whole model as an ONNX file, its preparation of the columns included.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write; an existing file is replaced.
+        opset : int, default=17
+            The version of ONNX's operators, from 13 to 28, or to the newest that the installed onnx
+            supports.
+
+        Raises
+        ------
+        ValueError
+            For columns of dates, and for categories that are not texts.
+
+        Notes
+        -----
+        The graph has one input for each column of the table, called by its name, of shape
+        (n_samples, 1): float64 for numbers, truth values and time spans in days, texts for
+        categories. NaN and the empty text stand for missing values. A model that was fitted to an
+        array has one input ``X`` of float64. The outputs are ``prediction`` and, of a classifier,
+        ``probabilities``. They equal those of `predict` and `predict_proba` up to rounding in
+        float32. This requires the package onnx: ``pip install 'fastbp[onnx]'``.
+
+        Examples
+        --------
+        >>> import numpy as np, onnx, os, tempfile
+        >>> from fastbp import TabularRegressor
+        >>> X = np.linspace(-1, 1, 60).reshape(-1, 1)
+        >>> model = TabularRegressor(time_budget=0.01, random_state=0).fit(X, X[:, 0])
+        >>> path = os.path.join(tempfile.mkdtemp(), "model.onnx")
+        >>> model.to_onnx(path)
+        >>> [value.name for value in onnx.load(path).graph.output]
+        ['prediction']
+        """
+        check_is_fitted(self)
+        from .onnx_export import to_onnx
+
+        to_onnx(self, path, opset)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_members")

@@ -109,5 +109,25 @@ def test_the_picture_and_other_commands(capsys):
     assert main(["info", "table.safetensors"]) == 0
     text = capsys.readouterr().out
     assert "TabularClassifier" in text and "categories: town" in text and "network of 8" in text
-    assert main(["export", "table.safetensors", "--format", "onnx"]) == 1
+    assert main(["export", "table.safetensors", "--format", "npz"]) == 1
     assert "fastbp train --network" in capsys.readouterr().err
+
+
+def test_the_exported_model_reads_the_columns(capsys):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    frame = people(80).assign(day=pd.date_range("2024-01-01", periods=80).astype(str))
+    train(capsys, frame, "--target", "bought", "--time", "1e-6")
+    assert main(["export", "table.safetensors", "--format", "onnx"]) == 0
+    described = json.loads(Path("table.onnx.inputs.json").read_text())["inputs"]
+    model = fastbp.load("table.safetensors")
+    assert [each["input"] for each in described] == list(model.feature_names_in_)
+    assert {"column": "day", "part": "days", "input": "day (days)", "type": "float64"} in described
+    session = onnxruntime.InferenceSession("table.onnx", providers=["CPUExecutionProvider"])
+    given = {
+        each["input"]: np.array([["Ulm"]], object) if each["type"] == "text" else np.ones((1, 1))
+        for each in described
+    }
+    (p,) = session.run(["probabilities"], given)
+    row = pd.DataFrame({name: values[0] for name, values in given.items()})
+    assert np.allclose(p, model.predict_proba(row), atol=1e-5)
