@@ -108,7 +108,8 @@ class Graph:
     def __init__(self, dtype, opset, whole=None, prefix=""):
         self.dtype, self.opset = np.dtype(dtype), opset
         self.type = helper.np_dtype_to_tensor_dtype(self.dtype)
-        self.nodes, self.constants = (whole.nodes, whole.constants) if whole else ([], [])
+        self.nodes: list = whole.nodes if whole else []
+        self.constants: list = whole.constants if whole else []
         self.prefix = prefix
         self.numbers = {}
 
@@ -124,8 +125,11 @@ class Graph:
             self.numbers[x] = self.constant(np.array(x), f"number_{len(self.numbers)}")
         return self.numbers[x]
 
-    def constant(self, array, name, dtype=None):
-        """Add an array, of the graph's dtype unless another one is given; return its name."""
-        array = np.ascontiguousarray(array, dtype or self.dtype).reshape(np.shape(array))
+    def constant(self, array, name):
+        """Add an array in the graph's dtype; return its name."""
+        return self.tensor(np.ascontiguousarray(array, self.dtype).reshape(array.shape), name)
+
+    def tensor(self, array, name):
+        """Add an array in its own dtype; return its name."""
         self.constants.append(numpy_helper.from_array(array, self.prefix + name))
         return self.prefix + name

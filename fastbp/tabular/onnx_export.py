@@ -93,7 +93,7 @@ def _codes(graph, column):
 
 def _columns(graph, matrix, indices, name):
     """Return some columns of a matrix."""
-    return graph.add("Gather", matrix, graph.constant(indices, name, np.int64), axis=1)
+    return graph.add("Gather", matrix, graph.tensor(np.asarray(indices, np.int64), name), axis=1)
 
 
 def _prepared(graph, preparation, numbers, codes, bins):
@@ -161,7 +161,7 @@ def _classes(graph, model, total):
     ones = graph.constant(np.ones((n, 1)), "ones")
     p = graph.add("Div", total, graph.add("MatMul", total, ones), output="probabilities")
     kind = object if model.classes_.dtype.kind in "OU" else model.classes_.dtype
-    labels = graph.constant(model.classes_, "labels", kind)
+    labels = graph.tensor(model.classes_.astype(kind), "labels")
     graph.add("Gather", labels, graph.add("ArgMax", p, axis=1, keepdims=0), output="prediction")
     of_labels = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
     return [
