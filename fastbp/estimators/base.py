@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from ..basis import checks, monotonic
 from ..basis.layout import Layout
 from ..rules.regularizers import SWA, regularizers_of
+from .attempt import Attempt
 from .lbfgs import minimize, report_as_scikit_learn
 from .network import OUTPUTS, EstimatorNetwork, by_rows, check_layers, check_width
 from .parameters import CONSTRAINTS, NOT_FOR_LBFGS, STOCHASTIC, hidden_activations
@@ -203,9 +204,10 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         >>> [W.shape for W in classifier.coefs_], classifier.predict(X[:2]).shape
         ([(4, 8), (8, 3)], (2,))
         """
-        for name in ("coefs_", "intercepts_", "_optimizer"):
-            self.__dict__.pop(name, None)
-        network, _ = self._build(X, y)
+        with Attempt(self):
+            for name in ("coefs_", "intercepts_", "_optimizer"):
+                self.__dict__.pop(name, None)
+            network, _ = self._build(X, y)
         report_as_scikit_learn(network)
         return self
 
@@ -227,20 +229,21 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
                         f"{name} is for the solvers 'sgd' and 'adam', but solver is 'lbfgs' and "
                         f"{name}={value!r}"
                     )
-        network, samples = self._build(X, y, sample_weight, incremental)
-        held_out = self._validation(**validation)
-        for each in (samples, held_out):
-            if each is not None:
-                each.keep_apart(network)
-        stochastic = self.solver in STOCHASTIC
-        tasks = Tasks(self, X, y, sample_weight, self.max_iter if stochastic else 0)
-        # What scikit-learn reports has no meaning for targets between the classes.
-        report_as_scikit_learn(network, exactly=self._smoothing() > 0)
-        if stochastic:
-            self._train_by_epochs(network, samples, held_out, incremental, tasks)
-            network = self._network(adopt=True)  # early stopping may have restored the best weights
-        else:
-            self._train_by_lbfgs(network, samples)
+        with Attempt(self) as attempt:
+            network, samples = self._build(X, y, sample_weight, incremental)
+            held_out = self._validation(**validation)
+            for each in (samples, held_out):
+                if each is not None:
+                    each.keep_apart(network)
+            stochastic = self.solver in STOCHASTIC
+            tasks = Tasks(self, X, y, sample_weight, self.max_iter if stochastic else 0)
+            # What scikit-learn reports has no meaning for targets between the classes.
+            report_as_scikit_learn(network, exactly=self._smoothing() > 0)
+            if stochastic:
+                self._train_by_epochs(network, samples, held_out, incremental, tasks, attempt)
+                network = self._network(adopt=True)  # early stopping may have restored the best
+            else:
+                self._train_by_lbfgs(network, samples, attempt)
         engine = network._engine
         if not engine.finite():
             engine.clear_padding()
@@ -384,11 +387,14 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
             sklearn_penalties=True,
         )
 
-    def _train_by_lbfgs(self, network, samples):
+    def _train_by_lbfgs(self, network, samples, attempt):
+        smooth = samples.smooth(network, self._smoothing())
+        regularizers = self._regularizers(network)
+        attempt.accept()
         result = minimize(
             network,
-            samples.smooth(network, self._smoothing()),
-            self._regularizers(network),
+            smooth,
+            regularizers,
             self.alpha,
             tol=self.tol,
             max_iter=self.max_iter,

@@ -47,8 +47,11 @@ class StochasticTraining(PrivateMethods):
     _best_coefs: Any
     _best_intercepts: Any
 
-    def _train_by_epochs(self, network, samples, validation, incremental, tasks):
-        """Train on `samples`; early stopping scores `validation`, or samples it holds out."""
+    def _train_by_epochs(self, network, samples, validation, incremental, tasks, attempt):
+        """Train on `samples`; early stopping scores `validation`, or samples it holds out.
+
+        The attempt is accepted when all arguments are checked.
+        """
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = self._stepping(network)
         if not isinstance(self._optimizer, Stepping):
@@ -114,6 +117,7 @@ class StochasticTraining(PrivateMethods):
             control.callbacks.append(EpochTasks(tasks))
         control.epochs = 1 if incremental else self.max_iter
         self.n_iter_ = 0
+        attempt.accept()
         loop.run(network, training, source, control, rates, history)
         if history.interrupted:
             warn("Training interrupted by user.")

@@ -427,3 +427,38 @@ def test_ctrl_c_before_the_end_of_the_first_epoch():
         classifier.fit(X, X[:, 0] > 0)
     assert classifier.loss_curve_ == []
     assert classifier.predict(X).shape == (20,)
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ({"dropout": [0.1] * 5}, {}),
+        ({"l1": [0.1] * 5}, {}),
+        ({"frozen": [7]}, {}),
+        ({"schedule": "cosin"}, {}),
+        ({"callbacks": [3]}, {}),
+        ({"solver": "lbfgs", "frozen": [0, 1, 2]}, {}),
+        ({"early_stopping": True, "validation_fraction": 1e-3}, {}),
+        ({"early_stopping": True}, {"X_val": np.zeros((5, 2)), "y_val": np.zeros(5)}),
+        ({}, {"sample_weight": [1.0]}),
+        ({}, {"y": ["text"] * N}),
+    ],
+)
+def test_a_refused_fit_changes_nothing(digits, options, arguments, warm_start):
+    X, y = digits
+    net = MLPRegressor(**HOW).fit(X, y)
+    before = dict(vars(net))
+    coefs, predictions = [W.copy() for W in net.coefs_], net.predict(X)
+    net.set_params(warm_start=warm_start, **options)
+    with pytest.raises((ValueError, TypeError)):
+        net.fit(**{"X": X, "y": y, **arguments})
+    assert all(np.array_equal(a, b) for a, b in zip(net.coefs_, coefs, strict=True))
+    net.set_params(**{name: before.get(name) for name in ["warm_start", *options]})
+    assert vars(net).keys() == before.keys()
+    assert all(vars(net)[name] is before[name] for name in before if name.endswith("_"))
+    assert np.array_equal(net.predict(X), predictions)
+    unfitted = MLPRegressor(**{**HOW, **options})
+    with pytest.raises((ValueError, TypeError)):
+        unfitted.fit(**{"X": X, "y": y, **arguments})
+    assert not hasattr(unfitted, "coefs_")
