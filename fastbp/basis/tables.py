@@ -25,6 +25,15 @@ def columns_of(value):
     return columns if all(isinstance(each, str) for each in columns) else None
 
 
+def index_of(value):
+    """Return the names of a Series' entries; None if there are none, or they are no text."""
+    index = getattr(value, "index", None)
+    if index is None or not hasattr(index, "__len__") or np.ndim(value) != 1:
+        return None
+    index = list(index)
+    return index if all(isinstance(each, str) for each in index) else None
+
+
 def place(at, shape, columns=None):
     """Return a text that says where the entry with the indices `at` is.
 

@@ -3,7 +3,8 @@
 The integral along the straight line from the baseline to a row is divided into panels. Panels end
 where a unit passes a kink of its activation. Between kinks, a network of relu and its like has
 constant derivatives, and the others have smooth ones, for which a Gauss-Kronrod rule is accurate to
-many digits. Panels whose error is too large are halved.
+many digits. Panels whose error is too large are halved. So are panels in which a smooth unit goes
+so far that its whole step may lie between two nodes of the rule, where no error would show.
 """
 
 import warnings
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..basis import checks
+from ..basis import checks, tables
 from ..basis.layout import S, layer_view
 from . import buffers, jets
 
@@ -29,6 +30,9 @@ PIECEWISE_LINEAR = ("identity", "relu", "leaky_relu", "prelu", "hard_tanh")
 # The error of all panels and of one, relative to the integral of the derivatives' sizes.
 TOLERANCE = 1e-6
 PANEL_TOLERANCE = 1e-9
+# A smooth activation bends where abs(s) is at most BENT; s goes at most so far there in a panel.
+BENT = 20.0
+FARTHEST = 16.0
 ROUNDING = 1e-14  # what is lost of the outputs' digits
 SMALLEST_SHARE = 1 / 64  # of a row's tolerance that a panel may use, however short it is
 SHORTEST = 1e-13  # a panel that is shorter is left out, and a kink that near an end is none
@@ -124,7 +128,12 @@ def integrated_gradients(engine, X, baseline=None, output=None):
     if output is not None:
         output = checks.whole_number("output", output, 0, n_out - 1)
         n_out = 1
-    baseline = _baseline(engine, baseline, X)
+    baseline = checked_baseline(baseline, n, n_in)
+    baseline = (
+        np.zeros_like(X)
+        if baseline is None
+        else np.ascontiguousarray(np.broadcast_to(baseline, X.shape))
+    )
     found, size = np.zeros((n, n_out, n_in)), np.zeros((n, n_out))
     widest = max(n_in * n_out, 2 * sum(engine.layout.sizes[1:]))
     rows = max(1, MOST_NUMBERS // (EXPECTED_PANELS * widest))
@@ -136,17 +145,16 @@ def integrated_gradients(engine, X, baseline=None, output=None):
     return found if output is None else found[:, 0]
 
 
-def _baseline(engine, baseline, X):
-    """The checked baseline of each row."""
+def checked_baseline(baseline, n, n_features):
+    """Return a baseline for n rows as a finite float64 array of one or two dimensions, or None."""
     if baseline is None:
-        return np.zeros_like(X)
-    one = np.ndim(baseline) == 1
-    found = engine.samples([baseline] if one else baseline, "baseline")
-    if not one and len(found) != len(X):
+        return None
+    array = checks.real_numbers("baseline", baseline, tables.ENCODED)
+    if array.shape not in ((n_features,), (n, n_features)):
         raise ValueError(
-            f"baseline must have shape ({X.shape[1]},) or {X.shape}, got {found.shape}"
+            f"baseline must have shape ({n_features},) or ({n}, {n_features}), got {array.shape}"
         )
-    return np.ascontiguousarray(np.broadcast_to(found, X.shape))
+    return checks.parameter(array, array.shape, np.float64, "baseline")
 
 
 def _outputs(engine, X, output):
@@ -173,7 +181,6 @@ def _check_sums(found, size, of_X, of_baseline):
 class Kinked(NamedTuple):
     """A layer whose activation has kinks."""
 
-    place: int  # among the layers with kinks
     number: int
     kinks: tuple
     linear: bool  # whether its pre-activations are linear between the kinks of the layers below
@@ -189,10 +196,12 @@ class Lines:
         names = [*engine.layout.activations, engine.output_activation]
         straight = engine.layout.norm is None  # a normalisation is a curve
         self._kinked: list[Kinked] = []
+        # Hidden layers that are smooth but not linear. The output's step shows in the outputs.
+        self._bending = [i + 1 for i, name in enumerate(names[:-1]) if name not in PIECEWISE_LINEAR]
         for i, name in enumerate(names):
             if name in KINKS:
                 linear = straight and all(below in PIECEWISE_LINEAR for below in names[:i])
-                self._kinked.append(Kinked(len(self._kinked), i + 1, KINKS[name], linear))
+                self._kinked.append(Kinked(i + 1, KINKS[name], linear))
         linear = straight and all(name in PIECEWISE_LINEAR for name in names)
         self._rule = MIDPOINT if linear else KRONROD
 
@@ -216,6 +225,7 @@ class Lines:
             share = np.maximum(panels.end - panels.start, SMALLEST_SHARE)
             allowed = PANEL_TOLERANCE * share[:, None] * here[panels.row] + rounding
             done = ~(errors > allowed).any(axis=1)  # NaN, too: no panel would be better
+            done &= ~self._go_far(panels)
             done |= (count[panels.row] >= MOST_PANELS) | (panels.end - panels.start < SHORTEST)
             np.add.at(found, panels.row[done], whole[done])
             np.add.at(size, panels.row[done], of_panels[done])
@@ -234,16 +244,15 @@ class Lines:
         n = len(panels.row)
         if not self._kinked:
             return panels, panels.at(slice(0, 0))
-        ends = self._preactivations(
-            np.tile(panels.row, 2), np.concatenate([panels.start, panels.end])
-        )
+        ends = self._at_ends(panels, [layer.number for layer in self._kinked])
         free = np.ones(n, bool)
         which, where = [np.arange(n), np.arange(n)], [panels.start, panels.end]
         for layer, s in zip(self._kinked, ends, strict=True):
             still = free.copy()
             for kink in layer.kinks:
                 before, after = s[:n] - kink, s[n:] - kink
-                panel, unit = np.nonzero((before * after < 0) & still[:, None])
+                crosses = (before < 0) & (after > 0) | (before > 0) & (after < 0)
+                panel, unit = np.nonzero(crosses & still[:, None])
                 crossed = panels.at(panel)
                 place = self._crossings(
                     crossed, layer, unit, kink, before[panel, unit], after[panel, unit]
@@ -277,9 +286,9 @@ class Lines:
             if not len(active):
                 break
             x = place[active]
-            s = self._preactivations(panels.row[active], x)[layer.place]
+            (s,) = self._preactivations(panels.row[active], x, [layer.number])
             f = s[np.arange(len(active)), unit[active]] - kink
-            moved = np.where(f * before[active] > 0, -1, 1)
+            moved = np.where((f > 0) & (before[active] > 0) | (f < 0) & (before[active] < 0), -1, 1)
             again = active[moved == last[active]]
             left, right = active[moved < 0], active[moved > 0]
             after[again[last[again] < 0]] /= 2
@@ -293,11 +302,25 @@ class Lines:
             )
         return place
 
-    def _preactivations(self, row, place):
-        """s of the layers with kinks at these points: a list of arrays of shape (points, n_i)."""
+    def _go_far(self, panels):
+        """Which panels have a unit whose s goes far where its activation bends."""
+        far = np.zeros(len(panels.row), bool)
+        for s in self._at_ends(panels, self._bending) if self._bending and far.size else ():
+            low, high = np.sort(s.reshape(2, len(far), -1), axis=0)
+            with np.errstate(over="ignore", invalid="ignore"):
+                far |= ((high - low > FARTHEST) & (low < BENT) & (high > -BENT)).any(axis=1)
+        return far
+
+    def _at_ends(self, panels, layers):
+        """s of these layers at all starts of the panels, and then at all ends."""
+        places = np.concatenate([panels.start, panels.end])
+        return self._preactivations(np.tile(panels.row, 2), places, layers)
+
+    def _preactivations(self, row, place, layers):
+        """s of these layers at these points: a list of arrays of shape (points, n_i)."""
         engine, layout = self._engine, self._engine.layout.for_derivatives
         model, sizes = engine.model_of(layout), layout.sizes
-        found = [np.empty((len(row), sizes[i])) for _, i, *_ in self._kinked]
+        found = [np.empty((len(row), sizes[i])) for i in layers]
         block = layout.block_rows(len(row))
         workspace = buffers.take(layout, layout.workspace_size(block))
         for start in range(0, len(row), block):
@@ -306,7 +329,7 @@ class Lines:
             n = len(X)
             h = np.empty((n, sizes[-1]))
             engine.backend.predict(model, X, n, workspace, h)
-            for (_, i, *_), array in zip(self._kinked, found, strict=True):
+            for i, array in zip(layers, found, strict=True):
                 view = layer_view(layout.plan, workspace, n, i, S)
                 array[rows] = view.reshape(n, -1)[:, : sizes[i]]
         buffers.give(workspace)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from ..basis import checks
+from ..basis import tables
+from ..engine import attributions
 from .pipelines import described, passes
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def integrated_gradients(
         The samples, as they would be passed to ``predict``.
     baseline : array-like of shape (n_features,) or (n_samples, n_features), optional
         A neutral sample in the units of X, such as the mean of the training samples; by default 0.
+        If it has names (a Series or DataFrame), they must be those of the features in `fit`.
 
     Returns
     -------
@@ -127,20 +129,45 @@ def integrated_gradients(
     array([[[ 50., 100.]]])
     """
     scalers, last = _parts(model, "integrated_gradients")
+    base: Any = baseline
     for i, scaler in enumerate(scalers):
         if getattr(scaler, "clip", False):
             raise TypeError(
                 "integrated gradients are unknown of MinMaxScaler(clip=True), which bends the line "
                 "from the baseline"
             )
-        if i == 0 and baseline is None:
-            baseline = np.zeros(scaler.n_features_in_)
-        array = checks.real_numbers("baseline", baseline)
+        if i == 0:
+            base = checked_baseline(scaler, X, baseline)
+            base = np.zeros(scaler.n_features_in_) if base is None else base
         plain = copy.copy(scaler)
         vars(plain).pop("feature_names_in_", None)  # the baseline has no names
-        baseline = plain.transform(array[None])[0] if array.ndim == 1 else plain.transform(array)
+        base = plain.transform(np.atleast_2d(base)).reshape(base.shape)
         X = scaler.transform(X)
-    return last.integrated_gradients(X, baseline)
+    return last.integrated_gradients(X, base)
+
+
+def checked_baseline(model, X, baseline):
+    """Return the baseline as an array; None if there is none.
+
+    Parameters
+    ----------
+    model : object
+        With ``n_features_in_``; and ``feature_names_in_`` if it was fitted to features with names.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    baseline : array-like or None
+    """
+    names = tables.columns_of(baseline) or tables.index_of(baseline)
+    expected = list(getattr(model, "feature_names_in_", names or ()))
+    if names and names != expected:
+        raise ValueError(
+            f"the features of baseline are {_listed(names)}, but those of fit are "
+            f"{_listed(expected)}; they must have the same order"
+        )
+    return attributions.checked_baseline(baseline, _num_samples(X), model.n_features_in_)
+
+
+def _listed(names):
+    return f"{', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
 
 
 def _parts(model, method):

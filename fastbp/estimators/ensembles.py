@@ -30,7 +30,7 @@ from ..basis.docstrings import documented
 from ..engine.conformal import check_quantiles
 from ..engine.forecasts import Points, mixture
 from ..network.uncertainty import UncertaintyMixin
-from .derivatives import input_jacobian, integrated_gradients
+from .derivatives import checked_baseline, input_jacobian, integrated_gradients
 from .mlp import MLPClassifier, MLPRegressor
 from .network import by_feature
 
@@ -320,7 +320,8 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The samples.
         baseline : array-like of shape (n_features,) or (n_samples, n_features), optional
-            A neutral sample, such as the mean of the training samples; by default 0.
+            A neutral sample, such as the mean of the training samples; by default 0. If it has
+            names (a Series or DataFrame), they must be those of the features in `fit`.
 
         Returns
         -------
@@ -343,7 +344,9 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         >>> ensemble.integrated_gradients(X[:5], X.mean(axis=0)).shape  # samples, outputs, features
         (5, 3, 4)
         """
-        return self._mean(X, lambda member, X: self._contributions(member, X, baseline))
+        check_is_fitted(self)
+        array = checked_baseline(self, X, baseline)
+        return self._mean(X, lambda member, X: self._contributions(member, X, array))
 
     def _oob_outputs(self, X):
         """Return each sample's mean output over members not fitted to it; NaN without any."""

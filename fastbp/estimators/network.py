@@ -13,6 +13,7 @@ from ..basis.sparse import csr
 from ..engine import attributions, jets
 from ..exchange.activations import EQUIVALENTS
 from ..network.network import Network
+from .derivatives import checked_baseline
 from .parameters import hidden_activations
 from .samples import by_parts, outputs
 
@@ -276,7 +277,8 @@ class EstimatorNetwork(BaseEstimator):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The samples.
         baseline : array-like of shape (n_features,) or (n_samples, n_features), optional
-            A neutral sample, such as the mean of the training samples; by default 0.
+            A neutral sample, such as the mean of the training samples; by default 0. If it has
+            names (a Series or DataFrame), they must be those of the features in `fit`.
 
         Returns
         -------
@@ -320,7 +322,8 @@ class EstimatorNetwork(BaseEstimator):
         samples: Any = self._checked_for_outputs(X)
         if not isinstance(samples, np.ndarray):
             samples = samples.toarray()
-        found = attributions.integrated_gradients(engine, samples, baseline)
+        array = checked_baseline(self, X, baseline)
+        found = attributions.integrated_gradients(engine, samples, array)
         return self._derivatives_of_predictions(found)
 
     def _derivatives_of_predictions(self, of_outputs):

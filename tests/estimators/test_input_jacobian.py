@@ -301,6 +301,27 @@ def test_contributions_of_every_kind(iris):
     assert np.array_equal(fastbp.integrated_gradients(network, X, mean), found)
 
 
+@pytest.mark.parametrize("kind", ["alone", "pipeline", "ensemble"])
+def test_the_names_of_a_baseline_are_those_of_the_features(iris, kind):
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame(iris[0], columns=["a", "b", "c", "d"])
+    regressor = MLPRegressor(**HOW)
+    model = {
+        "alone": regressor,
+        "pipeline": make_pipeline(StandardScaler(), regressor),
+        "ensemble": MLPEnsembleRegressor(regressor, 2, random_state=0, n_jobs=1),
+    }[kind].fit(X, X["a"])
+    found = fastbp.integrated_gradients(model, X, X.mean())
+    assert np.array_equal(fastbp.integrated_gradients(model, X, X.mean().to_numpy()), found)
+    turned = X[["b", "a", "c", "d"]]
+    for baseline in (turned.mean(), turned, X.rename(columns={"d": "e"})):
+        with pytest.raises(ValueError, match="those of fit are a, b, c, d; .* the same order"):
+            fastbp.integrated_gradients(model, X, baseline)
+    for wrong in (0.0, X.mean()[:3].to_numpy(), X[:1]):
+        with pytest.raises(ValueError, match=r"baseline must have shape \(4,\) or \(\d+, 4\)"):
+            fastbp.integrated_gradients(model, X, wrong)
+
+
 def test_contributions_that_are_unknown(iris):
     X, labels = iris
     clipped = make_pipeline(MinMaxScaler(clip=True), MLPClassifier(**HOW)).fit(X, labels)

@@ -87,6 +87,19 @@ def test_a_saturated_sigmoid_by_hand():
     assert np.abs(found - [[0.75, 0.25]]).max() < 1e-12
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "softplus", "elu"])
+def test_steps_that_cancel_are_not_missed(activation):
+    """f(x_1) - f(x_2) of two units that step at once: the sum says nothing about the parts."""
+    net = fastbp.Network(
+        [2, 2, 1], activation=activation, loss="squared_error", dtype="float64", seed=0
+    )
+    net.weights[0], net.biases[0] = [[1e6, 0], [0, 1e6]], [-3.7e5, -3.7e5]
+    net.weights[1] = [[1.0], [-1.0]]
+    (value, base), _ = net.layer_outputs([[1.0, 1.0], [0.0, 0.0]])[0].T
+    found = net.integrated_gradients([[1.0, 1.0]], output=0)
+    assert error(found, [[value - base, base - value]]) < 1e-9
+
+
 def test_many_kinks():
     net = make_network((5, 60, 60, 60, 1), "squared_error", "auto", activation="relu")
     found = net.integrated_gradients(20 * X, -20 * X)
@@ -148,7 +161,8 @@ def test_unknown_kinks_are_found_by_halving():
     ("arguments", "options", "said"),
     [
         ((X[:, :4],), {}, "X"),
-        ((X, BASE[:4]), {}, "baseline"),
+        ((X, BASE[:4]), {}, r"baseline must have shape \(5,\) or \(9, 5\), got \(4,\)"),
+        ((X, 0.0), {}, r"baseline must have shape \(5,\) or \(9, 5\), got \(\)"),
         ((X, EACH[:4]), {}, r"baseline must have shape \(5,\) or \(9, 5\), got \(4, 5\)"),
         ((X, np.full(5, np.nan)), {}, "baseline"),
         ((X, "mean"), {}, "baseline"),
