@@ -89,24 +89,43 @@ def is_sparse(value):
 def csr(X, name="X"):
     """Return a sparse matrix as a CSR matrix with unique entries, in the order of their columns.
 
-    X is not changed, and shares its memory if possible.
+    None of the entries is 0, so that equal matrices have equal entries. X is not changed, and
+    shares its memory if possible.
     """
-    given = X.tocsr()
-    try:  # on a matrix of our own with the same arrays: SciPy notes in a matrix what it finds out
-        matrix = type(given)((given.data, given.indices, given.indptr), given.shape)
-        matrix.check_format()
+    try:
+        matrix = _checked(X)
+        if X.format != "csr":
+            matrix = _checked(matrix.tocsr())
     except ValueError as error:
         raise ValueError(f"{name} is a damaged sparse matrix: {error}") from None
     if not matrix.has_canonical_format:
         matrix = matrix.copy()
         matrix.sum_duplicates()
+    if not matrix.data.all():
+        matrix = matrix.copy()
+        matrix.eliminate_zeros()
+    return matrix
+
+
+def _checked(X):
+    """The same in a matrix of our own, since SciPy notes in a matrix what it finds out about it.
+
+    SciPy's conversions would write outside their arrays if indices lay outside the shape.
+    """
+    if X.format == "coo":
+        return type(X)((X.data, (X.row, X.col)), X.shape)  # checks its indices
+    if X.format not in ("csr", "csc", "bsr"):
+        return X
+    matrix = type(X)((X.data, X.indices, X.indptr), X.shape)
+    matrix.check_format()
     return matrix
 
 
 def samples(X, layout, name="X"):
     """Return a sparse matrix as `SparseRows` for a layout, without changing it.
 
-    A CSR matrix with int32 columns, in order, and values of the layout's dtype shares its memory.
+    A CSR matrix with int32 columns, in order, and values of the layout's dtype other than 0
+    shares its memory.
     """
     n_features, dtype = layout.sizes[0], layout.dtype
     if layout.compute_dtype is not None:

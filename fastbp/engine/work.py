@@ -21,7 +21,8 @@ def flops_per_row(layout, X):
     if not isinstance(X, SparseRows):
         return layout.flops_per_row
     n_in, n_out = layout.sizes[:2]
-    return layout.flops_per_row + 4 * n_out * (GATHER_COST * X.entries - n_in)
+    gathered = 1 + X.entries  # the biases, too: a row without entries is some work
+    return layout.flops_per_row + 4 * n_out * (GATHER_COST * gathered - n_in)
 
 
 def dense_rows(layout, X):

@@ -167,6 +167,45 @@ def test_error_of_float32_against_numpy(name):
     assert errors[worst] < stated_bound(name), x[worst]
 
 
+@njit(error_model="numpy")
+def _stirling_errors(x, y, slopes):
+    p, q, r = pointer(x), pointer(y), pointer(slopes)
+    for i in range(0, x.size, lanes(p)):
+        value, slope = vmath.stirling_error(load(p, i))
+        store(q, i, value)
+        store(r, i, slope)
+
+
+def _exact_stirling_error(x):
+    x = mpmath.mpf(float(x))
+    half, log = mpmath.mpf(1) / 2, mpmath.log(x)
+    value = mpmath.loggamma(x) - (x - half) * log + x - half * mpmath.log(2 * mpmath.pi)
+    return value, x * (mpmath.digamma(x) - log) + half
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_error_of_stirlings_formula(dtype):
+    """Both results, from tiny numbers to large ones, with most of them where the shift is."""
+    rng = np.random.default_rng(0)
+    smallest = np.log10(float(np.finfo(dtype).tiny))
+    ranges = [(smallest, -3), (-3, 0), (0, 1.2), (1.2, 20)]
+    x = np.concatenate([10 ** rng.uniform(*ends, 80) for ends in ranges]).astype(dtype)
+    y, slopes = np.empty_like(x), np.empty_like(x)
+    _stirling_errors(x, y, slopes)
+    single = dtype is F4
+    stated = re.search(r"below ([\de-]+) \(([\de-]+) in", vmath.stirling_error.__doc__)
+    bound = float(stated[1 if single else 2])
+    with mpmath.workdps(60):  # digits cancel in the definition
+        for given, value, slope in zip(x, y, slopes, strict=True):
+            exact_value, exact_slope = _exact_stirling_error(given)
+            scale = max(1, abs(exact_value))
+            assert abs(mpmath.mpf(float(value)) - exact_value) < bound * scale, given
+            assert abs(mpmath.mpf(float(slope)) - exact_slope) < bound, given
+            if given > (4 if single else 10):  # Stirling's series alone: small relative errors
+                close = 16 * np.finfo(dtype).eps
+                assert abs(mpmath.mpf(float(value)) / exact_value - 1) < close, given
+
+
 def test_lower_tail_where_the_exponential_underflows():
     """Errors stay near the last place of what the exponential still holds, and the end is 0."""
     for dtype, low, high in [(F4, -14.6, -13), (F8, -38.7, -37.5)]:

@@ -66,6 +66,31 @@ def test_kinds_of_numbers(compiled, dtype):
     assert np.array_equal(one, other)
 
 
+def with_zeros():
+    """The same matrix with all its zeros as entries."""
+    columns, starts = np.tile(np.arange(FEATURES), N), np.arange(N + 1) * FEATURES
+    return scipy.sparse.csr_array((DENSE.ravel(), columns, starts), X.shape)
+
+
+def test_stored_zeros_touch_no_weights(compiled):
+    """LazyAdam's numbers depend on the values only, not on the form of the matrix."""
+    nets = network(compiled), network(compiled)
+    for net, given in zip(nets, (X, with_zeros()), strict=True):
+        net.fit(given, y, optimizer=fastbp.LazyAdam(0.1), epochs=3, batch_size=7)
+    assert np.array_equal(parameters(nets[0]), parameters(nets[1]))
+
+
+@pytest.mark.parametrize("sizes", [[FEATURES, 2], [FEATURES, 1], [FEATURES, 4, 2]])
+def test_no_entries_at_all(backend, sizes):
+    empty = scipy.sparse.csr_array((N, FEATURES))
+    targets = np.ones((N, sizes[-1]))
+    nets = [make_network(sizes, "squared_error", backend) for _ in range(2)]
+    for net, given in zip(nets, (empty, empty.toarray()), strict=True):
+        net.fit(given, targets, epochs=2, threads=2)
+    assert np.array_equal(nets[0].predict(empty), nets[1].predict(empty.toarray()))
+    assert nets[0].score(empty, targets) == nets[1].score(empty.toarray(), targets)
+
+
 def test_csr_of_the_network_s_dtype_is_not_copied():
     given = X.copy()
     given.sort_indices()
@@ -179,12 +204,18 @@ def with_entry(value):
     return changed
 
 
-def damaged(indices=None, starts=None):
-    changed = X.copy()
+def damaged(indices=None, starts=None, form="csr"):
+    changed = X.asformat(form, copy=True)
     if indices is not None:
         changed.indices[indices[0]] = indices[1]
     if starts is not None:
         changed.indptr[starts[0]] = starts[1]
+    return changed
+
+
+def damaged_coo():
+    changed = scipy.sparse.coo_array(X)
+    changed.coords[0][2] = 10**6
     return changed
 
 
@@ -196,6 +227,9 @@ BAD = {
     "a column too high": (damaged(indices=(2, 77)), "X is a damaged sparse matrix: indices must"),
     "a negative column": (damaged(indices=(2, -1)), "X is a damaged sparse matrix: indices must"),
     "falling starts": (damaged(starts=(3, 60)), "X is a damaged sparse matrix: ind"),
+    "damaged CSC": (damaged(indices=(2, 10**6), form="csc"), "X is a damaged sparse matrix: "),
+    "damaged BSR": (damaged(indices=(2, 10**6), form="bsr"), "X is a damaged sparse matrix: "),
+    "damaged COO": (damaged_coo(), "X is a damaged sparse matrix: "),
     "1-D": (scipy.sparse.coo_array(DENSE[0]), r"X must be 2-D, .* got shape \(12,\)"),
 }
 
