@@ -103,20 +103,23 @@ class Graph:
         The version of ONNX's operators.
     whole : Graph, optional
         A graph that this one becomes a part of. Names of its constants begin with `prefix`.
+    taken : set of str
+        Names of the graph's inputs, which nothing else may have.
     """
 
-    def __init__(self, dtype, opset, whole=None, prefix=""):
+    def __init__(self, dtype, opset, whole=None, prefix="", taken=frozenset()):
         self.dtype, self.opset = np.dtype(dtype), opset
         self.type = helper.np_dtype_to_tensor_dtype(self.dtype)
         self.nodes: list = whole.nodes if whole else []
         self.constants: list = whole.constants if whole else []
         self.prefix = prefix
+        self.taken = whole.taken if whole else taken
         self.numbers = {}
 
     def add(self, operator, *inputs, output=None, **attributes):
         """Add a node and return the name of its output. Inputs are names or numbers."""
         names = [x if isinstance(x, str) else self.number(x) for x in inputs]
-        output = output or f"{operator}_{len(self.nodes)}"
+        output = output or self._free(f"{operator}_{len(self.nodes)}")
         self.nodes.append(helper.make_node(operator, names, [output], output, **attributes))
         return output
 
@@ -131,5 +134,11 @@ class Graph:
 
     def tensor(self, array, name):
         """Add an array in its own dtype; return its name."""
-        self.constants.append(numpy_helper.from_array(array, self.prefix + name))
-        return self.prefix + name
+        name = self._free(self.prefix + name)
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def _free(self, name):
+        while name in self.taken:
+            name += "_"
+        return name

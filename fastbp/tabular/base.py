@@ -229,7 +229,8 @@ class Tabular(BaseEstimator):
         Raises
         ------
         ValueError
-            For columns of dates, and for categories that are not texts.
+            For columns of dates, for categories that are not texts, or if columns have no names;
+            also if a column is called like an output.
 
         Notes
         -----

@@ -19,7 +19,13 @@ LARGEST = 1e150
 def to_onnx(model, path, opset):
     """See Tabular.to_onnx."""
     check_opset(opset, OLDEST_OPSET)
-    graph = Graph(np.float64, int(opset))
+    names = frozenset(getattr(model, "feature_names_in_", ["X"]))
+    for name in names & {"", "prediction", "probabilities"}:
+        raise ValueError(
+            f"a column is called {name!r}, which cannot be the name of an input: the graph has "
+            "outputs 'prediction' and 'probabilities'; rename the column, and fit again"
+        )
+    graph = Graph(np.float64, int(opset), taken=names)
     inputs, numbers, codes = _inputs(graph, model)
     total = None
     prepared: dict = {}
@@ -44,12 +50,17 @@ def to_onnx(model, path, opset):
 
 def _inputs(graph, model):
     """Return the graph's inputs, its numbers, and a code for each category."""
+    _refuse(model._columns)
     if not hasattr(model, "feature_names_in_"):
-        _refuse(model._columns)
+        for column in model._columns:
+            if column.kind == columns.CATEGORY:
+                raise ValueError(
+                    f"column {column.name!r} holds texts, and the columns have no names, which the "
+                    "inputs of a graph need; fit to a DataFrame whose columns have strings as names"
+                )
         shape = ["n_samples", model.n_features_in_]
         return [helper.make_tensor_value_info("X", DOUBLE, shape)], "X", []
     infos, numbers, codes = [], [], []
-    _refuse(model._columns)
     for column in model._columns:
         of_texts = column.kind == columns.CATEGORY
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(object)) if of_texts else DOUBLE

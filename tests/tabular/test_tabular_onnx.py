@@ -68,6 +68,32 @@ def test_numbers(tmp_path):
     np.testing.assert_allclose(found, model.predict(rows), rtol=1e-5, atol=1e-5)
 
 
+def test_columns_with_names_of_other_parts(tmp_path):
+    """The graph's own names give way: nothing is computed from the wrong array."""
+    rng = np.random.default_rng(0)
+    names = ("mean", "spread", "ones", "labels", "medians_0", "number_0", "Sub_1", "0.0.W_1")
+    frame = pd.DataFrame(rng.normal(size=(40, 8)), columns=names)
+    frame["known_0_0"] = rng.choice(["a", "b", "c"], 40)
+    for kind, y in (
+        (fastbp.TabularRegressor, frame["mean"]),
+        (fastbp.TabularClassifier, frame["mean"] > 0),
+    ):
+        model = kind(random_state=0, time_budget=1e-6).fit(frame, y)
+        found = outputs(model, frame, tmp_path)["prediction"].ravel()
+        np.testing.assert_allclose(found, model.predict(frame), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["", "prediction", "probabilities", 0])
+def test_names_that_inputs_cannot_have(name, tmp_path):
+    frame = pd.DataFrame({name: ["a", "b"] * 20})
+    model = fastbp.TabularRegressor(random_state=0, time_budget=1e-6).fit(frame, np.arange(40.0))
+    with pytest.raises(
+        ValueError, match="a column is called|column 0 holds texts, and the columns"
+    ):
+        model.to_onnx(tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("labels", [["no", "yes", "maybe"], [3, 1, 2], [False, True]])
 def test_classes(labels, tmp_path):
     frame, y = table()
