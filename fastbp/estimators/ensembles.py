@@ -677,7 +677,11 @@ class MLPEnsembleRegressor(RegressorMixin, UncertaintyMixin, Ensemble):
         return X, y
 
     def _fingerprint(self):
-        lasts = map(_last_step, self.estimators_)
+        lasts = [_last_step(member) for member in self.estimators_]
+        lasts = [
+            _last_step(last.regressor_) if isinstance(last, TransformedTargetRegressor) else last
+            for last in lasts
+        ]
         return b"".join(last._fingerprint() for last in lasts if isinstance(last, MLPRegressor))
 
     def _note_oob(self, y, outputs):

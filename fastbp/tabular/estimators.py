@@ -145,9 +145,8 @@ class TabularClassifier(ClassifierMixin, Tabular):
             return Targets(y.astype(np.float32), "log_loss", y.shape[1], measure, None)
         self.classes_, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"y has only one class, {self.classes_[0]!r}; a classifier needs at least two"
-            )
+            (only,) = self.classes_.tolist()
+            raise ValueError(f"y has only one class, {only!r}; a classifier needs at least two")
         k = len(self.classes_)
         return Targets(labels, "cross_entropy", k, selection.log_loss, labels)
 

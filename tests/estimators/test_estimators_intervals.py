@@ -184,3 +184,9 @@ def test_targets_that_are_transformed():
     model = MLPEnsembleRegressor(member, 2, n_jobs=1, random_state=0).fit(X, Y)
     with pytest.raises(TypeError, match="TransformedTargetRegressor .* scale y before"):
         model.predict_std(X)
+    member = TransformedTargetRegressor(make_pipeline(StandardScaler(), clone(SMALL)))
+    model = MLPEnsembleRegressor(member, 2, n_jobs=1, random_state=0).fit(X, Y).calibrate(X, Y)
+    interval(model)
+    model.estimators_[1].regressor_[-1].partial_fit(X, Y)
+    with pytest.raises(ValueError, match="trained or changed"):
+        interval(model)
