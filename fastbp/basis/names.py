@@ -195,7 +195,12 @@ _ARGUMENTS: dict[str, tuple[tuple[str, ...], str]] = {
     "min_lr": (("lowest",), ""),
     "threshold": (("min_delta",), ""),
     "precision": (("dtype",), ""),
+    "monotone_constraints": (("monotonic_cst",), _AT_NETWORK),
 }
+
+
+# What a message about a missing argument says of it.
+_NEEDED = {"loss": ', such as "squared_error" for numbers or "cross_entropy" for classes'}
 
 
 def _plain(name):
@@ -265,6 +270,7 @@ def keywords(function: Function) -> Function:
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     known, who = frozenset(names), function.__qualname__.removesuffix(".__init__")
     own = int(names[0] == "self")
+    needed = set(names[code.co_argcount :]) - set(function.__kwdefaults__ or {})
 
     @functools.wraps(function)
     def checked(*args, **kwargs):
@@ -273,6 +279,9 @@ def keywords(function: Function) -> Function:
             raise unknown_argument(who, name, names[own:])
         if len(args) > code.co_argcount:
             raise TypeError(_too_many(who, names[own : code.co_argcount], args[own:]))
+        if not needed <= kwargs.keys():
+            name = next(each for each in names if each in needed - kwargs.keys())
+            raise TypeError(f"{who} needs {name}={_NEEDED.get(name, '')}")
         return function(*args, **kwargs)
 
     return checked  # type: ignore[return-value]

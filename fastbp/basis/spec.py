@@ -411,8 +411,8 @@ def activations_of(activation, n_hidden):
         ) from None
     if len(names) != n_hidden:
         raise ValueError(
-            f"activation lists {len(names)} names, but there are {n_hidden} hidden layers "
-            "(the output layer's activation comes with the loss)"
+            f"activation must have one name for each hidden layer (here {n_hidden}), "
+            f"got {len(names)} (the output layer's activation comes with the loss)"
         )
     for name in names:
         _check_activation(name)

@@ -187,7 +187,7 @@ def hidden_activations(what, activation, n_hidden):
         return spec.activations_of(activation, n_hidden)
     if n_hidden:
         raise ValueError(
-            f"a {what} does not tell the activations of its {n_hidden} hidden layers: pass "
+            f"a {what} does not tell the activations of its hidden layers: pass "
             'activation=, such as "relu"'
         )
     return ()

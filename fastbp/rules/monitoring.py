@@ -28,6 +28,8 @@ def choose(who, monitor, known):
     if monitor is None:
         return next(name for name in reversed(LOSS_FIELDS) if name in known)
     if monitor not in known:
+        if monitor == "validation_loss":
+            raise ValueError(f"{who} monitors the validation loss; pass validation_data")
         hint = "; pass validation_data" if "validation_loss" not in known else ""
         raise ValueError(f"{who}: monitor must be one of {', '.join(known)}; got {monitor!r}{hint}")
     return monitor

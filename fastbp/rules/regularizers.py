@@ -187,7 +187,7 @@ def _rates(dropout, m):
     if _is_sequence(dropout):
         if len(dropout) not in (m - 1, m):
             raise ValueError(
-                f"dropout must be a rate or one rate for each of the {m - 1} hidden layers, "
+                f"dropout must be a rate or one rate for each hidden layer (here {m - 1}), "
                 f"optionally preceded by one for the input; got {len(dropout)} rates"
             )
         names = [f"dropout[{i}]" for i in range(len(dropout))]

@@ -428,7 +428,7 @@ def test_a_list_needs_more():
     for arrays in ([W, B], deep):
         with pytest.raises(ValueError, match="does not tell the output's activation: pass loss="):
             fastbp.Network.from_keras(arrays, activation="relu")
-    with pytest.raises(ValueError, match="does not tell the activations of its 1 hidden layers"):
+    with pytest.raises(ValueError, match="does not tell the activations of its hidden layers"):
         fastbp.Network.from_keras(deep, loss="huber")
 
 

@@ -397,7 +397,7 @@ def test_refused_arguments():
     with pytest.raises(ValueError, match="activation is only for a state_dict"):
         fastbp.Network.from_torch(module, activation="relu")
     deep = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
-    with pytest.raises(ValueError, match="activations of its 1 hidden layers: pass activation="):
+    with pytest.raises(ValueError, match="activations of its hidden layers: pass activation="):
         fastbp.Network.from_torch(deep.state_dict())
     with pytest.raises(ValueError, match="no weights"):
         fastbp.Network.from_torch({}, activation="relu")

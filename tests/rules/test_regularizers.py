@@ -369,7 +369,7 @@ BAD = {
         ValueError,
         r"label_smoothing must be in \[0, 1\), got -0.1",
     ),
-    "dropout for four": ({"dropout": [0.1] * 4}, ValueError, "each of the 2 hidden layers"),
+    "dropout for four": ({"dropout": [0.1] * 4}, ValueError, r"each hidden layer \(here 2\)"),
     "dropout a name": ({"dropout": "0.1"}, TypeError, "dropout must be a number"),
     "clip_norm of 0": ({"clip_norm": 0.0}, ValueError, "clip_norm must be above 0"),
     "clip_norm of NaN": ({"clip_norm": float("nan")}, ValueError, "clip_norm must be in"),

@@ -202,7 +202,7 @@ def test_bad_schedules(make, exception, message):
         (
             {"schedule": fastbp.ReduceOnPlateau(monitor="validation_loss")},
             ValueError,
-            "monitor must be one of loss; got 'validation_loss'; pass validation_data",
+            "monitors the validation loss; pass validation_data",
         ),
         (
             {"schedule": fastbp.OneCycle(), "optimizer": fastbp.Rprop(), "batch_size": None},
