@@ -28,10 +28,10 @@ QUANTITIES = re.compile(
     r"($|[^a-z])"
 )
 YEARS = (1500, 2200)
-# At most so many columns are shown; of more, those that are not plain.
+# At most this many columns are shown; if there are more, only those that are not plain.
 MOST_SHOWN = 40
 EXAMPLES = 3
-# So many characters of a line are left for the reasons, if possible.
+# If possible, this many characters of a line are left for the reasons.
 ROOM = 28
 
 
@@ -199,7 +199,7 @@ def _like_an_id(name, values):
 
 
 def _warning(name, reading, values, given, y):
-    """Return what to mind about a column that is used, as an addition to the reason."""
+    """Return what to watch out for in a column that is used, as an addition to the reason."""
     if reading.kind == "category":
         n_values = pandas().Series(values[given]).nunique()
         if n_values > MANY_CATEGORIES:

@@ -27,7 +27,7 @@ _CLOCK = re.compile(r"(\d{1,3}):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?")
 # The parts of a date, in the order of the features, and those that are categories.
 PARTS = ("year", "month", "weekday", "hour", "days")
 CATEGORIES = ("month", "weekday")
-# So many texts are tried before all of them are.
+# If this many texts do not fit, the others are not tried.
 SAMPLE = 20
 
 

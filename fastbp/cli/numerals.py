@@ -35,7 +35,7 @@ MISSING_WORDS = frozenset(
 # least so many different ones; the other cells count as missing.
 SHARE_OF_NUMBERS = 0.95
 FEWEST_NUMBERS = 10
-# So many texts are tried before all of them are.
+# If this many texts do not fit, the others are not tried.
 SAMPLE = 100
 
 CURRENCIES = (

@@ -10,10 +10,10 @@ from .tables import as_known, listed
 
 # Whole numbers with at most this many distinct values count as classes.
 FEW_VALUES = 20
-# ... if there are on average at least so many rows of each.
+# ... if there are on average at least this many rows of each.
 FEWEST_OF_A_VALUE = 5
 FEWEST_ROWS = 10
-# Up to here, float64 has all whole numbers, and no other one is rounded to them.
+# Up to here, float64 represents all whole numbers exactly, and no other number is rounded to one.
 EXACT = 2**53 - 1
 # The largest targets of a regression are between these, so that float32 has them and their errors.
 SMALLEST, LARGEST = 1e-30, 1e37

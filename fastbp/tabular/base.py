@@ -126,7 +126,7 @@ class Tabular(BaseEstimator):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         weight = self._weigh(y, sample_weight)
-        if weight is not None and not weight.all():  # rows of weight 0 count for nothing
+        if weight is not None and not weight.all():  # rows of weight 0 are left out
             counted = weight > 0
             X = X.iloc[counted] if columns.is_frame(X) else X[counted]
             y, weight = np.asarray(y)[counted], weight[counted]

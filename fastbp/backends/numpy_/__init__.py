@@ -129,7 +129,7 @@ def _product(layer, A, B, bias=None):
 
 
 def _matrix(X):
-    """Samples as a matrix of NumPy's or SciPy's."""
+    """Samples as a NumPy array or a sparse matrix of SciPy."""
     return X if isinstance(X, np.ndarray) else X.matrix()
 
 

@@ -65,7 +65,7 @@ def squared_error_hessian_product(s, y, factor, v):
 
 
 def no_curvature(s, y, _, v):
-    """The product for piecewise linear losses; their kinks count for nothing."""
+    """The product for piecewise linear losses: 0, also at their kinks."""
     return np.zeros_like(v)
 
 
