@@ -121,7 +121,7 @@ def to_c(
         if not model.steps:
             raise ValueError("the pipeline has no steps")
         *before, (_, model) = model.steps
-        inputs = [_of_features(*step) for step in before if not passes(step[1])]
+        inputs = _composed([_of_features(*step) for step in before if not passes(step[1])])
     if not isinstance(model, Network):
         try:
             model = Network.from_sklearn(model)
@@ -144,7 +144,7 @@ def to_c(
 
 
 def _of_features(name, step):
-    """Return the scaling of a step of a pipeline."""
+    """Return the numbers of a step of a pipeline, see SCALERS."""
     if type(step) not in SCALERS:
         raise TypeError(
             f"the step {name!r}, {described(step)}, has no equivalent in C; in front of a network "
@@ -160,9 +160,9 @@ def _of_targets(transformer):
         if transformer.func is None and transformer.inverse_func is None:
             return None
     elif type(transformer) in SCALERS:
-        scaling = SCALERS[type(transformer)](transformer)
-        if scaling.low is None:
-            return scaling
+        center, scale, bounds = SCALERS[type(transformer)](transformer)
+        if not bounds:
+            return _scaling(center, scale)
     raise TypeError(
         f"the transformer of targets, {described(transformer)}, has no equivalent in C, which has "
         "StandardScaler and MinMaxScaler(clip=False)"
@@ -171,15 +171,33 @@ def _of_targets(transformer):
 
 def _of_standard_scaler(scaler):
     n = scaler.n_features_in_
-    return _scaling(
+    return (
         scaler.mean_ if scaler.with_mean else np.zeros(n),
         scaler.scale_ if scaler.with_std else np.ones(n),
+        (),
     )
 
 
 def _of_min_max_scaler(scaler):
     bounds = scaler.feature_range if scaler.clip else ()
-    return _scaling(-scaler.min_ / scaler.scale_, 1 / scaler.scale_, *bounds)
+    low, scale = (numbers.astype(np.float64) for numbers in (scaler.min_, scaler.scale_))
+    return -low / scale, 1 / scale, bounds
+
+
+def _composed(steps):
+    """Return the scalings of successive steps.
+
+    Steps that do not clip become one with the next step, in float64: between two steps in float32,
+    features that are far from 0 and lie close together would lose digits.
+    """
+    found: list[tuple] = []
+    for center, scale, bounds in steps:
+        center, scale = (np.asarray(numbers, np.float64) for numbers in (center, scale))
+        if found and not found[-1][2]:
+            before, by, _ = found.pop()
+            center, scale = before + by * center, by * scale
+        found.append((center, scale, bounds))
+    return [_scaling(center, scale, *bounds) for center, scale, bounds in found]
 
 
 def _scaling(center, scale, *bounds):
@@ -191,5 +209,5 @@ def _scaling(center, scale, *bounds):
     return Scaling(rounded, rest, scale, *map(float, bounds))
 
 
-# The class of a scaler -> its scaling.
+# The class of a scaler -> its center and scale in float64, and the bounds that it clips to.
 SCALERS = {StandardScaler: _of_standard_scaler, MinMaxScaler: _of_min_max_scaler}

@@ -98,6 +98,17 @@ def test_predictions_and_derivatives(data, tmp_path):
         run(f"./{name}", folder=tmp_path)
 
 
+def test_successive_scalers_lose_no_digits(tmp_path):
+    """Features that are far from 0 and lie close together."""
+    X = (1000 + 0.01 * np.random.default_rng(0).normal(size=(200, 1))).astype(np.float32)
+    linear = fastbp.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0, random_state=0)
+    model = make_pipeline(StandardScaler(with_mean=False), MinMaxScaler(), linear)
+    model.fit(X.astype(float), (X[:, 0].astype(float) - 1000) * 100)
+    fastbp.to_c(model, tmp_path, "s", jacobian=True)
+    h, _ = called(Library(tmp_path, *STRICT), "s", X, 1)
+    assert np.abs(h[:, 0] - model.predict(X.astype(float))).max() < 1e-5
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_classifiers(n_classes, data, tmp_path):
     X, y = data
