@@ -22,6 +22,7 @@ from sklearn.utils.validation import (
 )
 
 from ..basis import teams
+from ..estimators.attempt import Attempt
 from . import columns, recipes
 from .preparation import Preparation
 from .trials import Trials
@@ -122,23 +123,24 @@ class Tabular(BaseEstimator):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        X, y = self._checked(X, y)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        weight = self._weigh(y, sample_weight)
-        if weight is not None and not weight.all():  # rows of weight 0 are left out
-            counted = weight > 0
-            X = X.iloc[counted] if columns.is_frame(X) else X[counted]
-            y, weight = np.asarray(y)[counted], weight[counted]
-        targets = self._targets(y)
-        self._columns = columns.find(X)
-        numbers, codes = columns.read(self._columns, X)
-        n = len(numbers)
-        if n < FEWEST_ROWS:
-            raise ValueError(
-                f"found n_samples = {n} (rows of weight 0 aside), but at least {FEWEST_ROWS} are "
-                "needed, since each network is tried on rows that are held out from it"
-            )
+        with Attempt(self):
+            X, y = self._checked(X, y)
+            if sample_weight is not None:
+                sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            weight = self._weigh(y, sample_weight)
+            if weight is not None and not weight.all():  # rows of weight 0 are left out
+                counted = weight > 0
+                X = X.iloc[counted] if columns.is_frame(X) else X[counted]
+                y, weight = np.asarray(y)[counted], weight[counted]
+            targets = self._targets(y)
+            self._columns = columns.find(X)
+            numbers, codes = columns.read(self._columns, X)
+            n = len(numbers)
+            if n < FEWEST_ROWS:
+                raise ValueError(
+                    f"found n_samples = {n} (rows of weight 0 aside), but at least {FEWEST_ROWS} "
+                    "are needed, since each network is tried on rows that are held out from it"
+                )
         bins = sorted({recipe.bins for recipe in recipes.OTHERS} - {0})
         self._preparation = Preparation.fitted(numbers, codes, bins)
         trials = Trials(

@@ -387,3 +387,16 @@ EXPECTED = {
 @pytest.mark.filterwarnings("ignore")
 def test_checks_of_estimators(estimator, check, quick):
     check(estimator)
+
+
+def test_a_refused_fit_changes_nothing():
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["a", "b", "c"])
+    model = fastbp.TabularRegressor(random_state=0, time_budget=1e-3).fit(X, X["a"])
+    before = dict(vars(model))
+    for y in (X["a"] * np.nan, X["a"][:3], ["text"] * 60):
+        with pytest.raises(ValueError):
+            model.fit(X[["a"]], y)
+        assert vars(model) == before
+    with pytest.raises(ValueError, match="at least"):
+        model.fit(X[["a"]][:3], X["a"][:3])
+    assert vars(model) == before
