@@ -74,6 +74,7 @@ cdef void gather_sparse(Net *net, Data *data, Py_ssize_t start) noexcept nogil:
     cdef vec x, a, b, c, d
     net.values, net.columns = data.X, data.columns
     check(W, (n_in + 1) * stride)
+    check(places_of(net, 0), (net.threads + 1) * net.block)
     for r in range(net.first, net.first + net.rows):
         row = row_of(data, start + r)
         check(data.starts + row, 2)
@@ -159,6 +160,8 @@ cdef void scatter_sparse(
     if single:
         size = padded(n_in)
     check(target, size)
+    check(places, rows)
+    check(deltas, rows if single else rows * stride)
     for j from 0 <= j < size by FBP_LANES:
         store(target, j, splat(0.0))
     for r in range(rows):
@@ -225,6 +228,9 @@ cdef void step_touched(
     cdef real *g
     last = min(last, net.plan[SIZE])
     nearest = last
+    check(places, rows)
+    check(deltas, rows * stride)
+    check(scratch, min(last - first, WORD_BITS) * stride)
     for r in range(rows):
         if places[r] < ends[r]:
             nearest = min(nearest, net.columns[places[r]])

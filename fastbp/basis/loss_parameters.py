@@ -22,10 +22,9 @@ def loss_parameter(value, name, loss):
     if name == "quantile" and checks.is_sequence(value):
         return _levels(value)
     number = checks.real_number("loss_parameter", value, -math.inf, math.inf)
-    if not 0 < number < loss.parameter_below:
-        raise ValueError(
-            f"loss_parameter of {name} must be in (0, {loss.parameter_below:g}), got {value!r}"
-        )
+    low, high = loss.parameter_above, loss.parameter_below
+    if not low < number < high:
+        raise ValueError(f"loss_parameter of {name} must be in ({low:g}, {high:g}), got {value!r}")
     return number
 
 

@@ -186,8 +186,8 @@ class Loss:
     lowest, highest : float
         Bounds of the targets.
     parameter : float or None
-        The default of the loss's parameter, which lies between 0 and `parameter_below`; None if
-        the loss has no parameter.
+        The default of the loss's parameter, which lies between `parameter_above` and
+        `parameter_below`; None if the loss has no parameter.
     others : tuple of str
         Further output activations that the loss may have, for which ∂e/∂s = ∂e/∂h σ'(s).
     of_output : int or None
@@ -204,6 +204,7 @@ class Loss:
     lowest: float = float("-inf")
     highest: float = float("inf")
     parameter: float | None = None
+    parameter_above: float = 0.0
     parameter_below: float = 1e15
     others: tuple = ()
     of_output: int | None = None
@@ -288,7 +289,9 @@ LOSSES = {
         of_output=QUANTILE,
     ),
     "gaussian": _distribution(GAUSSIAN, "mean and log variance"),
-    "student_t": _distribution(STUDENT_T, "location and log scale", parameter=5.0),
+    "student_t": _distribution(  # float32 has no 1 / √ν of far smaller ones
+        STUDENT_T, "location and log scale", parameter=5.0, parameter_above=1e-30
+    ),
     "laplace": _distribution(LAPLACE, "location and log scale"),
     "negative_binomial": _distribution(
         NEGATIVE_BINOMIAL, "log mean and log dispersion", lowest=0.0, counts=True

@@ -165,7 +165,8 @@ REFUSED = {
     "level 1": ("at least two of them in rising order", {"loss_parameter": [0.5, 1.0]}),
     "number": ("needs 3 outputs: the first quantile", {"loss_parameter": [0.1, 0.5, 0.9]}),
     "parameter": ("has no parameter", {"loss": "laplace", "loss_parameter": 2.0}),
-    "nu": ("must be in \\(0, ", {"loss": "student_t", "loss_parameter": 0.0}),
+    "nu": ("must be in \\(1e-30, ", {"loss": "student_t", "loss_parameter": 0.0}),
+    "tiny nu": ("must be in \\(1e-30, ", {"loss": "student_t", "loss_parameter": 1e-100}),
     "activation": ("cannot have the output activation tanh", {"output_activation": "tanh"}),
 }
 
