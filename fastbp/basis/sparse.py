@@ -86,6 +86,15 @@ def is_sparse(value):
     return sparse.issparse(value)
 
 
+def check_undamaged(X, name="X"):
+    """Refuse a sparse matrix whose conversion would write outside its arrays."""
+    if is_sparse(X) and not isinstance(X, SparseRows):
+        try:
+            _checked(X)
+        except ValueError as error:
+            raise ValueError(f"{name} is a damaged sparse matrix: {error}") from None
+
+
 def csr(X, name="X"):
     """Return a sparse matrix as a CSR matrix with unique entries, in the order of their columns.
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..basis import checks, monotonic
 from ..basis.layout import Layout
+from ..basis.sparse import check_undamaged
 from ..rules.regularizers import SWA, regularizers_of
 from .attempt import Attempt
 from .lbfgs import minimize, report_as_scikit_learn
@@ -327,6 +328,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         return checks.NO_LABELS, targets, targets.shape[1]
 
     def _checked(self, X, y, reset):
+        check_undamaged(X)
         with checks.locating(X=X, y=y):
             X, y = validate_data(
                 self,

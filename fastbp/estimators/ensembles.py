@@ -27,9 +27,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ..basis import checks, progress, teams
 from ..basis.docstrings import documented
+from ..basis.sparse import check_undamaged
 from ..engine.conformal import check_quantiles
 from ..engine.forecasts import Points, mixture
 from ..network.uncertainty import UncertaintyMixin
+from .attempt import Attempt
 from .derivatives import checked_baseline, input_jacobian, integrated_gradients
 from .mlp import MLPClassifier, MLPRegressor
 from .network import by_feature
@@ -172,6 +174,11 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         >>> len(ensemble.estimators_), ensemble.score(X, y) > 0.95
         (3, True)
         """
+        with Attempt(self):
+            return self._fit(X, y, sample_weight)
+
+    def _fit(self, X, y, sample_weight):
+        check_undamaged(X)
         with checks.locating(X=X, y=y, sample_weight=sample_weight):
             samples, targets = validate_data(
                 self,
@@ -254,6 +261,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
     def _of_members(self, X, compute=None):
         """Return an iterator over the members' outputs for X, or over ``compute(member, X)``."""
         check_is_fitted(self)
+        check_undamaged(X)
         with checks.locating(X=X):
             X = validate_data(
                 self, X, accept_sparse=["csr"], dtype=(np.float64, np.float32), reset=False
@@ -662,6 +670,7 @@ class MLPEnsembleRegressor(RegressorMixin, UncertaintyMixin, Ensemble):
 
     def _known(self, X, y):
         check_is_fitted(self)
+        check_undamaged(X)
         with checks.locating(X=X, y=y):
             X, y = validate_data(
                 self,

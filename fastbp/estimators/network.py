@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..basis import checks, monotonic, spec
-from ..basis.sparse import csr
+from ..basis.sparse import check_undamaged, csr
 from ..engine import attributions, jets
 from ..exchange.activations import EQUIVALENTS
 from ..network.network import Network
@@ -343,6 +343,7 @@ class EstimatorNetwork(BaseEstimator):
         return self._activated(outputs(network, X))
 
     def _checked_for_outputs(self, X):
+        check_undamaged(X)
         with checks.locating(X=X):
             return validate_data(
                 self,

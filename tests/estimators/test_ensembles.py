@@ -228,3 +228,14 @@ def test_bad_quantiles(iris):
 )
 def test_checks_of_estimators(estimator, check):
     check(estimator)
+
+
+def test_a_refused_fit_leaves_the_ensemble_as_it_was():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    member = MLPRegressor(hidden_layer_sizes=(2,), max_iter=2, backend="numpy")
+    ensemble = MLPEnsembleRegressor(member, 2, random_state=0).fit(X, X[:, 0])
+    before = ensemble.predict(X)
+    for samples, y in ((X[:, :2], ["x"] * 20), (X[:, :2], np.full(20, np.nan))):
+        with pytest.raises(ValueError):
+            ensemble.fit(samples, y)
+        assert np.array_equal(ensemble.predict(X), before)

@@ -529,3 +529,22 @@ def test_batch_of_zero_weights(iris, backend):
     ref = fastbp.MLPRegressor(batch_size=50, backend=backend, **options).fit(X[50:], y[50:])
     assert error(coefficients(comp), coefficients(ref)) < 1e-14
     assert comp.loss_ == pytest.approx(ref.loss_ * 100 / 150)
+
+
+@pytest.mark.parametrize("form", ["coo", "csr", "csc", "bsr"])
+def test_damaged_sparse_samples_are_refused(form):
+    """Their conversion would write outside of arrays."""
+    X = scipy.sparse.random(20, 6, 0.5, random_state=0, format=form)
+    y = np.arange(20) % 2
+    estimator = fastbp.MLPClassifier((3,), max_iter=2).fit(X, y)
+    ensemble = fastbp.MLPEnsembleClassifier(estimator, 2).fit(X, y)
+    if form == "coo":
+        X.row[0] = 10**6
+    else:
+        X.indices[0] = 10**6
+    for call in (estimator.predict, ensemble.predict):
+        with pytest.raises(ValueError, match="X is a damaged sparse matrix"):
+            call(X)
+    for model in (estimator, ensemble):
+        with pytest.raises(ValueError, match="X is a damaged sparse matrix"):
+            model.fit(X, y)
