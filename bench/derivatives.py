@@ -6,15 +6,13 @@
 bench/README.md says more.
 """
 
-import argparse
 import importlib.util
 import json
-import os
 import sys
 import time
 
 import numpy as np
-from measure import cores_for
+import turns
 from report import aligned, microseconds
 
 import fastbp
@@ -226,28 +224,9 @@ def per_call(function, count):
     return (time.perf_counter() - started) / count
 
 
-def measured(functions, rounds, duration):
-    """Name -> seconds a call in each round; they take turns."""
-    counts, times = {}, {name: [] for name in functions}
-    for name, function in functions.items():
-        function()
-        counts[name] = max(1, int(duration / per_call(function, 2)))
-    for i in range(rounds):
-        for name in list(functions)[:: -1 if i % 2 else 1]:
-            times[name].append(per_call(functions[name], counts[name]))
-    return times
-
-
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dtype", default="float64", choices=["float32", "float64"])
-    parser.add_argument("--quick", action="store_true", help="one small network, few rounds")
-    parser.add_argument("--output", metavar="FILE", help="write the figures there, as JSON")
-    options = parser.parse_args(arguments)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores_for(1))
-    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ |= {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    options = turns.parsed(arguments, __doc__, "float64", "one small network, few rounds")
+    turns.take_one_core()
     there = {
         name: make for name, (package, make) in PEERS.items() if importlib.util.find_spec(package)
     }
@@ -258,8 +237,7 @@ def main(arguments=None):
         import jax
 
         jax.config.update("jax_enable_x64", True)
-    usable = fastbp.available_backends()
-    backends = [name for name in ("cython", "numba") if usable[name].startswith("yes")]
+    backends = turns.compiled_backends()
     cases = {"3-8-2 x 16": ([3, 8, 2], 16, "cross_entropy")} if options.quick else CASES
     how = (2, 0.001) if options.quick else (ROUNDS, SECONDS)
     table, results = [["µs a call", *backends, *there, "best peer / fastbp"]], {}
@@ -277,7 +255,9 @@ def main(arguments=None):
             functions = {backend: own[backend][call] for backend in backends}
             for peer, of_calls in peers.items():
                 functions |= {f"{peer} {k}": way for k, way in enumerate(of_calls[call])}
-            best = {n: min(rounds) for n, rounds in measured(functions, *how).items()}
+            best = {
+                n: min(rounds) for n, rounds in turns.in_turns(functions, per_call, 2, *how).items()
+            }
             row = {backend: best[backend] for backend in backends}
             for peer in peers:  # the quickest of its ways
                 row[peer] = min(t for n, t in best.items() if n.startswith(peer))

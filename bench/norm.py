@@ -5,15 +5,12 @@
 bench/README.md says more.
 """
 
-import argparse
 import json
-import os
 import statistics
 import sys
-import time
 
 import numpy as np
-from measure import cores_for
+import turns
 from report import aligned, microseconds
 
 import fastbp
@@ -143,13 +140,6 @@ def check(options, n, backend):
         raise ValueError(f"{backend}: the parameters differ from JAX's by {difference:.1e}")
 
 
-def seconds(steps, count):
-    """Seconds a step, of the processor: other processes may have it in between."""
-    started = time.process_time()
-    steps(count)
-    return (time.process_time() - started) / count
-
-
 def measured(options, n, dtype, backends, rounds, duration):
     """Contender -> seconds a step of each round; they take turns."""
     X, y = data(n, dtype)
@@ -159,26 +149,12 @@ def measured(options, n, dtype, backends, rounds, duration):
     }
     for backend in backends:
         contenders[backend] = of_fastbp(network(options, dtype, backend), X, y)
-    counts, times = {}, {name: [] for name in contenders}
-    for name, steps in contenders.items():
-        steps(2)
-        counts[name] = max(2, int(duration / seconds(steps, 5)))
-    for i in range(rounds):
-        for name in list(contenders)[:: -1 if i % 2 else 1]:
-            times[name].append(seconds(contenders[name], counts[name]))
-    return times
+    return turns.in_turns(contenders, turns.seconds_a_step, 5, rounds, duration)
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
-    parser.add_argument("--quick", action="store_true", help="small batches, few rounds")
-    parser.add_argument("--output", metavar="FILE", help="write the figures there, as JSON")
-    options = parser.parse_args(arguments)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores_for(1))
-    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ |= {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    options = turns.parsed(arguments, __doc__, "float32", "small batches, few rounds")
+    turns.take_one_core()
     try:
         import jax
         import torch  # noqa: F401
@@ -186,8 +162,7 @@ def main(arguments=None):
         print(f"norm: {error.name} is not installed to compare with", file=sys.stderr)
         return 2
     jax.config.update("jax_enable_x64", True)
-    usable = fastbp.available_backends()
-    backends = [name for name in ("cython", "numba") if usable[name].startswith("yes")]
+    backends = turns.compiled_backends()
     peers = ("JAX", "PyTorch")
     table, results = [["µs a step", *backends, *peers, "JAX / fastbp"]], {}
     for name, (how, n) in CASES.items():

@@ -5,16 +5,13 @@
 bench/README.md says more.
 """
 
-import argparse
 import functools
 import json
-import os
 import statistics
 import sys
-import time
 
 import numpy as np
-from measure import cores_for
+import turns
 from report import aligned, microseconds
 
 import fastbp
@@ -134,39 +131,18 @@ def check(sizes, n, equation, backend):
         raise ValueError(f"{backend}: the weights differ from JAX's by {difference:.1e}")
 
 
-def seconds(steps, count):
-    """Seconds a step, of the processor: other processes may have it in between."""
-    started = time.process_time()
-    steps(count)
-    return (time.process_time() - started) / count
-
-
 def measured(sizes, n, equation, dtype, backends, rounds, duration):
     """Contender -> seconds a step of each round; they take turns."""
     arrays = data(sizes, n, dtype)
     contenders = {"JAX": of_jax(network(sizes, dtype, "numpy"), *arrays, equation)[0]}
     for backend in backends:
         contenders[backend] = of_fastbp(network(sizes, dtype, backend), *arrays, equation)
-    counts, times = {}, {name: [] for name in contenders}
-    for name, steps in contenders.items():
-        steps(2)
-        counts[name] = max(2, int(duration / seconds(steps, 5)))
-    for i in range(rounds):
-        for name in list(contenders)[:: -1 if i % 2 else 1]:
-            times[name].append(seconds(contenders[name], counts[name]))
-    return times
+    return turns.in_turns(contenders, turns.seconds_a_step, 5, rounds, duration)
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dtype", default="float64", choices=["float32", "float64"])
-    parser.add_argument("--quick", action="store_true", help="the small networks, few rounds")
-    parser.add_argument("--output", metavar="FILE", help="write the figures there, as JSON")
-    options = parser.parse_args(arguments)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores_for(1))
-    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ |= {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    options = turns.parsed(arguments, __doc__, "float64", "the small networks, few rounds")
+    turns.take_one_core()
     try:
         import jax
     except ImportError:
@@ -175,8 +151,7 @@ def main(arguments=None):
         )
         return 2
     jax.config.update("jax_enable_x64", True)
-    usable = fastbp.available_backends()
-    backends = [name for name in ("cython", "numba") if usable[name].startswith("yes")]
+    backends = turns.compiled_backends()
     table, results = [["µs a step", *backends, "JAX", "JAX / fastbp"]], {}
     for name, (sizes, n, equation) in CASES.items():
         if options.quick and n > 500:
