@@ -154,7 +154,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         are views that can be written to. ``net.weights[i] = array`` checks shape and values.
     norm_weights, norm_biases : list of ndarray
         γ and β of hidden layer i at index i - 1, of shape (n_i,); initially 1 and 0. Empty without
-        a `norm`; "rms" has no β.
+        a ``norm``; "rms" has no β.
     slopes : list of ndarray
         a of hidden layer i at index i - 1, of shape (n_i,); (0,) for layers with other activations
         than prelu. Empty without such layers.
