@@ -4,8 +4,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from ..exchange.onnx_export import Graph, check_opset, helper, write_layers, write_model
-from . import columns
-from .preparation import CLIP, MOST_CATEGORIES
+from . import columns, preparation
 
 # Older operators lack some types of numbers.
 OLDEST_OPSET = 13
@@ -107,32 +106,30 @@ def _columns(graph, matrix, indices, name):
     return graph.add("Gather", matrix, graph.tensor(np.asarray(indices, np.int64), name), axis=1)
 
 
-def _prepared(graph, preparation, numbers, codes, bins):
+def _prepared(graph, fitted, numbers, codes, bins):
     """Return the inputs of networks, as `Preparation.inputs` computes them."""
     parts = []
     if numbers:
         absent = graph.add("IsNaN", numbers)
-        medians = graph.constant(preparation.medians[None], f"medians_{bins}")
+        medians = graph.constant(fitted.medians[None], f"medians_{bins}")
         filled = graph.add("Where", absent, medians, numbers)
-        scales = graph.constant(preparation.scales[None], f"scales_{bins}")
+        scales = graph.constant(fitted.scales[None], f"scales_{bins}")
         z = graph.add("Mul", graph.add("Sub", filled, medians), scales)
         z = graph.add("Max", graph.add("Min", z, LARGEST), -LARGEST)
-        ratio = graph.add("Div", z, CLIP)
+        ratio = graph.add("Div", z, preparation.CLIP)
         square = graph.add("Add", graph.add("Mul", ratio, ratio), 1.0)
         parts.append(graph.add("Div", z, graph.add("Sqrt", square)))
-        if preparation.missing.any():
+        if fitted.missing.any():
             said = graph.add("Cast", absent, to=DOUBLE)
-            parts.append(
-                _columns(graph, said, np.flatnonzero(preparation.missing), f"missing_{bins}")
-            )
-        for j, edges in enumerate(preparation.edges[bins] if bins else []):
+            parts.append(_columns(graph, said, np.flatnonzero(fitted.missing), f"missing_{bins}"))
+        for j, edges in enumerate(fitted.edges[bins] if bins else []):
             if len(edges):
                 x = _columns(graph, filled, np.array([j]), f"column_{bins}_{j}")
                 lower = graph.constant(edges[None, :-1], f"lower_{bins}_{j}")
                 width = graph.constant(np.diff(edges)[None], f"width_{bins}_{j}")
                 part = graph.add("Div", graph.add("Sub", x, lower), width)
                 parts.append(graph.add("Max", graph.add("Min", part, 1.0), 0.0))
-    pairs = zip(codes, preparation.categories, strict=True)
+    pairs = zip(codes, fitted.categories, strict=True)
     for j, (code, (count, incomplete)) in enumerate(pairs):
         if count == 2 and not incomplete:
             known = graph.constant(np.array([[0.0, 1.0]]), f"known_{bins}_{j}")
@@ -140,8 +137,8 @@ def _prepared(graph, preparation, numbers, codes, bins):
             equal = graph.add("Cast", graph.add("Equal", code, known), to=DOUBLE)
             parts.append(graph.add("MatMul", equal, signs))
             continue
-        if count > MOST_CATEGORIES:
-            code = graph.add("Min", code, float(MOST_CATEGORIES))
+        if count > preparation.MOST_CATEGORIES:
+            code = graph.add("Min", code, float(preparation.MOST_CATEGORIES))
         first = columns.MISSING if incomplete else 0
         known = graph.constant(np.arange(first, count)[None], f"known_{bins}_{j}")
         parts.append(graph.add("Cast", graph.add("Equal", code, known), to=DOUBLE))

@@ -51,7 +51,7 @@ def test_rows_are_preferred():
 @pytest.mark.parametrize("threads", [8, 16, 32, 64])
 def test_wide_layers_keep_many_threads_busy(threads):
     """784-512-512-10 with batches of 4096: products by rows of a block, gradients by weights."""
-    layout = Layout((784, 512, 512, 10), ("relu", "relu", "softmax"), np.dtype("float32"))
+    layout = Layout((784, 512, 512, 10), ("relu", "relu"), np.dtype("float32"))
     block, groups = layout.partition(4096)
     assert groups == 1
     work = np.zeros(threads)
@@ -71,7 +71,7 @@ def test_wide_layers_keep_many_threads_busy(threads):
 @pytest.mark.parametrize("threads", [8, 16, 32, 64])
 def test_groups_keep_many_threads_busy(threads):
     """4-32-16-4 with batches of 100,000: threads take whole groups of blocks."""
-    layout = Layout((4, 32, 16, 4), ("relu", "relu", "softmax"), np.dtype("float32"))
+    layout = Layout((4, 32, 16, 4), ("relu", "relu"), np.dtype("float32"))
     block, groups = layout.partition(100_000)
     blocks = -(-100_000 // block)
     work = []
