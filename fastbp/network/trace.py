@@ -79,7 +79,7 @@ class Normalized:
     >>> how = dict(activation="tanh", loss="squared_error", norm="layer", dtype="float64", seed=0)
     >>> trace = fastbp.Network([2, 3, 1], **how).trace([[1.0, 0.0]], [0.5])
     >>> unit = trace.node(1, 0).normalized
-    >>> abs(unit.z - (trace.s[1][0, 0] - unit.mean) / unit.deviation) < 1e-12
+    >>> bool(abs(unit.z - (trace.s[1][0, 0] - unit.mean) / unit.deviation) < 1e-12)
     True
     """
 
