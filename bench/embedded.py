@@ -38,7 +38,7 @@ PROCESSORS = {
 SIZES = [(4, 8, 3), (16, 32, 4), (64, 32, 10), (64, 64, 64, 10)]
 TRAINING = 1200  # rows of the digits
 
-# Prints the classes of so many rows as the argument says.
+# Prints the classes of the first rows; the argument says how many.
 PROGRAM = """
 #include <stdio.h>
 #include <stdlib.h>

@@ -246,7 +246,7 @@ def main(arguments=None):
         print(aligned(lines), end="\n\n")
     print(
         f"Intervals for a coverage of {COVERAGE:g}: the model's own, and those after calibration. "
-        "Widths, CRPS and NLL are those of standardised targets. Mean ± standard deviation over "
+        "Targets are standardised for widths, CRPS and NLL. Mean ± standard deviation over "
         f"{options.splits} splits."
     )
     if options.output:

@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 
 import fastbp
 
-# Made-up texts on three subjects: each has words of its own among those of the language.
+# Made-up texts on three subjects. Each subject has some words that the others lack.
 rng = np.random.default_rng(0)
 syllables = [a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "er", "il")]
 words = np.unique(["".join(rng.choice(syllables, 3)) for _ in range(25_000)])
