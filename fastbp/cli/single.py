@@ -55,9 +55,9 @@ def add_options(command):
     )
     add(
         "--activation",
-        choices=sorted(spec.ACTIVATIONS),
+        choices=sorted(spec.HIDDEN_ACTIVATIONS),
         metavar="NAME",
-        help=f"one of {', '.join(spec.ACTIVATIONS)} (default: relu)",
+        help=f"one of {', '.join(spec.HIDDEN_ACTIVATIONS)} (default: relu)",
     )
     add(
         "--optimizer",
