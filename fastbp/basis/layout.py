@@ -589,6 +589,8 @@ def _views(places, buffer):
         rows = buffer[start : start + n_in * stride].reshape(n_in, stride)
         arrays.weights.append(rows[:, :n_out])
         arrays.biases.append(buffer[bias : bias + n_out])
+    if not any(place[-1] for place in places):  # the usual case
+        return arrays
     for kind in {kind: None for place in places for kind in place[-1]}:
         for _, n_out, stride, _, bias, extras in places[:-1]:
             found = kind in extras

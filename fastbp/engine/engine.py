@@ -222,7 +222,9 @@ class Engine:
 
     def check_signs(self, whose):
         """Refuse weights against the monotonic constraints."""
-        for i, (weights, signs) in enumerate(zip(self.weights, self.weight_signs, strict=False)):
+        if not self.signs.size:  # the usual case
+            return
+        for i, (weights, signs) in enumerate(zip(self.weights, self.weight_signs, strict=True)):
             monotonic.check_signs(weights, signs, f"{whose}'s weights[{i}]")
 
     def blend(self, other, tau):

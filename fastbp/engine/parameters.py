@@ -66,12 +66,20 @@ class Gradient(_Pair):
         slopes: Sequence[Floats] = (),
     ) -> Self:
         made = super().__new__(cls, weights, biases)
-        for name, arrays in zip(EXTRAS, (norm_weights, norm_biases, slopes), strict=True):
-            setattr(made, name, list(arrays) if checks.is_sequence(arrays) else arrays)
+        made.norm_weights = _listed(norm_weights)
+        made.norm_biases = _listed(norm_biases)
+        made.slopes = _listed(slopes)
         return made
 
     def __repr__(self) -> str:
         return f"Gradient({', '.join(f'{name}={arrays!r}' for name, arrays in _named(self))})"
+
+
+def _listed(arrays):
+    """A sequence as a list; anything else is left for `store` to refuse."""
+    if type(arrays) is list:  # the usual case
+        return arrays
+    return list(arrays) if checks.is_sequence(arrays) else arrays
 
 
 def _named(gradient):
