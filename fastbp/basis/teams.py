@@ -59,17 +59,21 @@ def automatic(flops, weights, groups, steps=1):
     return 1 if worth < 2 else min(worth, available())
 
 
-@contextlib.contextmanager
-def _occupying(threads):
-    """Count cores as used by this process while the block runs."""
-    global _busy
-    with _lock:
-        _busy += threads
-    try:
-        yield
-    finally:
+class _occupying:  # noqa: N801 - used as a function
+    """Context manager that counts cores as used by this process while the block runs."""
+
+    def __init__(self, threads):
+        self._threads = threads
+
+    def __enter__(self):
+        global _busy
         with _lock:
-            _busy -= threads
+            _busy += self._threads
+
+    def __exit__(self, *error):
+        global _busy
+        with _lock:
+            _busy -= self._threads
 
 
 def run(member, threads):
@@ -77,10 +81,13 @@ def run(member, threads):
 
     If the system cannot start all threads, raise RuntimeError without calling any member.
     """
+    if threads == 1:
+        with _occupying(1):
+            return member(0)
     errors: list = []
     # Ctrl-C waits: if it ended this thread's part alone, the others would wait for it forever.
     with interrupts.held():
-        others = _start(member, threads, errors) if threads > 1 else []
+        others = _start(member, threads, errors)
         with _occupying(threads):
             result = member(0)
             for thread in others:

@@ -5,6 +5,7 @@ All networks of a process share it: memory is bounded, however many networks hav
 
 import ctypes
 import sys
+from collections import deque
 
 from ..basis.layout import address
 
@@ -13,7 +14,7 @@ MOST_BYTES = 1 << 22
 MOST_SIZES = 16  # that are kept at the same time; one more, and all are dropped
 MOST_ALIKE = 8  # buffers of one size, of large ones fewer: together at most MOST_BYTES
 
-_free: dict = {}  # (size, bytes a number) -> buffers that no call has
+_free: dict = {}  # (size, bytes a number) -> a deque of buffers that no call has
 
 
 def _memcmp():
@@ -55,6 +56,6 @@ def give(*buffers):
                 continue
             if len(_free) >= MOST_SIZES:
                 _free.clear()
-            free = _free.setdefault(key, [])
-        if len(free) < min(MOST_ALIKE, MOST_BYTES // max(buffer.nbytes, 1)):
-            free.append(buffer)
+            most = min(MOST_ALIKE, MOST_BYTES // max(buffer.nbytes, 1))
+            free = _free.setdefault(key, deque(maxlen=most))
+        free.append(buffer)

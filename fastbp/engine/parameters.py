@@ -65,7 +65,7 @@ class Gradient(_Pair):
         norm_biases: Sequence[Floats] = (),
         slopes: Sequence[Floats] = (),
     ) -> Self:
-        made = super().__new__(cls, weights, biases)
+        made = tuple.__new__(cls, (weights, biases))
         made.norm_weights = _listed(norm_weights)
         made.norm_biases = _listed(norm_biases)
         made.slopes = _listed(slopes)

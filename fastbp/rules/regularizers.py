@@ -132,6 +132,8 @@ def regularizers_of(
     """Return the Regularizers of a network of m layers, from the arguments of `Network.fit`."""
     layer_rules = np.zeros((m + 1, spec.RULES))
     for column, name, value in ((spec.L1, "l1", l1), (spec.L2, "l2", l2)):
+        if type(value) is float and value == 0:  # the usual case
+            continue
         if any(factors := _by_layer(name, value, m)):
             layer_rules[1:, column] = factors
     if layers := indices("frozen", frozen, m):
