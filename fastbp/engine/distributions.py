@@ -44,6 +44,9 @@ class Family(NamedTuple):
     begin : callable
         ``f(parameter)``: the outputs whose initial weights stay as they were drawn, as a slice, and
         the initial biases of all outputs.
+    rescaled : callable or None
+        ``f(parameter, mean, deviation)``: factors and offsets of the outputs that make of a
+        distribution of y that of mean + deviation y. None if no such numbers do.
     """
 
     n_outputs: Callable
@@ -54,6 +57,7 @@ class Family(NamedTuple):
     quantiles: Callable
     cdf: Callable
     begin: Callable
+    rescaled: Callable | None = None
 
 
 def _begin_location(parameter):
@@ -61,10 +65,11 @@ def _begin_location(parameter):
     return slice(0, 1), np.zeros(2)
 
 
-def _location_scale(frozen, scale, width):
+def _location_scale(frozen, scale, width, power=1):
     """The Family of a location s_0, a scale from s_1, and a standard distribution of SciPy's.
 
-    ``frozen(parameter)`` makes the standard distribution; its deviation is `width(parameter)`.
+    ``frozen(parameter)`` makes the standard distribution; its deviation is `width(parameter)`. The
+    output s_1 is the logarithm of the scale's `power`.
     """
 
     def location(s, parameter):
@@ -86,7 +91,12 @@ def _location_scale(frozen, scale, width):
     def cdf(s, parameter, y):
         return frozen(parameter).cdf((y - s[:, 0]) / scale(s[:, 1]))
 
-    return Family(lambda _: 2, location, slopes, mean, std, quantiles, cdf, _begin_location)
+    def rescaled(parameter, center, factor):
+        return np.array([factor, 1.0]), np.array([center, power * np.log(factor)])
+
+    return Family(
+        lambda _: 2, location, slopes, mean, std, quantiles, cdf, _begin_location, rescaled
+    )
 
 
 def _standard(name, *, takes_parameter=False):
@@ -107,7 +117,7 @@ _norm, _t, _laplace = (
     _standard("t", takes_parameter=True),
     _standard("laplace"),
 )
-_GAUSSIAN = _location_scale(_norm, _from_variance, lambda _: 1.0)
+_GAUSSIAN = _location_scale(_norm, _from_variance, lambda _: 1.0, power=2)
 _STUDENT_T = _location_scale(_t, positive, lambda nu: _t(nu).std())
 _LAPLACE = _location_scale(_laplace, positive, lambda _: np.sqrt(2.0))
 
@@ -206,6 +216,12 @@ def _begin_mixture(components):
     return slice(components, 2 * components), biases
 
 
+def _rescaled_mixture(components, center, factor):
+    same, ones = np.zeros(components), np.ones(components)
+    factors = np.concatenate([ones, factor * ones, ones])
+    return factors, np.concatenate([same, center * ones, np.log(factor) * ones])
+
+
 _MIXTURE = Family(
     lambda components: 3 * components,
     _mixture_mean,
@@ -215,6 +231,7 @@ _MIXTURE = Family(
     _mixture_quantiles,
     _mixture_cdf,
     _begin_mixture,
+    _rescaled_mixture,
 )
 
 
@@ -344,6 +361,16 @@ class Distribution:
         weights[...] = 0
         weights[:, kept] = drawn
         biases[...] = initial
+
+    def rescaled(self, mean, deviation):
+        """Factors and offsets of the outputs that make of a distribution of y another one.
+
+        With them, the outputs are those of the distribution of mean + deviation y. None if there
+        are no such numbers: for counts, and for the steps between quantiles.
+        """
+        if self._family.rescaled is None:
+            return None
+        return self._family.rescaled(self._parameter, mean, deviation)
 
     def center(self, s):
         """What ``predict`` returns, of shape (n,): the mean, or the median of quantiles.

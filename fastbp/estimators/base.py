@@ -6,6 +6,7 @@ parameters give the same numbers; docs/estimators.md lists the differences.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
@@ -209,6 +210,8 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
             for name in ("coefs_", "intercepts_", "_optimizer"):
                 self.__dict__.pop(name, None)
             network, _ = self._build(X, y)
+            with self._training_units():
+                pass  # the coefficients were drawn for these units
         report_as_scikit_learn(network)
         return self
 
@@ -240,11 +243,12 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
             tasks = Tasks(self, X, y, sample_weight, self.max_iter if stochastic else 0)
             # What scikit-learn reports has no meaning for targets between the classes.
             report_as_scikit_learn(network, exactly=self._smoothing() > 0)
-            if stochastic:
-                self._train_by_epochs(network, samples, held_out, incremental, tasks, attempt)
-                network = self._network(adopt=True)  # early stopping may have restored the best
-            else:
-                self._train_by_lbfgs(network, samples, attempt)
+            with self._training_units():
+                if stochastic:
+                    self._train_by_epochs(network, samples, held_out, incremental, tasks, attempt)
+                else:
+                    self._train_by_lbfgs(network, samples, attempt)
+            network = self._network(adopt=True)  # early stopping may have restored the best
         engine = network._engine
         if not engine.finite():
             engine.clear_padding()
@@ -279,6 +283,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
             monotonic.check(activations, OUTPUTS[self._output_activation()], self._output_units())
         sample_weight = self._weigh(y, sample_weight, incremental)
         samples = CheckedSamples(X, labels, targets, sample_weight)
+        self._note_targets(samples, first_pass)
         self._random_state = check_random_state(self.random_state)
         layer_units = [X.shape[1], *hidden, self._output_units()]
         if first_pass:
@@ -372,6 +377,16 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         """Return the sample weights, multiplied by class weights if there are any."""
         return sample_weight
 
+    def _note_targets(self, samples, first_pass):
+        """Store what a training needs to know about all of y."""
+
+    def _training_units(self):
+        """Return a context of a training, in which coefficients may be for other units of y."""
+        return contextlib.nullcontext()
+
+    def _in_units_of_y(self, coefs, intercepts):
+        """Turn copies of the coefficients, which are made during a training, into those for y."""
+
     def _regularizers(self, network):
         average = self.average
         if isinstance(average, SWA) and average.start > self.max_iter:
@@ -390,7 +405,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         )
 
     def _train_by_lbfgs(self, network, samples, attempt):
-        smooth = samples.smooth(network, self._smoothing())
+        smooth = self._to_train(network, samples)
         regularizers = self._regularizers(network)
         attempt.accept()
         result = minimize(

@@ -1,17 +1,27 @@
 """The loss of a regressor, which may be that of a distribution."""
 
+import contextlib
 from typing import Any
 
 from ..basis import loss_parameters, spec
 from ..engine.distributions import distribution_of
 from .base import MultilayerPerceptron
+from .samples import CheckedSamples
+from .targets import StandardisedLayer, TargetScale
 
 
 class RegressionLoss(MultilayerPerceptron):
-    """The part of `MLPRegressor` that knows its loss, and how many outputs that needs."""
+    """The part of `MLPRegressor` that knows its loss, and in which units it is trained.
+
+    With `normalize_y`, `coefs_` and `intercepts_` are those of a network for y except during a
+    training: then the last layer is one for standardised targets.
+    """
 
     loss: Any
     loss_parameter: Any
+    normalize_y: bool
+    _target_scale: TargetScale | None = None
+    _standardised: StandardisedLayer | None = None  # only during a training
 
     def _loss(self):
         if self.out_activation_ == self._output_activation():
@@ -38,3 +48,75 @@ class RegressionLoss(MultilayerPerceptron):
         super()._initialize(y, layer_units, dtype)
         if (distribution := self._distribution()) is not None:
             distribution.begin(self.coefs_[-1], self.intercepts_[-1])
+
+    def _note_targets(self, samples, first_pass):
+        if not self.normalize_y:
+            self.__dict__.pop("_target_scale", None)
+            return
+        if first_pass or self._target_scale is None:
+            self._check_normalizable()
+            self._target_scale = TargetScale.of(samples.targets, samples.weight)
+        if first_pass:  # the initial coefficients are for standardised targets
+            self._standardised = self._standardised_layer()
+
+    def _check_normalizable(self):
+        distribution = self._distribution()
+        if distribution is not None:
+            possible = distribution.rescaled(0.0, 1.0) is not None
+        else:
+            possible = self._output_activation() == "identity"
+        if not possible:
+            why = (
+                "whose outputs are the steps between quantiles"
+                if self.loss == "quantile"
+                else "which is for counts as they are"
+            )
+            raise ValueError(
+                f"normalize_y=True does not go with loss={self.loss!r}"
+                f"{'' if self.loss_parameter is None else ' and several quantiles'}, {why}; leave "
+                "normalize_y out"
+            )
+
+    def _standardised_layer(self):
+        scale = self._target_scale
+        assert scale is not None
+        if (distribution := self._distribution()) is None:
+            return StandardisedLayer(scale.deviation, scale.mean)
+        return StandardisedLayer(*distribution.rescaled(*scale.mean, *scale.deviation))
+
+    @contextlib.contextmanager
+    def _training_units(self):
+        if self._target_scale is not None and self._standardised is None:
+            self._standardised = self._standardised_layer()
+            self._standardised.enter(self.coefs_[-1], self.intercepts_[-1])
+        try:
+            yield
+        finally:
+            self._in_units_of_y(self.coefs_, self.intercepts_)
+            self.__dict__.pop("_standardised", None)
+
+    def _in_units_of_y(self, coefs, intercepts):
+        if self._standardised is not None:
+            self._standardised.leave(coefs[-1], intercepts[-1])
+
+    def _to_train(self, network, samples):
+        if self._target_scale is None:
+            return super()._to_train(network, samples)
+        y = self._target_scale.apply(samples.targets)
+        return CheckedSamples(samples.X, samples.labels, y, samples.weight)
+
+    def _truth(self, samples):
+        # R² does not depend on the units, and the network predicts standardised targets.
+        if self._target_scale is not None and self.scoring is None:
+            return self._target_scale.apply(samples.targets)
+        return samples.targets
+
+    def _shown_to_scorer(self):
+        shown = super()._shown_to_scorer()
+        if self._standardised is not None:
+            shown.coefs_ = [W.copy() for W in self.coefs_]
+            shown.intercepts_ = [b.copy() for b in self.intercepts_]
+            shown._in_units_of_y(shown.coefs_, shown.intercepts_)
+            shown._held = None
+            shown.__dict__.pop("_standardised")
+        return shown

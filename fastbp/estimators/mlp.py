@@ -450,6 +450,13 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, RegressionLoss, MultilayerP
         δ > 0 of "huber" (default 1); q in (0, 1) of "quantile" (default 0.5, the median), or
         several q in rising order; ν > 0 of "student_t" (default 5); or the number of components of
         "mixture_density" (default 5).
+    normalize_y : bool, default=False
+        Train on y with mean 0 and standard deviation 1 in each column, as scikit-learn's
+        GaussianProcessRegressor has it. Predictions, `coefs_` and `intercepts_` are in the units of
+        y all the same; losses, ``tol`` and penalties are those of the standardised y. So is the
+        network that ``callbacks`` get. Mean and deviation are weighted by the sample weights.
+        `partial_fit` and ``warm_start`` keep those of the first call. Not for counts ("poisson",
+        "negative_binomial"), nor for several quantiles.
 
     Attributes
     ----------
@@ -515,6 +522,7 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, RegressionLoss, MultilayerP
         norm: Literal["layer", "rms"] | None = None,
         residual: bool = False,
         loss_parameter: float | Sequence[float] | None = None,
+        normalize_y: bool = False,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -556,6 +564,7 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, RegressionLoss, MultilayerP
         self.norm = norm
         self.residual = residual
         self.loss_parameter = loss_parameter
+        self.normalize_y = normalize_y
 
     def _is_poisson(self):
         return isinstance(self.loss, str) and self.loss == "poisson"
@@ -607,9 +616,6 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, RegressionLoss, MultilayerP
         120
         """
         return self._fit(X, y, sample_weight=sample_weight, incremental=True)
-
-    def _truth(self, samples):
-        return samples.targets
 
     def predict(self, X: Matrix) -> Floats:
         """Predict the values for X.

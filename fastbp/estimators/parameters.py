@@ -80,6 +80,7 @@ REGRESSOR_CONSTRAINTS: dict = {
         callable,
     ],
     "loss_parameter": [_ABOVE_ZERO, "array-like", None],
+    "normalize_y": ["boolean"],
 }
 
 _PARAMETERS = """\

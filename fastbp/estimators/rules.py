@@ -86,7 +86,7 @@ class StochasticTraining(PrivateMethods):
                 samples, validation = self._hold_out(samples)
             shown = self._shown(network, validation)
         source = EstimatorRows(
-            samples.smooth(network, self._smoothing()),
+            self._to_train(network, samples),
             self._optimizer,
             self._batch_rows(len(samples)),
             self._random_state if self.shuffle else None,
@@ -131,8 +131,14 @@ class StochasticTraining(PrivateMethods):
             raise ValueError(NOT_FINITE)
         elif not incremental and history.loss and history.loss[-1] > scale.LARGE:
             loss = engine.loss_name, engine.loss_parameter, history.loss[-1]
-            if text := scale.advice(*loss, samples.X, samples.targets):
+            several = isinstance(engine.loss_parameter, tuple)  # quantiles
+            remedy = scale.BY_HAND if several else "set normalize_y=True"
+            if text := scale.advice(*loss, samples.X, samples.targets, remedy):
                 warn(text)
+
+    def _to_train(self, network, samples):
+        """Return samples with targets as the network learns them."""
+        return samples.smooth(network, self._smoothing())
 
     def _smoothing(self):
         return getattr(self, "label_smoothing", 0.0)  # a regressor has none
@@ -201,11 +207,15 @@ class StochasticTraining(PrivateMethods):
         if self.scoring is None:
             return self._score(X, y, sample_weight=sample_weight)
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
-        # The estimator as it is now, its coefficients shared; X has no names any more.
+        score = check_scoring(self, self.scoring)(self._shown_to_scorer(), X, y, **weight)
+        return checks.number("a score", score)
+
+    def _shown_to_scorer(self):
+        """Return the estimator as it is now, its coefficients shared, for X without names."""
         shown = object.__new__(type(self))
         shown.__dict__.update(self.__dict__)
         shown.__dict__.pop("feature_names_in_", None)
-        return checks.number("a score", check_scoring(self, self.scoring)(shown, X, y, **weight))
+        return shown
 
     def _note(self, history, n_samples, shown):
         """Record an epoch; return whether it is the last one.

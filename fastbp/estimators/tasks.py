@@ -72,6 +72,7 @@ class Tasks:
         fitted = {name: value for name, value in attributes if name.endswith("_")}
         for name in ("coefs_", "intercepts_"):
             fitted[name] = [array.copy() for array in fitted[name]]
+        self._estimator._in_units_of_y(fitted["coefs_"], fitted["intercepts_"])
         if self._estimator._extras:
             fitted["_extras"] = [array.copy() for array in self._estimator._extras]
         return fitted

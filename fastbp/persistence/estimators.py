@@ -19,6 +19,7 @@ from ..estimators.mlp import MLPClassifier, MLPRegressor
 from ..estimators.network import OUTPUTS
 from ..estimators.parameters import hidden_activations
 from ..estimators.stepping import AdamStepping, SGDStepping
+from ..estimators.targets import TargetScale
 from ..files import calibration, schema, values
 from ..files.network import (
     fill_memory,
@@ -52,7 +53,8 @@ CURVES: dict = {"loss_curve_": list, "validation_scores_": np.ndarray.tolist}
 CLASS_FIELDS = ("classes_", "y_type_", "sparse_input_")
 OPTIMIZER = ("optimizer", "schedule", "power_t")
 # Parameters that files of earlier versions lack, and those of estimators that leave them at these.
-LATER = {"monotonic_cst": None, "norm": None, "residual": False}
+LATER = {"monotonic_cst": None, "norm": None, "residual": False, "normalize_y": False}
+TARGET_SCALE = "target_scale"  # of the regressor's y, if it is normalised
 SCHEDULES = ("constant", "invscaling", "adaptive")
 
 
@@ -80,7 +82,7 @@ def to_document(estimator, tensors):
     network, attributes = estimator._network(), vars(estimator)
     parameters = estimator.get_params(deep=False)
     for key, usual in LATER.items():
-        if parameters[key] is usual:
+        if key in parameters and parameters[key] is usual:
             del parameters[key]
     put_parameters(network, tensors)
     for key in CURVES:
@@ -101,6 +103,9 @@ def to_document(estimator, tensors):
     }
     if isinstance(estimator, MLPRegressor):
         calibration.put(estimator, document, tensors)
+        if estimator._target_scale is not None:
+            scale = estimator._target_scale._asdict()
+            document[TARGET_SCALE] = {key: array.tolist() for key, array in scale.items()}
     return document
 
 
@@ -145,7 +150,7 @@ def _needed(memory, optimizer):
 
 def from_document(document, tensors):
     """Return the estimator that a document describes."""
-    schema.some_fields("estimator", document, (*FIELDS, calibration.NAME), FIELDS)
+    schema.some_fields("estimator", document, (*FIELDS, calibration.NAME, TARGET_SCALE), FIELDS)
     name = schema.text("the estimator's class", document["class"], CLASSES)
     given = document["parameters"]
     names = [
@@ -183,7 +188,24 @@ def from_document(document, tensors):
     scores = calibration.take(document, tensors)
     if scores is not None:
         calibration.restore(estimator, scores, estimator._network())
+    if TARGET_SCALE in document:
+        estimator._target_scale = _target_scale(document[TARGET_SCALE], estimator)
     return estimator
+
+
+def _target_scale(document, estimator):
+    """Return the means and deviations with which partial_fit and warm starts continue."""
+    if not getattr(estimator, "normalize_y", False):
+        raise schema.wrong(TARGET_SCALE, document, "left out without normalize_y")
+    schema.fields(TARGET_SCALE, document, TargetScale._fields)
+    n = estimator.n_outputs_
+    mean, deviation = (
+        np.array([schema.real(key, x) for x in schema.listed(key, document[key], n)])
+        for key in TargetScale._fields
+    )
+    if not (deviation > 0).all():
+        raise schema.wrong("deviation", deviation.tolist(), "above 0")
+    return TargetScale(mean, deviation)
 
 
 def with_parameters(cls, names, document):

@@ -16,6 +16,7 @@ from ..basis import checks
 from ..basis.docstrings import documented
 from ..engine.conformal import Calibration
 from ..engine.forecasts import Points
+from ..estimators.targets import near_one
 from ..network.uncertainty import UncertaintyMixin
 from . import selection
 from .base import Tabular, Targets
@@ -278,7 +279,7 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
     def _targets(self, y):
         y = _numbers(y)
         self._column = y.ndim == 1
-        y, exponent = _near_one(y.reshape(len(y), -1))
+        y, exponent = near_one(y.reshape(len(y), -1))
         mean, spread = y.mean(axis=0), y.std(axis=0)
         self._mean, self._spread = np.ldexp(mean, exponent), np.ldexp(spread, exponent)
         y = ((y - mean) / np.where(spread > 0, spread, 1.0)).astype(np.float32)
@@ -335,7 +336,7 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
         calibration = self._calibration
         if calibration is None:
             raise ValueError("the model's file has no errors of held-out rows; call calibrate")
-        scores, exponent = _near_one(calibration.scores.T)
+        scores, exponent = near_one(calibration.scores.T)
         std = np.ldexp(np.sqrt((scores**2).mean(axis=0)), exponent)
         return self._shaped(np.full_like(center, std))
 
@@ -364,12 +365,3 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
 def _numbers(y):
     checks.no_dates("y", y)
     return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-
-
-def _near_one(columns):
-    """Columns divided by powers of two, so that squares neither overflow nor vanish, and these.
-
-    Such a division is exact, so the results have the same bits as without it.
-    """
-    exponent = np.frexp(np.abs(columns).max(axis=0))[1]
-    return np.ldexp(columns, -exponent), exponent

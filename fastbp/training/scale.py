@@ -9,7 +9,10 @@ LARGE = 1000.0
 SCALERS = "for example with sklearn.preprocessing.StandardScaler"
 
 
-def advice(loss_name, parameter, loss, X, targets):
+BY_HAND = f"scale y to mean 0 and standard deviation 1, {SCALERS}, and scale the predictions back"
+
+
+def advice(loss_name, parameter, loss, X, targets, remedy=BY_HAND):
     """Return a warning if the error is large and of the size of the targets' spread, else "".
 
     Numbers of the size of prices or populations need that many steps of Adam divided by its
@@ -24,6 +27,8 @@ def advice(loss_name, parameter, loss, X, targets):
         The mean loss after the training.
     X : ndarray of shape (n, n_0) or sparse
     targets : ndarray of shape (n, n_m)
+    remedy : str
+        What to do about targets without scale.
     """
     error = _typical_error(loss_name, parameter, loss)
     if not LARGE < error < math.inf:
@@ -39,8 +44,7 @@ def advice(loss_name, parameter, loss, X, targets):
     if size[j] > LARGE / 10:
         return (
             f"the targets are not scaled, so the network has learned very little: {name} has the "
-            f"mean {y[:, j].mean():.3g} and the standard deviation {spread[j]:.3g}. Scale y to "
-            f"mean 0 and standard deviation 1, {SCALERS}, and scale the predictions back"
+            f"mean {y[:, j].mean():.3g} and the standard deviation {spread[j]:.3g}; {remedy}"
         )
     largest = max(float(X.max()), -float(X.min()))
     if largest > LARGE:

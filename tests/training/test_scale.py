@@ -26,7 +26,17 @@ def test_prices(loss):
     assert warning.filename == __file__
     text = str(warning.message)
     mean, deviation = f"{PRICES.mean():.3g}", f"{PRICES.std():.3g}"
-    assert f"y has the mean {mean} and the standard deviation {deviation}. Scale y" in text
+    assert f"y has the mean {mean} and the standard deviation {deviation}; scale y" in text
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_regressor_can_scale_them_itself():
+    regressor = fastbp.MLPRegressor(hidden_layer_sizes=(8,), max_iter=5, random_state=0)
+    with pytest.warns(match="targets are not scaled.*; set normalize_y=True$"):
+        regressor.fit(X, PRICES)
+    with warnings.catch_warnings(record=True) as caught:
+        regressor.set_params(normalize_y=True).fit(X, PRICES)
+    assert not any("not scaled" in str(warning.message) for warning in caught)
 
 
 def test_the_loss_of_the_issue():
