@@ -76,3 +76,21 @@ def odd_entry(array, columns=None, of_text=""):
         if not (entry is None or isinstance(entry, (numbers.Real, Decimal, np.generic))):
             return f"the entry {where}, is a {kind}", False
     return "", False
+
+
+def no_missing(name, y):
+    """Refuse targets among which are pandas.NA or None, which NumPy cannot compare.
+
+    NaN among numbers is left to scikit-learn's checks.
+    """
+    dtype = getattr(y, "dtype", None)
+    of_numpy = isinstance(dtype, np.dtype)
+    if dtype is None or (of_numpy and dtype.kind != "O") or not np.ndim(y):
+        return
+    for row, values in enumerate(np.asarray(y, object).reshape(len(y), -1).tolist()):
+        for value in values:
+            if value is None or type(value).__name__ in MISSING:
+                raise ValueError(
+                    f"Input {name} contains a missing value: {value!r} in row {row}; leave out "
+                    "the rows whose target is unknown"
+                )

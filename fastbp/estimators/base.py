@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ..basis import checks, monotonic
+from ..basis import checks, monotonic, tables
 from ..basis.layout import Layout
 from ..basis.sparse import check_undamaged
 from ..rules.regularizers import SWA, regularizers_of
@@ -334,6 +334,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
 
     def _checked(self, X, y, reset):
         check_undamaged(X)
+        tables.no_missing("y", y)
         with checks.locating(X=X, y=y):
             X, y = validate_data(
                 self,

@@ -25,7 +25,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ..basis import checks, progress, teams
+from ..basis import checks, progress, tables, teams
 from ..basis.docstrings import documented
 from ..basis.sparse import check_undamaged
 from ..engine.conformal import check_quantiles
@@ -179,6 +179,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
 
     def _fit(self, X, y, sample_weight):
         check_undamaged(X)
+        tables.no_missing("y", y)
         with checks.locating(X=X, y=y, sample_weight=sample_weight):
             samples, targets = validate_data(
                 self,

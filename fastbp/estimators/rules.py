@@ -4,6 +4,7 @@ The order of checks, draws and notes is scikit-learn's, see base.py.
 """
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,7 @@ class StochasticTraining(PrivateMethods):
             if validation is None:
                 samples, validation = self._hold_out(samples)
             shown = self._shown(network, validation)
+            self._try_scorer(*shown)
         source = EstimatorRows(
             self._to_train(network, samples),
             self._optimizer,
@@ -206,9 +208,28 @@ class StochasticTraining(PrivateMethods):
             return math.nan
         if self.scoring is None:
             return self._score(X, y, sample_weight=sample_weight)
+        return self._score_by_scorer(X, y, sample_weight)
+
+    def _score_by_scorer(self, X, y, sample_weight):
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
         score = check_scoring(self, self.scoring)(self._shown_to_scorer(), X, y, **weight)
         return checks.number("a score", score)
+
+    def _try_scorer(self, X, y, sample_weight):
+        """Let an error of the scorer come before the training, such as classes for a regressor.
+
+        Only scikit-learn's own scorers are called once more; others may count their calls.
+        """
+        if isinstance(self.scoring, str):
+            with warnings.catch_warnings(), interrupts.released():
+                warnings.simplefilter("ignore")
+                try:
+                    self._score_by_scorer(X, y, sample_weight)
+                except (AttributeError, ValueError) as error:
+                    error.add_note(
+                        f"scoring={self.scoring!r} cannot score an {type(self).__name__}"
+                    )
+                    raise
 
     def _shown_to_scorer(self):
         """Return the estimator as it is now, its coefficients shared, for X without names."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, Options
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ..basis import teams
+from ..basis import tables, teams
 from ..estimators.attempt import Attempt
 from . import columns, recipes
 from .preparation import Preparation
@@ -65,7 +65,7 @@ class Tabular(BaseEstimator):
 
     _parameter_constraints: dict = {
         "time_budget": [Interval(Real, 0, None, closed="neither"), None],
-        "n_jobs": [Integral, None],
+        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
         "random_state": ["random_state"],
         "backend": [str, None],
         "progress": ["boolean"],
@@ -123,6 +123,7 @@ class Tabular(BaseEstimator):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
+        tables.no_missing("y", y)
         with Attempt(self):
             X, y = self._checked(X, y)
             if sample_weight is not None:

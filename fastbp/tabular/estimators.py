@@ -33,8 +33,8 @@ _SECTIONS = {
         Seconds after which no further recipe is tried. The default takes as many as there are, so
         the same random_state gives the same model on every machine.
     n_jobs : int, optional
-        How many networks to train at once; by default one for each free core. The result does not
-        depend on it.
+        How many networks to train at once; by default, and with -1, one for each free core. The
+        result does not depend on it.
     random_state : int, RandomState instance or None, default=None
         Determines the folds, the initial weights and the order of training.
     backend : {{"auto", "cython", "numba", "numpy"}} or None, default=None

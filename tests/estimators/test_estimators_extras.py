@@ -204,6 +204,15 @@ def test_scorers(digits, scoring):
     assert estimator.best_validation_score_ == pytest.approx(scorer(estimator, X[80:], y[80:]))
 
 
+def test_scorers_of_another_kind_are_refused_before_the_training(capsys):
+    X = np.random.default_rng(0).standard_normal((40, 2))
+    regressor = fastbp.MLPRegressor(early_stopping=True, scoring="accuracy", verbose=True)
+    with pytest.raises(ValueError, match="continuous") as caught:
+        regressor.fit(X, X[:, 0])
+    assert caught.value.__notes__ == ["scoring='accuracy' cannot score an MLPRegressor"]
+    assert not hasattr(regressor, "coefs_") and capsys.readouterr().out == ""
+
+
 class Notes(fastbp.Callback):
     def __init__(self, until):
         self.until, self.seen = until, []

@@ -66,3 +66,17 @@ def test_what_is_no_number():
 def test_names_of_columns():
     table = pandas.DataFrame(spoiled(X, (4, 1)), columns=["a", "b", "c"])
     assert "row 4, column 1 ('b'), counted from 0" in note_of(lambda: regressor().fit(table, y))
+
+
+@pytest.mark.parametrize("value", [pandas.NA, None], ids=["NA", "None"])
+@pytest.mark.parametrize(
+    "model",
+    [regressor, MODELS["ensemble"], fastbp.TabularRegressor, fastbp.TabularClassifier],
+    ids=["estimator", "ensemble", "TabularRegressor", "TabularClassifier"],
+)
+def test_missing_targets_that_are_no_numbers(model, value):
+    """NumPy and scikit-learn fail on them with errors about comparisons."""
+    targets = pandas.Series(y.astype(object))
+    targets[5] = value
+    with pytest.raises(ValueError, match="y contains a missing value: .*(NA|None).* in row 5;"):
+        model().fit(X, targets)

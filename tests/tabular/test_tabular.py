@@ -281,6 +281,12 @@ def test_odd_tables_get_a_model_or_a_clear_answer(quick):
         fastbp.TabularRegressor().fit(X[:3], y[:3])
 
 
+@pytest.mark.parametrize("jobs", [0, -2, 1.5])
+def test_numbers_of_jobs_are_checked(jobs):
+    with pytest.raises(ValueError, match="'n_jobs' parameter of TabularRegressor"):
+        fastbp.TabularRegressor(n_jobs=jobs).fit(np.zeros((9, 1)), np.zeros(9))
+
+
 def test_a_time_budget_ends_after_a_recipe(table, quick):
     frame, value = table
     model = fastbp.TabularRegressor(random_state=0, time_budget=1e-9).fit(frame, value)
