@@ -34,8 +34,8 @@ cdef void forward_along(Net *net, Net *along, const real *x, Py_ssize_t stride_x
         if i > 1:
             product(dh, stride_in, 1, W, stride, ds, stride, ds, stride, rows, J, n_in)
         if i < net.m:
-            activate_jets(net, i, 1, 0)
-        h, stride_in, n_in = of_block(net, i, H), stride, here[SIZE]
+            through_hidden_along(net, along, i)
+        h, stride_in, n_in = of_block(net, i, OUTPUT), stride, here[SIZE]
 
 
 cdef void deltas_along(Net *net, Data *data, double total) noexcept nogil:
@@ -82,31 +82,10 @@ cdef void leave_out_along(Net *net, Py_ssize_t r) noexcept nogil:
     for i in range(1, net.m):
         clear(net, i, S, net.rows + r)
         clear(net, i, H, net.rows + r)
-
-
-cdef void deltas_through(Net *net, Py_ssize_t i) noexcept nogil:
-    """δ_i and δ'_i of a hidden layer from ∂e/∂h_i and its derivative, in place."""
-    cdef const int64_t *here = net.plan + i * COLUMNS
-    cdef Py_ssize_t stride = here[STRIDE], size = net.rows * stride, at, n, r, j
-    cdef const real *ds
-    cdef const real *d1
-    cdef const real *d2
-    cdef real *d
-    cdef real *along
-    cdef vec g, slope, bend
-    if here[ACTIVATION] == IDENTITY:
-        return
-    for r from 0 <= r < net.rows by SLICE_ROWS:
-        at, n = r * stride, min(SLICE_ROWS, net.rows - r) * stride
-        ds = of_block(net, i, S) + size + at
-        d = of_block(net, i, DS) + at
-        along, d1 = d + size, slopes(net, i, at, n, 2)
-        d2 = d1 + n
-        for j from 0 <= j < n by FBP_LANES:
-            g, slope = load(d, j), load(d1, j)
-            bend = load(d2, j) * load(ds, j)
-            store(d, j, slope * g)
-            store(along, j, fma(bend, g, slope * load(along, j)))
+        clear(net, i, OUTPUT, net.rows + r)
+        if rarely(net.plan[i * COLUMNS + NORM] != NO_NORM):
+            clear(net, i, NORMALIZED, net.rows + r)
+            store(of_block(net, i, INVERSE), (net.rows + r) * FBP_LANES, splat(0.0))
 
 
 cdef void backward_along(
@@ -126,12 +105,13 @@ cdef void backward_along(
             add_outer(net, 1, x, stride_x, d_along, rows, G, False)
             return
         stride_in = net.plan[(i - 1) * COLUMNS + STRIDE]
-        h, target = of_block(net, i - 1, H), of_block(net, i - 1, DS)
+        h, target = of_block(net, i - 1, OUTPUT), of_block(net, i - 1, DH)
         add_outer(net, i, h, stride_in, d_along, rows, G, False)
         add_outer(net, i, h + rows * stride_in, stride_in, d, rows, G, True)
         back_through_weights(net, i, d, 2 * rows, WT, target, False)
         back_through_weights(along, i, d, rows, VT, target + rows * stride_in, True)
-        deltas_through(net, i - 1)
+        back_through_hidden_along(net, along, i - 1)
+        sum_terms(net, i - 1, rows, G)
 
 
 cdef void run_hessian_product(

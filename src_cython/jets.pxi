@@ -14,142 +14,6 @@ cdef struct Lines:
     Py_ssize_t seconds
 
 
-cdef inline real *scratch(Net *net) noexcept nogil:
-    """Scratch space behind the workspace: 3 numbers for each unit of SLICE_ROWS rows."""
-    cdef Py_ssize_t i, widest = FBP_LANES
-    for i in range(net.m + 1):
-        widest = max(widest, net.plan[i * COLUMNS + STRIDE])
-    return zero_row(net) + widest
-
-
-cdef real *slopes(
-    Net *net, Py_ssize_t i, Py_ssize_t at, Py_ssize_t n, Py_ssize_t order
-) noexcept nogil:
-    """The first, second and third derivatives of σ_i for n units from number `at` on.
-
-    They follow each other in scratch space, up to the order.
-    """
-    cdef Py_ssize_t code = code_of(net.plan + i * COLUMNS)
-    cdef real *d = scratch(net)
-    cdef const real *s = of_block(net, i, S) + at
-    cdef const real *h = of_block(net, i, H) + at
-    fill(d, order * n, 1.0)
-    multiply_by_derivative(code, s, h, d, n)
-    if order > 1:
-        multiply_by_second_derivative(code, s, h, d + n, n)
-    if order > 2:
-        multiply_by_third_derivative(code, s, h, d + 2 * n, n)
-    return d
-
-
-cdef void activate_jets(Net *net, Py_ssize_t i, Py_ssize_t K, Py_ssize_t seconds) noexcept nogil:
-    """The jets of h_i = σ_i(s_i) from those of s_i. With identity, h is s."""
-    cdef const int64_t *here = net.plan + i * COLUMNS
-    cdef Py_ssize_t stride = here[STRIDE], size = net.rows * stride, at, n, r, k, j, t
-    cdef const real *s
-    cdef const real *s2
-    cdef const real *d1
-    cdef const real *d2
-    cdef real *h
-    cdef real *h2
-    cdef vec x, slope
-    if here[ACTIVATION] == IDENTITY:
-        return
-    check(of_block(net, i, S), (1 + K + seconds) * size)
-    check(of_block(net, i, H), (1 + K + seconds) * size)
-    for r from 0 <= r < net.rows by SLICE_ROWS:
-        at, n = r * stride, min(SLICE_ROWS, net.rows - r) * stride
-        s, h = of_block(net, i, S) + at, of_block(net, i, H) + at
-        activate(code_of(here), s, h, n)
-        d1 = slopes(net, i, at, n, 2 if seconds > 0 else 1)
-        d2 = d1 + n
-        for k in range(K):
-            s, h = s + size, h + size
-            t = K if seconds == K else K - k  # sets from the first to the second derivative
-            s2, h2 = s + t * size, h + t * size
-            if seconds == 0:
-                for j from 0 <= j < n by FBP_LANES:
-                    store(h, j, load(d1, j) * load(s, j))
-            elif seconds == K or k == 0:
-                for j from 0 <= j < n by FBP_LANES:
-                    x, slope = load(s, j), load(d1, j)
-                    store(h, j, slope * x)
-                    store(h2, j, fma(load(d2, j), x * x, slope * load(s2, j)))
-            else:
-                for j from 0 <= j < n by FBP_LANES:
-                    x = load(s, j)
-                    store(h, j, load(d1, j) * x)
-                    store(h2, j, fma(load(d2, j), x * x, load(h2, j)))
-
-
-cdef void activate_adjoints(
-    Net *net, Py_ssize_t i, Py_ssize_t K, Py_ssize_t seconds
-) noexcept nogil:
-    """The adjoints of the jets of s_i from those of h_i = σ_i(s_i), in place."""
-    cdef const int64_t *here = net.plan + i * COLUMNS
-    cdef Py_ssize_t stride = here[STRIDE], size = net.rows * stride, at, n, r, k, j, t
-    cdef const real *s
-    cdef const real *s1
-    cdef const real *s2
-    cdef const real *d1
-    cdef const real *d2
-    cdef const real *d3
-    cdef real *a
-    cdef real *a1
-    cdef real *a2
-    cdef vec x, v, w, curve, bend, value, of_second
-    if here[ACTIVATION] == IDENTITY:
-        return
-    check(of_block(net, i, S), (1 + K + seconds) * size)
-    check(of_block(net, i, DS), (1 + K + seconds) * size)
-    for r from 0 <= r < net.rows by SLICE_ROWS:
-        at, n = r * stride, min(SLICE_ROWS, net.rows - r) * stride
-        s, a = of_block(net, i, S) + at, of_block(net, i, DS) + at
-        d1 = slopes(net, i, at, n, 3 if seconds > 0 else 2)
-        d2, d3 = d1 + n, d1 + 2 * n
-        for j from 0 <= j < n by FBP_LANES:
-            store(a, j, load(d1, j) * load(a, j))
-        for k in range(K):
-            s1, a1 = s + (k + 1) * size, a + (k + 1) * size
-            t = 1 + K + (k if seconds == K else 0)
-            s2, a2 = s + t * size, a + t * size
-            if seconds == 0:
-                for j from 0 <= j < n by FBP_LANES:
-                    x, v = load(s1, j), load(a1, j)
-                    store(a, j, fma(load(d2, j) * x, v, load(a, j)))
-                    store(a1, j, load(d1, j) * v)
-            elif seconds == K:
-                for j from 0 <= j < n by FBP_LANES:
-                    x, v, w = load(s1, j), load(a1, j), load(a2, j)
-                    curve = load(d2, j)
-                    bend = curve * x
-                    of_second = fma(load(d3, j), x * x, curve * load(s2, j))
-                    store(a, j, fma(of_second, w, fma(bend, v, load(a, j))))
-                    store(a1, j, fma(<real>2.0 * bend, w, load(d1, j) * v))
-                    store(a2, j, load(d1, j) * w)
-            else:
-                for j from 0 <= j < n by FBP_LANES:
-                    x, v, w = load(s1, j), load(a1, j), load(a2, j)
-                    bend = load(d2, j) * x
-                    value = fma(bend, v, load(a, j))
-                    store(a, j, fma(load(d3, j) * (x * x), w, value))
-                    store(a1, j, fma(<real>2.0 * bend, w, load(d1, j) * v))
-        if seconds > 0 and seconds != K:
-            s2, a2 = s + (1 + K) * size, a + (1 + K) * size
-            for j from 0 <= j < n by FBP_LANES:
-                w = load(a2, j)
-                store(a, j, fma(load(d2, j) * load(s2, j), w, load(a, j)))
-                store(a2, j, load(d1, j) * w)
-
-
-cdef inline void fill(real *p, Py_ssize_t n, real x) noexcept nogil:
-    """p[:n] = x, for whole vectors."""
-    cdef Py_ssize_t j
-    check(p, n)
-    for j from 0 <= j < n by FBP_LANES:
-        store(p, j, splat(x))
-
-
 cdef void single_product(
     Net *net, Py_ssize_t i, const real *h, Py_ssize_t stride_in, const real *W, Py_ssize_t rows,
     real bias, real *s, bint more
@@ -229,10 +93,10 @@ cdef void forward_jets(Net *net, const real *x, Py_ssize_t stride_x, Lines *line
     cdef real *s
     first_jets(net, x, stride_x, lines)
     for i in range(2, net.m + 1):
-        activate_jets(net, i - 1, lines.K, lines.seconds)
+        through_hidden_jets(net, i - 1, lines.K, lines.seconds)
         above, here = net.plan + (i - 1) * COLUMNS, net.plan + i * COLUMNS
         n_in, stride_in, stride = above[SIZE], above[STRIDE], here[STRIDE]
-        W, s, h = net.parameters + here[WEIGHTS], of_block(net, i, S), of_block(net, i - 1, H)
+        W, s, h = net.parameters + here[WEIGHTS], of_block(net, i, S), of_block(net, i - 1, OUTPUT)
         if single_output(net, i):
             single_product(net, i, h, stride_in, W, rows, W[padded(n_in)], s, False)
             single_product(
@@ -325,16 +189,24 @@ cdef void back_through_weights(
     Net *net, Py_ssize_t i, const real *d, Py_ssize_t rows, const real *transposed, real *target,
     bint more
 ) noexcept nogil:
-    """Write d W_iᵀ to `target`, added to what is there if `more`; W_i of `net`."""
+    """Write d W_iᵀ to `target`, added to what is there if `more`; W_i of `net`.
+
+    Else a layer that adds its input to its output adds what comes back to its output.
+    """
     cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
     cdef const int64_t *here = net.plan + i * COLUMNS
     cdef Py_ssize_t stride_in = above[STRIDE]
     cdef const real *WT = transposed + here[TRANSPOSED]
-    cdef const real *init = target if more else zero_row(net)
+    cdef const real *init = zero_row(net)
+    cdef Py_ssize_t step = 0
     if single_output(net, i):
         WT = net.parameters + here[WEIGHTS]
+    if more:
+        init, step = target, stride_in
+    elif rarely(here[RESIDUAL] != 0):
+        init, step = of_block(net, i, DH), here[STRIDE]
     product(
-        d, here[STRIDE], 1, WT, stride_in, init, stride_in if more else 0, target, stride_in, rows,
+        d, here[STRIDE], 1, WT, stride_in, init, step, target, stride_in, rows,
         padded(above[SIZE]), here[SIZE],
     )
 
@@ -377,8 +249,9 @@ cdef void run_jets_backward(
     copy_rows(adjoints, here[SIZE], sets * rows, here[SIZE], d, here[STRIDE])
     for i in range(net.m, 1, -1):
         d, stride_in = of_block(net, i, DS), net.plan[(i - 1) * COLUMNS + STRIDE]
-        add_outer(net, i, of_block(net, i - 1, H), stride_in, d, sets * rows, G, False)
+        add_outer(net, i, of_block(net, i - 1, OUTPUT), stride_in, d, sets * rows, G, False)
         bias_gradient(net, i, d, rows, G)
-        back_through_weights(net, i, d, sets * rows, WT, of_block(net, i - 1, DS), False)
-        activate_adjoints(net, i - 1, lines.K, lines.seconds)
+        back_through_weights(net, i, d, sets * rows, WT, of_block(net, i - 1, DH), False)
+        back_through_hidden_jets(net, i - 1, lines.K, lines.seconds)
+        sum_terms(net, i - 1, rows, G)
     first_gradient(net, x, stride_x, lines, G)

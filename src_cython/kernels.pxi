@@ -3,11 +3,10 @@
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), trigonometry (sin and
 # cos), tile.h (matrix product), bfloat16.h and amx.h (products of rounded matrices), dropout,
 # elementwise, losses, optimizers, shares, net, layer_parameters, passes, sparse, gather, gradients,
-# groups, regularizers, steps, train, per_sample, jets, input_derivatives, hessian. This one holds the
-# entry points. They turn arrays
-# into pointers and release the GIL. Entry points that train flush denormal numbers; denormals.h
-# says how, and why they call their bodies by a hidden address. fastbp/backends/interface.py has the
-# arguments.
+# groups, regularizers, steps, train, per_sample, layer_jets, jets, input_derivatives, hessian. This
+# one holds the entry points. They turn arrays into pointers and release the GIL. Entry points that
+# train flush denormal numbers; denormals.h says how, and why they call their bodies by a hidden
+# address. fastbp/backends/interface.py has the arguments.
 
 include "simd.pxi"
 include "tile.pxi"
@@ -31,6 +30,7 @@ include "regularizers.pxi"
 include "steps.pxi"
 include "train.pxi"
 include "per_sample.pxi"
+include "layer_jets.pxi"
 include "jets.pxi"
 include "input_derivatives.pxi"
 include "hessian.pxi"

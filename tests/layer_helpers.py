@@ -57,8 +57,11 @@ def together(owner):
     return flat(arrays_of(owner))
 
 
-def torch_layers(torch, net):
-    """The output's pre-activation as a function of X, and its parameters as for `arrays_of`."""
+def torch_layers(torch, net, by_formula=False):
+    """The output's pre-activation as a function of X, and its parameters as for `arrays_of`.
+
+    Third derivatives need LayerNorm `by_formula`: those of PyTorch's own function are wrong.
+    """
     functions, functional = torch_activations(torch), torch.nn.functional
     lists = {
         name: [torch.tensor(array, requires_grad=True) for array in getattr(net, name)]
@@ -72,7 +75,11 @@ def torch_layers(torch, net):
         out = out if factors is None else out * factors[0]
         for i, name in enumerate(net.layout.activations):
             s, n = out @ W[i] + b[i], sizes[i + 1]
-            if norm == "layer":
+            if norm == "layer" and by_formula:
+                c = s - s.mean(1, keepdim=True)
+                deviation = torch.sqrt((c * c).mean(1, keepdim=True) + EPSILON)
+                s = scales[i] * (c / deviation) + shifts[i]
+            elif norm == "layer":
                 s = functional.layer_norm(s, (n,), scales[i], shifts[i], EPSILON)
             elif norm == "rms":
                 s = functional.rms_norm(s, (n,), scales[i], EPSILON)

@@ -293,6 +293,9 @@ class Backend(Protocol):
         If there is one second derivative for all directions, it is the sum:
         h''_i = σ'(s_i) s''_i + σ''(s_i) Σ_k s'_ik².
 
+        A normalisation comes before σ, see docs/mathematics.md, "Derivatives of normalised layers".
+        A residual layer adds the jets of its input to those of h_i.
+
         model : as above, with the plan of ``Layout.for_derivatives``.
         directions : real array of shape (K, n, n_0) or (0, n, n_0), C-contiguous, IN, may be
             read-only
@@ -330,7 +333,7 @@ class Backend(Protocol):
         a ← σ'(s) a + Σ_k (σ''(s) s'_k a'_k + (σ''(s) s''_k + σ'''(s) s'_k²) a''_k).
 
         With one a'' for the sum of second derivatives, it takes the place of each a''_k, and
-        σ''(s) s'' is counted once.
+        σ''(s) s'' is counted once. The gradient has the derivatives by γ, β and slopes, too.
 
         adjoints : real array of shape (P, n, n_m), C-contiguous, IN, may be read-only
             a, a'_k and a''_k of s_m.
@@ -359,7 +362,8 @@ class Backend(Protocol):
         ∂²s_m/∂h_0k² = Σ_i Σ_units A σ''(s_i) s'_ik². Unlike `jets`, which computes the same, this
         goes forward once for each input and back once for each output.
 
-        model : as above, with the plan of ``Layout.for_derivatives``.
+        model : as above, with the plan of ``Layout.for_derivatives``. It has no normalisations, no
+            residual layers and no prelu.
         block : int, IN
             Any number of rows that go through the network at a time.
         workspace : real array of shape (layout.jet_workspace_size(block, sets),), destroyed
@@ -391,6 +395,7 @@ class Backend(Protocol):
         g = W_i δ_i, g' = W_i δ'_i + V_i δ_i, δ_{i-1} = σ'(s) g and
         δ'_{i-1} = σ'(s) g' + σ''(s) s' g with s = s_{i-1}.
         The product is Σ_rows (h'_{i-1} ⊗ δ_i + h_{i-1} ⊗ δ'_i) for W_i and Σ_rows δ'_i for b_i.
+        The vector moves γ, β and slopes, too, and the product has numbers for them.
 
         model : as above, with the plan of ``Layout.for_derivatives``. Its loss is not custom.
         vector : real array of shape (layout.n_parameters,), IN

@@ -232,7 +232,7 @@ class Layout:
 
     @cached_property
     def special(self):
-        """What the hidden layers have that derivatives along lines are not computed through."""
+        """What the hidden layers have besides weights, biases and elementwise functions."""
         names = [f"norm={self.norm!r}"] if self.norm else []
         names += ["residual=True"] if self.residual else []
         return [*names, "the activation prelu"] if "prelu" in self.activations else names

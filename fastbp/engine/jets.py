@@ -24,19 +24,8 @@ ELEMENTWISE = 8
 KEPT_BYTES = 1 << 28
 
 
-def check_plain(engine, what):
-    """Refuse hidden layers through which `what` are not computed."""
-    if engine.layout.special:
-        raise ValueError(
-            f"{what} are not computed for networks with {', '.join(engine.layout.special)}; make "
-            "the network without, or use first derivatives: input_jacobian, input_vjp, jacobian"
-        )
-
-
 def input_jvp(engine, X, t):
     """J t for the Jacobian J = ∂h_m/∂h_0 of each row; t has the shape of X."""
-    if engine.layout.special:
-        return np.einsum("rkj,rj->rk", _jacobian_by_outputs(engine, X), t)
     s = _jets(engine, X, t[None], 0)
     return output_jets.along(engine.output_activation, s[0], s[1])
 
@@ -74,9 +63,9 @@ def input_vjp(engine, X, v, gradient=None):
 
 def input_jacobian(engine, X):
     """∂h_m/∂h_0 of each row, of shape (n, n_m, n_0)."""
-    if engine.layout.special:
-        return _jacobian_by_outputs(engine, X)
     if _back_is_less_work(engine.layout.sizes, True, 0):
+        if engine.layout.special:
+            return _jacobian_by_outputs(engine, X)
         s, first, _ = _back(engine, X, True, 0)
     else:
         jets = _jets(engine, X, _unit_vectors(X), 0)
@@ -107,11 +96,10 @@ def input_laplacian(engine, X):
 
 def _second_derivatives(engine, X, width):
     """∂²h_mj/∂h_0k² of each row, of shape (n, n_m, n_0), or their sum over k if `width` is 1."""
-    check_plain(engine, "second derivatives by the inputs")
     engine.check_activations(2, "second derivatives by the inputs")
     activation, K = engine.output_activation, X.shape[1]
     slopes = activation != "identity"
-    if _back_is_less_work(engine.layout.sizes, slopes, width):
+    if not engine.layout.special and _back_is_less_work(engine.layout.sizes, slopes, width):
         s, first, second = _back(engine, X, slopes, width)
     else:
         jets = _jets(engine, X, _unit_vectors(X), width)
@@ -135,7 +123,6 @@ def _back_is_less_work(sizes, slopes, width):
 
 def hessian_product(engine, data, vector):
     """The Hessian of the mean loss by the parameters, times a vector in the parameters' layout."""
-    check_plain(engine, "products with the Hessian")
     engine.check_activations(2, "products with the Hessian")
     layout, total = engine.layout.for_derivatives, data.total_weight()
     model = engine.model_of(layout)
@@ -194,7 +181,6 @@ class JetPass:
 
     def __init__(self, engine, X, seconds, directions=None, spare=None):
         what = "trainings on derivatives by the inputs"
-        check_plain(engine, what)
         engine.check_activations(3 if seconds else 2, what)
         self._engine, self._X, self._seconds = engine, X, seconds
         self._directions, self._spare = directions, spare

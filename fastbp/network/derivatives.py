@@ -215,9 +215,9 @@ class Differentiable:
         In one pass forward (Taylor mode), layer i computes, for each input, s''_i = h''_{i-1} W_i
         and h''_i = σ'(s_i) s''_i + σ''(s_i) s'_i² beside the first derivatives of `input_jvp`.
 
-        The second derivative of relu and leaky_relu is 0 everywhere (their kinks count for
-        nothing). A network that has only those and ends in the identity has second derivatives of
-        exactly 0.
+        The second derivative of relu, leaky_relu and prelu is 0 everywhere (their kinks count for
+        nothing). A network that has only those, no norm, and ends in the identity has second
+        derivatives of exactly 0.
 
         Examples
         --------
@@ -400,11 +400,11 @@ class Differentiable:
         g: Gradient,
         sample_weight: ArrayLike | None = None,
     ) -> Gradient:
-        """Compute H g, the product of the mean loss's Hessian by weights and biases and a vector.
+        """Compute H g, the product of the mean loss's Hessian by the parameters and a vector.
 
         H holds the second derivatives of Σ w e / Σ w, the loss of `loss_and_gradient`, by all
-        weights and biases. H g is the derivative of the gradient where the parameters move in the
-        direction g. It takes two passes forward and back, and H itself is never made.
+        parameters. H g is the derivative of the gradient where the parameters move in the direction
+        g. It takes two passes forward and back, and H itself is never made.
 
         Parameters
         ----------
@@ -412,7 +412,7 @@ class Differentiable:
         y : array-like of shape (n_samples,) or (n_samples, n_m)
             Targets in the loss's form, see `Network`.
         g : Gradient
-            The vector: arrays of the same shapes as the network's weights and biases.
+            The vector: arrays of the same shapes as the network's parameters.
         sample_weight : array-like of shape (n_samples,), optional
             Weights w ≥ 0, not all zero.
 
@@ -432,9 +432,9 @@ class Differentiable:
 
         Notes
         -----
-        The losses absolute_error and quantile, and the activations relu and leaky_relu, have second
-        derivatives of 0, at their kinks, too; huber's is 0 beyond δ. Penalties are not part of the
-        loss; l2 / 2 Σ W² would add l2 g to the product.
+        The losses absolute_error and quantile, and the activations relu, leaky_relu and prelu, have
+        second derivatives of 0, at their kinks, too; huber's is 0 beyond δ. Penalties are not part
+        of the loss; l2 / 2 Σ W² would add l2 g to the product.
 
         References
         ----------

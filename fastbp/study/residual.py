@@ -74,8 +74,8 @@ def fit_residual(
     Parameters
     ----------
     net : Network
-        Its hidden activations should be smooth, such as tanh; the second derivatives of relu and
-        leaky_relu are 0.
+        Its hidden activations should be smooth, such as tanh; the second derivatives of relu,
+        leaky_relu and prelu are 0.
     points : array-like of shape (n_points, n_0)
         Where the equation is to hold.
     residual : callable
@@ -328,8 +328,8 @@ class Points(RowsByGradient):
 def _is_piecewise_linear(engine):
     """Whether the second derivatives of the network by its inputs are 0."""
     layout = engine.layout
-    names = {*layout.activations, engine.output_activation}
-    if layout.own_activations or not names <= {*spec.ACTIVATIONS}:  # exp or softmax, or prelu
+    names = {*layout.activations, engine.output_activation} - {"prelu"}
+    if layout.norm or layout.own_activations or not names <= {*spec.ACTIVATIONS}:  # exp or softmax
         return False
     return all(ACTIVATIONS[spec.ACTIVATIONS[n].code].second_derivative is zero for n in names)
 

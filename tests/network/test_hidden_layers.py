@@ -208,23 +208,47 @@ def test_blend():
             net.blend(make(which), 0.5)
 
 
-@pytest.mark.parametrize("which", ["layer", "residual", "prelu"])
-def test_second_derivatives_are_refused(which):
-    net, (X, y) = make(which), data()
-    before = together(net)
-    vector = net.loss_and_gradient(X, y)[1]
-    state = net._engine.random.bit_generator.state
-    for call in (
-        lambda: net.input_hessian_diagonal(X),
-        lambda: net.input_laplacian(X),
-        lambda: net.hessian_vector_product(X, y, vector),
-        lambda: net.fit(X, y, dy=np.zeros((9, 2, 3))),
-        lambda: fastbp.fit_residual(net, X, lambda x, h, dh, d2h: (h, {"h": np.ones_like(h)})),
-    ):
-        with pytest.raises(ValueError, match="are not computed for networks with"):
-            call()
-    assert np.array_equal(together(net), before)
-    assert net._engine.random.bit_generator.state == state
+def residual(x, h, dh, d2h):
+    """h_1 + 0.3 ∂²h_1/∂x_1² - ∂h_0/∂x_2 = 0."""
+    n = len(x)
+    by_h, by_dh, by_d2h = np.zeros((n, 1, 2)), *np.zeros((2, n, 1, 2, 3))
+    by_h[:, 0, 1], by_dh[:, 0, 0, 2], by_d2h[:, 0, 1, 1] = 1, -1, 0.3
+    return (h[:, 1] + 0.3 * d2h[:, 1, 1] - dh[:, 0, 2])[:, None], by_h, by_dh, by_d2h
+
+
+def steps(backend, which, dtype="float64"):
+    """All parameters after trainings on derivatives, and the losses."""
+    net, (X, y) = make(which, backend, dtype=dtype), data()
+    dy = np.random.default_rng(3).standard_normal((9, 2, 3))
+    dy[2:4, 1] = np.nan
+    how = dict(optimizer=fastbp.SGD(0.05, momentum=0.5), batch_size=4, epochs=8)
+    one = net.fit(X, y, dy=dy, derivative_weight=0.2, **how)
+    other = fastbp.fit_residual(net, X, residual, boundary=(X, y), **how)
+    return together(net), [one.loss, other.loss]
+
+
+@pytest.mark.parametrize("which", ["layer", "smooth rms", "mixed"])
+def test_trainings_on_derivatives(compiled, which):
+    ref, losses = steps("numpy", which)
+    comp, same = steps(compiled, which)
+    assert np.allclose(comp, ref, rtol=1e-9, atol=1e-11) and np.allclose(same, losses, rtol=1e-10)
+    assert all(loss[-1] < loss[0] for loss in losses)
+
+
+def test_trainings_on_derivatives_have_the_same_bits(twins):
+    found = [steps(backend, "all", "float32") for backend in twins]
+    assert np.array_equal(found[0][0], found[1][0]) and found[0][1] == found[1][1]
+
+
+def test_a_normalised_network_solves_an_equation(backend):
+    """h' = h with h(0) = 1, whose solution is exp(x)."""
+    how = dict(norm="layer", residual=True, activation="tanh", dtype="float64", seed=0)
+    net = fastbp.Network([1, 6, 6, 1], loss="squared_error", backend=backend, **how)
+    x = np.linspace(0, 1, 20).reshape(-1, 1)
+    one = np.ones((1, 1, 1, 1))
+    how = dict(boundary=([[0.0]], [1.0]), optimizer="lbfgs", epochs=150)
+    fastbp.fit_residual(net, x, lambda x, h, dh, d2h: (dh[:, :, 0] - h, -one[0], one, None), **how)
+    assert np.abs(net.predict(x) - np.exp(x)).max() < 1e-2
 
 
 @pytest.mark.parametrize("which", ["layer", "mixed"])

@@ -302,7 +302,7 @@ def test_rows_that_depend_on_each_other_are_found():
         fastbp.fit_residual(net, X, mean)
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "prelu"])
 def test_networks_without_second_derivatives(activation):
     net, X = start("numpy", activation=activation)
     with pytest.raises(ValueError, match="the second derivatives of this network are 0"):

@@ -2,11 +2,11 @@
 
 Files, from the inside out: simd (pointers and vectors), vmath (exp, log, tanh, ...),
 trigonometry (sin and cos), tile (matrix product), team (threads), denormals, bfloat16 (products of
-rounded matrices), dropout, sparse, elementwise, hidden (normalisation and PReLU), losses, pairs
-(of an output activation and a loss), optimizers, pieces (the functions of the last five, called by
-address), net (what kernels pass on), layer_parameters, passes, gather, gradients, groups,
-regularizers, train, per_sample, jets, input_derivatives, hessian, kernels (entry points that
-train), jobs.
+rounded matrices), dropout, sparse, elementwise, hidden (normalisation and PReLU), hidden_jets
+(their derivatives), losses, pairs (of an output activation and a loss), optimizers, pieces (the
+functions of the last six, called by address), net (what kernels pass on), layer_parameters, passes,
+gather, gradients, groups, regularizers, train, per_sample, layer_jets, jets, input_derivatives,
+hessian, kernels (entry points that train), jobs.
 """
 
 name = "numba"
@@ -257,10 +257,10 @@ def per_sample(model, data, deltas, block, workspace, transposed, losses, gradie
     )
 
 
-def _pieces_of_jets(model, order):
+def _pieces_of_jets(model, order, adjoints=False):
     """The pieces for derivatives along lines, with the activations' derivatives up to an order."""
-    plan = model.plan.tobytes()
-    return table(model.parameters.dtype, plan, model.loss, False, False, None, order)
+    dtype, plan = model.parameters.dtype, model.plan.tobytes()
+    return table(dtype, plan, model.loss, False, False, None, order, adjoints=adjoints)
 
 
 def jets(model, X, directions, seconds, block, workspace, out):
@@ -269,7 +269,7 @@ def jets(model, X, directions, seconds, block, workspace, out):
 
 
 def jets_backward(model, X, directions, seconds, adjoints, workspace, transposed, gradient):
-    pieces = _pieces_of_jets(model, 3 if seconds else 2)
+    pieces = _pieces_of_jets(model, 3 if seconds else 2, True)
     _jets_backward(X.dtype)(
         *(pieces, *model, X, directions, seconds, adjoints, workspace, transposed, gradient)
     )

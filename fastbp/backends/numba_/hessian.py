@@ -5,19 +5,29 @@ A block has two sets of rows: the values, and their derivatives along the vector
 """
 
 from ...basis import spec
-from ...basis.layout import ACTIVATION, COLUMNS, DS, SIZE, SLICE_ROWS, STRIDE, WEIGHTS, H, S
+from ...basis.layout import (
+    COLUMNS,
+    DH,
+    DS,
+    INVERSE,
+    NORM,
+    NORMALIZED,
+    OUTPUT,
+    SIZE,
+    STRIDE,
+    WEIGHTS,
+    H,
+    S,
+)
 from ._jit import call, inner
 from .denormals import control
 from .gather import gather
-from .jets import (
-    activate_jets,
-    add_outer,
-    back_through_weights,
-    bias_gradient,
-    fill,
+from .jets import add_outer, back_through_weights, bias_gradient, fill, single_product
+from .layer_jets import (
+    back_through_hidden_along,
     scratch,
-    single_product,
-    slopes,
+    sum_terms,
+    through_hidden_along,
 )
 from .net import (
     LOSSES,
@@ -36,7 +46,7 @@ from .net import (
 )
 from .passes import output_deltas, transpose
 from .pieces import HESSIAN
-from .simd import fma, keep_first, lane, lanes, load, offset, pointer, splat, store
+from .simd import keep_first, lane, lanes, load, offset, pointer, splat, store
 from .tile import product
 from .train import alone
 
@@ -63,8 +73,8 @@ def forward_along(net, along, x, stride_x):
         if i > 1:
             product(dh, stride_in, 1, W, stride, ds, stride, ds, stride, rows, J, n_in)
         if i < net.m:
-            activate_jets(net, i, 1, 0)
-        h, stride_in, n_in = of_block(net, i, H), stride, here[SIZE]
+            through_hidden_along(net, along, i)
+        h, stride_in, n_in = of_block(net, i, OUTPUT), stride, here[SIZE]
 
 
 @inner
@@ -106,27 +116,11 @@ def leave_out_along(net, r):
     for i in range(1, net.m):
         clear(net, i, S, net.rows + r)
         clear(net, i, H, net.rows + r)
-
-
-@inner
-def deltas_through(net, i):
-    """δ_i and δ'_i of a hidden layer from ∂e/∂h_i and its derivative, in place."""
-    here = offset(net.plan, i * COLUMNS)
-    if here[ACTIVATION] == spec.IDENTITY:
-        return
-    stride = here[STRIDE]
-    size = net.rows * stride
-    for r in range(0, net.rows, SLICE_ROWS):
-        at, n = r * stride, min(SLICE_ROWS, net.rows - r) * stride
-        ds = offset(of_block(net, i, S), size + at)
-        d = offset(of_block(net, i, DS), at)
-        along, d1 = offset(d, size), slopes(net, i, at, n, 2)
-        d2 = offset(d1, n)
-        for j in range(0, n, lanes(d)):
-            g, slope = load(d, j), load(d1, j)
-            bend = load(d2, j) * load(ds, j)
-            store(d, j, slope * g)
-            store(along, j, fma(bend, g, slope * load(along, j)))
+        clear(net, i, OUTPUT, net.rows + r)
+        if net.plan[i * COLUMNS + NORM] != spec.NO_NORM:
+            clear(net, i, NORMALIZED, net.rows + r)
+            scales = of_block(net, i, INVERSE)
+            store(scales, (net.rows + r) * lanes(scales), splat(scales, 0.0))
 
 
 @inner
@@ -141,12 +135,13 @@ def backward_along(net, along, x, stride_x, WT, VT, G):
             add_outer(net, 1, x, stride_x, d_along, rows, G, False)
             return
         stride_in = net.plan[(i - 1) * COLUMNS + STRIDE]
-        h, target = of_block(net, i - 1, H), of_block(net, i - 1, DS)
+        h, target = of_block(net, i - 1, OUTPUT), of_block(net, i - 1, DH)
         add_outer(net, i, h, stride_in, d_along, rows, G, False)
         add_outer(net, i, offset(h, rows * stride_in), stride_in, d, rows, G, True)
         back_through_weights(net, i, d, 2 * rows, WT, target, False)
         back_through_weights(along, i, d, rows, VT, offset(target, rows * stride_in), True)
-        deltas_through(net, i - 1)
+        back_through_hidden_along(net, along, i - 1)
+        sum_terms(net, i - 1, rows, G)
 
 
 def hessian_product(

@@ -20,7 +20,8 @@ from ...basis.layout import (
 from ._jit import inlined, inner
 from .denormals import control
 from .gather import gather
-from .jets import back_through_weights, fill, samples_of, scratch, slopes
+from .jets import back_through_weights, fill, samples_of
+from .layer_jets import scratch, slopes
 from .net import copy_rows, of_block, padded, single_output, take_rows, zero_row
 from .passes import forward_pass
 from .per_sample import begin

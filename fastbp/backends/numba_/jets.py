@@ -6,22 +6,22 @@ product with the weights is enough for all. See ``Backend.jets`` in interface.py
 file is ``src_cython/jets.pxi``.
 """
 
-from ...basis import spec
 from ...basis.layout import (
-    ACTIVATION,
     COLUMNS,
+    DH,
     DS,
+    OUTPUT,
+    RESIDUAL,
     SIZE,
-    SLICE_ROWS,
     STRIDE,
     TRANSPOSED,
     WEIGHTS,
-    H,
     S,
 )
-from ._jit import call, inlined, inner
+from ._jit import inlined, inner
 from .denormals import control
 from .gather import gather
+from .layer_jets import back_through_hidden_jets, sum_terms, through_hidden_jets
 from .net import (
     Data,
     copy_rows,
@@ -34,123 +34,9 @@ from .net import (
     zero_row,
 )
 from .passes import dot, transpose
-from .pieces import (
-    ACTIVATE,
-    MULTIPLY_BY_DERIVATIVE,
-    MULTIPLY_BY_SECOND_DERIVATIVE,
-    MULTIPLY_BY_THIRD_DERIVATIVE,
-)
-from .simd import fma, keep_first, lane, lanes, load, offset, pointer, splat, store
+from .simd import keep_first, lane, lanes, load, offset, pointer, splat, store
 from .tile import product
 from .train import alone
-
-
-@inlined
-def scratch(net):
-    """Scratch space behind the workspace: 3 numbers for each unit of SLICE_ROWS rows."""
-    zeros, widest = zero_row(net), lanes(net.workspace)
-    for i in range(net.m + 1):
-        widest = max(widest, net.plan[i * COLUMNS + STRIDE])
-    return offset(zeros, widest)
-
-
-@inner
-def slopes(net, i, at, n, order):
-    """The first, second and third derivatives of σ_i for n units from number `at` on.
-
-    They follow each other in scratch space, up to the order.
-    """
-    code, d = net.plan[i * COLUMNS + ACTIVATION], scratch(net)
-    s, h = offset(of_block(net, i, S), at), offset(of_block(net, i, H), at)
-    for j in range(0, order * n, lanes(d)):
-        store(d, j, splat(d, 1.0))
-    call(net.pieces[MULTIPLY_BY_DERIVATIVE + code], (s, h, d, n))
-    if order > 1:
-        call(net.pieces[MULTIPLY_BY_SECOND_DERIVATIVE + code], (s, h, offset(d, n), n))
-    if order > 2:
-        call(net.pieces[MULTIPLY_BY_THIRD_DERIVATIVE + code], (s, h, offset(d, 2 * n), n))
-    return d
-
-
-@inner
-def activate_jets(net, i, K, seconds):
-    """The jets of h_i = σ_i(s_i) from those of s_i. With identity, h is s."""
-    here = offset(net.plan, i * COLUMNS)
-    if here[ACTIVATION] == spec.IDENTITY:
-        return
-    stride = here[STRIDE]
-    size = net.rows * stride
-    for r in range(0, net.rows, SLICE_ROWS):
-        at, n = r * stride, min(SLICE_ROWS, net.rows - r) * stride
-        s, h = offset(of_block(net, i, S), at), offset(of_block(net, i, H), at)
-        call(net.pieces[ACTIVATE + here[ACTIVATION]], (s, h, n))
-        d1 = slopes(net, i, at, n, 2 if seconds > 0 else 1)
-        d2 = offset(d1, n)
-        for k in range(K):
-            s, h = offset(s, size), offset(h, size)
-            t = K if seconds == K else K - k  # sets from the first to the second derivative
-            s2, h2 = offset(s, t * size), offset(h, t * size)
-            if seconds == 0:
-                for j in range(0, n, lanes(s)):
-                    store(h, j, load(d1, j) * load(s, j))
-            elif seconds == K or k == 0:
-                for j in range(0, n, lanes(s)):
-                    x, slope = load(s, j), load(d1, j)
-                    store(h, j, slope * x)
-                    store(h2, j, fma(load(d2, j), x * x, slope * load(s2, j)))
-            else:
-                for j in range(0, n, lanes(s)):
-                    x = load(s, j)
-                    store(h, j, load(d1, j) * x)
-                    store(h2, j, fma(load(d2, j), x * x, load(h2, j)))
-
-
-@inner
-def activate_adjoints(net, i, K, seconds):
-    """The adjoints of the jets of s_i from those of h_i = σ_i(s_i), in place."""
-    here = offset(net.plan, i * COLUMNS)
-    if here[ACTIVATION] == spec.IDENTITY:
-        return
-    stride = here[STRIDE]
-    size = net.rows * stride
-    for r in range(0, net.rows, SLICE_ROWS):
-        at, n = r * stride, min(SLICE_ROWS, net.rows - r) * stride
-        s, a = offset(of_block(net, i, S), at), offset(of_block(net, i, DS), at)
-        d1 = slopes(net, i, at, n, 3 if seconds > 0 else 2)
-        d2, d3 = offset(d1, n), offset(d1, 2 * n)
-        for j in range(0, n, lanes(a)):
-            store(a, j, load(d1, j) * load(a, j))
-        for k in range(K):
-            s1, a1 = offset(s, (k + 1) * size), offset(a, (k + 1) * size)
-            t = 1 + K + (k if seconds == K else 0)
-            s2, a2 = offset(s, t * size), offset(a, t * size)
-            if seconds == 0:
-                for j in range(0, n, lanes(a)):
-                    x, v = load(s1, j), load(a1, j)
-                    store(a, j, fma(load(d2, j) * x, v, load(a, j)))
-                    store(a1, j, load(d1, j) * v)
-            elif seconds == K:
-                for j in range(0, n, lanes(a)):
-                    x, v, w = load(s1, j), load(a1, j), load(a2, j)
-                    curve = load(d2, j)
-                    bend = curve * x
-                    of_second = fma(load(d3, j), x * x, curve * load(s2, j))
-                    store(a, j, fma(of_second, w, fma(bend, v, load(a, j))))
-                    store(a1, j, fma(2.0 * bend, w, load(d1, j) * v))
-                    store(a2, j, load(d1, j) * w)
-            else:
-                for j in range(0, n, lanes(a)):
-                    x, v, w = load(s1, j), load(a1, j), load(a2, j)
-                    bend = load(d2, j) * x
-                    value = fma(bend, v, load(a, j))
-                    store(a, j, fma(load(d3, j) * (x * x), w, value))
-                    store(a1, j, fma(2.0 * bend, w, load(d1, j) * v))
-        if seconds > 0 and seconds != K:
-            s2, a2 = offset(s, (1 + K) * size), offset(a, (1 + K) * size)
-            for j in range(0, n, lanes(a)):
-                w = load(a2, j)
-                store(a, j, fma(load(d2, j) * load(s2, j), w, load(a, j)))
-                store(a2, j, load(d1, j) * w)
 
 
 @inlined
@@ -225,13 +111,13 @@ def forward_jets(net, x, stride_x, directions, apart, units, K, seconds):
     first_jets(net, x, stride_x, directions, apart, units, K, seconds)
     rows, sets, zeros = net.rows, 1 + K + seconds, zero_row(net)
     for i in range(2, net.m + 1):
-        activate_jets(net, i - 1, K, seconds)
+        through_hidden_jets(net, i - 1, K, seconds)
         above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
         n_in, stride_in, stride = above[SIZE], above[STRIDE], here[STRIDE]
         W, s, h = (
             offset(net.parameters, here[WEIGHTS]),
             of_block(net, i, S),
-            of_block(net, i - 1, H),
+            of_block(net, i - 1, OUTPUT),
         )
         others, rest = offset(h, rows * stride_in), (sets - 1) * rows
         if single_output(net, i):
@@ -305,7 +191,10 @@ def first_gradient(net, x, stride_x, directions, apart, units, K, G):
 
 @inlined
 def back_through_weights(net, i, d, rows, transposed, target, more):
-    """Write d W_iᵀ to `target`, added to what is there if `more`; W_i of `net`."""
+    """Write d W_iᵀ to `target`, added to what is there if `more`; W_i of `net`.
+
+    Else a layer that adds its input to its output adds what comes back to its output.
+    """
     above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
     stride_in, WT = above[STRIDE], offset(transposed, here[TRANSPOSED])
     if single_output(net, i):
@@ -313,6 +202,8 @@ def back_through_weights(net, i, d, rows, transposed, target, more):
     init, ldi, J = zero_row(net), 0, padded(target, above[SIZE])
     if more:
         init, ldi = target, stride_in
+    elif here[RESIDUAL] != 0:
+        init, ldi = of_block(net, i, DH), here[STRIDE]
     product(
         *(d, here[STRIDE], 1, WT, stride_in, init, ldi, target, stride_in),
         *(rows, J, here[SIZE]),
@@ -326,13 +217,14 @@ def backward_jets(net, x, stride_x, directions, apart, units, K, seconds, WT, G)
     for i in range(net.m, 1, -1):
         d, h, stride_in = (
             of_block(net, i, DS),
-            of_block(net, i - 1, H),
+            of_block(net, i - 1, OUTPUT),
             net.plan[(i - 1) * COLUMNS + STRIDE],
         )
         add_outer(net, i, h, stride_in, d, sets * rows, G, False)
         bias_gradient(net, i, d, rows, G)
-        back_through_weights(net, i, d, sets * rows, WT, of_block(net, i - 1, DS), False)
-        activate_adjoints(net, i - 1, K, seconds)
+        back_through_weights(net, i, d, sets * rows, WT, of_block(net, i - 1, DH), False)
+        back_through_hidden_jets(net, i - 1, K, seconds)
+        sum_terms(net, i - 1, rows, G)
     first_gradient(net, x, stride_x, directions, apart, units, K, G)
 
 

@@ -24,7 +24,7 @@ from ...basis.layout import (
     address,
     functions_at,
 )
-from . import hidden
+from . import hidden, hidden_jets
 from .bfloat16 import BFLOAT16_PRODUCT
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS
@@ -38,7 +38,9 @@ from .sparse import GATHER, SCATTER, STEP_TOUCHED
 # pieces, but where the arrays of sparse samples lie, see `with_samples`.
 DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, BFLOAT16, HESSIAN, SIGNS = range(8)
 GATHER_SPARSE, SCATTER_SPARSE, STEP_SPARSE, VALUES, ENTRY_COLUMNS, STARTS = range(8, 14)
-NORMALIZE, NORMALIZE_BACK, PRELU, PRELU_BACK, ACTIVATE = range(14, 19)
+NORMALIZE, NORMALIZE_BACK, PRELU, PRELU_BACK = range(14, 18)
+NORMALIZE_JETS, NORMALIZE_JETS_BACK, NORMALIZE_ALONG, NORMALIZE_ALONG_BACK = range(18, 22)
+PRELU_JETS, PRELU_JETS_BACK, PRELU_ALONG, PRELU_ALONG_BACK, ACTIVATE = range(22, 27)
 MULTIPLY_BY_DERIVATIVE = ACTIVATE + spec.CODES
 MULTIPLY_BY_SECOND_DERIVATIVE = MULTIPLY_BY_DERIVATIVE + spec.CODES
 MULTIPLY_BY_THIRD_DERIVATIVE = MULTIPLY_BY_SECOND_DERIVATIVE + spec.CODES
@@ -46,7 +48,18 @@ PLACES = MULTIPLY_BY_THIRD_DERIVATIVE + spec.CODES
 
 
 @functools.lru_cache(maxsize=1024)
-def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=False, signed=False):
+def table(
+    dtype,
+    plan,
+    loss,
+    output,
+    deltas,
+    optimizer=None,
+    order=0,
+    hessian=False,
+    signed=False,
+    adjoints=False,
+):
     """Return the addresses that kernels need for a network.
 
     Parameters
@@ -68,6 +81,8 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
         Whether products with the loss's Hessian are computed.
     signed : bool
         Whether steps keep the signs of weights.
+    adjoints : bool
+        Whether the way back through jets is computed.
 
     Returns
     -------
@@ -93,11 +108,11 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
         if order > 2:
             third = activation.multiply_by_third_derivative
             pieces[MULTIPLY_BY_THIRD_DERIVATIVE + code] = third
-    if spec.PRELU in used:
-        pieces[PRELU], pieces[PRELU_BACK] = hidden.PRELU, hidden.PRELU_BACK
+    of_norm, of_prelu = _of_hidden_layers(order, hessian, adjoints)
     if plan[:, NORM].any():
-        pieces[NORMALIZE] = hidden.NORMALIZE
-        pieces[NORMALIZE_BACK] = hidden.NORMALIZE_BACK
+        pieces |= of_norm
+    if spec.PRELU in used:
+        pieces |= of_prelu
     if plan[:, DROPOUT].any():
         pieces[DROP] = DROP_UNITS
     if plan[:, ROUNDED].any():
@@ -126,6 +141,30 @@ def table(dtype, plan, loss, output, deltas, optimizer=None, order=0, hessian=Fa
     for layer in plan[own]:
         addresses[ACTIVATE + layer[ACTIVATION] :: spec.CODES] = functions_at(layer[FUNCTION])
     return addresses
+
+
+def _of_hidden_layers(order, hessian, adjoints):
+    """The pieces of normalised layers, and those of prelu; the arguments are as for `table`."""
+    if hessian:
+        return {
+            NORMALIZE_JETS: hidden_jets.NORMALIZE_JETS,
+            NORMALIZE_ALONG: hidden_jets.NORMALIZE_ALONG,
+            NORMALIZE_ALONG_BACK: hidden_jets.NORMALIZE_ALONG_BACK,
+        }, {
+            PRELU_ALONG: hidden_jets.PRELU_ALONG,
+            PRELU_ALONG_BACK: hidden_jets.PRELU_ALONG_BACK,
+        }
+    if order > 0:
+        of_norm = {NORMALIZE_JETS: hidden_jets.NORMALIZE_JETS}
+        of_prelu = {PRELU_JETS: hidden_jets.PRELU_JETS}
+        if adjoints:
+            of_norm[NORMALIZE_JETS_BACK] = hidden_jets.NORMALIZE_JETS_BACK
+            of_prelu[PRELU_JETS_BACK] = hidden_jets.PRELU_JETS_BACK
+        return of_norm, of_prelu
+    return (
+        {NORMALIZE: hidden.NORMALIZE, NORMALIZE_BACK: hidden.NORMALIZE_BACK},
+        {PRELU: hidden.PRELU, PRELU_BACK: hidden.PRELU_BACK},
+    )
 
 
 def dense_part(X):

@@ -267,16 +267,11 @@ ACTIVATIONS = {
 }
 
 
-def of_layer(layer):
-    """The Activation of a layer, which is a row of the plan."""
-    return of_code(layer[ACTIVATION], layer[FUNCTION])
-
-
 def activation_of(plan, arrays, i):
-    """The Activation of layer i, whose parameters `arrays` holds: value and derivative."""
+    """The Activation of hidden layer i, whose parameters `arrays` holds."""
     if plan[i, ACTIVATION] == spec.PRELU:
         return of_slopes(arrays.slopes[i - 1])
-    return of_layer(plan[i])
+    return of_code(plan[i, ACTIVATION], plan[i, FUNCTION])
 
 
 def of_slopes(a):

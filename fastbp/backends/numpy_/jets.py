@@ -4,19 +4,21 @@ Values of a unit that belong together are one array: its jet of shape (P, n, n_i
 ``Backend.jets`` in interface.py.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...basis.layout import SIZE, views
-from .elementwise import of_layer
+from ...basis import spec
+from ...basis.layout import ACTIVATION, NORM, RESIDUAL, SIZE, views
+from .elementwise import activation_of
 from .losses import dense, loss_and_delta
 from .losses import hessian_product as loss_hessian_product
+from .normalization import back_along, normalize, normalize_back
 
 
-def _derivatives(plan, i, s, h, order):
+def _derivatives(plan, arrays, i, s, h, order):
     """σ', σ'' and, of order 3, σ''' of hidden layer i, from the values s and h of its units."""
-    functions: Any = of_layer(plan[i])
+    functions: Any = activation_of(plan, arrays, i)
     third = functions.third_derivative(s, h) if order == 3 else 0
     return functions.derivative(s, h), functions.second_derivative(s, h), third
 
@@ -44,52 +46,93 @@ def back_through(a, s, K, d1, d2, d3):
     by_value[...] = value
 
 
+class Pass(NamedTuple):
+    """The jets that a pass forward leaves: lists by layer, whose index 0 is the input.
+
+    Attributes
+    ----------
+    z, h : list
+        Jets of what σ_i gets, which is s_i, or z_i after a normalisation; and of σ_i of that.
+    out : list
+        Jets as the next layer gets them, after the addition of the layer's input.
+    normalized : list
+        The `Normalized` of s_i; None without a normalisation.
+    """
+
+    z: list
+    h: list
+    out: list
+    normalized: list
+
+
 def _forward(model, X, directions, seconds):
-    """The jets (s_i, h_i) of all layers, as two lists; h_0 and s_0 are the input."""
+    """The `Pass` of the rows X."""
     plan, n_in = model.plan, X.shape[1]
     K = len(directions) or n_in
-    weights, biases, *_ = views(plan, model.parameters)
+    arrays = views(plan, model.parameters)
     first = np.zeros((1 + K + seconds, *X.shape), X.dtype)
     first[0] = X
     first[1 : K + 1] = directions if len(directions) else np.eye(n_in)[:, None]
-    s, h = [first], [first]
+    found = Pass([first], [first], [first], [None])
     for i in range(1, len(plan)):
-        s.append(h[-1] @ weights[i - 1])
-        s[i][0] += biases[i - 1]
-        h.append(np.empty_like(s[i]))
+        z = s = found.out[-1] @ arrays.weights[i - 1]
+        s[0] += arrays.biases[i - 1]
+        normalized = None
+        if plan[i, NORM]:
+            normalized = normalize(plan[i], s, K)
+            z = arrays.norm_weights[i - 1] * normalized.x
+            if plan[i, NORM] == spec.LAYER_NORM:
+                z[0] += arrays.norm_biases[i - 1]
+        h = np.empty_like(z)
         if i < len(plan) - 1:
-            h[i][0] = of_layer(plan[i]).value(s[i][0])
-            d1, d2, _ = _derivatives(plan, i, s[i][0], h[i][0], 2)
-            through(s[i], h[i], K, d1, d2)
-    return s, h
+            h[0] = activation_of(plan, arrays, i).value(z[0])
+            d1, d2, _ = _derivatives(plan, arrays, i, z[0], h[0], 2)
+            through(z, h, K, d1, d2)
+        out = h + found.out[-1] if plan[i, RESIDUAL] else h
+        for array, of_layers in zip((z, h, out, normalized), found, strict=True):
+            of_layers.append(array)
+    return found
 
 
 @np.errstate(all="ignore")
 def jets(model, X, directions, seconds, block, workspace, out):
-    out[...] = _forward(model, X, directions, seconds)[0][-1]
+    out[...] = _forward(model, X, directions, seconds).z[-1]
 
 
 @np.errstate(all="ignore")
 def jets_backward(model, X, directions, seconds, adjoints, workspace, transposed, gradient):
     plan = model.plan
-    weights = views(plan, model.parameters).weights
-    of_weights, of_biases, *_ = views(plan, gradient)
-    s, h = _forward(model, X, directions, seconds)
-    K, a = len(directions) or X.shape[1], adjoints
-    for i in range(len(weights), 0, -1):
-        of_weights[i - 1][...] = np.einsum("pri,prj->ij", h[i - 1], a)
-        of_biases[i - 1][...] = a[0].sum(axis=0)
+    arrays, of = views(plan, model.parameters), views(plan, gradient)
+    found = _forward(model, X, directions, seconds)
+    K, a, by_out = len(directions) or X.shape[1], adjoints, None
+    for i in range(len(plan) - 1, 0, -1):
+        of.weights[i - 1][...] = np.einsum("pri,prj->ij", found.out[i - 1], a)
+        of.biases[i - 1][...] = a[0].sum(axis=0)
         if i > 1:
-            a = a @ weights[i - 1].T
-            order = 3 if seconds else 2
-            of_unit = _derivatives(plan, i - 1, s[i - 1][0], h[i - 1][0], order)
-            back_through(a, s[i - 1], K, *of_unit)
+            back = a @ arrays.weights[i - 1].T
+            by_out = back + by_out if plan[i, RESIDUAL] else back
+            a = _back_through_units(plan, arrays, i - 1, found, by_out, K, seconds, of)
+
+
+def _back_through_units(plan, arrays, i, found, by_out, K, seconds, of):
+    """Adjoints of s_i of a hidden layer, and the gradient of its parameters behind the biases."""
+    a, z, h, normalized = by_out.copy(), found.z[i], found.h[i], found.normalized[i]
+    if plan[i, ACTIVATION] == spec.PRELU:
+        of.slopes[i - 1][...] = np.where(z[0] > 0, 0, a * z).sum(axis=(0, 1))
+    order = 3 if seconds else 2
+    back_through(a, z, K, *_derivatives(plan, arrays, i, z[0], h[0], order))
+    if plan[i, NORM]:
+        of.norm_weights[i - 1][...] = (a * normalized.x).sum(axis=(0, 1))
+        if plan[i, NORM] == spec.LAYER_NORM:
+            of.norm_biases[i - 1][...] = a[0].sum(axis=0)
+        a = normalize_back(plan[i], arrays.norm_weights[i - 1] * a, normalized, K)
+    return a
 
 
 @np.errstate(all="ignore")
 def input_derivatives(model, X, block, workspace, transposed, s, first, second):
     K, seconds = X.shape[1], second.shape[2] if second.size else 0
-    found = _forward(model, X, np.empty((0, *X.shape)), seconds)[0][-1]
+    found = _forward(model, X, np.empty((0, *X.shape)), seconds).z[-1]
     s[...] = found[0]
     if first.size:
         first[...] = found[1 : K + 1].transpose(1, 2, 0)
@@ -97,38 +140,81 @@ def input_derivatives(model, X, block, workspace, transposed, s, first, second):
         second[...] = found[K + 1 :].transpose(1, 2, 0)
 
 
+def _forward_along(plan, arrays, vector, X):
+    """The `Pass` with a set for the values and one for their derivatives along the vector."""
+    first = np.stack([X, np.zeros_like(X)])
+    found = Pass([first], [first], [first], [None])
+    for i in range(1, len(plan)):
+        below = found.out[-1]
+        z = s = below @ arrays.weights[i - 1]
+        s[0] += arrays.biases[i - 1]
+        s[1] += below[0] @ vector.weights[i - 1] + vector.biases[i - 1]
+        normalized = None
+        if plan[i, NORM]:
+            normalized = normalize(plan[i], s, 1)
+            z = arrays.norm_weights[i - 1] * normalized.x
+            z[1] += vector.norm_weights[i - 1] * normalized.x[0]
+            if plan[i, NORM] == spec.LAYER_NORM:
+                z[0] += arrays.norm_biases[i - 1]
+                z[1] += vector.norm_biases[i - 1]
+        h = np.empty_like(z)
+        if i < len(plan) - 1:
+            functions = activation_of(plan, arrays, i)
+            h[0] = functions.value(z[0])
+            h[1] = functions.derivative(z[0], h[0]) * z[1]
+            if plan[i, ACTIVATION] == spec.PRELU:
+                h[1] += vector.slopes[i - 1] * np.minimum(z[0], 0)
+        out = h + found.out[-1] if plan[i, RESIDUAL] else h
+        for array, of_layers in zip((z, h, out, normalized), found, strict=True):
+            of_layers.append(array)
+    return found
+
+
 @np.errstate(all="ignore")
 def hessian_product(model, data, vector, total, workspace, transposed, out):
     plan, X = model.plan, data.X
-    (W, b), (V, v), (of_W, of_b) = (views(plan, x)[:2] for x in (model.parameters, vector, out))
-    m = len(W)
-    s, ds, h, dh = [None], [None], [X], [np.zeros_like(X)]  # d is the derivative along the vector
-    for i in range(1, m + 1):
-        s.append(h[-1] @ W[i - 1] + b[i - 1])
-        ds.append(dh[-1] @ W[i - 1] + h[-1] @ V[i - 1] + v[i - 1])
-        if i < m:
-            functions = of_layer(plan[i])
-            h.append(functions.value(s[i]).astype(X.dtype, copy=False))
-            slope = functions.derivative(s[i], h[i])
-            dh.append((slope * ds[i]).astype(X.dtype, copy=False))
     y = dense(data.labels, data.targets, plan[-1, SIZE], X.dtype)
     share = (data.sample_weight if data.sample_weight.size else np.ones(len(X), X.dtype))[:, None]
     # In double precision: Σ w may be too large for float32.
     share = share / np.float64(total) if total != 0 else np.zeros_like(share)
-    delta = (loss_and_delta(model, s[m], y)[1] * share).astype(X.dtype, copy=False)
-    d_delta = (loss_hessian_product(model, s[m], y, ds[m]) * share).astype(X.dtype, copy=False)
-    left_out = share[:, 0] == 0
-    if left_out.any():  # these rows may have overflowed, and 0 * inf is NaN
-        for array in (delta, d_delta, *s[1:], *ds[1:], *h, *dh):
-            array[left_out] = 0
-    for i in range(m, 0, -1):
-        of_W[i - 1][...] = dh[i - 1].T @ delta + h[i - 1].T @ d_delta
-        of_b[i - 1][...] = d_delta.sum(axis=0)
+    kept = share[:, 0] != 0  # the other rows may overflow, and 0 * inf is NaN
+    X, y, share = X[kept], y[kept], share[kept]
+    arrays, along, of = (views(plan, x) for x in (model.parameters, vector, out))
+    found = _forward_along(plan, arrays, along, X)
+    s, ds = found.z[-1]
+    delta = (loss_and_delta(model, s, y)[1] * share).astype(X.dtype, copy=False)
+    d_delta = (loss_hessian_product(model, s, y, ds) * share).astype(X.dtype, copy=False)
+    back = d_back = 0  # errors at the layer's output
+    for i in range(len(plan) - 1, 0, -1):
+        (h, dh), W = found.out[i - 1], arrays.weights[i - 1]
+        of.weights[i - 1][...] = dh.T @ delta + h.T @ d_delta
+        of.biases[i - 1][...] = d_delta.sum(axis=0)
         if i > 1:
-            back, d_back = delta @ W[i - 1].T, d_delta @ W[i - 1].T + delta @ V[i - 1].T
-            d1, d2, _ = _derivatives(plan, i - 1, s[i - 1], h[i - 1], 2)
-            delta = (d1 * back).astype(X.dtype, copy=False)
-            d_delta = (d1 * d_back + d2 * ds[i - 1] * back).astype(X.dtype, copy=False)
+            through_weights = delta @ W.T, d_delta @ W.T + delta @ along.weights[i - 1].T
+            if plan[i, RESIDUAL]:
+                back, d_back = back + through_weights[0], d_back + through_weights[1]
+            else:
+                back, d_back = through_weights
+            both = _back_through_units_along(plan, arrays, along, i - 1, found, back, d_back, of)
+            delta, d_delta = (array.astype(X.dtype, copy=False) for array in both)
+
+
+def _back_through_units_along(plan, arrays, along, i, found, back, d_back, of):
+    """∂e/∂s_i of a hidden layer and its derivative, from those by the layer's output."""
+    (z, dz), normalized = found.z[i], found.normalized[i]
+    d1, d2, _ = _derivatives(plan, arrays, i, z, found.h[i][0], 2)
+    delta, d_delta = d1 * back, d1 * d_back + d2 * dz * back
+    if plan[i, ACTIVATION] == spec.PRELU:
+        d_delta += np.where(z > 0, 0, along.slopes[i - 1] * back)
+        of.slopes[i - 1][...] = np.where(z > 0, 0, d_back * z + back * dz).sum(axis=0)
+    if plan[i, NORM]:
+        x, dx = normalized.x
+        of.norm_weights[i - 1][...] = (d_delta * x + delta * dx).sum(axis=0)
+        if plan[i, NORM] == spec.LAYER_NORM:
+            of.norm_biases[i - 1][...] = d_delta.sum(axis=0)
+        scales = arrays.norm_weights[i - 1], along.norm_weights[i - 1]
+        return back_along(plan[i], delta, d_delta, *scales, normalized)
+    return delta, d_delta
 
 
 @np.errstate(all="ignore")
