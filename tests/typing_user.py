@@ -380,6 +380,7 @@ def estimators() -> None:
     table_probabilities: np.ndarray = table.predict_proba(X)
     values = fastbp.TabularRegressor(time_budget=5.0, n_jobs=1).fit(X, y).predict(X)
     of_table: Floats = fastbp.TabularRegressor().fit(X, y).predict_interval(X, coverage=0.8)
+    table.to_c("folder", "house")
     print(table.leaderboard_, table_probabilities, values, of_table)
     bag = fastbp.MLPEnsembleClassifier(classifier, 5, bootstrap=True, oob_score=True, n_jobs=1)
     deep = fastbp.MLPEnsembleRegressor(n_estimators=3, max_samples=0.5, random_state=0)

@@ -235,11 +235,12 @@ def write(options):
     """Write the network, and a description of its inputs."""
     how = _for_c(options)
     stored = store.load(options.model)
-    if store.is_tabular(stored.model) and options.format != "onnx":
+    if store.is_tabular(stored.model) and (how or options.format not in ("c", "onnx")):
+        wanted = f"with --{' and --'.join(how)}" if how else f"as {options.format}"
         raise ValueError(
             f"{options.model} is an ensemble of {store.count(stored)} networks with their own "
-            f"preparation of the columns, which can be written as onnx, not as {options.format}; "
-            "for that, train a single network: fastbp train --network"
+            f"preparation of the columns, which can be written as c or onnx, not {wanted}; for "
+            "that, train a single network: fastbp train --network"
         )
     if store.count(stored) > 1 and not store.is_tabular(stored.model):
         raise ValueError(

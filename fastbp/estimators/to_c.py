@@ -111,6 +111,11 @@ def to_c(
     >>> sorted(os.listdir(folder))
     ['sensor.c', 'sensor.h', 'sensor_test.c']
     """
+    if hasattr(model, "to_c") and not isinstance(model, Network):
+        raise TypeError(
+            f"a {type(model).__name__} prepares its columns itself; call its method: "
+            "model.to_c(folder, name)"
+        )
     targets = None
     if type(model) is TransformedTargetRegressor:
         check_is_fitted(model)

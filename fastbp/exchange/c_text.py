@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 # In this order they become one text. The last block of the first one ends all sources.
-FILES = ("arithmetic.c", "derivatives.c", "integers.c")
+FILES = ("arithmetic.c", "derivatives.c", "integers.c", "tables.c")
 
 
 class Function(NamedTuple):
@@ -44,7 +44,7 @@ class Statements:
 
 def array(kind, name, values, brackets=None, storage="static const"):
     """Return a C array: one-dimensional, or with brackets for two indices two-dimensional."""
-    literal, per_line = (hexadecimal, 6) if kind == "float" else (str, 20)
+    literal, per_line = LITERALS.get(kind, (str, 20))
     groups = values if brackets else [np.ravel(values)]
     texts = []
     for group in groups:
@@ -61,6 +61,15 @@ def hexadecimal(x):
     """Return a float32 as an exact C literal."""
     mantissa, exponent = x.hex().split("p")
     return f"{mantissa.rstrip('0').rstrip('.')}p{exponent}f"
+
+
+def hexadecimal_double(x):
+    """Return a float64 as an exact C literal; NAN needs <math.h>."""
+    return "NAN" if x != x else x.hex()
+
+
+# Kind of numbers -> function that writes one, and how many are in a line.
+LITERALS = {"float": (hexadecimal, 6), "double": (hexadecimal_double, 4)}
 
 
 def signature(name, arguments):

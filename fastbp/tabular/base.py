@@ -207,7 +207,10 @@ class Tabular(BaseEstimator):
     def _outputs(self, X):
         """The weighted mean of the networks' outputs."""
         check_is_fitted(self)
-        numbers, codes = columns.read(self._columns, self._checked(X))
+        return self._mean_output(*columns.read(self._columns, self._checked(X)))
+
+    def _mean_output(self, numbers, codes):
+        """The same for the columns as `columns.read` returns them."""
         total = 0.0
         for trial in self._members:
             bins = trial.recipe.bins
@@ -217,6 +220,54 @@ class Tabular(BaseEstimator):
             sums = sum(network.predict(inputs).astype(np.float64) for network in trial.networks)
             total = total + trial.weight / len(trial.networks) * sums
         return total
+
+    @abstractmethod
+    def _predicted(self, numbers, codes):
+        """What C has as outputs, of shape (n_rows, n_outputs): values or probabilities."""
+
+    def to_c(self, folder: StrPath, name: str = "table") -> None:
+        """Write the whole model as C99 source code, its preparation of the columns included.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Where to write; it is created if needed, and existing files are replaced.
+        name : str, default="table"
+            The name of the files and a prefix of all names in C: small letters and digits.
+
+        Raises
+        ------
+        ValueError
+            For a name that C or an operating system would take for something else.
+
+        See Also
+        --------
+        Network.to_c : The same for a network, with more options.
+
+        Notes
+        -----
+        ``NAME.h`` and ``NAME.c`` need no library, and ``NAME_test.c`` compares the results with
+        fastbp's. ``NAME_predict(numbers, codes, h)`` takes the columns of a row: numbers as double,
+        NaN if they are missing, and categories as codes; the header lists both in their order.
+        (Without numbers, or without categories, there is no such argument.) A date is five
+        numbers. ``h`` gets the values, or the probabilities of the classes. They agree with those
+        of `predict` and ``predict_proba`` to rounding in float32.
+
+        Examples
+        --------
+        >>> import numpy as np, os, tempfile
+        >>> from fastbp import TabularRegressor
+        >>> X = np.linspace(-1, 1, 60).reshape(-1, 1)
+        >>> model = TabularRegressor(time_budget=0.01, random_state=0).fit(X, X[:, 0])
+        >>> folder = tempfile.mkdtemp()
+        >>> model.to_c(folder, "sensor")
+        >>> sorted(os.listdir(folder))
+        ['sensor.c', 'sensor.h', 'sensor_test.c']
+        """
+        check_is_fitted(self)
+        from .c_export import to_c
+
+        to_c(self, folder, name)
 
     def to_onnx(self, path: StrPath, *, opset: int = 17) -> None:
         """Write the whole model as an ONNX file, its preparation of the columns included.

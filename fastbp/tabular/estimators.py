@@ -180,7 +180,12 @@ class TabularClassifier(ClassifierMixin, Tabular):
         array([[1., 0.],
                [0., 1.]])
         """
-        p = self._outputs(X)
+        return self._probabilities(self._outputs(X))
+
+    def _predicted(self, numbers, codes):
+        return self._probabilities(self._mean_output(numbers, codes))
+
+    def _probabilities(self, p):
         return p if self._multilabel else p / p.sum(axis=1, keepdims=True)
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -348,6 +353,9 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
 
     def _forecast(self, X):
         return Points(self._outputs(X) * self._spread + self._mean)
+
+    def _predicted(self, numbers, codes):
+        return self._mean_output(numbers, codes) * self._spread + self._mean
 
     def _known(self, X, y):
         check_is_fitted(self)

@@ -111,6 +111,10 @@ def test_the_picture_and_other_commands(capsys):
     assert "TabularClassifier" in text and "categories: town" in text and "network of 8" in text
     assert main(["export", "table.safetensors", "--format", "npz"]) == 1
     assert "fastbp train --network" in capsys.readouterr().err
+    assert main(["export", "table.safetensors", "--format", "c", "--weights", "int8"]) == 1
+    assert "not with --weights; for" in capsys.readouterr().err
+    assert main(["export", "table.safetensors", "--format", "c"]) == 0
+    assert "[0] 'town':" in Path("table_c", "table.h").read_text("ascii")
 
 
 def test_the_exported_model_reads_the_columns(capsys):
