@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from . import exchange as exchange
 from .backends import BackendUnavailable
 from .backends import available as available_backends
+from .basis.inputs import Categorical, Numeric
 from .basis.version import __version__ as __version__
 from .engine.activation import Activation
 from .engine.parameters import Gradient
@@ -81,6 +82,7 @@ __all__ = [
     "ArrayStream",
     "BackendUnavailable",
     "Callback",
+    "Categorical",
     "Checkpoint",
     "Comparison",
     "CosineDecay",
@@ -111,6 +113,7 @@ __all__ = [
     "NetworkGraphDisplay",
     "RooflineDisplay",
     "Node",
+    "Numeric",
     "OneCycle",
     "Optimizer",
     "ParquetStream",

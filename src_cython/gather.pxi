@@ -16,7 +16,8 @@ cdef const real *gather(
     into the workspace as padded rows; also if layer 1 is a single output, since `dot` reads whole
     vectors, and if rows of this length would compete for the same places in the cache.
 
-    Of sparse samples, s_1 is computed at once, see sparse.pxi.
+    Of sparse samples, s_1 is computed at once, see sparse.pxi. Learned vectors of the input always
+    go into the workspace, see embeddings.pxi.
     """
     cdef Py_ssize_t n_in = net.plan[SIZE], r, j
     cdef Py_ssize_t last = start + net.first + net.rows
@@ -27,6 +28,10 @@ cdef const real *gather(
     if rarely(net.plan[COLUMNS + SPARSE] != 0):
         stride[0] = 0
         gather_sparse(net, data, start)
+        return net.workspace
+    if has_tables(net):
+        stride[0] = net.plan[STRIDE]
+        expand(net, data, start)
         return net.workspace
     if data.order == NULL and not dropped and not apart and not single:
         stride[0] = n_in

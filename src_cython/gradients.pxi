@@ -135,3 +135,7 @@ cdef void accumulate(
         own = weight_share(net, i, True)
         if own.first < own.last and own.left < own.right:
             weight_gradient(net, i, h, stride_in, rows, gradient, part, own)
+    if has_tables(net):
+        own = table_share(net)
+        if own.first < own.last:
+            table_gradient(net, rows, gradient, part, own)

@@ -2,11 +2,11 @@
 #
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), trigonometry (sin and
 # cos), tile.h (matrix product), bfloat16.h and amx.h (products of rounded matrices), dropout,
-# elementwise, losses, optimizers, shares, net, layer_parameters, passes, sparse, gather, gradients,
-# groups, regularizers, steps, train, per_sample, layer_jets, jets, input_derivatives, hessian. This
-# one holds the entry points. They turn arrays into pointers and release the GIL. Entry points that
-# train flush denormal numbers; denormals.h says how, and why they call their bodies by a hidden
-# address. fastbp/backends/interface.py has the arguments.
+# elementwise, losses, optimizers, shares, net, layer_parameters, passes, sparse, embeddings, gather,
+# gradients, groups, regularizers, steps, train, per_sample, layer_jets, jets, input_derivatives,
+# hessian. This one holds the entry points. They turn arrays into pointers and release the GIL. Entry
+# points that train flush denormal numbers; denormals.h says how, and why they call their bodies by a
+# hidden address. fastbp/backends/interface.py has the arguments.
 
 include "simd.pxi"
 include "tile.pxi"
@@ -23,6 +23,7 @@ include "net.pxi"
 include "layer_parameters.pxi"
 include "passes.pxi"
 include "sparse.pxi"
+include "embeddings.pxi"
 include "gather.pxi"
 include "gradients.pxi"
 include "groups.pxi"
@@ -63,15 +64,26 @@ cdef Array memory(const char *name, cnp.ndarray array) except *:
     return found
 
 
+cdef void register_inputs(const int64_t *plan) noexcept:
+    """In the debug build, let kernels know the table of inputs, if the plan has one."""
+    cdef const int64_t *header = <const int64_t *>plan[INPUTS]
+    if header != NULL:
+        register(
+            b"inputs", <char *>header, (1 + header[PARTS]) * PART_COLUMNS * sizeof(int64_t)
+        )
+
+
 cdef Net net_of(model, Py_ssize_t block, workspace) except *:
     """The Net of a call, whose arrays are the first to be registered."""
     forget()
     plan, loss, loss_parameter, function, parameters = model
     cdef Array table = memory("plan", plan)
+    cdef const int64_t *numbers = <const int64_t *>table.start
+    register_inputs(numbers)
     return Net(
-        <const int64_t *>table.start,
+        numbers,
         table.bytes // (COLUMNS * sizeof(int64_t)) - 1,
-        1,
+        1 if numbers[INPUTS] == 0 else 0,
         loss,
         loss_parameter,
         <LossFunction><size_t>function,
@@ -357,6 +369,7 @@ cdef class Job:
             forget()
             for name, array in self.arrays.items():
                 memory(name, array)
+            register_inputs(self.net.plan)
             data_of(self.samples)
 
     def run(self, order, Py_ssize_t epochs, rates, losses, Py_ssize_t rank):

@@ -30,7 +30,7 @@ cdef void transpose_rows(
 cdef void transpose(Net *net, real *transposed) noexcept nogil:
     """Copy this thread's share of the weight rows that deltas are passed back through."""
     cdef Py_ssize_t i, n_in
-    for i in range(2, net.m + 1):
+    for i in range(1 if has_tables(net) else 2, net.m + 1):
         if not single_output(net, i):
             n_in = net.plan[(i - 1) * COLUMNS + SIZE]
             transpose_rows(
@@ -247,11 +247,12 @@ cdef void sum_outputs(
 
 
 cdef void pass_back(
-    Net *net, Py_ssize_t i, const real *transposed, real *target
+    Net *net, Py_ssize_t i, const real *transposed, real *target, Py_ssize_t left
 ) noexcept nogil:
     """Write ∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ of own rows to `target`, the block's rows of a layer.
 
-    With a residual connection around layer i, ∂e/∂h_i is added.
+    Columns before `left`, which are whole vectors, are left out. With a residual connection around
+    layer i, ∂e/∂h_i is added.
     """
     cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
     cdef const int64_t *here = net.plan + i * COLUMNS
@@ -264,14 +265,19 @@ cdef void pass_back(
     if rarely(here[RESIDUAL] != 0):
         init, step = of_block(net, i, DH), stride
     product_of_block(
-        net, i, of_block(net, i, DS), stride, WT, stride_in, init, step, target, stride_in,
-        padded(n_in), here[SIZE],
+        net, i, of_block(net, i, DS), stride, WT + left, stride_in, init + left, step, target + left,
+        stride_in, padded(n_in) - left, here[SIZE],
     )
 
 
 cdef void backward_pass(Net *net, const real *transposed) noexcept nogil:
-    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) of own rows, down to the lowest learning layer."""
+    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) of own rows, down to the lowest learning layer.
+
+    The lowest layer 0 is an input with tables that learn.
+    """
     cdef Py_ssize_t i
-    for i in range(net.m, net.lowest, -1):
-        pass_back(net, i, transposed, of_block(net, i - 1, DH))
+    for i in range(net.m, max(net.lowest, 1), -1):
+        pass_back(net, i, transposed, of_block(net, i - 1, DH), 0)
         back_through_hidden(net, i - 1)
+    if rarely(net.lowest == 0):
+        back_to_inputs(net, transposed)

@@ -39,7 +39,7 @@ cdef void copy_errors(
             s = of_own(net, i, S)
             copy_rows(s, stride, net.rows, n, units + at, width)
             copy_rows(of_own(net, i, OUTPUT), stride, net.rows, n, units + at + n, width)
-            pass_back(net, i + 1, transposed, s)
+            pass_back(net, i + 1, transposed, s, 0)
             copy_rows(s, stride, net.rows, n, units + at + 2 * n, width)
         copy_rows(of_own(net, i, DS), stride, net.rows, n, units + at + 3 * n, width)
         at += 4 * n
@@ -91,7 +91,7 @@ cdef void copy_input_errors(Net *net, const real *transposed, real *errors) noex
     """Write ∂e/∂h_0 of the rows; destroys the gathered input."""
     cdef Py_ssize_t n_in = net.plan[SIZE]
     cdef real *dh = of_own(net, 0, H)
-    pass_back(net, 1, transposed, dh)
+    pass_back(net, 1, transposed, dh, 0)
     copy_rows(dh, net.plan[STRIDE], net.rows, n_in, errors, n_in)
 
 

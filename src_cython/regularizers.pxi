@@ -96,12 +96,32 @@ cdef void note_squares(
         squares[k] = sum_lanes(total)
 
 
+cdef void note_table_squares(
+    Net *net, const real *gradient, Py_ssize_t first, Py_ssize_t last, double *squares
+) noexcept nogil:
+    """Write Σ g² of each piece of the tables' numbers first..last - 1, behind the layers' rows."""
+    cdef const real *G = gradient + inputs_of(net)[TABLES]
+    cdef Py_ssize_t k, j
+    cdef vec g, total
+    check(G + first, last - first)
+    for k in range(1, net.m + 1):
+        squares += rows_of(net.plan, k)
+    for k from first <= k < last by TABLE_PIECE:
+        total = splat(0.0)
+        for j from k <= j < min(k + TABLE_PIECE, last) by FBP_LANES:
+            g = load(G, j)
+            total = fma(g, g, total)
+        squares[k // TABLE_PIECE] = sum_lanes(total)
+
+
 cdef double clip_factor(Net *net, const double *squares, double norm) noexcept nogil:
     """Return the factor that scales the gradient's norm down to at most `norm`."""
     cdef Py_ssize_t i, k, rows = 0
     cdef double total = 0.0
     for i in range(1, net.m + 1):
         rows += rows_of(net.plan, i)
+    if has_tables(net):
+        rows += (inputs_of(net)[TABLED] + TABLE_PIECE - 1) // TABLE_PIECE
     for k in range(rows):
         total += squares[k]
     return min(1.0, norm / (sqrt_double(total) + NORM_OFFSET))

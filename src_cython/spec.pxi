@@ -1,5 +1,5 @@
-# The codes of fastbp/basis/spec.py and the plan's columns of fastbp/basis/layout.py. They are
-# compared by means of codes() below.
+# The codes of fastbp/basis/spec.py, and the columns of the plan and of the table of inputs, which
+# fastbp/basis/layout.py and inputs.py have. They are compared by means of codes() below.
 
 cpdef enum:
     IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU,
@@ -20,11 +20,23 @@ cpdef enum:
 
 cpdef enum:
     SIZE, STRIDE, WEIGHTS, TRANSPOSED, ACTIVATION, H, S, DS, DROPOUT, OUTPUT, ROUNDED, FUNCTION, PAIRED,
-    TARGETS, SPARSE, NORM, RESIDUAL, EXTRAS, NORMALIZED, INVERSE, DH, TERMS, COLUMNS
+    TARGETS, SPARSE, NORM, RESIDUAL, EXTRAS, NORMALIZED, INVERSE, DH, TERMS, INPUTS, COLUMNS
 
 cpdef enum:
     STORED = 1
     TOUCHED = 2
+
+cpdef enum:
+    X_WIDTH, PARTS, MARKS, MARKED, TABLES, TABLED, LEARNED
+
+cpdef enum:
+    KIND, COLUMN, PLACE, WIDTH, CATEGORIES, TABLE, TABLE_STRIDE, MARK, PART_COLUMNS
+
+cpdef enum:
+    PLAIN, FILLED, CATEGORY
+
+cpdef enum:
+    TABLE_PIECE = 256
 
 cpdef enum:
     LOSS_PLACES = 8

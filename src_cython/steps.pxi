@@ -66,6 +66,11 @@ cdef void complete(
             at = here[WEIGHTS] + own.first * stride
             add_penalties(net.parameters + at, gradient + at, n, l1, l2)
         note_squares(net, i, gradient, own.first, own.last, how.squares)
+    if has_tables(net) and not is_frozen(how.layer_rules, 1):
+        own = table_share(net)
+        if own.first < own.last:
+            table_gradient(net, rows, gradient, part, own)
+            note_table_squares(net, gradient, own.first, own.last, how.squares)
 
 
 cdef void apply(
@@ -157,8 +162,17 @@ cdef void step(
                     net, how, i, gradient, start + (chunk.first + piece) * stride + own.left,
                     weights, biases, factor,
                 )
-            if i > 1:
+            if i > 1 or has_tables(net):
                 transpose_rows(
                     net, i, transposed, chunk.first, chunk.first + of_weights, own.left, own.right
                 )
             chunk.first = chunk.last
+    if has_tables(net) and not is_frozen(how.layer_rules, 1):
+        own = table_share(net)
+        if own.first < own.last:
+            if how.squares == NULL:
+                table_gradient(net, rows, gradient, part, own)
+            apply(
+                net, how, 1, gradient, inputs_of(net)[TABLES] + own.first, 0, own.last - own.first,
+                factor,
+            )

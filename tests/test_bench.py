@@ -387,6 +387,15 @@ def check_norm(results, printed):
         assert all(0 < seconds < 1 for rounds in times.values() for seconds in rounds)
 
 
+def check_embeddings(results, printed):
+    """A time for every contender; that they take the same steps is checked by the bench."""
+    assert len(results) == 2
+    for name, times in results.items():
+        assert name in printed
+        assert set(times) >= {"PyTorch", "numba"}
+        assert all(0 < seconds < 1 for rounds in times.values() for seconds in rounds)
+
+
 def check_derivatives(results, printed):
     """A time for every contender; that they compute the same is checked by the bench."""
     assert len(results) == 6
@@ -455,6 +464,7 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
         ("reinforcement.py", ["--only=updates", "--hidden=8", "--rounds=1"], check_reinforcement),
         pytest.param("residual.py", ["--quick"], check_residual, marks=JAX),
         pytest.param("norm.py", ["--quick"], check_norm, marks=[JAX, TORCH]),
+        pytest.param("embeddings.py", ["--quick"], check_embeddings, marks=TORCH),
         pytest.param("derivatives.py", ["--quick"], check_derivatives, marks=[JAX, TORCH]),
         ("tabular.py", TABULAR, check_tabular),
         ("uncertainty.py", UNCERTAINTY, check_uncertainty),
@@ -470,6 +480,7 @@ TWO_CORES = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two core
             "reinforcement",
             "residual",
             "norm",
+            "embeddings",
             "derivatives",
         ),
         *("tabular", "uncertainty"),

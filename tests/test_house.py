@@ -23,7 +23,7 @@ import fastbp
 from fastbp import backends
 from fastbp.backends import interface, numpy_
 from fastbp.backends.numpy_ import losses
-from fastbp.basis import late, layout, spec
+from fastbp.basis import inputs, late, layout, spec
 from fastbp.rules import optimizers
 
 # Modules that import others by name: what they may load from above stands in basis/late.py.
@@ -334,14 +334,14 @@ def cython_modules():
 
 
 def test_cython_has_the_same_codes():
-    """Each build was compiled with the numbers of spec.py and layout.py."""
+    """Each build was compiled with the numbers of spec.py, layout.py and inputs.py."""
     for module in cython_modules():
         codes = module.codes()
         assert codes
         for name, value in codes.items():
-            owner = spec if hasattr(spec, name) else layout
+            owner = next(owner for owner in (spec, layout, inputs) if hasattr(owner, name))
             assert getattr(owner, name) == value, name
-        for owner in (spec, layout):
+        for owner in (spec, layout, inputs):
             numbers = {k for k, v in vars(owner).items() if k.isupper() and type(v) is int}
             of_python = re.compile("_BYTES|GROUP")  # kernels are given what follows from these
             assert {k for k in numbers if not of_python.search(k)} <= set(codes)

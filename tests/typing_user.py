@@ -72,6 +72,13 @@ def networks() -> fastbp.Network:
     norm: str | None = deep.norm
     residual: bool = deep.residual
     print(shifts, norm, residual)
+    numbers, city = fastbp.Numeric(2, missing=True), fastbp.Categorical(5, dimension=3)
+    mixed = fastbp.Network([[numbers, city], 4, 1], loss="squared_error")
+    mixed.embeddings[0] = np.zeros((6, 3))
+    of_mixed = mixed.loss_and_gradient([[0.0] * 3], [0.0])[1]
+    vectors: Floats = mixed.embeddings[0] + of_mixed.embeddings[0]
+    fills: Floats = mixed.missing[0]
+    print(vectors, fills, numbers.missing, city.dimension)
     parameter: float | tuple[float, ...] | None = net.loss_parameter
     print(len(net.weights), name, parameter, net.loss, net.layout.sizes)
     other: fastbp.Network = net.to_backend("numpy")

@@ -11,13 +11,14 @@ import re
 
 import numpy as np
 
-from ..basis import layout, spec
+from ..basis import inputs, layout, spec
 from . import BackendUnavailable, interface
 
 name = "cython"
 teams = True
 BUILDS = ("avx512", "avx2", "baseline")
 CPU_VARIABLE = "FASTBP_CPU"
+OWNERS = spec, layout, inputs  # the modules of the numbers that kernels are compiled with
 KERNEL_FUNCTIONS = (
     *("finite", "activation", "loss_hessian_product", "predict", "forward", "backward"),
     *("loss_and_gradient", "per_sample", "jets", "jets_backward", "input_derivatives"),
@@ -69,9 +70,9 @@ def _fits(module):
     """Whether kernels were built with today's numbers and take today's arguments."""
     codes = module.codes()
     for code, value in codes.items():
-        if value != getattr(spec, code, getattr(layout, code, None)):
+        if all(value != getattr(owner, code, None) for owner in OWNERS):
             return False
-    if not all(code in codes for owner in (spec, layout) for code in _numbers(owner)):
+    if not all(code in codes for owner in OWNERS for code in _numbers(owner)):
         return False
     for name in KERNEL_FUNCTIONS:
         function = getattr(module, name, None)  # older kernels lack a newer function

@@ -11,7 +11,8 @@ model : Model, IN
     The network; its parameters are IN-OUT for a job.
 data : Data, IN
     The samples; see the module `data`. ``X`` is real of shape (n, n_0), or `SparseRows` if the
-    plan has SPARSE (in `predict`, `loss_and_gradient` and jobs); ``labels`` int64 of shape
+    plan has SPARSE (in `predict`, `loss_and_gradient` and jobs), or real of shape
+    (n, layout.n_features) if it has INPUTS; ``labels`` int64 of shape
     (n,) or (0,), ``targets`` real of shape (n, n_t) or (0, n_t), ``sample_weight`` real of shape
     (n,) or (0,). All are C-contiguous and may be read-only. n_t is n_m or, for the losses of
     distributions, 1; the plan's column TARGETS has it. A row of weight 0 adds exactly 0 to the loss
@@ -76,6 +77,13 @@ class Model(NamedTuple):
         SPARSE of layer 1 says that samples are sparse. Then steps change all of its weights
         (STORED), or only those rows for whose column the batch has an entry (TOUCHED), and the
         workspace has places for as many threads as call the function.
+        INPUTS of row 0 is the address of a table of the parts of X, see basis/inputs.py. From a row
+        of X, h_0 gets for each PLAIN part the numbers of its columns; for a FILLED one the same,
+        with t_j in place of NaN in column j; and for a CATEGORY the row E_c of its table, where c
+        is the code in its column, or the last row for other numbers than the known codes. Back from
+        ∂e/∂h_0, which dropout of the input scales like h_0, ∂e/∂E_c and ∂e/∂t_j are sums over the
+        rows of X that have the code c, or NaN in column j. Such plans are only used in `predict`,
+        `forward`, `backward` without `errors`, `loss_and_gradient` and jobs.
         For a user-defined activation, the plan's column FUNCTION has the address of four
         addresses of C functions. The first one is called as ``function(s, h, n)``, with two
         pointers to reals and an int64; it sets h[:n] = σ(s[:n]). The others are called as
@@ -101,7 +109,8 @@ class Model(NamedTuple):
         followed by zeros, and the single number `unwritten` with 0. If `unwritten` is still 1
         afterwards, the losses count as NaN.
     parameters : real array of shape (layout.n_parameters,)
-        Weights, biases and other parameters, in rows padded with zeros.
+        Weights, biases and other parameters, in rows padded with zeros, followed by the tables of
+        learned inputs. In all that concerns steps, those count as biases of the first layer.
     """
 
     plan: Integers
@@ -109,6 +118,15 @@ class Model(NamedTuple):
     loss_parameter: float
     function: int
     parameters: Real
+
+
+class Derivatives(NamedTuple):
+    """The output of a backend's `per_sample`; empty if not wanted."""
+
+    losses: Real
+    gradients: Real
+    errors: Real
+    units: Real
 
 
 class Backend(Protocol):

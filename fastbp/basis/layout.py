@@ -13,15 +13,13 @@ weights are one padded row followed by a vector that holds the bias, and its pre
 deltas are vectors over the samples (stride 1). It needs no transposed copy.
 
 A hidden layer may have further parameters, one for each unit: those of its normalisation, and the
-slopes of prelu. They are rows behind the row of biases, in the order of PARAMETERS.
+slopes of prelu. They are rows behind the row of biases, in the order of PARAMETERS. Tables of
+learned inputs follow the last layer, see inputs.py.
 
 The compiled kernels get the layout as a table of integers, the *plan*. It has one row per layer
 (row 0 is the input) and the columns named below.
 """
 
-import ctypes
-import math
-import mmap
 import operator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -31,13 +29,20 @@ from typing import NamedTuple
 import numpy as np
 
 from . import spec
+from .inputs import (
+    CATEGORY,
+    MARKED,
+    TABLE_KINDS,
+    TABLE_PIECE,
+    TABLED,
+    table,
+    table_at,
+    table_places,
+)
+from .memory import VECTOR_BYTES, address, zeros
 
-VECTOR_BYTES = 64
 # Rows at a distance that is a multiple of this share only a few sets of the first-level cache.
 CONFLICT_BYTES = 1024
-# Buffers of at least LARGE_BYTES are put on large pages of PAGE_BYTES.
-LARGE_BYTES = 1 << 19
-PAGE_BYTES = 1 << 21
 # The workspace of a block of rows of a small network.
 BLOCK_BYTES = 384 * 1024
 # Large batches are divided into groups of blocks of at most GROUP_ROWS rows, if there are at least
@@ -57,7 +62,7 @@ SLICE_ROWS = 16
 # with a block of R rows, the array starts at R times that number.
 SIZE = 0  # n_i
 STRIDE = 1  # distance between rows: n_i rounded up to whole vectors, or more; 1 if n_m = 1
-WEIGHTS = 2  # start of layer i's weights in the parameter buffer
+WEIGHTS = 2  # start of layer i's weights in the parameter buffer; of the input, of its tables
 TRANSPOSED = 3  # start of their transposed copy; the optional one of the first layer comes last
 ACTIVATION = 4  # code of σ_i of a hidden layer; IDENTITY for the output layer, see PAIRED
 H = 5  # activation h_i in the workspace
@@ -77,7 +82,8 @@ NORMALIZED = 18  # with a normalisation, x̂_i, which scale and shift make z_i i
 INVERSE = 19  # with a normalisation, 1 / √(variance + ε) of each row, in all lanes of a vector
 DH = 20  # the error that comes back from the layers above; equal to DS unless RESIDUAL
 TERMS = 21  # as many arrays as EXTRAS, each laid out like h_i: each row's derivatives by them
-COLUMNS = 22
+INPUTS = 22  # of the input, the address of the table that inputs.py describes; 0 if h_0 is X
+COLUMNS = 23
 
 # A step on sparse samples changes all weights, or only those whose column has entries in the batch.
 STORED, TOUCHED = 1, 2
@@ -90,15 +96,21 @@ PARAMETERS = {
     "norm_weights": 1.0,
     "norm_biases": 0.0,
     "slopes": 0.25,
+    "embeddings": None,
+    "missing": 0.0,
 }
+# Those that hidden layers have behind their biases.
+OF_HIDDEN = ("norm_weights", "norm_biases", "slopes")
 
 
 class Arrays(NamedTuple):
     """The parameters of all layers, or numbers laid out like them: a list for each kind.
 
     The first two lists have one array for each layer, of shapes (n_{i-1}, n_i) and (n_i,). The
-    others are empty if no layer has such parameters, else they have one array for each hidden
-    layer, of shape (n_i,) or (0,).
+    next three are empty if no layer has such parameters, else they have one array for each hidden
+    layer, of shape (n_i,) or (0,). The last two have one array for each `Categorical` of the
+    inputs, of shape (n_categories + 1, dimension), and for each `Numeric` with missing numbers, of
+    shape (n_columns,).
     """
 
     weights: list
@@ -106,6 +118,8 @@ class Arrays(NamedTuple):
     norm_weights: list
     norm_biases: list
     slopes: list
+    embeddings: list
+    missing: list
 
     @property
     def all(self):
@@ -114,12 +128,13 @@ class Arrays(NamedTuple):
 
     @property
     def layers(self):
-        """Of each layer, the list of its arrays."""
-        extras = [arrays for arrays in self[2:] if arrays]
+        """Of each layer, the list of its arrays. Learned inputs belong to the first one."""
+        extras = [arrays for name in OF_HIDDEN if (arrays := getattr(self, name))]
         each = []
         for i, pair in enumerate(zip(self.weights, self.biases, strict=True)):
             hidden = i < len(self.weights) - 1
             each.append([*pair, *(arrays[i] for arrays in extras if hidden and arrays[i].size)])
+        each[0] += [*self.embeddings, *self.missing]
         return each
 
 
@@ -168,6 +183,8 @@ class Layout:
     residual : bool, default=False
         Whether hidden layers as wide as the hidden layer before them add their input to their
         output.
+    inputs : tuple of Numeric and Categorical, default=()
+        What makes h_0 of the columns of X, if some of it is learned.
     """
 
     sizes: tuple
@@ -182,6 +199,7 @@ class Layout:
     touched: bool = False
     norm: str | None = None
     residual: bool = False
+    inputs: tuple = ()
 
     @cached_property
     def lanes(self):
@@ -210,6 +228,16 @@ class Layout:
     def single(self):
         """Whether the network has a single output, laid out as a row."""
         return self.sizes[-1] == 1
+
+    @cached_property
+    def n_features(self):
+        """The number of columns of X."""
+        return sum(item._columns for item in self.inputs) if self.inputs else self.sizes[0]
+
+    @property
+    def given_sizes(self):
+        """The sizes as `Network` takes them: with the inputs, if some of them are learned."""
+        return [list(self.inputs) if self.inputs else self.sizes[0], *self.sizes[1:]]
 
     @property
     def n_targets(self):
@@ -245,14 +273,19 @@ class Layout:
 
     def transposed_of(self, i):
         """The number of elements that layer i takes in the transposed copy."""
-        if i == 1 or (self.single and i == len(self.sizes) - 1):
-            return 0  # training passes no errors back into the input
+        if (i == 1 and not self.inputs) or (self.single and i == len(self.sizes) - 1):
+            return 0  # training passes no errors back into inputs that are not learned
         return self.sizes[i] * self.stride(self.sizes[i - 1])
 
     @cached_property
     def plan(self):
-        """The table for the kernels, int64 of shape (number of layers + 1, COLUMNS)."""
-        plan = np.zeros((len(self.sizes), COLUMNS), np.int64)
+        """The table for the kernels, int64 of shape (number of layers + 1, COLUMNS).
+
+        Its memory ends with the table of the inputs.
+        """
+        size = len(self.sizes) * COLUMNS
+        memory = np.zeros(size + self.input_table.size, np.int64)
+        plan = memory[:size].reshape(-1, COLUMNS)
         plan[1:, EXTRAS] = [len(kinds) for kinds in self.extras]
         plan[self.residual_layers, RESIDUAL] = 1
         plan[1:-1, NORM] = spec.NORMS[self.norm]
@@ -265,12 +298,18 @@ class Layout:
             plan[i, DROPOUT] = int(rate * 2**32)
         parameters = transposed = 0
         per_row = plan[0, STRIDE]  # the gathered input, h_0, comes first
+        if self.inputs:
+            memory[size:] = self.input_table.ravel()
+            plan[0, INPUTS] = address(memory[size:])
+            plan[0, WEIGHTS] = self._n_of_layers
+            plan[0, DS] = plan[0, DH] = per_row
+            per_row = plan[0, DH] + plan[0, STRIDE] + self.padded(int(self.input_table[0, MARKED]))
         for i in range(1, len(self.sizes)):
             stride = plan[i, STRIDE]
             plan[i, WEIGHTS] = parameters
             parameters += self.parameters_of(i)
-            plan[i, TRANSPOSED] = transposed if i > 1 else self.n_transposed
-            transposed += self.transposed_of(i)
+            plan[i, TRANSPOSED] = transposed if i > 1 else self._transposed_behind
+            transposed += self.transposed_of(i) if i > 1 else 0
             plan[i, H] = plan[i, S] = plan[i, OUTPUT] = per_row
             per_row += stride
             if i < len(self.sizes) - 1:
@@ -327,30 +366,51 @@ class Layout:
         return replace(self, sparse=1)
 
     @cached_property
+    def input_table(self):
+        """The table of the inputs, see inputs.py; empty if h_0 is X."""
+        if not self.inputs:
+            return np.zeros((0, 0), np.int64)
+        marks = 2 * self.stride(self.sizes[0])  # behind h_0 and the derivatives by it
+        return table(self.inputs, self.lanes, self._n_of_layers, marks)
+
+    @cached_property
+    def _n_of_layers(self):
+        """Where the layers' parameters end."""
+        return sum(self.parameters_of(i) for i in range(1, len(self.sizes)))
+
+    @cached_property
     def n_parameters(self):
         """Length of the parameter buffer, padding included."""
-        return sum(self.parameters_of(i) for i in range(1, len(self.sizes)))
+        tables = int(self.input_table[0, TABLED]) if self.inputs else 0
+        return self._n_of_layers + tables
 
     @cached_property
     def n_numbers(self):
         """The number of parameters, without padding."""
         rows = (n + 1 + len(kinds) for n, kinds in zip(self.sizes, self.extras, strict=False))
-        return sum(map(operator.mul, rows, self.sizes[1:]))
+        tables = sum(item._rows * item._width for item in self.inputs)
+        return sum(map(operator.mul, rows, self.sizes[1:])) + tables
 
     @cached_property
     def n_rows(self):
-        """The number of rows of parameters in all layers."""
-        return int(self.plan[:-1, SIZE].sum() + (1 + self.plan[1:, EXTRAS]).sum())
+        """The number of rows of parameters in all layers, and of pieces of the tables."""
+        pieces = (self.n_parameters - self._n_of_layers) // TABLE_PIECE
+        return int(self.plan[:-1, SIZE].sum() + (1 + self.plan[1:, EXTRAS]).sum()) + pieces
 
     @cached_property
     def n_transposed(self):
         """Length of the buffer of transposed weights."""
-        return sum(self.transposed_of(i) for i in range(1, len(self.sizes)))
+        return self._transposed_behind + self.transposed_of(1)
+
+    @cached_property
+    def _transposed_behind(self):
+        """The same without the first layer, whose copy comes last."""
+        return sum(self.transposed_of(i) for i in range(2, len(self.sizes)))
 
     @cached_property
     def n_all_transposed(self):
         """The same including the first layer, for errors passed back into the input."""
-        return self.n_transposed + self.sizes[1] * self.stride(self.sizes[0])
+        return self._transposed_behind + self.sizes[1] * self.stride(self.sizes[0])
 
     @cached_property
     def n_transposed_and_squares(self):
@@ -359,28 +419,14 @@ class Layout:
         return self.n_all_transposed + n * self.stride(self.sizes[0]) + self.padded(n)
 
     @cached_property
-    def initial_bounds(self):
-        """Each layer's bound: its initial weights are drawn from [-bound, bound]."""
-        rules = [spec.activation_of(item).initialization for item in self.activations]
-        bounds = [
-            _bound(n_in, n_out, rule, first=i == 0)
-            for i, (n_in, n_out, rule) in enumerate(
-                zip(self.sizes, self.sizes[1:], [*rules, "glorot"], strict=False)
-            )
-        ]
-        if rules[-1:] == ["siren"]:
-            bounds[-1] = math.sqrt(6 / self.sizes[-2]) / spec.SIREN_FREQUENCY
-        return bounds
-
-    @cached_property
     def flops_per_row(self):
         """Operations of a training step per row: 4 n_0 n_1, and 6 n_{i-1} n_i per later layer.
 
         The forward pass and the weight gradient take 2 n_{i-1} n_i each. Passing the error back
-        takes as many, and the first layer does not need it.
+        takes as many, and the first layer does not need it, unless its inputs are learned.
         """
         products = [a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)]
-        return 4 * products[0] + 6 * sum(products[1:])
+        return (6 if self.inputs else 4) * products[0] + 6 * sum(products[1:])
 
     @cached_property
     def divisible_weights(self):
@@ -484,6 +530,9 @@ class Layout:
             elif n_out < stride:
                 end = bias + stride * (1 + len(extras))
                 parameters[start:end].reshape(-1, stride)[:, n_out:] = 0
+        ends = [*(start for *_, start in self._tables[1:]), self.n_parameters]
+        for (_, rows, width, start), end in zip(self._tables, ends, strict=False):
+            parameters[start + rows * width : end] = 0
 
     def views(self, buffer):
         """The function `views` with this layout's plan, for a buffer of the layout's dtype."""
@@ -494,23 +543,14 @@ class Layout:
         """The shapes of the arrays of all layers, as `Arrays`; no memory is allocated."""
         pairs = list(pairwise(self.sizes))
         extras = dict.fromkeys(kind for kinds in self.extras for kind in kinds)
-        found = Arrays(pairs, [(n,) for n in self.sizes[1:]], [], [], [])
+        found = Arrays(pairs, [(n,) for n in self.sizes[1:]], [], [], [], [], [])
         for kind in extras:
             for n, kinds in zip(self.sizes[1:-1], self.extras, strict=False):
                 getattr(found, kind).append((n if kind in kinds else 0,))
-        return found
-
-    def by_layer(self, numbers):
-        """Views of numbers, as `Arrays`; the last axis has layer by layer the arrays of each."""
-        shapes, at = self.shapes, 0
-        found = Arrays(*([None] * len(kind) for kind in shapes))
-        for i in range(len(shapes.weights)):
-            for kind, views in zip(shapes, found, strict=True):
-                if i < len(kind):
-                    size = math.prod(kind[i])
-                    part = numbers[..., at : at + size]
-                    views[i] = part.reshape(*numbers.shape[:-1], *kind[i])
-                    at += size
+        for item in self.inputs:
+            if item._rows:
+                shape = (item._rows, item._width)
+                getattr(found, TABLE_KINDS[item._kind]).append(shape[-item._dimensions :])
         return found
 
     @cached_property
@@ -518,65 +558,23 @@ class Layout:
         return _places(self.plan, self.lanes)
 
     @cached_property
+    def _tables(self):
+        return table_places(self.input_table) if self.inputs else ()
+
+    @cached_property
     def _spots(self):
-        return _spots(self._layers, self.dtype.itemsize)
+        return _spots(self._layers, self._tables, self.dtype.itemsize)
 
     def zeros(self, size):
         """A zeroed 1-D buffer that starts on a vector boundary."""
-        n_bytes = size * self.dtype.itemsize
-        if n_bytes >= LARGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
-            return _huge_pages(n_bytes).view(self.dtype)
-        raw = np.zeros(size + self.lanes, self.dtype)
-        start = -_begin(raw) % VECTOR_BYTES // self.dtype.itemsize
-        return raw[start : start + size]
-
-
-def _bound(n_in, n_out, rule, first):
-    """The bound of a layer's initial weights; see the notes of `Network` for the sources."""
-    if rule == "siren" and first:
-        return spec.SIREN_FREQUENCY / n_in
-    if rule == "glorot":
-        return math.sqrt(6 / (n_in + n_out))
-    return math.sqrt((3 if rule == "lecun" else 6) / n_in)
-
-
-def _huge_pages(n_bytes):
-    """Zeroed bytes on pages of 2 MiB, if the system can provide them.
-
-    The weight gradient reads columns of h. On small pages, each row lies on a different page,
-    and a column touches more pages than the processor's TLB holds.
-    """
-    # MAP_PRIVATE: an anonymous map is otherwise shared with processes forked later.
-    memory = mmap.mmap(-1, n_bytes + PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    memory.madvise(mmap.MADV_HUGEPAGE)
-    raw = np.frombuffer(memory, np.uint8)
-    start = -address(raw) % PAGE_BYTES
-    return raw[start : start + n_bytes]
-
-
-def functions_at(table):
-    """The addresses of the four C functions of an activation of the user's own."""
-    return list((ctypes.c_int64 * 4).from_address(int(table)))
-
-
-def address(array):
-    """Where the numbers of a C-contiguous array begin; 0 if it has none."""
-    if not array.size:
-        return 0
-    if not array.flags.writeable:
-        return array.ctypes.data
-    return _begin(array)
-
-
-def _begin(array):
-    """The address of a writable array that is not empty, in a fifth of the time of its `ctypes`."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return zeros(size, self.dtype)
 
 
 def views(plan, buffer):
     """The layers' parameters as unpadded views of a flat parameter buffer, as `Arrays`."""
     places = _places(plan, VECTOR_BYTES // buffer.itemsize)
-    return _views(_spots(places, buffer.itemsize), buffer)
+    tables = table_places(table_at(plan[0, INPUTS])) if plan[0, INPUTS] else ()
+    return _views(_spots(places, tables, buffer.itemsize), buffer)
 
 
 def _places(plan, lanes):
@@ -593,16 +591,22 @@ def _places(plan, lanes):
     return places
 
 
-def _spots(places, itemsize):
+def _spots(places, tables, itemsize):
     """Where the arrays of all layers lie in the parameter buffer, as `Arrays`.
 
     A matrix is given by its shape, and by its start and strides in bytes; a row by a slice.
     """
-    spots = Arrays([], [], [], [], [])
+    spots = Arrays([], [], [], [], [], [], [])
     for n_in, n_out, stride, start, bias, _ in places:
         strides = stride * itemsize, itemsize
         spots.weights.append(((n_in, n_out), start * itemsize, strides))
         spots.biases.append(slice(bias, bias + n_out))
+    for kind, n, width, start in tables:
+        if kind == CATEGORY:
+            strides = width * itemsize, itemsize
+            spots.embeddings.append(((n, width), start * itemsize, strides))
+        else:
+            spots.missing.append(slice(start, start + width))
     for kind in {kind: None for place in places for kind in place[-1]}:
         for _, n_out, stride, _, bias, extras in places[:-1]:
             found = kind in extras
@@ -613,10 +617,17 @@ def _spots(places, itemsize):
 
 def _views(spots, buffer):
     dtype = buffer.dtype
-    return Arrays(
+    arrays = Arrays(
         [np.ndarray(shape, dtype, buffer, at, strides) for shape, at, strides in spots.weights],
-        *[[buffer[place] for place in rows] if rows else [] for rows in spots[1:]],
+        *([buffer[place] for place in spots.biases], [], [], [], [], []),
     )
+    if any(spots[2:]):  # not the usual case
+        for views, places in zip(arrays[2:], spots[2:], strict=True):
+            if views is arrays.embeddings:
+                views += [np.ndarray(shape, dtype, buffer, *place) for shape, *place in places]
+            else:
+                views += [buffer[place] for place in places]
+    return arrays
 
 
 def layer_view(plan, workspace, block, i, column=OUTPUT):

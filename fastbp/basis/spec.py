@@ -52,7 +52,7 @@ class Activation:
         Whether the derivative needs s besides h. If not, h overwrites s, which saves an array of
         the workspace.
     initialization : {"glorot", "he", "lecun", "siren"}
-        The rule for the layer's initial weights, see `Layout.initial_bounds`.
+        The rule for the layer's initial weights, see `initial.bounds`.
     largest_slope : float
         The maximum of σ'(s).
     one_sided : bool

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..basis import checks, tables
+from ..basis import checks, inputs, tables
 from ..basis.layout import S, layer_view
 from . import buffers, jets
 
@@ -120,6 +120,7 @@ def integrated_gradients(engine, X, baseline=None, output=None):
     -------
     float64 array of shape (n, n_m, n_0), or (n, n_0) with an output.
     """
+    inputs.refuse(engine.layout, "integrated_gradients")
     if engine.layout.dtype != np.float64:
         engine = engine.converted(np.float64, engine.backend.name)
     X = engine.samples(X)

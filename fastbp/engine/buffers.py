@@ -7,7 +7,7 @@ import ctypes
 import sys
 from collections import deque
 
-from ..basis.layout import address
+from ..basis.memory import address
 
 # A call that needs a larger buffer computes for so long that allocating it costs little.
 MOST_BYTES = 1 << 22

@@ -6,21 +6,22 @@
 import copy
 import math
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import backends
-from ..backends.interface import SHARED_SIZE, Model
-from ..basis import checks, interrupts, monotonic, sparse, spec, teams
+from ..backends.interface import SHARED_SIZE, Derivatives, Model
+from ..basis import checks, initial, inputs, interrupts, monotonic, sparse, spec, teams
 from ..basis.data import Data
-from ..basis.layout import address, layer_view
+from ..basis.layout import layer_view
+from ..basis.memory import address
 from ..basis.sparse import SparseRows
 from ..rules import regularizers
 from . import bfloat16, buffers, distributions
 from .activation import ORDERS
 from .custom import CustomLoss
-from .parameters import Gradient, Parameters, begin_extras, check_alike
+from .parameters import Gradient, Parameters, begin, by_layer, check_alike
 from .work import dense_rows, flops_per_row, layout_for
 
 # A call estimated to run longer than this many seconds runs in a thread of its own, so that
@@ -42,15 +43,6 @@ NOT_COPIED = (
     *("backend", "code", "custom", "distribution", "function", "in_python", "loss_spec"),
     *("number", "numbers", "signs"),
 )
-
-
-class Derivatives(NamedTuple):
-    """Output of a backend's `per_sample`, see backends/interface.py; empty if not wanted."""
-
-    losses: np.ndarray
-    gradients: np.ndarray
-    errors: np.ndarray
-    units: np.ndarray
 
 
 class Engine:
@@ -121,10 +113,7 @@ class Engine:
         self._allocate(layout)
         self.use(backend)
         self._begin()
-        arrays = self.arrays
-        for weights, bound in zip(arrays.weights, layout.initial_bounds, strict=True):
-            weights[...] = random.uniform(-bound, bound, weights.shape)
-        begin_extras(arrays)
+        begin(self.arrays, initial.bounds(layout), random)
         if self.signs.size:
             monotonic.constrain(self.weights, self.biases, self.weight_signs, random)
         if self.distribution is not None:
@@ -342,6 +331,8 @@ class Engine:
     def samples(self, X, name="X", may_be_sparse=False):
         """Checked samples of the network's dtype: an array, or SparseRows if they may be sparse."""
         layout = self.layout
+        if layout.inputs:
+            return inputs.samples(X, layout, name)
         if may_be_sparse and sparse.is_sparse(X):
             return sparse.samples(X, layout, name)
         return checks.samples(X, layout.sizes[0], layout.dtype, name, self.backend.finite)
@@ -570,6 +561,7 @@ class Engine:
         They are derivatives of the loss or, if `deltas` are given as ∂f/∂s_m, of another
         function f of the outputs.
         """
+        inputs.refuse(self.layout, "derivatives of single samples' losses or outputs")
         n, layout = len(data.X), self.layout.separated
         sizes, dtype = layout.sizes, layout.dtype
         block = layout.block_rows(n)
@@ -605,4 +597,4 @@ class Engine:
 
         A layer's other parameters follow its biases.
         """
-        return Gradient(*self.layout.by_layer(numbers))
+        return by_layer(self.layout, numbers)

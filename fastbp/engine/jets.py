@@ -7,7 +7,7 @@ added in their order, in double precision.
 
 import numpy as np
 
-from ..basis import interrupts, teams
+from ..basis import inputs, interrupts, teams
 from ..basis.layout import BLOCK_BYTES, SUMS_BYTES, S, layer_view
 from . import buffers, output, output_jets
 from .engine import ALL_ROWS, SLICE_FLOPS
@@ -22,10 +22,13 @@ PASS_BYTES = 8 * BLOCK_BYTES
 ELEMENTWISE = 8
 # A `JetPass` keeps its workspaces if they have at most this many bytes.
 KEPT_BYTES = 1 << 28
+# What messages call it.
+BY_INPUTS = "derivatives by X"
 
 
 def input_jvp(engine, X, t):
     """J t for the Jacobian J = ∂h_m/∂h_0 of each row; t has the shape of X."""
+    inputs.refuse(engine.layout, BY_INPUTS)
     s = _jets(engine, X, t[None], 0)
     return output_jets.along(engine.output_activation, s[0], s[1])
 
@@ -36,6 +39,7 @@ def input_vjp(engine, X, v, gradient=None):
     ∂f/∂parameters of f = Σ v h_m is written to `gradient`, if given. It is laid out like the
     parameters, and zero on entry.
     """
+    inputs.refuse(engine.layout, BY_INPUTS)
     layout, n = engine.layout.for_derivatives, len(X)
     model, backend = engine.model_of(layout), engine.backend
     activation = engine.output_activation
@@ -63,6 +67,7 @@ def input_vjp(engine, X, v, gradient=None):
 
 def input_jacobian(engine, X):
     """∂h_m/∂h_0 of each row, of shape (n, n_m, n_0)."""
+    inputs.refuse(engine.layout, BY_INPUTS)
     if _back_is_less_work(engine.layout.sizes, True, 0):
         if engine.layout.special:
             return _jacobian_by_outputs(engine, X)
@@ -96,6 +101,7 @@ def input_laplacian(engine, X):
 
 def _second_derivatives(engine, X, width):
     """∂²h_mj/∂h_0k² of each row, of shape (n, n_m, n_0), or their sum over k if `width` is 1."""
+    inputs.refuse(engine.layout, BY_INPUTS)
     engine.check_activations(2, "second derivatives by the inputs")
     activation, K = engine.output_activation, X.shape[1]
     slopes = activation != "identity"
@@ -123,6 +129,7 @@ def _back_is_less_work(sizes, slopes, width):
 
 def hessian_product(engine, data, vector):
     """The Hessian of the mean loss by the parameters, times a vector in the parameters' layout."""
+    inputs.refuse(engine.layout, "products with the Hessian")
     engine.check_activations(2, "products with the Hessian")
     layout, total = engine.layout.for_derivatives, data.total_weight()
     model = engine.model_of(layout)
@@ -181,6 +188,7 @@ class JetPass:
 
     def __init__(self, engine, X, seconds, directions=None, spare=None):
         what = "trainings on derivatives by the inputs"
+        inputs.refuse(engine.layout, what)
         engine.check_activations(3 if seconds else 2, what)
         self._engine, self._X, self._seconds = engine, X, seconds
         self._directions, self._spare = directions, spare

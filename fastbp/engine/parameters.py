@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import MutableSequence, Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, overload
 
 import numpy as np
 
 from ..basis import checks, monotonic
-from ..basis.layout import PARAMETERS
+from ..basis.layout import OF_HIDDEN, PARAMETERS, Arrays
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -16,8 +17,19 @@ if TYPE_CHECKING:
     from ..basis.annotations import Floats
 
 # What the layouts of networks that are blended have in common, and what messages call that.
-ALIKE = {"sizes": "layer sizes", "extras": "norm and layers with prelu", "dtype": "dtype"}
+ALIKE = {
+    "sizes": "layer sizes",
+    "inputs": "inputs",
+    "extras": "norm and layers with prelu",
+    "dtype": "dtype",
+}
 EXTRAS = tuple(PARAMETERS)[2:]  # the kinds of parameters that only some networks have
+# What has one array of a kind, unless that is each layer.
+ONE_FOR_EACH = {
+    **dict.fromkeys(OF_HIDDEN, "hidden layer"),
+    "embeddings": "Categorical",
+    "missing": "Numeric with missing=True",
+}
 
 
 class _Pair(NamedTuple):
@@ -38,6 +50,8 @@ class Gradient(_Pair):
         Of each layer.
     norm_weights, norm_biases, slopes : list of ndarray, default=()
         Of each hidden layer, if the network has such parameters, see `Network`; else empty.
+    embeddings, missing : list of ndarray, default=()
+        Of each `Categorical`, and of each `Numeric` with missing numbers, among the inputs.
 
     Examples
     --------
@@ -56,6 +70,8 @@ class Gradient(_Pair):
     norm_weights: list[Floats]
     norm_biases: list[Floats]
     slopes: list[Floats]
+    embeddings: list[Floats]
+    missing: list[Floats]
 
     def __new__(
         cls,
@@ -64,11 +80,15 @@ class Gradient(_Pair):
         norm_weights: Sequence[Floats] = (),
         norm_biases: Sequence[Floats] = (),
         slopes: Sequence[Floats] = (),
+        embeddings: Sequence[Floats] = (),
+        missing: Sequence[Floats] = (),
     ) -> Self:
         made = tuple.__new__(cls, (weights, biases))
         made.norm_weights = _listed(norm_weights)
         made.norm_biases = _listed(norm_biases)
         made.slopes = _listed(slopes)
+        made.embeddings = _listed(embeddings)
+        made.missing = _listed(missing)
         return made
 
     def __repr__(self) -> str:
@@ -105,9 +125,9 @@ def store(gradient, name, layout, numbers, finite):
         arrays = getattr(gradient, field)
         many = checks.is_sequence(arrays)
         if not many or len(arrays) != len(places):
-            layers = "hidden layer" if field in EXTRAS else "layer"
             raise ValueError(
-                f"{name}.{field} must be a list of {len(places)} arrays, one for each {layers}, "
+                f"{name}.{field} must be a list of {len(places)} arrays, one for each "
+                f"{ONE_FOR_EACH.get(field, 'layer')}, "
                 f"got {f'{len(arrays)} entries' if many else repr(arrays)}"
             )
         for i, place in enumerate(places):
@@ -120,11 +140,36 @@ def store(gradient, name, layout, numbers, finite):
             checks.parameter(array, place.shape, place.dtype, entry)  # says where
 
 
-def begin_extras(arrays):
-    """Set the parameters behind the biases to their initial values."""
+def by_layer(layout, numbers):
+    """Views of numbers as a Gradient; the last axis has layer by layer the arrays of each."""
+    shapes, at = layout.shapes, 0
+    found = Arrays(*([None] * len(kind) for kind in shapes))
+    for i in range(len(shapes.weights)):
+        for kind, views in zip(shapes, found, strict=True):
+            if i < len(kind):
+                size = math.prod(kind[i])
+                part = numbers[..., at : at + size]
+                views[i] = part.reshape(*numbers.shape[:-1], *kind[i])
+                at += size
+    return Gradient(*found)
+
+
+def begin(arrays, bounds, random):
+    """Set the parameters to their initial values, weights within each layer's bound.
+
+    A category's vector is short at first, with a length of about 0.1, so that categories which the
+    data do not tell apart stay together; that of unknown categories is 0.
+    """
+    for weights, bound in zip(arrays.weights, bounds, strict=True):
+        weights[...] = random.uniform(-bound, bound, weights.shape)
     for name in EXTRAS:
         for array in getattr(arrays, name):
-            array[...] = PARAMETERS[name]
+            if name == "embeddings":
+                n, dimension = array.shape
+                deviation = 0.1 / np.sqrt(dimension)
+                array[:-1] = random.normal(0, deviation, (n - 1, dimension))
+            else:
+                array[...] = PARAMETERS[name]
 
 
 def check_alike(layout, other):

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ..basis import checks, monotonic, tables
+from ..basis import checks, initial, monotonic, tables
 from ..basis.layout import Layout
 from ..basis.sparse import check_undamaged
 from ..rules.regularizers import SWA, regularizers_of
@@ -97,7 +97,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         names = hidden_activations(self.activation, len(layer_units) - 2)
         # scikit-learn draws the output layer's weights as if it had the hidden layers' activation.
         layout = Layout(tuple(layer_units), names, np.dtype(dtype))
-        bounds = layout.initial_bounds
+        bounds = initial.bounds(layout)
         names = [*names, names[-1] if names else self.activation]
         layers = zip(layer_units, layer_units[1:], names, bounds, strict=False)
         for fan_in, fan_out, name, bound in layers:

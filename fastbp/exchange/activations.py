@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backends.numpy_ import elementwise
-from ..basis import spec
+from ..basis import inputs, spec
 
 
 class Layer(NamedTuple):
@@ -57,6 +57,7 @@ class Equivalents:
 
 def names_of(net, output, tool):
     """The activations of all layers; a ValueError if `tool` has none like them."""
+    inputs.refuse(net.layout, f"the export to {tool}")
     for own in net.layout.own_activations:
         raise ValueError(
             f"the activation {own.name!r} is a function of your own, which {tool} does not have"
@@ -66,6 +67,7 @@ def names_of(net, output, tool):
 
 def check_plain(net, tool):
     """Refuse networks with layers that `tool` cannot be given: normalised, residual or prelu."""
+    inputs.refuse(net.layout, f"the export to {tool}")
     if net.layout.special:
         raise ValueError(
             f"this network has {' and '.join(net.layout.special)}, which the export to {tool} does "

@@ -33,7 +33,7 @@ def restore(model, scores, network):
     """
     if network._engine.classifies:
         raise schema.wrong("calibration", True, "left out for a model that predicts classes")
-    n_kinds = network._forecast(np.zeros((1, network.layout.sizes[0]))).n_kinds
+    n_kinds = network._forecast(np.zeros((1, network.layout.n_features))).n_kinds
     if len(scores) != n_kinds:
         raise schema.wrong("the number of rows of 'calibration'", len(scores), n_kinds)
     model._calibration = Calibration(scores, model._fingerprint())

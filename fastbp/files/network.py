@@ -3,17 +3,19 @@
 import numpy as np
 
 from ..basis import spec
+from ..basis.inputs import Categorical, Numeric
 from ..basis.layout import Arrays, Layout
 from . import calibration, schema
 
 # Fields of a network's document, and of its generator's state (NumPy's PCG64). A network that
 # rounds has the field compute_dtype besides, one whose loss does not imply the output activation
 # the field output_activation, one with constraints the field monotonic_cst, one with normalised or
-# residual layers the fields norm and residual, and one that is calibrated the field calibration.
+# residual layers the fields norm and residual, one with learned inputs the field inputs, and one
+# that is calibrated the field calibration.
 FIELDS = ("layer_sizes", "activation", "loss", "loss_parameter", "dtype", "random")
 NORMS = [name for name in spec.NORMS if name is not None]
 OPTIONAL = (
-    *("compute_dtype", "output_activation", "monotonic_cst", "norm", "residual"),
+    *("compute_dtype", "output_activation", "monotonic_cst", "norm", "residual", "inputs"),
     calibration.NAME,
 )
 RANDOM = ("state", "inc", "has_uint32", "uinteger")
@@ -51,6 +53,8 @@ def to_document(network, tensors):
         document["norm"] = network.norm
     if network.residual:
         document["residual"] = True
+    if network.layout.inputs:
+        document["inputs"] = [_of_input(item) for item in network.layout.inputs]
     calibration.put(network, document, tensors)
     return document
 
@@ -64,13 +68,14 @@ def from_document(cls, document, tensors, backend):
         document["dtype"],
         document.get("norm"),
         document.get("residual", False),
+        _inputs(document),
     )
     loss, parameter, output = _loss(document)
     # Read all arrays first, so that a broken file cannot make us allocate memory.
     arrays = get_parameters(layout, tensors)
     scores = calibration.take(document, tensors)
     network = cls._new(
-        layout.sizes,
+        layout.given_sizes,
         activation=layout.activations,
         loss=loss,
         loss_parameter=parameter,
@@ -135,6 +140,30 @@ def _compute_dtype(document, dtype):
     return name
 
 
+def _of_input(item):
+    """Return an input of a network as a value for JSON."""
+    if isinstance(item, Categorical):
+        return {"categories": item.n_categories, "dimension": item.dimension}
+    return {"columns": item.n_columns, "missing": item.missing}
+
+
+def _inputs(document):
+    """Return the inputs of a document; () if it has none."""
+    inputs: list[Numeric | Categorical] = []
+    for entry in schema.listed("inputs", document.get("inputs", [])):
+        if isinstance(entry, dict) and "categories" in entry:
+            schema.fields("an entry of inputs", entry, ("categories", "dimension"))
+            numbers = (schema.whole(name, entry[name], 1, 2**31 - 1) for name in entry)
+            inputs.append(Categorical(*numbers))
+        else:
+            schema.fields("an entry of inputs", entry, ("columns", "missing"))
+            n = schema.whole("columns", entry["columns"], 1, 2**31 - 1)
+            inputs.append(Numeric(n, schema.flag("missing", entry["missing"])))
+    if "inputs" in document and not any(item._rows for item in inputs):
+        raise schema.wrong("inputs", document["inputs"], "a list with a learned input")
+    return tuple(inputs)
+
+
 def _monotonic_cst(document, n_features):
     """Return the monotonic_cst of a document, None if it has none."""
     if "monotonic_cst" not in document:
@@ -158,7 +187,7 @@ def _fill(network, arrays, random):
     network._engine.check_finite()
 
 
-def layout_of(sizes, names, dtype, norm=None, residual=False):
+def layout_of(sizes, names, dtype, norm=None, residual=False, inputs=()):
     """Return the Layout that a document's entries describe."""
     if len(schema.listed("layer_sizes", sizes)) < 2:
         raise schema.wrong("layer_sizes", sizes, "a list of at least 2")
@@ -171,7 +200,11 @@ def layout_of(sizes, names, dtype, norm=None, residual=False):
         np.dtype(schema.text("dtype", dtype, ("float32", "float64"))),
         norm=schema.optional(schema.text, "norm", norm, NORMS),
         residual=schema.flag("residual", residual),
+        inputs=inputs,
     )
+    width = sum(item._width for item in inputs)
+    if inputs and width != layout.sizes[0]:
+        raise schema.wrong("the first of layer_sizes", layout.sizes[0], f"{width}, as inputs have")
     if norm is not None and len(sizes) == 2:
         raise schema.wrong("norm of a network without hidden layers", norm, "null")
     if residual and not layout.residual_layers:

@@ -415,7 +415,7 @@ class Datasets:
     def training(self, network, rows, sample_weight=None, class_weight=None, label_smoothing=0.0):
         """Return a network's training data, and its rows, checked."""
         X = self._once(
-            (network.layout.sizes[0], network.layout.dtype),
+            _form(network),
             lambda: self._apart(network._engine.samples(self.X, may_be_sparse=True)),
         )
         if rows is not None:
@@ -475,6 +475,11 @@ class Datasets:
 
 def _kind(network):
     """Return a key: networks with equal keys share prepared data."""
-    sizes = network.layout.sizes
     layout = network.layout
-    return sizes[0], layout.n_targets, sizes[-1], layout.dtype, network._engine.loss_name
+    return *_form(network), layout.n_targets, layout.sizes[-1], network._engine.loss_name
+
+
+def _form(network):
+    """Return a key: networks with equal keys take the same samples."""
+    layout = network.layout
+    return layout.n_features, layout.inputs, layout.dtype

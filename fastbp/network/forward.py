@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 import numpy as np
 
 from ..basis import checks
+from ..basis import inputs as inputs_
 from ..basis.layout import S, layer_view
 from ..engine import buffers, output
 from ..engine.parameters import Gradient
@@ -175,6 +176,8 @@ class ForwardPass:
             raise ValueError(f'wrt must be "output" or "preactivation", got {wrt!r}')
         if not checks.flag("parameters", parameters) | checks.flag("inputs", inputs):
             raise ValueError("parameters and inputs are both False; nothing would be computed")
+        if inputs:
+            inputs_.refuse(layout, "ForwardPass.backward with inputs=True")
         shape = self._h.shape
         if shape[1] == 1 and np.shape(dL_dh) == (n,):
             dL_dh = np.reshape(dL_dh, shape)

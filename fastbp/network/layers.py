@@ -1,6 +1,6 @@
 """The layers of a network: its layout from the arguments of `Network`."""
 
-from ..basis import checks, loss_parameters, monotonic, spec
+from ..basis import checks, inputs, loss_parameters, monotonic, spec
 from ..basis.layout import Layout
 from ..engine import distributions
 
@@ -25,6 +25,7 @@ def layout_of(
         The layout, the loss's parameter, and the constraint of each feature, see
         `monotonic.constraint`.
     """
+    layer_sizes, learned = inputs.inputs_of(layer_sizes)
     sizes = checks.layer_sizes(layer_sizes)
     name = "a function" if callable(loss) else loss
     parameter = loss_parameters.loss_parameter(loss_parameter, name, spec.loss_of(loss))
@@ -36,6 +37,7 @@ def layout_of(
             " for two classes use log_loss with 1 output, or 2 outputs"
         )
     precision = checks.dtype(dtype)
+    inputs.check_precision(learned, precision)
     layout = Layout(
         sizes,
         spec.activations_of(activation, len(sizes) - 2),
@@ -45,6 +47,7 @@ def layout_of(
         one_target=spec.loss_of(loss, parameter).one_target,
         norm=_norm(norm, len(sizes) - 2),
         residual=checks.flag("residual", residual),
+        inputs=learned,
     )
     if layout.residual and not layout.residual_layers:
         raise ValueError(
@@ -54,6 +57,8 @@ def layout_of(
     constrained = monotonic.constraint(monotonic_cst, sizes[0])
     if constrained:
         monotonic.check(layout.activations, pair.output_activation, sizes[-1])
+    if constrained:
+        inputs.refuse(layout, "monotonic_cst")
     if constrained and layout.norm:
         raise ValueError(
             f"monotonic_cst cannot hold with norm={norm!r}, since each unit then depends on the "

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Scoring,
         StrPath,
     )
+    from ..basis.inputs import Categorical, Numeric
     from ..basis.layout import Layout
     from ..rules.optimizers import Optimizer
     from ..rules.regularizers import EMA, SWA
@@ -61,7 +62,9 @@ class Network(Differentiable, Exchangeable, Uncertain):
     Parameters
     ----------
     layer_sizes : sequence of int
-        Number of features, widths of the hidden layers (if any), number of outputs.
+        Number of features, widths of the hidden layers (if any), number of outputs. The first entry
+        may be a list of inputs, of `Numeric` and `Categorical`, if some of the columns of X are
+        categories or have missing numbers: ``[[Numeric(10), Categorical(7)], 64, 1]``.
         Without hidden layers this is linear regression (loss "squared_error") or logistic
         regression ("log_loss", "cross_entropy").
     activation : str, Activation or sequence of these, default="relu"
@@ -158,6 +161,12 @@ class Network(Differentiable, Exchangeable, Uncertain):
     slopes : list of ndarray
         a of hidden layer i at index i - 1, of shape (n_i,); (0,) for layers with other activations
         than prelu. Empty without such layers.
+    embeddings : list of ndarray
+        E of each `Categorical` of the inputs, of shape (n_categories + 1, dimension). The last row
+        is the vector of unknown categories.
+    missing : list of ndarray
+        Of each ``Numeric(n_columns, missing=True)``, the numbers that take the place of NaN, of
+        shape (n_columns,).
     loss : str, callable or None
         As passed.
     loss_parameter : float, tuple of float or None
@@ -196,6 +205,14 @@ class Network(Differentiable, Exchangeable, Uncertain):
     place of weights of the wrong sign; where you assign such weights, they are refused. One hidden
     layer of relu cannot make an S; two can.
 
+    The vectors of categories begin with normal numbers of deviation 0.1 / √dimension, so their
+    length is about 0.1. Categories that the data do not tell apart thus stay close to each other.
+    The vectors of unknown categories and the numbers for missing ones begin at 0. All these are
+    parameters of the first layer, and are frozen with it. Like biases, they have no penalties and
+    no weight decay. If ``layer_sizes`` begins with a list of inputs, X has as many columns as these
+    together, which take the place of n_0 where X is described; h_0 has the vectors in place of the
+    codes.
+
     Examples
     --------
     >>> import numpy as np, fastbp
@@ -209,7 +226,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
     @keywords
     def __init__(
         self,
-        layer_sizes: Sequence[int],
+        layer_sizes: Sequence[int | Sequence[Numeric | Categorical]],
         *,
         activation: Activation = "relu",
         loss: Loss | None,
@@ -271,7 +288,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         output = f", output_activation={given!r}" if given else ""
         constrained = f", monotonic_cst={list(c)}" if (c := self.monotonic_cst) else ""
         return (
-            f"Network({list(self.layout.sizes)}{hidden}, loss={self.loss!r}{output}, "
+            f"Network({self.layout.given_sizes}{hidden}, loss={self.loss!r}{output}, "
             f"dtype={self.layout.dtype.name!r}{rounding}{norm}{residual}{constrained}, "
             f"backend={self.backend!r})"
         )
@@ -331,6 +348,14 @@ class Network(Differentiable, Exchangeable, Uncertain):
     @property
     def slopes(self) -> Parameters:
         return Parameters("slopes", self._engine.arrays.slopes)
+
+    @property
+    def embeddings(self) -> Parameters:
+        return Parameters("embeddings", self._engine.arrays.embeddings)
+
+    @property
+    def missing(self) -> Parameters:
+        return Parameters("missing", self._engine.arrays.missing)
 
     def predict(self, X: Matrix) -> Floats:
         """Compute the network's output: probabilities or values.

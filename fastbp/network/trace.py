@@ -13,8 +13,8 @@ import numpy as np
 
 from ..backends.numpy_ import bfloat16, elementwise, losses
 from ..basis import checks, spec
+from ..basis.layout import OF_HIDDEN
 from ..engine import output
-from ..engine.parameters import EXTRAS
 from . import equations
 
 if TYPE_CHECKING:
@@ -569,7 +569,7 @@ def trace(net, X, y):
     own: dict[str, Any] = {
         name: [None, *(of_layers[i].copy() if of_layers else None for i in hidden), None]
         for name, of_layers in arrays._asdict().items()
-        if name in EXTRAS
+        if name in OF_HIDDEN
     }
     return Trace(
         activations=[None, *net.layout.activations, engine.output_activation],

@@ -138,6 +138,7 @@ def regularizers_of(
             layer_rules[1:, column] = factors
     if layers := indices("frozen", frozen, m):
         layer_rules[layers, spec.FROZEN] = 1
+        layer_rules[0] = layer_rules[1, spec.FROZEN] * np.eye(spec.RULES)[spec.FROZEN]
         if layer_rules[1:, spec.FROZEN].all():
             raise ValueError(f"frozen names all {m} layers; at least one layer must not be frozen")
     if clip_norm is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backends
-from ..basis import checks, late
+from ..basis import checks, inputs, late
 from ..basis.layout import PARAMETERS
 from ..basis.names import keywords
 from ..network.network import Network
@@ -286,6 +286,7 @@ def compare_backends(
         )
 
     reference = networks[REFERENCE]
+    inputs.refuse(reference.layout, "compare_backends")
     # Convert once, so that timings exclude the conversion.
     samples = checks.samples(X, reference.layout.sizes[0], reference.layout.dtype)
     targets = checks.real_numbers("y", y)

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 # Steps of the differences. The smaller ones are tried only if the first one fails: a kink between
 # w - step and w + step makes the difference wrong, and a smaller step avoids most kinks.
 # What tables call the arrays of a layer.
-SYMBOLS = {"weights": "W", "biases": "b", "norm_weights": "γ", "norm_biases": "β", "slopes": "a"}
+SYMBOLS = {
+    **{"weights": "W", "biases": "b", "norm_weights": "γ", "norm_biases": "β", "slopes": "a"},
+    **{"embeddings": "E", "missing": "m"},
+}
 STEPS = (1e-5, 1e-6, 1e-7)
 
 
@@ -52,7 +55,8 @@ class LayerCheck:
     layer : int
         Number of the layer, from 1.
     name : str
-        "W" or "b"; "γ", "β" (of a normalisation) or "a" (the slopes of prelu).
+        "W" or "b"; "γ", "β" (of a normalisation) or "a" (the slopes of prelu). With layer 1 there
+        are "E" of each `Categorical` and "m" of each `Numeric` with missing numbers.
     error : float
         The largest difference between gradient and central difference, relative to the largest
         gradient of this array (or to the rounding error of central differences, if that is
@@ -302,6 +306,9 @@ def _by_layer(engine, data, backend, tolerance, entries):
         zip(engine.arrays.layers, engine.layout.views(gradient).layers, strict=True)
     ):
         names = ["weights", "biases", *engine.layout.extras[i]]
+        if i == 0:
+            tables = engine.arrays.embeddings, engine.arrays.missing
+            names += ["embeddings"] * len(tables[0]) + ["missing"] * len(tables[1])
         for name, array, slopes in zip(names, arrays, of_layer, strict=True):
             places = np.arange(array.size)
             if array.size > entries:

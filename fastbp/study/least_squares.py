@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..basis import checks, interrupts, monotonic, spec
+from ..basis import checks, inputs, interrupts, monotonic, spec
 from ..basis.layout import PARAMETERS
 from ..engine import output
 from ..engine.parameters import Gradient
@@ -143,6 +143,7 @@ def levenberg_marquardt(
     check_network("net", net)
     if net._engine.loss_name != "squared_error":
         raise ValueError(f"levenberg_marquardt requires the loss 'squared_error', got {net.loss!r}")
+    inputs.refuse(net.layout, "levenberg_marquardt")
     tolerance = checks.real_number("tolerance", tolerance, np.finfo(float).eps, 1.0)
     if max_evaluations is not None:
         max_evaluations = checks.whole_number("max_evaluations", max_evaluations)

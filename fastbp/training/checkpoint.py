@@ -400,7 +400,8 @@ def arguments(network, samples, control, regularizers, total):
         "compute_dtype": network.compute_dtype,
         "monotonic_cst": network.monotonic_cst and list(network.monotonic_cst),
         "norm": network.norm,
-        "residual": network.residual or None,  # files of earlier versions lack it
+        "residual": network.residual or None,  # files of earlier versions lack it, and the inputs
+        "inputs": list(map(repr, network.layout.inputs)) or None,
         **of_samples,
         "data": _checksum(of_samples["data"]),
         "optimizer": control.optimizer,

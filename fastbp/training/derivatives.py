@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..basis import checks
+from ..basis import checks, inputs
 from ..basis.sparse import SparseRows
 from ..engine import jets
 from .history import TrainingDiverged
@@ -165,6 +165,7 @@ def known(engine, dy, n):
     """Known derivatives, checked, as an array of shape (n, n_m, n_0); None if there are none."""
     if dy is None:
         return None
+    inputs.refuse(engine.layout, "trainings on derivatives by the inputs")
     engine.check_activations(2, "trainings on derivatives by the inputs")
     layout = engine.layout
     if engine.distribution is not None:

@@ -2,7 +2,7 @@
 
 import warnings
 
-from ..basis import checks
+from ..basis import checks, inputs
 from ..rules.regularizers import SWA
 from . import checkpoint, loop, scale
 from .control import LearningRates
@@ -95,7 +95,8 @@ def fit(network, samples, control, regularizers, threads, stop=None, resume_from
     if isinstance(samples, Rows) and history.loss and history.loss[-1] > scale.LARGE:
         data = samples.data if samples.rows is None else samples.data.rows(samples.rows)
         pure = engine.mean_loss(data.with_weight())  # without penalties
-        given = engine.loss_name, engine.loss_parameter, pure, data.X, data.targets
+        X = inputs.numbers_of(data.X, engine.layout)
+        given = engine.loss_name, engine.loss_parameter, pure, X, data.targets
         if text := scale.advice(*given):
             warnings.warn(text, UserWarning, stacklevel=4)
     return history

@@ -44,7 +44,7 @@ class Online(Training):
     def _one_row(self):
         """Samples for a job that reads none."""
         layout = self.engine.layout
-        X, targets = (np.zeros((1, n), layout.dtype) for n in (layout.sizes[0], layout.n_targets))
+        X, targets = (np.zeros((1, n), layout.dtype) for n in (layout.n_features, layout.n_targets))
         return Data(X, checks.NO_LABELS, targets, np.empty(0, layout.dtype))
 
 

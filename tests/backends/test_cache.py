@@ -214,7 +214,8 @@ print(*stamps)
 def test_the_stamp_covers_every_file(tmp_path):
     root = copy_package(tmp_path) / "fastbp"
     here = root / "backends" / "numba_"
-    files = [*sorted(here.rglob("*.py")), root / "basis" / "spec.py", root / "basis" / "layout.py"]
+    shared = [root / "basis" / name for name in ("spec.py", "layout.py", "inputs.py")]
+    files = [*sorted(here.rglob("*.py")), *shared]
     assert len(files) > 5
     done = subprocess.run(
         [sys.executable, "-c", STAMP, here, *files],

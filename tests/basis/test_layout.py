@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import DTYPES
 
-from fastbp.basis import layout
+from fastbp.basis import initial, memory
 from fastbp.basis.layout import Layout, views
 
 
@@ -29,13 +29,13 @@ def test_all_but_weights_and_biases_is_padding(sizes, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n_bytes", [0, 64, 1000 * 8, layout.LARGE_BYTES, 3 * layout.PAGE_BYTES])
+@pytest.mark.parametrize("n_bytes", [0, 64, 1000 * 8, memory.LARGE_BYTES, 3 * memory.PAGE_BYTES])
 def test_buffers_are_zero_and_aligned(n_bytes, dtype):
     plan = make([2, 2], dtype)
     size = n_bytes // plan.dtype.itemsize
     buffer = plan.zeros(size)
     assert buffer.shape == (size,) and buffer.dtype == plan.dtype and not buffer.any()
-    assert buffer.ctypes.data % layout.VECTOR_BYTES == 0 or not size
+    assert buffer.ctypes.data % memory.VECTOR_BYTES == 0 or not size
     buffer[:] = 1
     assert plan.zeros(size).sum() == 0
 
@@ -43,7 +43,7 @@ def test_buffers_are_zero_and_aligned(n_bytes, dtype):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_large_buffers_are_not_shared_with_forked_processes():
-    buffer = make([2, 2], "float32").zeros(layout.LARGE_BYTES)
+    buffer = make([2, 2], "float32").zeros(memory.LARGE_BYTES)
     child = os.fork()
     if child == 0:
         buffer[:] = 1
@@ -56,7 +56,7 @@ def test_bounds_of_initial_weights():
     """Glorot, He, LeCun, and SIREN with its factor of 30 in the first layer's weights."""
 
     def bounds(*names):
-        return Layout((9, 6, 24, 3), names, np.dtype("float32")).initial_bounds
+        return initial.bounds(Layout((9, 6, 24, 3), names, np.dtype("float32")))
 
     glorot = [(6 / 15) ** 0.5, (6 / 30) ** 0.5, (6 / 27) ** 0.5]
     assert bounds("tanh", "hard_tanh") == pytest.approx(glorot)

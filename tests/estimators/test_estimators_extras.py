@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastbp
 from fastbp import MLPClassifier, MLPRegressor
+from fastbp.basis import initial
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -166,7 +167,7 @@ def test_initial_weights_that_scikit_learn_has_no_rule_for(digits, activation):
     classifier = MLPClassifier((400, 300), activation, random_state=0).initialize(*digits)
     names = [activation] * 2 if isinstance(activation, str) else activation
     bounds = fastbp.Network([20, 400, 300, 5], activation=names, loss="cross_entropy")
-    bounds = bounds.layout.initial_bounds
+    bounds = initial.bounds(bounds.layout)
     if names[1] == "relu":
         bounds[1] = (6 / 700) ** 0.5
     largest = [np.abs(coef).max() for coef in classifier.coefs_]

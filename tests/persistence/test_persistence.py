@@ -327,6 +327,7 @@ def test_there_are_files_of_every_version_and_kind():
         4: ("network", "estimator", "ensemble"),  # calibrated
         5: ("network", "estimator", "checkpoint"),
         6: ("network", "estimator", "checkpoint"),
+        7: ("network", "checkpoint"),
     }
     assert max(kinds) == file.SCHEMA
     assert {path.stem for path in STORED} == {f"v{n}-{kind}" for n in kinds for kind in kinds[n]}

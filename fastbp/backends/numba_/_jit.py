@@ -124,7 +124,7 @@ def inlined(function):
 def source_stamp():
     """Return a digest of all source files of the compiled kernels."""
     here = Path(__file__).parent
-    shared = [here.parents[1] / "basis" / name for name in ("spec.py", "layout.py")]
+    shared = [here.parents[1] / "basis" / name for name in ("spec.py", "layout.py", "inputs.py")]
     files = [*sorted(here.glob("*.py")), *shared]
     digest = hashlib.sha256()
     for file in files:

@@ -4,9 +4,18 @@ The twin of this file is ``src_cython/gather.pxi``.
 """
 
 from ...basis.layout import COLUMNS, DROPOUT, EXTRAS, SIZE, STRIDE, WEIGHTS, S
-from ._jit import call, inner
-from .net import drop_units, is_sparse, of_own, padded, row_of, single_output
-from .pieces import ENTRY_COLUMNS, GATHER_SPARSE, STARTS, VALUES
+from ._jit import call, inlined, inner
+from .net import (
+    drop_units,
+    has_tables,
+    is_sparse,
+    of_own,
+    padded,
+    parts_of,
+    row_of,
+    single_output,
+)
+from .pieces import ENTRY_COLUMNS, EXPAND, GATHER_SPARSE, STARTS, VALUES
 from .simd import lanes, offset, prefetch
 
 # Samples are prefetched into the cache this many rows ahead.
@@ -21,7 +30,7 @@ def gather(net, data, start):
     into the workspace as padded rows; also if layer 1 is a single output, since `dot` reads whole
     vectors, and if rows of this length would compete for the same places in the cache.
 
-    Of sparse samples, s_1 is computed at once, see sparse.py.
+    Of sparse samples, s_1 is computed at once, see sparse.py. Learned inputs are always gathered.
     """
     if is_sparse(net, 1):
         gather_sparse(net, data, start)
@@ -29,7 +38,10 @@ def gather(net, data, start):
     n_in, single = net.plan[SIZE], single_output(net, 1)
     h, stride = offset(data.X, start * n_in), n_in
     dropped, compete = net.plan[DROPOUT] != 0, net.plan[STRIDE] > padded(data.X, n_in)
-    if data.ordered or dropped or compete or single:
+    if has_tables(net):
+        h, stride = offset(net.workspace, 0), net.plan[STRIDE]
+        expand(net, data, start)
+    elif data.ordered or dropped or compete or single:
         h, stride = offset(net.workspace, 0), net.plan[STRIDE]
         target, last = offset(h, net.first * stride), start + net.first + net.rows
         for r in range(start + net.first, last):
@@ -43,10 +55,23 @@ def gather(net, data, start):
                 for j in range(n_in, padded(target, n_in)):
                     target[j] = 0.0
             target = offset(target, stride)
-        if dropped:
-            own = offset(h, net.first * stride)
-            drop_units(net, 0, own, own)
+    if dropped:
+        own = offset(h, net.first * stride)
+        drop_units(net, 0, own, own)
     return h, stride
+
+
+@inlined
+def expand(net, data, start):
+    """Write own rows of h_0, some of whose numbers are learned, to the workspace."""
+    stride, ordered = net.plan[STRIDE], 1 if data.ordered else 0
+    call(
+        net.pieces[EXPAND],
+        (
+            *(data.X, data.order, ordered, start, net.first, net.rows),
+            *(parts_of(net), net.parameters, net.workspace, net.block, stride, net.plan[SIZE]),
+        ),
+    )
 
 
 @inner

@@ -3,11 +3,22 @@
 The twin of this file is ``src_cython/gradients.pxi``; the reference is ``numpy_``.
 """
 
-from ...basis.layout import COLUMNS, DROPOUT, DS, EXTRAS, OUTPUT, SIZE, STRIDE, WEIGHTS
+from ...basis.inputs import TABLE_PIECE, TABLED
+from ...basis.layout import COLUMNS, DH, DROPOUT, DS, EXTRAS, OUTPUT, SIZE, STRIDE, WEIGHTS
 from ._jit import call, inlined, inner
 from .layer_parameters import terms_of
-from .net import is_sparse, layer_product, of_block, padded, single_output, unit, zero_row
-from .pieces import ENTRY_COLUMNS, SCATTER_SPARSE, VALUES
+from .net import (
+    bottom,
+    is_sparse,
+    layer_product,
+    of_block,
+    padded,
+    parts_of,
+    single_output,
+    unit,
+    zero_row,
+)
+from .pieces import ENTRY_COLUMNS, SCATTER_INPUTS, SCATTER_SPARSE, VALUES
 from .shares import UNIT, Share, share_of, share_start
 from .simd import keep_first, lanes, load, offset, store
 from .tile import product
@@ -24,9 +35,10 @@ def weight_gradient(net, i, h, stride_in, rows, gradient, part, own):
 
     The sums run over all `rows` of the block, not only own ones. `h` is the network's input,
     with rows `stride_in` apart. `part` says how the block's gradient becomes that of the batch.
+    Layer 0 is the input, whose rows are pieces of its tables.
     """
-    above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
-    n_in, stride, width = above[SIZE], here[STRIDE], own.right - own.left
+    above, here = offset(net.plan, max(i - 1, 0) * COLUMNS), offset(net.plan, i * COLUMNS)
+    n_in, stride, width = above[SIZE], stride_of_rows(net, i), own.right - own.left
     if part == COMPLETE:
         return
     at = here[WEIGHTS] + own.first * stride + own.left
@@ -44,7 +56,11 @@ def weight_gradient(net, i, h, stride_in, rows, gradient, part, own):
         h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
     d, zeros = offset(of_block(net, i, DS), own.left), zero_row(net)
     of_weights = max(0, min(own.last, n_in) - own.first)
-    if is_sparse(net, i):
+    if i == 0:
+        arrays = (parts_of(net), net.workspace, net.block, of_block(net, 0, DH), here[STRIDE])
+        first, last = own.first * stride, own.last * stride
+        call(net.pieces[SCATTER_INPUTS], (*arrays, rows, target, first, last))
+    elif is_sparse(net, i):
         sparse_gradient(net, rows, target, own.first, own.last)
     elif single_output(net, i):
         single_gradient(h, stride_in, d, rows, target, n_in, unit(net), zeros)
@@ -135,15 +151,26 @@ def sparse_gradient(net, rows, target, first, last):
 @inlined
 def accumulate(net, h, stride_in, rows, gradient, part):
     """This thread's share of all layers' gradients, from a block's rows."""
-    for i in range(net.m, 0, -1):
+    for i in range(net.m, bottom(net) - 1, -1):
         own = weight_share(net, i, True)
         if own.first < own.last and own.left < own.right:
             weight_gradient(net, i, h, stride_in, rows, gradient, part, own)
 
 
 @inlined
+def stride_of_rows(net, i):
+    """The distance between layer i's rows of parameters."""
+    return TABLE_PIECE if i == 0 else net.plan[i * COLUMNS + STRIDE]
+
+
+@inlined
 def rows_of(net, i):
-    """The number of layer i's rows of parameters: of weights, biases, and others."""
+    """The number of layer i's rows of parameters: of weights, biases, and others.
+
+    Those of the input are the pieces of its tables.
+    """
+    if i == 0:
+        return parts_of(net)[TABLED] // TABLE_PIECE
     return net.plan[(i - 1) * COLUMNS + SIZE] + 1 + net.plan[i * COLUMNS + EXTRAS]
 
 
@@ -151,10 +178,10 @@ def rows_of(net, i):
 def weight_share(net, i, by_columns):
     """This thread's share of layer i's rows of parameters."""
     rows = rows_of(net, i)
-    columns = padded(net.workspace, net.plan[i * COLUMNS + SIZE])
+    columns = TABLE_PIECE if i == 0 else padded(net.workspace, net.plan[i * COLUMNS + SIZE])
     if single_output(net, i):  # is not divided
         return Share(0, rows if net.rank == 0 else 0, 0, 1, False)
-    if not by_columns or is_sparse(net, i):
+    if not by_columns or is_sparse(net, i) or i == 0:
         first = share_start(rows, UNIT, net.rank, net.threads)
         return Share(first, share_start(rows, UNIT, net.rank + 1, net.threads), 0, columns, False)
     return share_of(rows, columns, lanes(net.workspace), net.rank, net.threads)

@@ -7,11 +7,11 @@ file is ``src_cython/net.pxi``.
 
 from collections import namedtuple
 
-from ...basis.layout import COLUMNS, DROPOUT, DS, ROUNDED, SIZE, SPARSE, STRIDE
+from ...basis.layout import COLUMNS, DROPOUT, DS, INPUTS, ROUNDED, SIZE, SPARSE, STRIDE
 from ._jit import call, inlined, inner
-from .pieces import BFLOAT16, DROP
+from .pieces import BFLOAT16, DROP, INPUT_TABLE
 from .shares import UNIT, share_start
-from .simd import keep_first, lanes, offset, pointer, splat, store
+from .simd import integers_at, keep_first, lanes, offset, pointer, splat, store
 from .tile import product
 
 # The network (m layers), its pieces and the lowest layer that learns; a custom loss and the control
@@ -120,6 +120,24 @@ def single_output(net, i):
 def is_sparse(net, i):
     """Whether the input of layer i are sparse samples."""
     return net.plan[i * COLUMNS + SPARSE] != 0
+
+
+@inlined
+def has_tables(net):
+    """Whether some of the input is learned."""
+    return net.plan[INPUTS] != 0
+
+
+@inlined
+def parts_of(net):
+    """The table of the input's parts, see basis/inputs.py."""
+    return integers_at(net.pieces[INPUT_TABLE])
+
+
+@inlined
+def bottom(net):
+    """The number of the lowest layer with parameters: 0, the input, if some of it is learned."""
+    return 0 if has_tables(net) else 1
 
 
 @inlined

@@ -4,9 +4,11 @@ The twin of this file is ``src_cython/passes.pxi``; the reference is ``numpy_``.
 """
 
 from ...basis import spec
+from ...basis.inputs import LEARNED
 from ...basis.layout import (
     COLUMNS,
     DH,
+    DROPOUT,
     DS,
     INVERSE,
     NORM,
@@ -29,13 +31,16 @@ from .net import (
     SHARES,
     TOPS,
     TOTALS,
+    bottom,
     clear,
     copy_rows,
+    drop_units,
     is_sparse,
     layer_product,
     of_block,
     of_own,
     padded,
+    parts_of,
     per_row,
     put,
     row_of,
@@ -94,7 +99,7 @@ def transpose_rows(net, i, transposed, first, last, left, right):
 @inner
 def transpose(net, transposed):
     """Copy this thread's share of the weight rows that deltas are passed back through."""
-    for i in range(2, net.m + 1):
+    for i in range(bottom(net) + 1, net.m + 1):
         if not single_output(net, i):
             n_in = net.plan[(i - 1) * COLUMNS + SIZE]
             first = share_start(n_in, UNIT, net.rank, net.threads)
@@ -303,10 +308,11 @@ def sum_outputs(delta, e, d, losses, shares, rows, n, stride):
 
 
 @inlined
-def pass_back(net, i, transposed, target):
+def pass_back(net, i, transposed, target, left):
     """Write ∂e/∂h_{i-1} = ∂e/∂s_i W_iᵀ of own rows to `target`, the block's rows of a layer.
 
-    A layer that adds its input to its output adds ∂e/∂h_i.
+    A layer that adds its input to its output adds ∂e/∂h_i. Of the first layer, columns before
+    `left`, which are whole vectors, are not written.
     """
     above, here = offset(net.plan, (i - 1) * COLUMNS), offset(net.plan, i * COLUMNS)
     stride, stride_in = here[STRIDE], above[STRIDE]
@@ -316,12 +322,20 @@ def pass_back(net, i, transposed, target):
     d, init, ldi, J = of_block(net, i, DS), zero_row(net), 0, padded(target, above[SIZE])
     if here[RESIDUAL] != 0:
         init, ldi = of_block(net, i, DH), stride
+    WT, target, J = offset(WT, left), offset(target, left), J - left
     product_of_block(net, i, d, stride, WT, stride_in, init, ldi, target, stride_in, J, here[SIZE])
 
 
 @inner
 def backward_pass(net, transposed):
-    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) of own rows, down to the lowest learning layer."""
+    """∂e/∂s_{i-1} = (∂e/∂s_i W_iᵀ) σ'(s_{i-1}) of own rows, down to the lowest learning layer.
+
+    If the input learns, down to ∂e/∂h_0.
+    """
     for i in range(net.m, net.lowest, -1):
-        pass_back(net, i, transposed, of_block(net, i - 1, DH))
-        back_through_hidden(net, i - 1)
+        left = 0 if i > 1 else parts_of(net)[LEARNED]
+        pass_back(net, i, transposed, of_block(net, i - 1, DH), left)
+        if i > 1:
+            back_through_hidden(net, i - 1)
+        elif net.plan[DROPOUT] != 0:
+            drop_units(net, 0, of_own(net, 0, DH), of_own(net, 0, DH))

@@ -50,7 +50,7 @@ def copy_errors(net, transposed, units, width):
             s = of_own(net, i, S)
             copy_rows(s, stride, net.rows, n, offset(units, at), width)
             copy_rows(of_own(net, i, OUTPUT), stride, net.rows, n, offset(units, at + n), width)
-            pass_back(net, i + 1, transposed, s)
+            pass_back(net, i + 1, transposed, s, 0)
             copy_rows(s, stride, net.rows, n, offset(units, at + 2 * n), width)
         copy_rows(of_own(net, i, DS), stride, net.rows, n, offset(units, at + 3 * n), width)
         at += 4 * n
@@ -96,7 +96,7 @@ def begin(net, transposed, errors):
 def copy_input_errors(net, transposed, errors):
     """Write ∂e/∂h_0 of the rows; destroys the gathered input."""
     n_in, dh = net.plan[SIZE], of_own(net, 0, H)
-    pass_back(net, 1, transposed, dh)
+    pass_back(net, 1, transposed, dh, 0)
     copy_rows(dh, net.plan[STRIDE], net.rows, n_in, errors, n_in)
 
 

@@ -11,20 +11,21 @@ import numpy as np
 from numba import config
 
 from ...basis import spec
+from ...basis.inputs import table_at
 from ...basis.layout import (
     ACTIVATION,
     COLUMNS,
     DROPOUT,
     FUNCTION,
+    INPUTS,
     NORM,
     PAIRED,
     ROUNDED,
     SPARSE,
     TOUCHED,
-    address,
-    functions_at,
 )
-from . import hidden, hidden_jets
+from ...basis.memory import address, functions_at
+from . import embeddings, hidden, hidden_jets
 from .bfloat16 import BFLOAT16_PRODUCT
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS
@@ -35,12 +36,14 @@ from .sparse import GATHER, SCATTER, STEP_TOUCHED
 
 # Indices in the table. The pieces of an activation are at ACTIVATE and the four places below, plus
 # its code; those of the user's own come from the plan. VALUES, ENTRY_COLUMNS and STARTS are not
-# pieces, but where the arrays of sparse samples lie, see `with_samples`.
+# pieces, but where the arrays of sparse samples lie, see `with_samples`; nor is INPUT_TABLE, whose
+# address comes from the plan.
 DROP, LOSS, SOFTMAX, OUTPUT, UPDATE, BFLOAT16, HESSIAN, SIGNS = range(8)
 GATHER_SPARSE, SCATTER_SPARSE, STEP_SPARSE, VALUES, ENTRY_COLUMNS, STARTS = range(8, 14)
 NORMALIZE, NORMALIZE_BACK, PRELU, PRELU_BACK = range(14, 18)
 NORMALIZE_JETS, NORMALIZE_JETS_BACK, NORMALIZE_ALONG, NORMALIZE_ALONG_BACK = range(18, 22)
-PRELU_JETS, PRELU_JETS_BACK, PRELU_ALONG, PRELU_ALONG_BACK, ACTIVATE = range(22, 27)
+PRELU_JETS, PRELU_JETS_BACK, PRELU_ALONG, PRELU_ALONG_BACK = range(22, 26)
+EXPAND, SCATTER_INPUTS, INPUT_TABLE, ACTIVATE = range(26, 30)
 MULTIPLY_BY_DERIVATIVE = ACTIVATE + spec.CODES
 MULTIPLY_BY_SECOND_DERIVATIVE = MULTIPLY_BY_DERIVATIVE + spec.CODES
 MULTIPLY_BY_THIRD_DERIVATIVE = MULTIPLY_BY_SECOND_DERIVATIVE + spec.CODES
@@ -117,6 +120,10 @@ def table(
         pieces[DROP] = DROP_UNITS
     if plan[:, ROUNDED].any():
         pieces[BFLOAT16] = BFLOAT16_PRODUCT
+    if plan[0, INPUTS]:
+        pieces[EXPAND] = embeddings.EXPAND
+        if deltas:
+            pieces[SCATTER_INPUTS] = embeddings.SCATTER
     if plan[1, SPARSE]:
         pieces[GATHER_SPARSE] = GATHER
         if deltas:
@@ -138,6 +145,8 @@ def table(
     addresses = np.zeros(PLACES, object if config.DISABLE_JIT else np.int64)
     for place, piece in pieces.items():
         addresses[place] = piece.address(dtype)
+    if plan[0, INPUTS]:
+        addresses[INPUT_TABLE] = place_of(table_at(plan[0, INPUTS]))
     for layer in plan[own]:
         addresses[ACTIVATE + layer[ACTIVATION] :: spec.CODES] = functions_at(layer[FUNCTION])
     return addresses

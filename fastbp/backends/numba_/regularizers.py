@@ -5,11 +5,11 @@ The twin of this file is ``src_cython/regularizers.pxi``; the reference is ``num
 
 import math
 
-from ...basis.layout import COLUMNS, SIZE, STRIDE, WEIGHTS
+from ...basis.layout import COLUMNS, INPUTS, SIZE, STRIDE, WEIGHTS
 from ...basis.spec import FROZEN, L1, L2, RULES
 from ._jit import inlined, inner
-from .gradients import rows_of
-from .net import padded, single_output
+from .gradients import rows_of, stride_of_rows
+from .net import bottom, padded, single_output
 from .optimizers import sign
 from .simd import absolute, fma, lanes, load, offset, splat, store, sum_lanes
 
@@ -24,9 +24,9 @@ def is_frozen(layer_rules, i):
 
 
 @inner
-def lowest_learning(layer_rules, m):
-    """Return the first layer that is not frozen."""
-    for i in range(1, m):
+def lowest_learning(plan, layer_rules, m):
+    """Return the first layer that is not frozen; 0 if the input learns."""
+    for i in range(0 if plan[INPUTS] != 0 else 1, m):
         if not is_frozen(layer_rules, i):
             return i
     return m
@@ -76,10 +76,16 @@ def add_penalties(w, g, n, l1, l2):
 
 @inner
 def note_squares(net, i, gradient, first, last, squares):
-    """Write Σ g² of each of layer i's rows first..last - 1 to its part of `squares`."""
+    """Write Σ g² of each of layer i's rows first..last - 1 to its part of `squares`.
+
+    The part of the input's tables is the last.
+    """
     here = offset(net.plan, i * COLUMNS)
-    n, stride, G = padded(gradient, here[SIZE]), here[STRIDE], offset(gradient, here[WEIGHTS])
-    for k in range(1, i):
+    n, stride = padded(gradient, here[SIZE]), stride_of_rows(net, i)
+    G = offset(gradient, here[WEIGHTS])
+    if i == 0:
+        n = stride
+    for k in range(1, i if i > 0 else net.m + 1):
         squares = offset(squares, rows_of(net, k))
     if single_output(net, i):  # one row, the bias in the vector behind it
         n = padded(gradient, net.plan[(i - 1) * COLUMNS + SIZE]) + lanes(gradient)
@@ -96,7 +102,7 @@ def note_squares(net, i, gradient, first, last, squares):
 def clip_factor(net, squares, norm):
     """Return the factor that scales the gradient's norm down to at most `norm`."""
     rows, total = 0, 0.0
-    for i in range(1, net.m + 1):
+    for i in range(bottom(net), net.m + 1):
         rows += rows_of(net, i)
     for k in range(rows):
         total += squares[k]

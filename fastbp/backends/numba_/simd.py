@@ -39,6 +39,9 @@ if config.DISABLE_JIT:
     def numbers_at(address):
         return ctypes.cast(int(address), ctypes.POINTER(ctypes.c_double))
 
+    def integers_at(address):
+        return address
+
     def offset(p, n):
         return p[n:]
 
@@ -237,6 +240,15 @@ else:
             return builder.inttoptr(args[0], ir.DoubleType().as_pointer())
 
         return types.CPointer(types.float64)(types.int64), codegen
+
+    @intrinsic
+    def integers_at(typingctx, address):
+        """An address as a pointer to int64 numbers; in plain Python, the array itself."""
+
+        def codegen(context, builder, signature, args):
+            return builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+
+        return types.CPointer(types.int64)(types.int64), codegen
 
     @intrinsic
     def offset(typingctx, p, n):

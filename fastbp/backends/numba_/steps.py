@@ -9,12 +9,25 @@ from ...basis.layout import COLUMNS, SIZE, SPARSE, STRIDE, TOUCHED, WEIGHTS
 from ...basis.spec import L1, L2, RULES
 from . import fields
 from ._jit import call, inlined, inner
-from .gradients import COMPLETE, of_sparse, weight_gradient, weight_share
-from .net import is_sparse, padded, single_output
+from .gradients import (
+    COMPLETE,
+    of_sparse,
+    stride_of_rows,
+    weight_gradient,
+    weight_share,
+)
+from .net import bottom, is_sparse, padded, single_output
 from .optimizers import pace_of
 from .passes import transpose_rows
 from .pieces import SIGNS, STEP_SPARSE, UPDATE
-from .regularizers import add_penalties, blend, clip_factor, is_frozen, note_squares, scale
+from .regularizers import (
+    add_penalties,
+    blend,
+    clip_factor,
+    is_frozen,
+    note_squares,
+    scale,
+)
 from .shares import Share
 from .simd import at, lanes, offset, pointer
 from .team import barrier
@@ -71,9 +84,9 @@ def layer_penalties(how, i):
 @inner
 def complete(net, h, stride_in, rows, part, gradient, how):
     """Finish the batch's gradient with its last block, add penalties, and sum its squares."""
-    for i in range(1, net.m + 1):
+    for i in range(bottom(net), net.m + 1):
         here = offset(net.plan, i * COLUMNS)
-        n_in, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE]
+        n_in, stride = inputs_of(net, i), stride_of_rows(net, i)
         own = weight_share(net, i, False)  # of whole rows, whose squares are summed
         if own.first == own.last or is_frozen(how.layer_rules, i):
             continue
@@ -86,6 +99,12 @@ def complete(net, h, stride_in, rows, part, gradient, how):
             at = here[WEIGHTS] + own.first * stride
             add_penalties(offset(net.parameters, at), offset(gradient, at), n, l1, l2)
         note_squares(net, i, gradient, own.first, own.last, how.squares)
+
+
+@inlined
+def inputs_of(net, i):
+    """The number of layer i's rows of weights."""
+    return 0 if i == 0 else net.plan[(i - 1) * COLUMNS + SIZE]
 
 
 @inlined
@@ -156,9 +175,9 @@ def step(net, h, stride_in, rows, part, transposed, gradient, how):
         complete(net, h, stride_in, rows, part, gradient, how)
         barrier(net.shared, net.threads)
         factor = clip_factor(net, how.squares, how.clip_norm)
-    for i in range(net.m, 0, -1):
+    for i in range(net.m, bottom(net) - 1, -1):
         here = offset(net.plan, i * COLUMNS)
-        n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
+        n_in, stride, start = inputs_of(net, i), stride_of_rows(net, i), here[WEIGHTS]
         own = weight_share(net, i, True)
         if own.first == own.last or own.left == own.right or is_frozen(how.layer_rules, i):
             continue
@@ -169,7 +188,9 @@ def step(net, h, stride_in, rows, part, transposed, gradient, how):
             apply(net, how, i, gradient, start, width, lanes(gradient), factor)
             continue
         begin, most = own.first, CHUNK
-        if is_sparse(net, i):
+        if i == 0:
+            most = own.last
+        elif is_sparse(net, i):
             most = max(CHUNK, CHUNK_NUMBERS // stride)
             if here[SPARSE] == TOUCHED and part != COMPLETE:
                 step_touched(net, rows, own.first, own.last, gradient, how)
@@ -191,6 +212,6 @@ def step(net, h, stride_in, rows, part, transposed, gradient, how):
                         weights, biases = biases, weights
                 at = start + (first + piece) * stride + own.left
                 apply(net, how, i, gradient, at, weights, biases, factor)
-            if i > 1:
+            if i > bottom(net):
                 end = first + of_weights
                 transpose_rows(net, i, transposed, first, end, own.left, own.right)

@@ -17,9 +17,9 @@ See ``backends/interface.py`` for the arguments. The twin of this file is
 
 import math
 
-from ...basis.layout import COLUMNS, DROPOUT, SIZE, STRIDE
+from ...basis.layout import COLUMNS, DROPOUT, INPUTS, SIZE, STRIDE
 from . import fields
-from ._jit import call, inner
+from ._jit import call, inlined, inner
 from .denormals import apart, control
 from .dropout import step_key
 from .gather import gather
@@ -52,6 +52,12 @@ def has_dropout(net):
     return found
 
 
+@inlined
+def lowest_of(plan):
+    """The first layer that gradients reach: 0 if some of the input is learned."""
+    return 0 if plan[0, INPUTS] != 0 else 1
+
+
 @inner
 def alone(pieces, plan, loss, loss_parameter, function, parameters, block, workspace, outside):
     """The Net for a single thread."""
@@ -60,7 +66,7 @@ def alone(pieces, plan, loss, loss_parameter, function, parameters, block, works
         pointer(plan),
         plan.shape[0] - 1,
         pointer(pieces),
-        1,
+        lowest_of(plan),
         *(loss, loss_parameter, function, outside),
         pointer(parameters),
         block,
@@ -146,7 +152,7 @@ def loss_and_gradient(
         pointer(plan),
         plan.shape[0] - 1,
         pointer(pieces),
-        1,
+        lowest_of(plan),
         *(loss, loss_parameter, function, outside),
         pointer(parameters),
         block,
@@ -203,7 +209,7 @@ def net_of(job, reals, like, threads, rank, outside):
         at(job, fields.PLAN, whole),
         job[fields.LAYERS],
         at(job, fields.PIECES, whole),
-        lowest_learning(layer_rules, job[fields.LAYERS]),
+        lowest_learning(at(job, fields.PLAN, whole), layer_rules, job[fields.LAYERS]),
         job[fields.LOSS],
         reals[fields.LOSS_PARAMETER],
         job[fields.FUNCTION],

@@ -13,6 +13,7 @@ from ...basis import spec
 from ...basis.layout import (
     ACTIVATION,
     DROPOUT,
+    INPUTS,
     INVERSE,
     NORM,
     NORMALIZED,
@@ -22,13 +23,14 @@ from ...basis.layout import (
     SIZE,
     SPARSE,
     TOUCHED,
-    VECTOR_BYTES,
     H,
     S,
     layer_view,
     views,
 )
+from ...basis.memory import VECTOR_BYTES
 from . import bfloat16
+from . import inputs as of_inputs
 from .elementwise import ACTIVATIONS, activation_of
 from .jets import hessian_product, input_derivatives, jets, jets_backward, loss_deltas  # noqa: F401
 from .losses import dense, loss_and_delta, output
@@ -174,6 +176,8 @@ def _forward(model, X, factors):
     """The `Pass` of the rows X. `factors` are the dropout factors, 1 for none."""
     plan = model.plan
     arrays = views(plan, model.parameters)
+    if plan[0, INPUTS]:
+        X = of_inputs.gather(plan, arrays, X)
     found = Pass([None], [X], [_times(X, factors[0])], [None], [None])
     for i in range(1, len(plan)):
         s = _product(plan[i], found.out[-1], arrays.weights[i - 1], arrays.biases[i - 1])
@@ -245,12 +249,16 @@ def _through_units(plan, arrays, i, found, dh, errors):
     errors.ds[i] = ds
 
 
-def _sum(model, found, errors, gradient):
-    """Overwrite `gradient` with that of all parameters, from the errors of all rows."""
-    for i, (dW, db, *extras) in enumerate(views(model.plan, gradient).layers, start=1):
-        dW[...] = _product(model.plan[i], found.out[i - 1].T, errors.ds[i])
-        for target, terms in zip([db, *extras], [errors.ds[i], *errors.terms[i]], strict=True):
+def _sum(model, X, found, errors, gradient, factors):
+    """Overwrite `gradient` with that of all parameters, from the errors of all rows of X."""
+    plan, arrays = model.plan, views(model.plan, gradient)
+    for i, (dW, db, *others) in enumerate(arrays.layers, start=1):
+        dW[...] = _product(plan[i], found.out[i - 1].T, errors.ds[i])
+        of_units = [errors.ds[i], *errors.terms[i]]
+        for target, terms in zip([db, *others], of_units, strict=i > 1):
             target[...] = terms.sum(axis=0)
+    if plan[0, INPUTS]:
+        of_inputs.scatter(plan, arrays, X, _of_input(model, errors) * factors[0])
 
 
 def predict(model, X, block, workspace, out):
@@ -282,16 +290,18 @@ def forward(model, X, workspace, out):
 
 def backward(model, X, deltas, workspace, transposed, gradient, errors):
     plan, n = model.plan, len(X)
+    inputs = of_inputs.gather(plan, views(plan, model.parameters), X) if plan[0, INPUTS] else X
     s, h, out, normalized = (
-        [X, *(layer_view(plan, workspace, n, i, column).copy() for i in range(1, len(plan)))]
+        [inputs, *(layer_view(plan, workspace, n, i, column).copy() for i in range(1, len(plan)))]
         for column in (S, H, OUTPUT, NORMALIZED)
     )
     inverse = [_inverse_view(plan, workspace, n, i)[:, :1].copy() for i in range(len(plan))]
     found = Pass(s, h, out, normalized, inverse)
     with np.errstate(all="ignore"):
-        back = _backward(model, found, [1] * len(plan), deltas)
+        ones = [1] * len(plan)
+        back = _backward(model, found, ones, deltas)
         if gradient.size:
-            _sum(model, found, back, gradient)
+            _sum(model, X, found, back, gradient, ones)
         if errors.size:
             errors[...] = _of_input(model, back)
 
@@ -317,7 +327,7 @@ def _gradient(model, X, y, w, gradient, factors=None):
             if array is not None:
                 array[left_out] = 0
     if gradient.size:
-        _sum(model, found, _backward(model, found, factors, ds), gradient)
+        _sum(model, X, found, _backward(model, found, factors, ds), gradient, factors)
     return float(e.sum())
 
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...basis import spec
-from ...basis.layout import ACTIVATION, FUNCTION, functions_at
+from ...basis.layout import ACTIVATION, FUNCTION
+from ...basis.memory import functions_at
 
 
 def zero(s, h):
