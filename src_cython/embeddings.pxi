@@ -6,24 +6,15 @@
 # say what was chosen: the row of the table, or 1 for a number that was missing.
 #
 # Back, ∂e/∂h_0 = ∂e/∂s_1 W_1ᵀ is added to what each row of the block has chosen, row by row. All
-# tables lie one behind the other after the layers' parameters. Threads share them by whole pieces
-# of TABLE_PIECE numbers, and each looks at all rows of the block. The parts of the input are those
+# tables lie one behind the other after the layers' parameters. For gradients and steps they are the
+# parameters of layer 0, whose rows are pieces of TABLE_PIECE numbers. Threads share these, and each
+# looks at all rows of the block. The parts of the input are those
 # of fastbp/basis/inputs.py. The twin of fastbp/backends/numba_/embeddings.py.
-
-
-cdef inline bint has_tables(Net *net) noexcept nogil:
-    """Whether the input has learned vectors."""
-    return rarely(net.plan[INPUTS] != 0)
-
-
-cdef inline const int64_t *inputs_of(Net *net) noexcept nogil:
-    """The header of the table of the input's parts, which follow it."""
-    return <const int64_t *>net.plan[INPUTS]
 
 
 cdef inline real *marks_of(Net *net) noexcept nogil:
     """The marks of the block's rows."""
-    return net.workspace + net.block * inputs_of(net)[MARKS]
+    return net.workspace + net.block * parts_of(net)[MARKS]
 
 
 cdef inline Py_ssize_t category_of(const int64_t *part, real x) noexcept nogil:
@@ -35,9 +26,9 @@ cdef inline Py_ssize_t category_of(const int64_t *part, real x) noexcept nogil:
 
 cdef void prefetch_rows(Net *net, const real *x) noexcept nogil:
     """Prefetch the rows of tables for a sample x."""
-    cdef const int64_t *part = inputs_of(net)
+    cdef const int64_t *part = parts_of(net)
     cdef Py_ssize_t k, j, at
-    for k in range(inputs_of(net)[PARTS]):
+    for k in range(parts_of(net)[PARTS]):
         part += PART_COLUMNS
         if part[KIND] == CATEGORY:
             at = part[TABLE] + category_of(part, x[part[COLUMN]]) * part[TABLE_STRIDE]
@@ -47,7 +38,7 @@ cdef void prefetch_rows(Net *net, const real *x) noexcept nogil:
 
 cdef void expand(Net *net, Data *data, Py_ssize_t start) noexcept nogil:
     """Write own rows of h_0 and their marks. `start` is the block's position in the order."""
-    cdef const int64_t *header = inputs_of(net)
+    cdef const int64_t *header = parts_of(net)
     cdef const int64_t *part
     cdef Py_ssize_t width = header[X_WIDTH], stride = net.plan[STRIDE], n_in = net.plan[SIZE]
     cdef Py_ssize_t last = start + net.first + net.rows, r, k, j, code
@@ -97,27 +88,17 @@ cdef void expand(Net *net, Data *data, Py_ssize_t start) noexcept nogil:
 cdef void back_to_inputs(Net *net, const real *transposed) noexcept nogil:
     """Own rows of ∂e/∂h_0, from the first place on that is learned."""
     cdef real *own
-    pass_back(net, 1, transposed, of_block(net, 0, DH), inputs_of(net)[LEARNED])
+    pass_back(net, 1, transposed, of_block(net, 0, DH), parts_of(net)[LEARNED])
     if net.plan[DROPOUT] != 0:
         own = of_own(net, 0, DH)
         drop_units(net, 0, own, own)
-
-
-cdef inline Share table_share(Net *net) noexcept nogil:
-    """This thread's share of the numbers of all tables."""
-    cdef Py_ssize_t size = inputs_of(net)[TABLED]
-    return Share(
-        share_start(size, TABLE_PIECE, net.rank, net.threads),
-        share_start(size, TABLE_PIECE, net.rank + 1, net.threads),
-        0, 1, False,
-    )
 
 
 cdef void scatter(
     Net *net, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t last, real *target
 ) noexcept nogil:
     """Write numbers first..last - 1 of the tables' gradient to `target`, from all `rows`."""
-    cdef const int64_t *header = inputs_of(net)
+    cdef const int64_t *header = parts_of(net)
     cdef const int64_t *part = header
     cdef Py_ssize_t stride = net.plan[STRIDE], width, begin, end, at, k, r, j
     cdef const real *d
@@ -148,18 +129,3 @@ cdef void scatter(
                 for j in range(max(-at, 0), min(last - first - at, width)):
                     target[at + j] += d[j]
             d, chosen = d + stride, chosen + header[MARKED]
-
-
-cdef void table_gradient(
-    Net *net, Py_ssize_t rows, real *gradient, Py_ssize_t part, Share own
-) noexcept nogil:
-    """A share of the tables' gradient; `part` says how the block's becomes that of the batch."""
-    cdef Py_ssize_t at = inputs_of(net)[TABLES] + own.first, size = own.last - own.first
-    if part == COMPLETE:
-        return
-    if part == OF_GROUPS:
-        collect(net, gradient + at, at, size)
-        return
-    scatter(net, rows, own.first, own.last, gradient + at)
-    if part != WHOLE:
-        add_block(gradient + at, net.sums + at, size, part)

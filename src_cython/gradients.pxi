@@ -17,10 +17,11 @@ cdef void weight_gradient(
 
     The sums run over all `rows` of the block, not only own ones. `h` is the network's input,
     with rows `stride_in` apart. `part` says how the block's gradient becomes that of the batch.
+    Layer 0 is the input, whose rows are pieces of its tables.
     """
-    cdef const int64_t *above = net.plan + (i - 1) * COLUMNS
+    cdef const int64_t *above = net.plan + max(i - 1, 0) * COLUMNS
     cdef const int64_t *here = net.plan + i * COLUMNS
-    cdef Py_ssize_t n_in = above[SIZE], stride = here[STRIDE]
+    cdef Py_ssize_t n_in = above[SIZE], stride = stride_of_rows(net, i)
     cdef Py_ssize_t of_weights = max(min(own.last, n_in) - own.first, 0)
     cdef Py_ssize_t width = own.right - own.left, row
     cdef Py_ssize_t at = here[WEIGHTS] + own.first * stride + own.left
@@ -41,7 +42,9 @@ cdef void weight_gradient(
         return
     if i > 1:
         h, stride_in = of_block(net, i - 1, OUTPUT), above[STRIDE]
-    if rarely(here[SPARSE] != 0):
+    if rarely(i == 0):
+        scatter(net, rows, own.first * stride, own.last * stride, target)
+    elif rarely(here[SPARSE] != 0):
         sparse_gradient(net, rows, target, own)
     elif single_output(net, i):
         single_gradient(h, stride_in, d, rows, target, n_in, unit(net), zeros)
@@ -104,18 +107,28 @@ cdef void single_gradient(
     product(d, 0, 1, one, 0, zeros, 0, G + width, 0, 1, FBP_LANES, rows)
 
 
+cdef inline Py_ssize_t stride_of_rows(Net *net, Py_ssize_t i) noexcept nogil:
+    """The distance between layer i's rows of parameters."""
+    return TABLE_PIECE if rarely(i == 0) else net.plan[i * COLUMNS + STRIDE]
+
+
 cdef inline Py_ssize_t rows_of(const int64_t *plan, Py_ssize_t i) noexcept nogil:
-    """The number of layer i's rows of parameters: of weights, biases and what comes behind them."""
+    """The number of layer i's rows of parameters: of weights, biases and what comes behind them.
+
+    Those of the input are the pieces of its tables.
+    """
+    if rarely(i == 0):
+        return (<const int64_t *>plan[INPUTS])[TABLED] // TABLE_PIECE
     return plan[(i - 1) * COLUMNS + SIZE] + 1 + plan[i * COLUMNS + EXTRAS]
 
 
 cdef inline Share weight_share(Net *net, Py_ssize_t i, bint by_columns) noexcept nogil:
     """This thread's share of layer i's rows of parameters."""
     cdef Py_ssize_t rows = rows_of(net.plan, i)
-    cdef Py_ssize_t columns = padded(net.plan[i * COLUMNS + SIZE])
+    cdef Py_ssize_t columns = TABLE_PIECE if i == 0 else padded(net.plan[i * COLUMNS + SIZE])
     if single_output(net, i):  # is not divided
         return Share(0, rows if net.rank == 0 else 0, 0, 1, False)
-    if not by_columns or rarely(net.plan[i * COLUMNS + SPARSE] != 0):
+    if not by_columns or rarely(net.plan[i * COLUMNS + SPARSE] != 0 or i == 0):
         return Share(
             share_start(rows, UNIT, net.rank, net.threads),
             share_start(rows, UNIT, net.rank + 1, net.threads),
@@ -131,11 +144,7 @@ cdef void accumulate(
     """This thread's share of all layers' gradients, from a block's rows."""
     cdef Py_ssize_t i
     cdef Share own
-    for i in range(net.m, 0, -1):
+    for i in range(net.m, bottom(net) - 1, -1):
         own = weight_share(net, i, True)
         if own.first < own.last and own.left < own.right:
             weight_gradient(net, i, h, stride_in, rows, gradient, part, own)
-    if has_tables(net):
-        own = table_share(net)
-        if own.first < own.last:
-            table_gradient(net, rows, gradient, part, own)

@@ -78,6 +78,21 @@ cdef inline bint single_output(Net *net, Py_ssize_t i) noexcept nogil:
     return net.plan[i * COLUMNS + STRIDE] == 1
 
 
+cdef inline bint has_tables(Net *net) noexcept nogil:
+    """Whether the input has learned vectors."""
+    return rarely(net.plan[INPUTS] != 0)
+
+
+cdef inline const int64_t *parts_of(Net *net) noexcept nogil:
+    """The header of the table of the input's parts, which follow it."""
+    return <const int64_t *>net.plan[INPUTS]
+
+
+cdef inline Py_ssize_t bottom(Net *net) noexcept nogil:
+    """The number of the lowest layer with parameters: 0, the input, if some of it is learned."""
+    return 0 if has_tables(net) else 1
+
+
 cdef inline real *target_rows(Net *net) noexcept nogil:
     """The block's targets, laid out like the outputs."""
     cdef const int64_t *last = net.plan + net.m * COLUMNS

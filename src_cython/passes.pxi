@@ -30,7 +30,7 @@ cdef void transpose_rows(
 cdef void transpose(Net *net, real *transposed) noexcept nogil:
     """Copy this thread's share of the weight rows that deltas are passed back through."""
     cdef Py_ssize_t i, n_in
-    for i in range(1 if has_tables(net) else 2, net.m + 1):
+    for i in range(bottom(net) + 1, net.m + 1):
         if not single_output(net, i):
             n_in = net.plan[(i - 1) * COLUMNS + SIZE]
             transpose_rows(

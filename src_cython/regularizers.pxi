@@ -15,13 +15,13 @@ cdef inline bint is_frozen(const double *layer_rules, Py_ssize_t i) noexcept nog
     return layer_rules[i * RULES + FROZEN] != 0.0
 
 
-cdef Py_ssize_t lowest_learning(const double *layer_rules, Py_ssize_t m) noexcept nogil:
-    """Return the first layer that is not frozen."""
+cdef Py_ssize_t lowest_learning(Net *net, const double *layer_rules) noexcept nogil:
+    """Return the first layer that is not frozen; 0 if the input learns."""
     cdef Py_ssize_t i
-    for i in range(1, m):
+    for i in range(bottom(net), net.m):
         if not is_frozen(layer_rules, i):
             return i
-    return m
+    return net.m
 
 
 cdef bint penalised(const double *layer_rules, Py_ssize_t m) noexcept nogil:
@@ -78,12 +78,17 @@ cdef void note_squares(
     Net *net, Py_ssize_t i, const real *gradient, Py_ssize_t first, Py_ssize_t last,
     double *squares
 ) noexcept nogil:
-    """Write Σ g² of layer i's rows first..last - 1, biases included, to its part of `squares`."""
+    """Write Σ g² of layer i's rows first..last - 1, biases included, to its part of `squares`.
+
+    The part of the input's tables is the last.
+    """
     cdef const int64_t *here = net.plan + i * COLUMNS
     cdef const real *G = gradient + here[WEIGHTS]
-    cdef Py_ssize_t n = padded(here[SIZE]), stride = here[STRIDE], k, j
+    cdef Py_ssize_t n = padded(here[SIZE]), stride = stride_of_rows(net, i), k, j
     cdef vec g, total
-    for k in range(1, i):
+    if rarely(i == 0):
+        n = stride
+    for k in range(1, i if i > 0 else net.m + 1):
         squares += rows_of(net.plan, k)
     if single_output(net, i):  # one row, the bias in the vector behind it
         n = padded(net.plan[(i - 1) * COLUMNS + SIZE]) + FBP_LANES
@@ -96,32 +101,12 @@ cdef void note_squares(
         squares[k] = sum_lanes(total)
 
 
-cdef void note_table_squares(
-    Net *net, const real *gradient, Py_ssize_t first, Py_ssize_t last, double *squares
-) noexcept nogil:
-    """Write Σ g² of each piece of the tables' numbers first..last - 1, behind the layers' rows."""
-    cdef const real *G = gradient + inputs_of(net)[TABLES]
-    cdef Py_ssize_t k, j
-    cdef vec g, total
-    check(G + first, last - first)
-    for k in range(1, net.m + 1):
-        squares += rows_of(net.plan, k)
-    for k from first <= k < last by TABLE_PIECE:
-        total = splat(0.0)
-        for j from k <= j < min(k + TABLE_PIECE, last) by FBP_LANES:
-            g = load(G, j)
-            total = fma(g, g, total)
-        squares[k // TABLE_PIECE] = sum_lanes(total)
-
-
 cdef double clip_factor(Net *net, const double *squares, double norm) noexcept nogil:
     """Return the factor that scales the gradient's norm down to at most `norm`."""
     cdef Py_ssize_t i, k, rows = 0
     cdef double total = 0.0
-    for i in range(1, net.m + 1):
+    for i in range(bottom(net), net.m + 1):
         rows += rows_of(net.plan, i)
-    if has_tables(net):
-        rows += (inputs_of(net)[TABLED] + TABLE_PIECE - 1) // TABLE_PIECE
     for k in range(rows):
         total += squares[k]
     return min(1.0, norm / (sqrt_double(total) + NORM_OFFSET))

@@ -50,9 +50,9 @@ cdef void complete(
     cdef const int64_t *here
     cdef double l1, l2
     cdef Share own
-    for i in range(1, net.m + 1):
+    for i in range(bottom(net), net.m + 1):
         here = net.plan + i * COLUMNS
-        n_in, stride = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE]
+        n_in, stride = inputs_of(net, i), stride_of_rows(net, i)
         own = weight_share(net, i, False)  # of whole rows, whose squares are summed
         if own.first == own.last or is_frozen(how.layer_rules, i):
             continue
@@ -66,11 +66,11 @@ cdef void complete(
             at = here[WEIGHTS] + own.first * stride
             add_penalties(net.parameters + at, gradient + at, n, l1, l2)
         note_squares(net, i, gradient, own.first, own.last, how.squares)
-    if has_tables(net) and not is_frozen(how.layer_rules, 1):
-        own = table_share(net)
-        if own.first < own.last:
-            table_gradient(net, rows, gradient, part, own)
-            note_table_squares(net, gradient, own.first, own.last, how.squares)
+
+
+cdef inline Py_ssize_t inputs_of(Net *net, Py_ssize_t i) noexcept nogil:
+    """The number of layer i's rows of weights."""
+    return 0 if rarely(i == 0) else net.plan[(i - 1) * COLUMNS + SIZE]
 
 
 cdef void apply(
@@ -125,9 +125,9 @@ cdef void step(
         complete(net, h, stride_in, rows, part, gradient, how)
         barrier(net.shared, net.threads)
         factor = clip_factor(net, how.squares, how.clip_norm)
-    for i in range(net.m, 0, -1):
+    for i in range(net.m, bottom(net) - 1, -1):
         here = net.plan + i * COLUMNS
-        n_in, stride, start = net.plan[(i - 1) * COLUMNS + SIZE], here[STRIDE], here[WEIGHTS]
+        n_in, stride, start = inputs_of(net, i), stride_of_rows(net, i), here[WEIGHTS]
         own = weight_share(net, i, True)
         if own.first == own.last or own.left == own.right or is_frozen(how.layer_rules, i):
             continue
@@ -137,7 +137,9 @@ cdef void step(
             apply(net, how, i, gradient, start, padded(n_in), FBP_LANES, factor)
             continue
         chunk, most = own, CHUNK
-        if rarely(here[SPARSE] != 0):
+        if rarely(i == 0):
+            most = own.last
+        elif rarely(here[SPARSE] != 0):
             most = max(CHUNK, CHUNK_NUMBERS // stride)
             if here[SPARSE] == TOUCHED and part != COMPLETE:
                 step_touched(
@@ -162,17 +164,8 @@ cdef void step(
                     net, how, i, gradient, start + (chunk.first + piece) * stride + own.left,
                     weights, biases, factor,
                 )
-            if i > 1 or has_tables(net):
+            if i > bottom(net):
                 transpose_rows(
                     net, i, transposed, chunk.first, chunk.first + of_weights, own.left, own.right
                 )
             chunk.first = chunk.last
-    if has_tables(net) and not is_frozen(how.layer_rules, 1):
-        own = table_share(net)
-        if own.first < own.last:
-            if how.squares == NULL:
-                table_gradient(net, rows, gradient, part, own)
-            apply(
-                net, how, 1, gradient, inputs_of(net)[TABLES] + own.first, 0, own.last - own.first,
-                factor,
-            )

@@ -118,9 +118,7 @@ cdef Py_ssize_t run_train(
     cdef Losses sums
     cdef const real *h
     cdef const int64_t *order = data.order
-    net.lowest = lowest_learning(how.layer_rules, net.m)
-    if has_tables(net) and net.lowest == 1:  # tables learn when layer 1 does
-        net.lowest = 0
+    net.lowest = lowest_learning(net, how.layer_rules)
     prepare(net)
     if leading:
         net.shared[STOPPED] = read_once(stop)
