@@ -269,7 +269,8 @@ class Backend(Protocol):
     ) -> None:
         """Each row's own loss and derivatives, without weights or means.
 
-        Pass an empty array for each output that is not needed.
+        Pass an empty array for each output that is not needed. If the input has learned numbers,
+        `gradients` and `errors` are empty.
 
         model : as above, with the plan of a layout that keeps s beside h (``Layout.separate``).
         deltas : real array of shape (n, n_m) or (0, n_m), C-contiguous, IN, may be read-only

@@ -8,7 +8,9 @@ below name their columns.
 """
 
 import ctypes
+import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -277,8 +279,51 @@ def _learned(inputs):
 def samples(X, layout, name="X"):
     """Return checked samples of a network with learned inputs."""
     array = checks.samples(X, layout.n_features, layout.dtype, name, finite=_anything)
+    if not _fits(array, _limits(layout.inputs, layout.dtype)):
+        _refuse_first(array, layout.inputs, name)
+    return array
+
+
+class _Limits(NamedTuple):
+    """What the columns of X may hold: numbers from `low` to `high`, and NaN where `gaps`.
+
+    The columns `codes` hold whole numbers.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    gaps: np.ndarray
+    codes: np.ndarray
+
+
+@functools.lru_cache(maxsize=256)
+def _limits(inputs, dtype):
+    columns = [item for item in inputs for _ in range(item._columns)]
+    largest = float(np.finfo(dtype).max)
+    codes = [isinstance(item, Categorical) for item in columns]
+    counts = [getattr(item, "n_categories", None) for item in columns]
+    return _Limits(
+        np.array([-largest if n is None else -1 for n in counts], dtype),
+        np.array([largest if n is None else n - 1 for n in counts], dtype),
+        np.array([item._kind != PLAIN for item in columns]),
+        np.flatnonzero(codes),
+    )
+
+
+def _fits(array, limits):
+    """Whether an array has only what its columns may hold, in as few calls of NumPy as possible."""
+    inside = (array >= limits.low) & (array <= limits.high)
+    if not inside.all() and not (inside | (np.isnan(array) & limits.gaps)).all():
+        return False
+    codes = array[:, limits.codes]
+    whole = codes == np.trunc(codes)
+    return whole.all() or (whole | np.isnan(codes)).all()
+
+
+def _refuse_first(array, inputs, name):
+    """Raise a ValueError about the first column that has what it may not hold."""
     first = 0
-    for item in layout.inputs:
+    for item in inputs:
         part = array[:, first : first + item._columns]
         if isinstance(item, Categorical):
             wrong = (part != np.floor(part)) | (part < -1) | (part >= item.n_categories)
@@ -299,7 +344,6 @@ def samples(X, layout, name="X"):
                 f"from 0; that column must have {expected}"
             )
         first += item._columns
-    return array
 
 
 def numbers_of(X, layout):

@@ -561,7 +561,8 @@ class Engine:
         They are derivatives of the loss or, if `deltas` are given as ∂f/∂s_m, of another
         function f of the outputs.
         """
-        inputs.refuse(self.layout, "derivatives of single samples' losses or outputs")
+        if gradients or errors:
+            inputs.refuse(self.layout, "derivatives of single samples' losses or outputs")
         n, layout = len(data.X), self.layout.separated
         sizes, dtype = layout.sizes, layout.dtype
         block = layout.block_rows(n)

@@ -57,7 +57,6 @@ class Equivalents:
 
 def names_of(net, output, tool):
     """The activations of all layers; a ValueError if `tool` has none like them."""
-    inputs.refuse(net.layout, f"the export to {tool}")
     for own in net.layout.own_activations:
         raise ValueError(
             f"the activation {own.name!r} is a function of your own, which {tool} does not have"
@@ -66,7 +65,7 @@ def names_of(net, output, tool):
 
 
 def check_plain(net, tool):
-    """Refuse networks with layers that `tool` cannot be given: normalised, residual or prelu."""
+    """Refuse networks with what `tool` cannot be given: learned inputs, or special layers."""
     inputs.refuse(net.layout, f"the export to {tool}")
     if net.layout.special:
         raise ValueError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..backends.numpy_ import elementwise
-from ..basis import checks, spec
+from ..basis import checks, inputs, spec
 from .activations import names_of
 from .scaling import Scalers
 
@@ -120,6 +120,7 @@ class IntegerNetwork:
     """
 
     def __init__(self, network: Any, X: Floats, scalers: Scalers) -> None:
+        inputs.refuse(network.layout, "the export to the C source")
         self.network, self._scalers = network, scalers
         self.layers: list[IntegerLayer] = []
         self._output = names_of(network, network._engine.output_activation, "the C source")[-1]

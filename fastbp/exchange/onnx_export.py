@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..basis import spec, writing
+from ..basis.inputs import Categorical
 from .activations import EQUIVALENTS, names_of, write_prelu
 
 try:
@@ -27,9 +28,11 @@ def to_onnx(net, path, output, opset):
         )
     graph = Graph(net.layout.dtype, int(opset))
     graph.add("Identity", write_layers(graph, "X", net, output), output="h")
-    sizes = net.layout.sizes
-    inputs = [helper.make_tensor_value_info("X", graph.type, ["n_samples", sizes[0]])]
-    outputs = [helper.make_tensor_value_info("h", graph.type, ["n_samples", sizes[-1]])]
+    widths = net.layout.n_features, net.layout.sizes[-1]
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, graph.type, ["n_samples", n])]
+        for name, n in zip(("X", "h"), widths, strict=True)
+    )
     write_model(path, graph, "network", inputs, outputs, {"": opset})
 
 
@@ -58,6 +61,8 @@ def write_model(path, graph, name, inputs, outputs, opsets):
 def write_layers(graph, h, net, output):
     """Add the nodes of all layers and the output activation; return the name of the output."""
     names = names_of(net, output, "ONNX")
+    if net.layout.inputs:
+        h = write_inputs(graph, h, net)
     for i, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True), start=1):
         below = h
         s = graph.add("Gemm", h, graph.constant(W, f"W{i}"), graph.constant(b, f"b{i}"))
@@ -70,6 +75,29 @@ def write_layers(graph, h, net, output):
         if i in net.layout.residual_layers:
             h = graph.add("Add", h, below)
     return h
+
+
+def write_inputs(graph, X, net):
+    """Add the nodes that make h_0 of X, with vectors for codes and numbers for missing ones."""
+    tables, missing = iter(net.embeddings), iter(net.missing)
+    parts, first = [], 0
+    for i, item in enumerate(net.layout.inputs, start=1):
+        columns = np.arange(first, first + item._columns)
+        first += item._columns
+        if isinstance(item, Categorical):
+            code = graph.add("Gather", X, graph.tensor(columns[0], f"column{i}"), axis=1)
+            known = graph.add("Greater", code, -1.0)  # not for NaN
+            row = graph.add("Where", known, code, float(item.n_categories))
+            row = graph.add("Cast", row, to=onnx.TensorProto.INT64)
+            table = graph.constant(next(tables), f"embeddings{i}")
+            parts.append(graph.add("Gather", table, row, axis=0))
+            continue
+        x = graph.add("Gather", X, graph.tensor(columns, f"columns{i}"), axis=1)
+        if item.missing:
+            fill = graph.constant(next(missing), f"missing{i}")
+            x = graph.add("Where", graph.add("IsNaN", x), fill, x)
+        parts.append(x)
+    return graph.add("Concat", *parts, axis=1)
 
 
 def write_norm(graph, s, net, i):

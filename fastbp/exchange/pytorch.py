@@ -17,6 +17,7 @@ except ImportError as error:
     raise ImportError("exchange with PyTorch needs torch: pip install torch") from error
 
 from ..basis import spec
+from ..basis.inputs import Categorical
 from .activations import EQUIVALENTS, names_of
 from .chain import (
     BEGIN_RESIDUAL,
@@ -64,6 +65,48 @@ class Residual(nn.Module):
         return self.layer(h) + h
 
 
+class Vectors(nn.Embedding):
+    """Vectors of categories, from codes of shape (n, 1); those below 0, or NaN, are unknown.
+
+    The last row of ``weight`` is the vector of unknown categories.
+    """
+
+    def forward(self, codes):
+        codes = codes[:, 0]
+        return super().forward(torch.where(codes > -1, codes, self.num_embeddings - 1).long())
+
+
+class Filled(nn.Module):
+    """Numbers of shape (n, width), with learned ones, ``weight``, in place of NaN."""
+
+    def __init__(self, width, dtype):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(width, dtype=dtype))
+
+    def forward(self, X):
+        return torch.where(X.isnan(), self.weight, X)
+
+
+class Inputs(nn.Module):
+    """What makes the input of the first linear layer of the columns of X.
+
+    Parameters
+    ----------
+    parts : list of nn.Module
+        They take columns of X, in this order, and their outputs are joined.
+    widths : list of int
+        The number of columns of each part.
+    """
+
+    def __init__(self, parts, widths):
+        super().__init__()
+        self.parts, self.widths = nn.ModuleList(parts), widths
+
+    def forward(self, X):
+        columns = X.split(self.widths, 1)
+        return torch.cat([part(x) for part, x in zip(self.parts, columns, strict=True)], 1)
+
+
 OWN = {"exp": Exp, "sin": Sin}
 # The class of each activation.
 CLASSES: dict[str, type] = {
@@ -85,7 +128,7 @@ NUMBER = re.compile("[0-9]+")
 
 def to_torch(net, output):
     """See Network.to_torch."""
-    layers: list[nn.Module] = []
+    layers: list[nn.Module] = [_inputs(net)] if net.layout.inputs else []
     names = names_of(net, output, "torch.nn")
     for i, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True)):
         n_in, n_out = W.shape
@@ -98,6 +141,23 @@ def to_torch(net, output):
             [Residual(nn.Sequential(*layer))] if i + 1 in net.layout.residual_layers else layer
         )
     return nn.Sequential(*(layers[:-1] if output == "identity" else layers))
+
+
+def _inputs(net):
+    """Return the module of a network's inputs."""
+    dtype = getattr(torch, net.layout.dtype.name)
+    tables, missing = iter(net.embeddings), iter(net.missing)
+    parts: list[nn.Module] = []
+    for item in net.layout.inputs:
+        if isinstance(item, Categorical):
+            parts.append(Vectors(item._rows, item._width, dtype=dtype))
+            _copy(parts[-1], weight=next(tables))
+        elif item.missing:
+            parts.append(Filled(item.n_columns, dtype))
+            _copy(parts[-1], weight=next(missing))
+        else:
+            parts.append(nn.Identity())
+    return Inputs(parts, [item._columns for item in net.layout.inputs])
 
 
 def _copy(module, **arrays):

@@ -33,7 +33,8 @@ class Exchangeable:
 
         Notes
         -----
-        The graph has one input ``X`` of shape (n_samples, n_0) and one output ``h``,
+        The graph has one input ``X`` of shape (n_samples, n_0), for a network with learned inputs
+        with the columns that `predict` takes, codes and NaN included, and one output ``h``,
         h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is variable. It
         computes in that dtype, even if the network has a ``compute_dtype``. This requires the
         package onnx: ``pip install 'fastbp[onnx]'``.
@@ -113,8 +114,10 @@ class Exchangeable:
             activation, it is the last entry; without it the module returns s_m (logits). For the
             loss "poisson" it is a ``fastbp.exchange.pytorch.Exp``. Normalisations are LayerNorm or
             RMSNorm modules. A layer with a residual connection is a
-            ``fastbp.exchange.pytorch.Residual``, a module around the layer's. ``state_dict()`` has
-            the weights and biases; PyTorch stores weights transposed.
+            ``fastbp.exchange.pytorch.Residual``, a module around the layer's. Before the layers of
+            a network with learned inputs is a ``fastbp.exchange.pytorch.Inputs``, which takes X as
+            `predict` does and cannot be imported again. ``state_dict()`` has the weights and
+            biases; PyTorch stores weights transposed.
 
         Examples
         --------

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ..basis.inputs import Categorical, Numeric
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,11 +29,13 @@ class Summary:
     title : str
         The loss, the dtype and the backend.
     layer_parameters : tuple of int
-        Number of parameters of each layer.
+        Number of parameters of each layer, without those of inputs.
     norm : str or None
         Normalisation of the hidden layers.
     residual_layers : tuple of int
         Numbers of the layers, counted from 1, that add their input to their output.
+    inputs : tuple of Numeric and Categorical
+        The inputs, if some of them are learned, else empty.
 
     Examples
     --------
@@ -47,10 +53,15 @@ class Summary:
     layer_parameters: tuple[int, ...]
     norm: str | None
     residual_layers: tuple[int, ...]
+    inputs: tuple[Numeric | Categorical, ...]
 
     def _rows(self):
         """A heading and a row for each layer, as text: layer, units, activation, parameters."""
         rows = [("layer", "units", "activation", "weights", "parameters")]
+        for item in self.inputs:
+            n, k = item._rows, item._width
+            table = (f"{n} x {k}", f"{n * k:,}") if n else ("", "")
+            rows.append((repr(item), f"{k:,}", "", *table))
         rows.append(("input", f"{self.sizes[0]:,}", "", "", ""))
         for i, activation in enumerate(self.activations, start=1):
             n, k = self.sizes[i - 1 : i + 1]
@@ -101,6 +112,7 @@ def summary(network, output_activation):
     layout = network.layout
     sizes = layout.sizes
     counts = [sum(array.size for array in arrays) for arrays in network._engine.arrays.layers]
+    counts[0] -= sum(item._rows * item._width for item in layout.inputs)
     loss = "no loss" if network.loss is None else f"loss {network._engine.loss_title}"
     rounding = f", products in {network.compute_dtype}" if network.compute_dtype else ""
     constrained = np.count_nonzero(network.monotonic_cst or ())
@@ -114,4 +126,5 @@ def summary(network, output_activation):
         tuple(counts),
         layout.norm,
         tuple(layout.residual_layers),
+        layout.inputs,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends.numpy_ import bfloat16, elementwise, losses
+from ..backends.numpy_ import bfloat16, elementwise, inputs, losses
 from ..basis import checks, spec
 from ..basis.layout import OF_HIDDEN
 from ..engine import output
@@ -215,8 +215,9 @@ class Trace:
     W, b : list of ndarray
         Copies of the weights and biases, of shapes (n_{i-1}, n_i) and (n_i,); entry 0 None.
     s, h : list of ndarray
-        Pre-activations and activations of shape (n_samples, n_i). ``h[0]`` is X, ``s[0]`` None.
-        In residual layers h is what the next layer gets.
+        Pre-activations and activations of shape (n_samples, n_i). ``s[0]`` is None, and
+        ``h[0]`` X, with vectors in place of codes if the network has learned inputs. In residual
+        layers h is what the next layer gets.
     z : list of ndarray
         What σ_i gets: z_i in normalised layers, else s_i; entry 0 None.
     dh, ds : list of ndarray
@@ -555,7 +556,7 @@ def trace(net, X, y):
     if data.labels.size:
         targets = np.eye(net.layout.sizes[-1], dtype=net.layout.dtype)[data.labels]
     lists: dict[str, list] = {name: [None] for name in ("s", "h", "dh", "ds")}
-    lists["h"] = [data.X.copy()]
+    lists["h"] = [_of_input(net, data.X)]
     at = 0
     for n in net.layout.sizes[1:]:
         for name in ("s", "h", "dh", "ds"):
@@ -586,6 +587,13 @@ def trace(net, X, y):
         **own,
         residual_layers=tuple(net.layout.residual_layers),
     )
+
+
+def _of_input(net, X):
+    """h_0, a copy of X with vectors and numbers in place of codes and NaN."""
+    if net.layout.inputs:
+        return inputs.gather(net.layout.plan, net._engine.arrays, X)
+    return X.copy()
 
 
 def _before_normalisation(net, h):

@@ -131,7 +131,7 @@ class DecisionBoundaryDisplay(Display):
         classes = models.classes_of(estimator)
         last = models.last_step(estimator)
         n_features = (
-            last.layout.sizes[0]
+            last.layout.n_features
             if hasattr(last, "layout")
             else getattr(models.fitted_pipeline(estimator), "n_features_in_", 2)
         )

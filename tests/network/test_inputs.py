@@ -35,7 +35,15 @@ def test_the_shapes_and_the_initial_numbers():
     gradient = net.loss_and_gradient(samples_for(net, 9), np.zeros(9))[1]
     assert [table.shape for table in gradient.embeddings] == [(5001, 25), (8, 4)]
     n_numbers = sum(array.size for array in net._engine.arrays.all)
-    assert net.layout.n_numbers == n_numbers and f"{n_numbers:,} parameters" in str(net.summary())
+    assert net.layout.n_numbers == n_numbers
+    summary = net.summary()
+    assert summary.inputs == net.layout.inputs and summary.layer_parameters == (35,)
+    lines = [line.split("  ") for line in str(summary).splitlines()]
+    assert [[cell.strip() for cell in line if cell] for line in lines[2:5:2]] == [
+        ["Categorical(5000, 25)", "25", "5001 x 25", "125,025"],
+        ["Categorical(7, 4)", "4", "8 x 4", "32"],
+    ]
+    assert lines[-1][0].startswith(f"{n_numbers:,} parameters")
 
 
 def test_plain_numbers_are_a_plain_network():
@@ -199,8 +207,24 @@ def test_large_codes_are_no_reason_for_advice(recwarn):
     assert not any("inputs are not scaled" in str(w.message) for w in recwarn)
 
 
+def test_trace(backend):
+    """h_0 has the vectors; the gradients are those of the network."""
+    net = make_inputs("all", [6, 2], "squared_error", backend)
+    X, y = data_for(net, 5)
+    trace = net.trace(X, y)
+    assert trace.h[0].shape == (5, net.layout.sizes[0])
+    assert error(trace.s[1], trace.h[0] @ net.weights[0] + net.biases[0]) < 1e-13
+    assert error(trace.h[-1], net.predict(X)) < 1e-13
+    assert error(trace.dW[1], trace.h[0].T @ trace.ds[1] / 5) < 1e-13
+    assert error(together(trace.gradient), together(net.loss_and_gradient(X, y)[1])) == 0
+    terms = trace.node(1, 2, sample=3).forward
+    assert sum(term.value for term in terms) == pytest.approx(trace.s[1][3, 2])
+    health = fastbp.Health(X, y, warn=False)
+    net.fit(X, y, epochs=2, callbacks=[health])
+    assert len(health.loss) == 3
+
+
 REFUSED = {
-    "trace": lambda net, X, y: net.trace(X, y),
     "per_sample_gradients": lambda net, X, y: net.per_sample_gradients(X, y),
     "input_gradient": lambda net, X, y: net.input_gradient(X, y),
     "jacobian": lambda net, X, y: net.jacobian(X),
@@ -218,8 +242,6 @@ REFUSED = {
     "compare_backends": lambda net, X, y: fastbp.compare_backends(
         [[Categorical(3)], 2], X, y, loss="squared_error"
     ),
-    "to_onnx": lambda net, X, y: net.to_onnx("no file"),
-    "to_torch": lambda net, X, y: net.to_torch(),
     "to_keras": lambda net, X, y: net.to_keras(),
     "to_c": lambda net, X, y: net.to_c("no folder"),
     "to_sklearn": lambda net, X, y: net.to_sklearn(),
