@@ -73,6 +73,18 @@ static void encode_two(int code, float *inputs)
     inputs[0] = (float)((code == 1) - (code == 0));
 }
 
+/* The row of the table for a code below n; the last two rows are for unknown and missing values. */
+static void encode_by_means(int code, const float *table, float *inputs, int n, size_t width)
+{
+    size_t i, row = (size_t)n;
+    if (0 <= code && code < n)
+        row = (size_t)code;
+    if (code == -1)
+        row = (size_t)n + 1;
+    for (i = 0; i < width; i++)
+        inputs[i] = table[row * width + i];
+}
+
 static void select_inputs(const float *inputs, const int *used, float *x, size_t n)
 {
     size_t i;

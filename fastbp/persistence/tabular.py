@@ -14,6 +14,7 @@ from ..files import calibration, schema, values
 from ..files import network as networks
 from ..network.network import Network
 from ..tabular import columns, preparation, recipes
+from ..tabular.encodings import TargetEncodings
 from ..tabular.estimators import TabularClassifier, TabularRegressor
 from ..tabular.trials import Trial
 from . import estimators
@@ -25,6 +26,7 @@ FIELDS = (
 )
 COLUMN = ("name", "kind", "categories")
 MEMBER = ("recipe", "loss", "weight", "networks")
+ENCODED = "encoded"  # which categories have target encodings, if any
 ROW = ("recipe", "columns", "loss", "weight")
 CLASS_FIELDS, NUMBER_FIELDS = ("classes_", "multilabel"), ("column", "mean", "spread")
 # Tensors with one number for each number of the table, and for each column of the table.
@@ -43,6 +45,9 @@ def to_document(model, tensors):
         tensors |= {f"edges.{bins}.{j}": array for j, array in enumerate(edges)}
     for name in OF_COLUMNS:
         tensors[name] = getattr(model, name)
+    encodings = prepared.encodings
+    if encodings is not None:
+        tensors |= {f"means.{i}": table for i, table in enumerate(encodings.tables)}
     members = []
     for i, member in enumerate(model._members):
         documents = []
@@ -79,6 +84,8 @@ def to_document(model, tensors):
         "leaderboard": model.leaderboard_,
         "targets": _targets_to_json(model),
     }
+    if encodings is not None:
+        document[ENCODED] = list(encodings.columns)
     if not is_classifier(model):
         calibration.put(model, document, tensors)
     return document
@@ -99,7 +106,7 @@ def _targets_to_json(model):
 
 def from_document(document, tensors):
     """Return the estimator that a document describes."""
-    schema.some_fields("the estimator", document, (*FIELDS, calibration.NAME), FIELDS)
+    schema.some_fields("the estimator", document, (*FIELDS, ENCODED, calibration.NAME), FIELDS)
     cls = CLASSES[schema.text("the estimator's class", document["class"], CLASSES)]
     model = estimators.with_parameters(cls, cls._get_param_names(), document["parameters"])
     model._columns = [_column(entry) for entry in schema.listed("columns", document["columns"])]
@@ -108,6 +115,8 @@ def from_document(document, tensors):
     owners = columns.owners(model._columns)
     model._preparation = _preparation(document, model._columns, tensors)
     n_outputs = _set_targets(model, document["targets"])
+    if ENCODED in document:
+        model._preparation.encodings = _encodings(document[ENCODED], model, n_outputs, tensors)
     model.leaderboard_ = [
         _row(entry) for entry in schema.listed("leaderboard", document["leaderboard"])
     ]
@@ -171,6 +180,26 @@ def _preparation(document, found, tensors):
     return preparation.Preparation(**arrays, missing=missing, edges=edges, categories=pairs)
 
 
+def _encodings(document, model, n_outputs, tensors):
+    """Return the target encodings, whose columns are listed in the document."""
+    counts = [len(c.categories) for c in model._columns if c.kind == columns.CATEGORY]
+    found = [
+        schema.whole("an encoded category", j, 0, len(counts) - 1)
+        for j in schema.listed(ENCODED, document)
+    ]
+    if not found or sorted(set(found)) != found:
+        raise schema.wrong(ENCODED, document, "numbers of categories that increase")
+    pair = is_classifier(model) and not model._multilabel and n_outputs == 2
+    width = 1 if pair else n_outputs
+    tables = [
+        tensors.take(f"means.{i}", np.float32, (None, counts[j] + 2, width))
+        for i, j in enumerate(found)
+    ]
+    if len({len(table) for table in tables}) > 1:
+        raise schema.wrong("the means' folds", [len(table) for table in tables], "as many of each")
+    return TargetEncodings(found, tables)
+
+
 def _set_targets(model, document):
     """Set what predictions need to know about y; return the number of outputs."""
     if is_classifier(model):
@@ -206,7 +235,8 @@ def _member(document, kept, tensors, model, n_outputs):
     recipe = _recipe(document["recipe"])
     if recipe.bins and recipe.bins not in model._preparation.edges:
         raise schema.wrong("a recipe's bins", recipe.bins, "0, or bins of the preparation")
-    width = int(kept[model._preparation.owners(recipe.bins)].sum())
+    shared, encoded = model._preparation.used(kept, recipe.bins)
+    width = int(shared.sum() + encoded.sum())
     made, parts = [], tensors.split()
     for k, entry in enumerate(schema.listed("networks", document["networks"])):
         own = parts.pop(str(k), schema.Tensors({}))
@@ -218,6 +248,8 @@ def _member(document, kept, tensors, model, n_outputs):
         made.append(network)
     if parts or not made:
         raise schema.wrong("networks", len(made), "at least one, and as many as have tensors")
+    if encoded.any() and len(made) != len(model._preparation.encodings.tables[0]):
+        raise schema.wrong("networks", len(made), "one for each fold of the means")
     loss, weight = (schema.real(name, document[name]) for name in ("loss", "weight"))
     return Trial(recipe, kept, made, np.empty((0, n_outputs)), loss, weight)
 

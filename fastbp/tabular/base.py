@@ -213,12 +213,13 @@ class Tabular(BaseEstimator):
         """The same for the columns as `columns.read` returns them."""
         total = 0.0
         for trial in self._members:
-            bins = trial.recipe.bins
-            inputs = self._preparation.inputs(numbers, codes, bins)
-            used = trial.columns[self._preparation.owners(bins)]
-            inputs = np.ascontiguousarray(inputs[:, used])
-            sums = sum(network.predict(inputs).astype(np.float64) for network in trial.networks)
-            total = total + trial.weight / len(trial.networks) * sums
+            networks = trial.networks
+            inputs = self._preparation.of_networks(
+                numbers, codes, trial.columns, trial.recipe.bins, len(networks)
+            )
+            pairs = zip(networks, inputs, strict=True)
+            sums = sum(network.predict(part).astype(np.float64) for network, part in pairs)
+            total = total + trial.weight / len(networks) * sums
         return total
 
     @abstractmethod

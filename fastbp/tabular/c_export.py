@@ -101,6 +101,10 @@ class Source:
         code, n = self._body, self.n_outputs
         code.lines += ["size_t i;", f"for (i = 0; i < {n}; i++)", "    h[i] = 0.0;"]
         hidden, before = 1, None
+        encodings = self._prepared.encodings
+        for j, tables in enumerate(encodings.tables if encodings else []):
+            for fold, table in enumerate(tables):
+                self._constant("float", f"means_{fold}_{j}", table)
         if len(self._prepared.medians):
             self._constant("double", "medians", self._prepared.medians)
             self._constant("double", "scales", self._prepared.scales)
@@ -110,12 +114,15 @@ class Source:
             if bins != before:
                 self._prepare(bins)
                 before = bins
-            used = np.flatnonzero(member.columns[self._prepared.owners(bins)])
+            shared, own = self._prepared.used(member.columns, bins)
+            used = np.flatnonzero(shared)
             self._constant("int", f"used_{k}", used)
             code.call("select_inputs", "inputs", f"used_{k}", "x", len(used))
             share = float(member.weight / len(member.networks)).hex()
             for i, network in enumerate(member.networks):
                 hidden = max(hidden, self._network(network, f"{k}_{i}"))
+                if own.any():
+                    self._encode(i, own, len(used))
                 code.lines.append(f"network_{k}_{i}(x, output, hidden);")
                 code.call("add_share", share, "output", "h", n)
         if not is_classifier(model):
@@ -161,6 +168,16 @@ class Source:
             ends = first, count - 1, most
             code.call("encode_category", f"codes[{j}]", *ends, f"inputs + {at}")
             at += count - first
+
+    def _encode(self, fold, own, at):
+        """Write statements that compute the inputs of a fold's network by target encoding."""
+        encodings = self._prepared.encodings
+        for i, (j, tables) in enumerate(zip(encodings.columns, encodings.tables, strict=True)):
+            _, n, width = tables.shape
+            if own[i * width]:
+                given = f"codes[{j}]", f"means_{fold}_{i}", f"x + {at}", n - 2, width
+                self._body.call("encode_by_means", *given)
+                at += width
 
     def _network(self, network, name):
         """Write a network as a function; return the size of its scratch."""

@@ -54,8 +54,10 @@ _SECTIONS = {
     "notes": """\
     1. The columns are prepared. Numbers are scaled by their quartiles and clipped smoothly; missing
        ones become the median, with an input that says so. Categories become an input for each of
-       the 64 most frequent values; new ones at prediction count for nothing. Dates become year,
-       month, weekday, hour and elapsed days.
+       the 64 most frequent values; new ones at prediction count for nothing. A category of more
+       than 30 values also becomes the mean of the targets for its value, over the rows that a
+       network is trained on (Micci-Barreca, SIGKDD Explorations 2001). Dates become year, month,
+       weekday, hour and elapsed days.
     2. A first recipe is trained: one network on the rows of each fold's complement. Columns whose
        permutation does not make the loss of held-out rows larger, by two standard errors, are left
        out, and it is trained again, as long as that makes the loss clearly smaller. Networks are

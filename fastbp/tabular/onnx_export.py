@@ -28,13 +28,17 @@ def to_onnx(model, path, opset):
     inputs, numbers, codes = _inputs(graph, model)
     total = None
     prepared: dict = {}
+    means: dict = {}
     for i, member in enumerate(model._members):
         bins = member.recipe.bins
         if bins not in prepared:
             prepared[bins] = _prepared(graph, model._preparation, numbers, codes, bins)
-        used = np.flatnonzero(member.columns[model._preparation.owners(bins)])
-        own = _columns(graph, prepared[bins], used, f"used_{i}")
+        shared, encoded = model._preparation.used(member.columns, bins)
+        used = _columns(graph, prepared[bins], np.flatnonzero(shared), f"used_{i}")
         for k, network in enumerate(member.networks):
+            own = used
+            if encoded.any():
+                own = _encoded(graph, model._preparation.encodings, codes, encoded, used, k, means)
             part = Graph(network.layout.dtype, graph.opset, graph, f"{i}.{k}.")
             h = write_layers(part, own, network, network._engine.output_activation)
             share = member.weight / len(member.networks)
@@ -144,6 +148,26 @@ def _prepared(graph, fitted, numbers, codes, bins):
         parts.append(graph.add("Cast", graph.add("Equal", code, known), to=DOUBLE))
     whole = graph.add("Concat", *parts, axis=1)
     return graph.add("Cast", whole, to=helper.np_dtype_to_tensor_dtype(np.dtype(np.float32)))
+
+
+def _encoded(graph, encodings, codes, used, inputs, fold, made):
+    """Return the inputs of a fold's network: those that all share, and target encodings.
+
+    `made` keeps the encodings of all folds, which other recipes have, too.
+    """
+    parts = [inputs]
+    for i, (j, tables) in enumerate(zip(encodings.columns, encodings.tables, strict=True)):
+        width = tables.shape[2]
+        if not used[i * width]:
+            continue
+        if (fold, i) not in made:
+            table = graph.tensor(tables[fold], f"means_{fold}_{i}")
+            code = graph.add("Cast", codes[j], to=helper.np_dtype_to_tensor_dtype(np.dtype("i8")))
+            shape = graph.tensor(np.array([-1, width]), f"shape_{fold}_{i}")
+            rows = graph.add("Gather", table, code, axis=0)
+            made[fold, i] = graph.add("Reshape", rows, shape)
+        parts.append(made[fold, i])
+    return graph.add("Concat", *parts, axis=1)
 
 
 def _values(graph, model, total):

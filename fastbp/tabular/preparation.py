@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from .columns import MISSING
+from .encodings import TargetEncodings
 
 # Each category among the most frequent gets an input; all others share one.
 MOST_CATEGORIES = 64
@@ -38,6 +39,8 @@ class Preparation:
         For each number of bins the edges of each column; empty for columns without bins.
     categories : list of (int, bool)
         For each category how many inputs its values have, and whether values were missing.
+    encodings : TargetEncodings or None
+        Further inputs, which differ between the networks of a recipe.
     """
 
     medians: np.ndarray
@@ -45,6 +48,7 @@ class Preparation:
     missing: np.ndarray
     edges: dict
     categories: list
+    encodings: TargetEncodings | None = None
 
     @classmethod
     def fitted(cls, numbers, codes, bins):
@@ -102,6 +106,31 @@ class Preparation:
             width = 1 if count == 2 and not incomplete else count + incomplete
             owners.append(np.full(width, n + j))
         return np.concatenate(owners).astype(np.int64)
+
+    def used(self, columns, bins=0):
+        """Which inputs come from the columns that networks see, given as an array of bool.
+
+        Returns
+        -------
+        shared : bool array
+            Of `inputs`.
+        own : bool array
+            Of the inputs of `encodings`, empty without these.
+        """
+        shared = columns[self.owners(bins)]
+        if self.encodings is None:
+            return shared, np.zeros(0, bool)
+        return shared, columns[len(self.medians) + self.encodings.owners()]
+
+    def of_networks(self, numbers, codes, columns, bins, n):
+        """The inputs of each of a recipe's n networks that see these columns: float32 arrays."""
+        shared, own = self.used(columns, bins)
+        inputs = np.ascontiguousarray(self.inputs(numbers, codes, bins)[:, shared])
+        if not own.any():
+            return [inputs] * n
+        assert self.encodings is not None
+        encoded = (self.encodings.inputs(codes, k)[:, own] for k in range(n))
+        return [np.concatenate([inputs, part], axis=1) for part in encoded]
 
 
 def _scale(known):

@@ -53,15 +53,17 @@ def weights_of(predictions, loss):
     return chosen / chosen.sum()
 
 
-def importances(networks, inputs, owners, folds, loss, random):
+def importances(networks, parts, owners, folds, loss, random):
     """How much the loss of held-out rows grows if a column's values are permuted among them.
 
     Parameters
     ----------
     networks : list of Network
         One for each fold.
-    inputs, owners
-        See `Preparation.inputs` and `Preparation.owners`, for the columns that the networks see.
+    parts : list of ndarray
+        For each network the inputs of the rows that are held out from it.
+    owners : ndarray
+        For each input its column.
     folds : list of (training rows, held-out rows)
     loss : callable
         Takes predictions and their rows.
@@ -73,8 +75,7 @@ def importances(networks, inputs, owners, folds, loss, random):
         0 for columns without inputs.
     """
     found = np.zeros((owners.max(initial=-1) + 1, len(folds)))
-    for k, (network, (_, rows)) in enumerate(zip(networks, folds, strict=True)):
-        part = inputs[rows]
+    for k, (network, part, (_, rows)) in enumerate(zip(networks, parts, folds, strict=True)):
         before = loss(network.predict(part), rows)
         for column in np.unique(owners):
             permuted, own = part.copy(), owners == column

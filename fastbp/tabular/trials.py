@@ -11,6 +11,8 @@ from sklearn.model_selection import KFold, StratifiedKFold
 
 from ..basis import progress
 from . import recipes, selection
+from .encodings import TargetEncodings
+from .preparation import CLIP
 
 FOLDS = 8
 FOLDS_OF_LARGE, LARGE = 4, 10_000  # tables of that many rows
@@ -81,6 +83,7 @@ class Trials:
         self._seed = np.random.SeedSequence(seed)
         self._random = np.random.default_rng(self._seed.spawn(1)[0])
         self.folds = _folds(len(numbers), targets.strata, self._seed)
+        self._encode(preparation, codes, seed)
         self.trials: list[Trial] = []
         self.importances = np.zeros((self._n_columns, len(self.folds)))
 
@@ -130,30 +133,62 @@ class Trials:
         """Train the recipe on some columns."""
         recipe = recipes.for_rows(recipe, len(self.targets.y))
         inputs, _ = self._inputs(recipe, columns)
+        copies = len(inputs) // len(self.targets.y)
         networks = recipes.train(
             recipe,
             inputs,
-            self.targets,
-            self.weight,
-            self.folds,
+            self.targets._replace(y=np.concatenate([self.targets.y] * copies)),
+            None if self.weight is None else np.tile(self.weight, copies),
+            self._places,
             seed=self._seed.spawn(1)[0],
             **self._settings,
         )
-        predictions = np.empty((len(inputs), self.targets.n_outputs))
-        for network, (_, rows) in zip(networks, self.folds, strict=True):
-            predictions[rows] = network.predict(inputs[rows])
+        predictions = np.empty((len(self.targets.y), self.targets.n_outputs))
+        held_out = zip(networks, self.folds, self._places, strict=True)
+        for network, (_, rows), (_, places) in held_out:
+            predictions[rows] = network.predict(inputs[places])
         return Trial(recipe, columns, networks, predictions, self.loss(predictions))
 
+    def _encode(self, preparation, codes, seed):
+        """Encode categories of many values by the targets, and find the rows of each fold.
+
+        The rows of all inputs then follow each other for each fold.
+        """
+        self._preparation = preparation
+        found = TargetEncodings.fitted(
+            [int(column.max(initial=-1)) + 1 for column in codes.T],
+            codes,
+            _as_numbers(self.targets),
+            self.folds,
+            int(np.random.SeedSequence([seed, len(self.folds)]).generate_state(1)[0]),
+            CLIP,
+        )
+        preparation.encodings, self._encoded = found
+        step = len(codes) if self._encoded else 0
+        self._places = [
+            (rows + k * step, others + k * step) for k, (rows, others) in enumerate(self.folds)
+        ]
+
     def _inputs(self, recipe, columns):
-        """The inputs that come from some of the columns, and the column of each of them."""
+        """The inputs that come from some of the columns, and the column of each of them.
+
+        Rows are those of `_places`.
+        """
         inputs, owners = self._prepared[recipe.bins]
-        used = columns[owners]
-        return np.ascontiguousarray(inputs[:, used]), owners[used]
+        shared, own = self._preparation.used(columns, recipe.bins)
+        inputs, owners = np.ascontiguousarray(inputs[:, shared]), owners[shared]
+        if not self._encoded:
+            return inputs, owners
+        of_folds = [np.concatenate([inputs, part[:, own]], axis=1) for part in self._encoded]
+        first = len(self._preparation.medians)
+        encoded = first + self._preparation.encodings.owners()[own]
+        return np.concatenate(of_folds), np.concatenate([owners, encoded])
 
     def _importances(self, trial):
         inputs, owners = self._inputs(trial.recipe, trial.columns)
+        parts = [inputs[places] for _, places in self._places]
         found = selection.importances(
-            trial.networks, inputs, owners, self.folds, self.loss, self._random
+            trial.networks, parts, owners, self.folds, self.loss, self._random
         )
         return np.pad(found, [(0, self._n_columns - len(found)), (0, 0)])
 
@@ -177,6 +212,14 @@ def _helpful(importances):
     """Which columns' importance is more than two standard errors above 0."""
     mean, spread = importances.mean(axis=1), importances.std(axis=1)
     return mean > 2 * spread / np.sqrt(importances.shape[1])
+
+
+def _as_numbers(targets):
+    """Targets as numbers of shape (n, n_targets): a column for each class, or one for two."""
+    if targets.y.ndim == 2:
+        return targets.y.astype(np.float64)
+    classes = np.arange(1 if targets.n_outputs == 2 else 0, targets.n_outputs)
+    return (targets.y[:, None] == classes).astype(np.float64)
 
 
 def _folds(n, strata, seed):

@@ -6,7 +6,7 @@ import pytest
 from c_helpers import CC, STRICT, Library, run
 
 import fastbp
-from fastbp.tabular import columns, preparation, recipes, trials
+from fastbp.tabular import columns, encodings, preparation, recipes, trials
 
 if CC is None:
     pytest.skip("needs a C compiler", allow_module_level=True)
@@ -16,6 +16,7 @@ if CC is None:
 def small(monkeypatch):
     monkeypatch.setattr(trials, "FOLDS", 2)
     monkeypatch.setattr(preparation, "MOST_CATEGORIES", 4)
+    monkeypatch.setattr(encodings, "MANY", 6)
     scout, *others = [
         recipes.Recipe(each.name, each.bins, (8, 8), "silu", epochs=5, batch_size=32)
         for each in (recipes.SCOUT, *recipes.OTHERS)
@@ -90,7 +91,7 @@ def test_predictions_are_those_of_fastbp(tmp_path):
             np.testing.assert_allclose(found / model._spread, expected / model._spread, rtol=1e-5)
         else:
             np.testing.assert_allclose(found, model.predict_proba(rows), rtol=0, atol=1e-6)
-    for name in models:
+    for name in ("prices", "texts"):
         run(CC, *STRICT, "-O1", f"{name}.c", f"{name}_test.c", "-o", name, folder=tmp_path)
         run(f"./{name}", folder=tmp_path)
     header = (tmp_path / "prices.h").read_text("ascii")

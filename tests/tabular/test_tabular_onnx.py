@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import fastbp
-from fastbp.tabular import preparation, trials
+from fastbp.tabular import encodings, preparation, trials
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -14,6 +14,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 def few_folds(monkeypatch):
     monkeypatch.setattr(trials, "FOLDS", 2)
     monkeypatch.setattr(preparation, "MOST_CATEGORIES", 4)
+    monkeypatch.setattr(encodings, "MANY", 6)
 
 
 def table(n=120):
