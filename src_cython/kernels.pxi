@@ -2,8 +2,8 @@
 #
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), trigonometry (sin and
 # cos), tile.h (matrix product), bfloat16.h and amx.h (products of rounded matrices), dropout,
-# elementwise, losses, optimizers, shares, net, layer_parameters, passes, sparse, embeddings, gather,
-# gradients, groups, regularizers, steps, train, per_sample, layer_jets, jets, input_derivatives,
+# elementwise, losses, optimizers, shares, net, layer_parameters, heads, passes, sparse, embeddings,
+# gather, gradients, groups, regularizers, steps, train, per_sample, layer_jets, jets, input_derivatives,
 # hessian. This one holds the entry points. They turn arrays into pointers and release the GIL. Entry
 # points that train flush denormal numbers; denormals.h says how, and why they call their bodies by a
 # hidden address. fastbp/backends/interface.py has the arguments.
@@ -21,6 +21,7 @@ include "optimizers.pxi"
 include "shares.pxi"
 include "net.pxi"
 include "layer_parameters.pxi"
+include "heads.pxi"
 include "passes.pxi"
 include "sparse.pxi"
 include "embeddings.pxi"

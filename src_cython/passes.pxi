@@ -106,6 +106,8 @@ cdef void forward_pass(Net *net, const real *h, Py_ssize_t stride_in) noexcept n
 cdef real *outputs(Net *net) noexcept nogil:
     """h_m of own rows, laid out like s_m. It takes the place of ds_m, so s_m stays."""
     cdef const int64_t *here = net.plan + net.m * COLUMNS
+    if rarely(net.loss == HEADS):
+        return outputs_of_heads(net)
     return output_activation(
         net.loss, here[PAIRED], of_own(net, net.m, S), of_own(net, net.m, DS), per_row(net, TOPS),
         per_row(net, TOTALS), net.rows, here[SIZE], here[STRIDE],
@@ -120,6 +122,18 @@ cdef void put_deltas(Net *net, const real *deltas) noexcept nogil:
         for r in range(net.rows):
             clear(net, net.m, DS, r)
     copy_rows(deltas + net.first * n, n, net.rows, n, of_own(net, net.m, DS), stride)
+
+
+cdef void take_shares(Net *net, Data *data, Py_ssize_t start, double share) noexcept nogil:
+    """Write each own row's weight times `share` to SHARES; the rows begin at `start`."""
+    cdef real *shares = per_row(net, SHARES) + net.first
+    cdef Py_ssize_t r
+    check(shares, net.rows)
+    for r from 0 <= r < net.rows by FBP_LANES:
+        store(shares, r, splat(<real>share))
+    if data.weight != NULL:
+        for r in range(net.rows):
+            shares[r] = <real>(data.weight[row_of(data, start + r)] * share)
 
 
 cdef void output_deltas(
@@ -147,13 +161,11 @@ cdef void output_deltas(
     check(s, rows * stride)
     check(y, rows * stride)
     check(losses, rows)
-    for r from 0 <= r < rows by FBP_LANES:
-        store(shares, r, splat(<real>share))
-    if data.weight != NULL:
-        for r in range(rows):
-            shares[r] = <real>(data.weight[row_of(data, start + r)] * share)
+    take_shares(net, data, start, share)
 
-    if net.loss == CROSS_ENTROPY:
+    if rarely(net.loss == HEADS):
+        deltas_of_heads(net, data, start, share)
+    elif net.loss == CROSS_ENTROPY:
         exp_rows(s, d, tops, totals, rows, n, stride)
         for r in range(rows):
             row = row_of(data, start + r)
