@@ -92,7 +92,9 @@ class Model(NamedTuple):
     loss : int
         Code of the loss, see spec.py. It implies the output activation, unless the plan has one of
         its own in the last row's PAIRED: then the loss is a function of the output h = σ(s_m), and
-        ∂e/∂s_m = ∂e/∂h σ'(s_m).
+        ∂e/∂s_m = ∂e/∂h σ'(s_m). With spec.HEADS, e = Σ_k w_k e_k over heads: each is a loss of some
+        of the outputs, with the output activation that it implies, and of some of the targets.
+        Classes are rows of 0 and 1 in these. The output layer's H is scratch space then.
     loss_parameter : float
         The loss's parameter: huber's δ, quantile's q. For three losses, a parameter other than 0
         changes the reported value but not the gradient: log_loss (with targets 0 and 1) becomes
@@ -101,8 +103,10 @@ class Model(NamedTuple):
         multiplied by it. The other losses ignore it.
     function : int
         For the losses spec.STUDENT_T and spec.QUANTILES the address of float64 numbers: those of
-        `numbers_of_student_t` in numpy_/distributions.py, and q of each output. For the loss
-        spec.CUSTOM the address of a C function, else 0. It is called as
+        `numbers_of_student_t` in numpy_/distributions.py, and q of each output. For spec.HEADS also
+        the address of float64 numbers: the number of heads, a line of spec.HEAD_COLUMNS for each
+        head, and the numbers of their distributions, whose index among all of these HEAD_NUMBERS
+        tells. For the loss spec.CUSTOM the address of a C function, else 0. It is called as
         ``function(rows, n, stride, s, y, unwritten)``, with three int64 and three pointers to
         reals, for a thread's own rows of a block. Row r's outputs s and targets y are n numbers
         that start at r * stride. The function overwrites s with ∂e/∂s, y with the row's loss e
@@ -161,7 +165,7 @@ class Backend(Protocol):
         squared_error and h for poisson. For huber it is 1 where |s - y| ≤ δ and 0 beyond. For
         absolute_error and quantile it is 0, at their kinks, too. Behind an output activation of its
         own (PAIRED), out = (e''(h) σ'(s)² + e'(h) σ''(s)) v. For a custom loss, whose second
-        derivative is unknown, and for losses of distributions `out` becomes NaN; see
+        derivative is unknown, for losses of distributions and for heads `out` becomes NaN; see
         ``Engine.check_second_derivative``.
 
         s : real array of shape (n, stride), C-contiguous, IN

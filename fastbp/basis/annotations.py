@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 # float32 or float64, depending on the network's dtype.
 Floats: TypeAlias = NDArray[np.floating[Any]]
+# What a network predicts: an array, or a tuple of arrays if it has heads. The union with Any leaves
+# it to users which of the two they expect.
+Predictions: TypeAlias = Floats | Any
 StrPath: TypeAlias = str | os.PathLike[str]
 BackendName: TypeAlias = Literal["cython", "numba", "numpy"]
 Backend: TypeAlias = Literal["auto", BackendName]
@@ -33,6 +36,8 @@ Activation: TypeAlias = str | OwnActivation | Sequence[str | OwnActivation]
 # The function gets arrays of the network's dtype.
 LossFunction: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
 Loss: TypeAlias = str | LossFunction
+# (name, n_outputs) or (name, n_outputs, loss_parameter).
+Head: TypeAlias = tuple[str, int] | tuple[str, int, float | Sequence[float] | None]
 ByLayer: TypeAlias = float | Sequence[float]
 Scorer: TypeAlias = str | Callable[..., Any]
 Scoring: TypeAlias = Scorer | Sequence[Scorer] | Mapping[str, Scorer]

@@ -380,7 +380,7 @@ def _labels(name, array, n_classes):
     if low < 0 or high >= n_classes:
         raise ValueError(
             f"labels in {name} must be in 0..{n_classes - 1} "
-            f"(the output layer has {n_classes} units), but they range from {low} to {high}"
+            f"(there are {n_classes} outputs for them), but they range from {low} to {high}"
         )
     return array if _for_kernels(array, np.int64) else np.require(array, np.int64, ["C", "A"])
 

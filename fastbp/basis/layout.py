@@ -185,6 +185,9 @@ class Layout:
         output.
     inputs : tuple of Numeric and Categorical, default=()
         What makes h_0 of the columns of X, if some of it is learned.
+    head_targets : int, default=0
+        The number of targets of a sample if the network has heads, else 0. Kernels then compute the
+        losses apart from s.
     """
 
     sizes: tuple
@@ -200,6 +203,7 @@ class Layout:
     norm: str | None = None
     residual: bool = False
     inputs: tuple = ()
+    head_targets: int = 0
 
     @cached_property
     def lanes(self):
@@ -241,8 +245,8 @@ class Layout:
 
     @property
     def n_targets(self):
-        """The number of targets of a sample: one, or one for each output."""
-        return 1 if self.one_target else self.sizes[-1]
+        """The number of targets of a sample: one, or one for each output, or those of all heads."""
+        return self.head_targets or (1 if self.one_target else self.sizes[-1])
 
     def parameters_of(self, i):
         """The number of elements that layer i takes in the parameter buffer."""
@@ -331,7 +335,7 @@ class Layout:
                     per_row += stride + self.lanes
                 plan[i, TERMS] = per_row
                 per_row += plan[i, EXTRAS] * stride
-            elif self.paired != "identity":
+            elif self.paired != "identity" or self.head_targets:
                 plan[i, S] = per_row  # the loss takes the place of h
                 per_row += stride
             plan[i, DS] = plan[i, DH] = per_row

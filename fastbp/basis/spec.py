@@ -24,6 +24,12 @@ LOG_LOSS, CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON, QUANTILE
 GAUSSIAN, STUDENT_T, LAPLACE, NEGATIVE_BINOMIAL, MIXTURE_DENSITY, QUANTILES = range(7, 13)
 CUSTOM = 13  # computed by a user's function
 POISSON_RATE = 14  # poisson as a function of h, the rate, for other output activations than exp
+HEADS = 15  # several losses, each of some of the outputs
+# Columns of the table of heads, which is float64 and follows the number of heads: the first output
+# and the number of outputs, the first target and the number of targets; the code of the loss, its
+# weight and its parameter; and where the numbers of a distribution begin.
+HEAD_FIRST, HEAD_WIDTH, HEAD_FIRST_TARGET, HEAD_TARGETS, HEAD_LOSS = range(5)
+HEAD_WEIGHT, HEAD_PARAMETER, HEAD_NUMBERS, HEAD_COLUMNS = range(5, 9)
 # Codes of optimisers (their hyper-parameters are the dataclasses in optimizers.py).
 SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
 
@@ -322,6 +328,9 @@ CUSTOM_LOSS = Loss(
     of_output=CUSTOM,
 )
 
+# Of networks with several losses. Each head has the output activation of its loss.
+HEADS_LOSS = Loss(HEADS, "heads", FROM_THE_LOSS)
+
 # Of networks without a loss, which may end in everything.
 NO_LOSS = Loss(
     SQUARED_ERROR, "identity", (), others=tuple(n for n in DEFAULT_LOSSES if n != "identity")
@@ -329,9 +338,11 @@ NO_LOSS = Loss(
 
 
 def loss_of(loss, parameter=None):
-    """The Loss for a user's arguments: the name of a loss, a function or None; its parameter."""
+    """The Loss for a user's arguments: a name, a function, None or heads; its parameter."""
     if loss is None:
         return NO_LOSS
+    if isinstance(loss, tuple):
+        return HEADS_LOSS
     if isinstance(loss, str) and loss == "quantile" and isinstance(parameter, tuple):
         return QUANTILES_LOSS
     return CUSTOM_LOSS if callable(loss) else choose("loss", loss, LOSSES)
@@ -362,6 +373,11 @@ def pair_of(loss, output_activation=None, parameter=None):
         raise TypeError(
             "a network needs a loss=, such as 'squared_error', or, to go without one, an "
             f"output_activation=: {', '.join(NO_LOSS.outputs)}"
+        )
+    if row is HEADS_LOSS and output_activation not in (None, row.output_activation):
+        raise ValueError(
+            "each head of a network has the output activation of its loss, so output_activation "
+            f"must be None, got {output_activation!r}"
         )
     if output_activation in (None, row.output_activation):
         return Pair(row.code, row.output_activation)

@@ -411,15 +411,15 @@ def numbers_of(loss, parameter):
     return np.array(parameter if isinstance(parameter, tuple) else [], np.float64)
 
 
-def check_outputs(loss, parameter, n_outputs):
-    """Refuse a number of outputs that a loss with a distribution cannot have."""
+def check_outputs(loss, parameter, n_outputs, where="the last of layer_sizes"):
+    """Refuse a number of outputs, given at `where`, that a loss with a distribution cannot have."""
     distribution = distribution_of(loss, parameter)
     if distribution is not None and distribution.n_outputs != n_outputs:
         meaning = spec.loss_of(loss, parameter).meaning
         of_parameter = "" if parameter is None else f" with loss_parameter={parameter!r}"
         raise ValueError(
-            f"{loss}{of_parameter} needs {distribution.n_outputs} outputs: {meaning}; the last of "
-            f"layer_sizes is {n_outputs}"
+            f"{loss}{of_parameter} needs {distribution.n_outputs} outputs: {meaning}; {where} is "
+            f"{n_outputs}"
         )
 
 

@@ -14,11 +14,12 @@ from .. import backends
 from ..backends.interface import SHARED_SIZE, Derivatives, Model
 from ..basis import checks, initial, inputs, interrupts, monotonic, sparse, spec, teams
 from ..basis.data import Data
+from ..basis.heads import heads_of
 from ..basis.layout import layer_view
 from ..basis.memory import address
 from ..basis.sparse import SparseRows
 from ..rules import regularizers
-from . import bfloat16, buffers, distributions
+from . import bfloat16, buffers, distributions, heads
 from .activation import ORDERS
 from .custom import CustomLoss
 from .parameters import Gradient, Parameters, begin, by_layer, check_alike
@@ -40,7 +41,7 @@ NAMES = ("X", "y", "sample_weight")
 ALL_ROWS = slice(None)
 # Made anew for each copy.
 NOT_COPIED = (
-    *("backend", "code", "custom", "distribution", "function", "in_python", "loss_spec"),
+    *("backend", "code", "custom", "distribution", "function", "heads", "in_python", "loss_spec"),
     *("number", "numbers", "signs"),
 )
 
@@ -51,8 +52,8 @@ class Engine:
     Parameters
     ----------
     layout : Layout
-    loss : str, callable or None
-        None for a network without a loss.
+    loss : str, callable, tuple or None
+        None for a network without a loss; a tuple of `Head.given` for one with heads.
     loss_parameter : float or None
         Checked for that loss.
     random : numpy.random.Generator
@@ -63,6 +64,8 @@ class Engine:
         As for `Network`; the layout's `paired` belongs to it.
     monotonic_cst : tuple of int, default=()
         As `monotonic.constraint` returns it.
+    loss_weights : tuple of float or None, default=None
+        The weight of each head's loss; None for a single loss.
 
     Attributes
     ----------
@@ -81,6 +84,8 @@ class Engine:
         The user's loss function, if the loss is one.
     distribution : Distribution or None
         What the outputs stand for, if they are parameters of a distribution.
+    heads : tuple of Head
+        Empty if the network has a single loss.
     number : float or None
         The parameter, if it is a single number.
     numbers : ndarray of float64
@@ -103,8 +108,9 @@ class Engine:
         backend,
         output_activation=None,
         monotonic_cst=(),
+        loss_weights=None,
     ):
-        self.loss, self.loss_parameter = loss, loss_parameter
+        self.loss, self.loss_parameter, self.loss_weights = loss, loss_parameter, loss_weights
         self.monotonic_cst = monotonic_cst
         pair = spec.pair_of(loss, output_activation, loss_parameter)
         self.output_activation = pair.output_activation
@@ -118,6 +124,7 @@ class Engine:
             monotonic.constrain(self.weights, self.biases, self.weight_signs, random)
         if self.distribution is not None:
             self.distribution.begin(self.weights[-1], self.biases[-1])
+        heads.begin(self.heads, self.weights[-1], self.biases[-1])
 
     def _allocate(self, layout):
         self.layout = layout
@@ -136,7 +143,11 @@ class Engine:
         self.loss_spec = spec.loss_of(self.loss, parameter)
         self.code = spec.pair_of(self.loss, self.output_activation, parameter).loss
         self.distribution = distributions.distribution_of(self.loss, parameter)
-        self.numbers = distributions.numbers_of(self.loss, parameter)
+        self.heads = heads_of(self.loss, self.loss_weights, self.layout.sizes[-1])
+        if self.heads:
+            self.numbers = heads.numbers_of(self.heads)
+        else:
+            self.numbers = distributions.numbers_of(self.loss, parameter)
         self.number = 0.0 if self.numbers.size else parameter
         self.custom = None
         if self.loss_spec is spec.CUSTOM_LOSS:
@@ -250,7 +261,12 @@ class Engine:
 
     @property
     def loss_name(self):
-        """The loss's name, None without one; "a function" for functions, which may not compare."""
+        """The loss's name, None without one; "a function" for functions, which may not compare.
+
+        Heads are called "heads".
+        """
+        if self.heads:
+            return "heads"
         return "a function" if self.custom else self.loss
 
     @property
@@ -263,6 +279,12 @@ class Engine:
         return None if self.output_activation == implied else self.output_activation
 
     @property
+    def output_title(self):
+        """The name of the output activation, or the names of those of the heads."""
+        names = [head.row.output_activation for head in self.heads]
+        return ", ".join(names) or self.output_activation
+
+    @property
     def classifies(self):
         """Whether the outputs are probabilities of classes or labels."""
         if self.loss is None:
@@ -271,7 +293,14 @@ class Engine:
 
     @property
     def loss_title(self):
-        """The loss's name, for several quantiles with these, or the name of its function."""
+        """The loss's name, for several quantiles with these, or the name of its function.
+
+        For heads, the sum of their losses.
+        """
+        if self.heads:
+            return " + ".join(
+                (f"{head.weight:g} " if head.weight != 1 else "") + head.loss for head in self.heads
+            )
         if isinstance(self.loss_parameter, tuple):
             return f"{self.loss} {', '.join(f'{q:g}' for q in self.loss_parameter)}"
         return self.loss if not self.custom else getattr(self.loss, "__name__", "custom")
@@ -285,8 +314,17 @@ class Engine:
                 "ForwardPass.backward and Network.apply_gradient"
             )
 
+    def check_one_loss(self, what, advice=""):
+        """Refuse `what`, the subject of a sentence, if the network has heads."""
+        if self.heads:
+            raise ValueError(
+                f"{what} needs a network with a single loss, but this one has {len(self.heads)} "
+                f"heads: {self.loss_title}{advice and f'; {advice}'}"
+            )
+
     def check_second_derivative(self):
         """Refuse a loss without a second derivative, which products with Hessians need."""
+        self.check_one_loss("a product with the Hessian")
         if self.custom:
             raise ValueError(
                 f"the network's loss is the function {self.loss_title!r}, which gives no second "
@@ -369,9 +407,14 @@ class Engine:
         layout, name = self.layout, self.loss_name
         n_outputs, dtype = layout.n_targets, layout.dtype
         X = self.samples(X, names[0], may_be_sparse)
-        labels, targets = checks.targets(
-            y, len(X), n_outputs, name, self.loss_spec, dtype, names[1], self.backend.finite
-        )
+        if self.heads:
+            labels = checks.NO_LABELS
+            finite = self.backend.finite
+            targets = heads.targets(self.heads, y, len(X), dtype, names[1], finite)
+        else:
+            labels, targets = checks.targets(
+                y, len(X), n_outputs, name, self.loss_spec, dtype, names[1], self.backend.finite
+            )
         weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2], part)
         if class_weight is not None:
             factors = checks.class_weights(class_weight, name, labels, targets, rows)
@@ -465,8 +508,13 @@ class Engine:
         return out
 
     def predictions(self, X):
-        """What `Network.predict` returns for checked X: h_m, or the center of a distribution."""
+        """What `Network.predict` returns for checked X: h_m, or the center of a distribution.
+
+        With heads, a tuple of these.
+        """
         outputs = self.outputs(X)
+        if self.heads:
+            return heads.predictions(self.heads, outputs)
         if self.distribution is None:
             return outputs
         return self.distribution.center(outputs).astype(outputs.dtype)[:, None]

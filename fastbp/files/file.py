@@ -19,8 +19,9 @@ KEY = "fastbp"
 NOTES = "fastbp.notes"  # the entry of a second document, the user's notes
 # The version of the documents' schema. Version 2 adds the compute_dtype of networks, version 3 the
 # output_activation, and networks without a loss, version 4 calibrations, version 5 the
-# monotonic_cst, version 6 norm and residual, and the activation prelu, version 7 inputs.
-SCHEMA = 7
+# monotonic_cst, version 6 norm and residual, and the activation prelu, version 7 inputs, version 8
+# heads.
+SCHEMA = 8
 # Maximum size of a header in bytes. Parsing its JSON may take about 40 times as much memory.
 MAX_HEADER = 1 << 22
 DTYPES: dict[str, np.dtype] = {
@@ -74,6 +75,8 @@ def write(path, document, tensors, notes=None):
 def _version(document):
     """Return the first version of the schema that can say this, for the sake of older readers."""
     model = document["model"]
+    if _names(model, "loss_weights"):
+        return 8
     if _names(model, "inputs"):
         return 7
     if any(_names(model, field) for field in ("norm", "residual", "prelu")):

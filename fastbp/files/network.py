@@ -11,11 +11,13 @@ from . import calibration, schema
 # rounds has the field compute_dtype besides, one whose loss does not imply the output activation
 # the field output_activation, one with constraints the field monotonic_cst, one with normalised or
 # residual layers the fields norm and residual, one with learned inputs the field inputs, and one
-# that is calibrated the field calibration.
+# that is calibrated the field calibration. Heads are a list in the field loss, and have the field
+# loss_weights besides.
 FIELDS = ("layer_sizes", "activation", "loss", "loss_parameter", "dtype", "random")
 NORMS = [name for name in spec.NORMS if name is not None]
 OPTIONAL = (
     *("compute_dtype", "output_activation", "monotonic_cst", "norm", "residual", "inputs"),
+    "loss_weights",
     calibration.NAME,
 )
 RANDOM = ("state", "inc", "has_uint32", "uinteger")
@@ -37,7 +39,7 @@ def to_document(network, tensors):
     document = {
         "layer_sizes": list(network.layout.sizes),
         "activation": list(network.layout.activations),
-        "loss": network.loss,
+        "loss": of_loss(network.loss),
         "loss_parameter": of_parameter(network.loss_parameter),
         "dtype": network.layout.dtype.name,
         "random": of_random(network._engine.random),
@@ -47,6 +49,8 @@ def to_document(network, tensors):
     output = network._engine.given_output_activation
     if output is not None:
         document["output_activation"] = output
+    if network.loss_weights is not None:
+        document["loss_weights"] = list(network.loss_weights)
     if network.monotonic_cst is not None:
         document["monotonic_cst"] = list(network.monotonic_cst)
     if network.norm is not None:
@@ -71,6 +75,7 @@ def from_document(cls, document, tensors, backend):
         _inputs(document),
     )
     loss, parameter, output = _loss(document)
+    weights = _loss_weights(document)
     # Read all arrays first, so that a broken file cannot make us allocate memory.
     arrays = get_parameters(layout, tensors)
     scores = calibration.take(document, tensors)
@@ -79,6 +84,7 @@ def from_document(cls, document, tensors, backend):
         activation=layout.activations,
         loss=loss,
         loss_parameter=parameter,
+        loss_weights=weights,
         output_activation=output,
         dtype=layout.dtype,
         compute_dtype=_compute_dtype(document, layout.dtype),
@@ -101,6 +107,11 @@ def _check_fields(document):
 def _loss(document):
     """Return the loss of a document, its parameter, and the output activation that it names."""
     loss, parameter, output = document["loss"], document["loss_parameter"], None
+    if "loss_weights" in document:
+        for name in ("loss_parameter", "output_activation"):
+            if document.get(name) is not None:
+                raise schema.wrong(f"{name} of a network with heads", document[name], "null")
+        return [_head(entry) for entry in schema.listed("loss", loss)], None, None
     if "output_activation" in document:
         output = schema.text(
             "output_activation", document["output_activation"], spec.NO_LOSS.outputs
@@ -114,6 +125,30 @@ def _loss(document):
     if output is not None and output not in row.outputs:
         raise schema.wrong(f"output_activation of {loss}", output, row.outputs)
     return loss, parameter, output
+
+
+def _head(entry):
+    """Return a head of a document as `Network` takes it."""
+    if len(schema.listed("a head", entry)) not in (2, 3):
+        raise schema.wrong("a head", entry, "a list of 2 or 3")
+    loss = schema.text("the loss of a head", entry[0], spec.LOSSES)
+    width = schema.whole("the number of outputs of a head", entry[1], 1, 2**31)
+    return (loss, width, *(parameter_of(loss, parameter) for parameter in entry[2:]))
+
+
+def _loss_weights(document):
+    """Return the loss_weights of a document, None if it has none."""
+    if "loss_weights" not in document:
+        return None
+    numbers = schema.listed("loss_weights", document["loss_weights"], len(document["loss"]))
+    return [schema.real("an entry of loss_weights", number) for number in numbers]
+
+
+def of_loss(loss):
+    """Return a loss as a value for JSON."""
+    if not isinstance(loss, tuple):
+        return loss
+    return [[*head[:2], *map(of_parameter, head[2:])] for head in loss]
 
 
 def of_parameter(parameter):

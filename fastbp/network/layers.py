@@ -1,6 +1,6 @@
 """The layers of a network: its layout from the arguments of `Network`."""
 
-from ..basis import checks, inputs, loss_parameters, monotonic, spec
+from ..basis import checks, heads, inputs, loss_parameters, monotonic, spec
 from ..basis.layout import Layout
 from ..engine import distributions
 
@@ -10,6 +10,7 @@ def layout_of(
     activation,
     loss,
     loss_parameter,
+    loss_weights,
     output_activation,
     dtype,
     compute_dtype,
@@ -21,12 +22,23 @@ def layout_of(
 
     Returns
     -------
-    (Layout, float or tuple or None, tuple)
-        The layout, the loss's parameter, and the constraint of each feature, see
+    (Layout, float or tuple or None, tuple, tuple)
+        The layout, the loss's parameter, the heads, and the constraint of each feature, see
         `monotonic.constraint`.
     """
     layer_sizes, learned = inputs.inputs_of(layer_sizes)
     sizes = checks.layer_sizes(layer_sizes)
+    of_heads = heads.heads_of(loss, loss_weights, sizes[-1])
+    if of_heads:
+        loss = tuple(head.given for head in of_heads)
+        if loss_parameter is not None:
+            raise ValueError(
+                "heads have parameters of their own, the third entry of "
+                f"{heads.FORM}, so loss_parameter must be None, got {loss_parameter!r}"
+            )
+    for k, head in enumerate(of_heads):
+        where = f"the number of outputs of loss[{k}]"
+        distributions.check_outputs(head.loss, head.parameter, head.n_outputs, where)
     name = "a function" if callable(loss) else loss
     parameter = loss_parameters.loss_parameter(loss_parameter, name, spec.loss_of(loss))
     pair = spec.pair_of(loss, output_activation, parameter)
@@ -48,6 +60,7 @@ def layout_of(
         norm=_norm(norm, len(sizes) - 2),
         residual=checks.flag("residual", residual),
         inputs=learned,
+        head_targets=of_heads[-1].targets.stop if of_heads else 0,
     )
     if layout.residual and not layout.residual_layers:
         raise ValueError(
@@ -55,6 +68,11 @@ def layout_of(
             f"hidden layer before it, but layer_sizes {list(sizes)} has no such layer"
         )
     constrained = monotonic.constraint(monotonic_cst, sizes[0])
+    if constrained and of_heads:
+        raise ValueError(
+            "monotonic_cst is for a network with a single loss of one output, but the loss is a "
+            "list of heads; pass the loss by its name, or monotonic_cst=None"
+        )
     if constrained:
         monotonic.check(layout.activations, pair.output_activation, sizes[-1])
     if constrained:
@@ -64,7 +82,7 @@ def layout_of(
             f"monotonic_cst cannot hold with norm={norm!r}, since each unit then depends on the "
             "mean or the root mean square of all; use norm=None"
         )
-    return layout, parameter, constrained
+    return layout, parameter, of_heads, constrained
 
 
 def _norm(value, n_hidden):

@@ -36,8 +36,10 @@ if TYPE_CHECKING:
         ByLayer,
         ClassWeight,
         Floats,
+        Head,
         Loss,
         Matrix,
+        Predictions,
         Samples,
         Scorer,
         Scoring,
@@ -73,7 +75,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         selu, mish. An `Activation` holds functions of your own.
         "prelu" is max(s, 0) + a min(s, 0) with a slope a for each unit, which is learned and begins
         at 0.25 (He et al., ICCV 2015).
-    loss : str, callable or None
+    loss : str, callable, list of tuple or None
         The loss to minimise. It has a canonical output activation, which computes h = h_m from
         s = s_m. A sample's loss e is the sum over its outputs. The loss of several samples is
         their weighted mean Σ w e / Σ w.
@@ -108,6 +110,12 @@ class Network(Differentiable, Exchangeable, Uncertain):
         ∂e/∂h, of shape (n, n_m); each row must depend only on the same sample's h and y. A
         function compiled by ``numba.njit`` is called without Python on every backend.
 
+        A list of tuples ``(name, n_outputs)`` or ``(name, n_outputs, loss_parameter)`` makes a
+        network with several heads: the first head has the first outputs, and so on. With the loss
+        e_k of head k, which is that of a network with this loss alone, e = Σ_k w_k e_k; w_k is in
+        ``loss_weights``. `predict` returns a tuple of what such networks predict, and y is a tuple
+        of their targets.
+
         None makes a network without a loss, which ``output_activation`` needs. It predicts, and is
         trained by `forward`, `ForwardPass.backward` and `apply_gradient`; what needs a loss, such
         as `fit`, raises a ValueError.
@@ -115,6 +123,8 @@ class Network(Differentiable, Exchangeable, Uncertain):
         δ > 0 of huber (default 1); q in (0, 1) of quantile (default 0.5, the median), or several
         q in rising order; ν > 0 of student_t (default 5); the number K of components of
         mixture_density (default 5).
+    loss_weights : sequence of float, optional
+        w_k > 0 of each head; by default 1.
     output_activation : str, optional
         The output activation σ_m; by default the loss's canonical one. With another one, the chain
         rule is ∂e/∂s = ∂e/∂h σ'(s). squared_error, absolute_error, huber, quantile and functions
@@ -167,12 +177,14 @@ class Network(Differentiable, Exchangeable, Uncertain):
     missing : list of ndarray
         Of each ``Numeric(n_columns, missing=True)``, the numbers that take the place of NaN, of
         shape (n_columns,).
-    loss : str, callable or None
+    loss : str, callable, tuple of tuple or None
         As passed.
     loss_parameter : float, tuple of float or None
         The loss's parameter, None if it has none.
+    loss_weights : tuple of float or None
+        w_k of each head; None for a single loss.
     output_activation : str
-        The name of σ_m, whether passed or the loss's.
+        The name of σ_m, whether passed or the loss's; "heads" if each head has its own.
     backend : str
         Name of the backend in use.
     compute_dtype, norm : str or None
@@ -221,6 +233,15 @@ class Network(Differentiable, Exchangeable, Uncertain):
     >>> history = net.fit(X, [0, 1, 1, 0], optimizer=fastbp.Adam(0.05), epochs=200)
     >>> net.predict(X).round().ravel()
     array([0., 1., 1., 0.], dtype=float32)
+
+    A class and a count, from the same hidden units:
+
+    >>> heads = [("cross_entropy", 3), ("poisson", 1)]
+    >>> net = fastbp.Network([2, 8, 4], loss=heads, loss_weights=[1.0, 0.5], seed=0)
+    >>> history = net.fit(X, ([0, 1, 1, 2], [0, 3, 3, 6]), epochs=5)
+    >>> classes, counts = net.predict(X)
+    >>> classes.shape, counts.shape
+    ((4, 3), (4, 1))
     """
 
     @keywords
@@ -229,8 +250,9 @@ class Network(Differentiable, Exchangeable, Uncertain):
         layer_sizes: Sequence[int | Sequence[Numeric | Categorical]],
         *,
         activation: Activation = "relu",
-        loss: Loss | None,
+        loss: Loss | Sequence[Head] | None,
         loss_parameter: float | Sequence[float] | None = None,
+        loss_weights: Sequence[float] | None = None,
         output_activation: str | None = None,
         dtype: DTypeLike = "float32",
         compute_dtype: Literal["bfloat16"] | None = None,
@@ -240,18 +262,19 @@ class Network(Differentiable, Exchangeable, Uncertain):
         seed: int | None = None,
         backend: Backend | None = None,
     ) -> None:
-        layout, parameter, constrained = layers.layout_of(
-            *(layer_sizes, activation, loss, loss_parameter, output_activation),
+        layout, parameter, heads, constrained = layers.layout_of(
+            *(layer_sizes, activation, loss, loss_parameter, loss_weights, output_activation),
             *(dtype, compute_dtype, monotonic_cst, norm, residual),
         )
         self._engine = Engine(
             layout,
-            loss,
+            tuple(head.given for head in heads) if heads else loss,
             parameter,
             np.random.default_rng(checks.seed(seed)),
             backend,
             output_activation,
             constrained,
+            tuple(head.weight for head in heads) or None,
         )
         self._online: Online | None = None
 
@@ -286,9 +309,11 @@ class Network(Differentiable, Exchangeable, Uncertain):
         residual = ", residual=True" if self.layout.residual else ""
         given = self._engine.given_output_activation
         output = f", output_activation={given!r}" if given else ""
+        factors = list(self.loss_weights or ())
+        weights = f", loss_weights={factors}" if any(w != 1 for w in factors) else ""
         constrained = f", monotonic_cst={list(c)}" if (c := self.monotonic_cst) else ""
         return (
-            f"Network({self.layout.given_sizes}{hidden}, loss={self.loss!r}{output}, "
+            f"Network({self.layout.given_sizes}{hidden}, loss={self.loss!r}{weights}{output}, "
             f"dtype={self.layout.dtype.name!r}{rounding}{norm}{residual}{constrained}, "
             f"backend={self.backend!r})"
         )
@@ -298,12 +323,16 @@ class Network(Differentiable, Exchangeable, Uncertain):
         return self._engine.layout
 
     @property
-    def loss(self) -> Loss | None:
+    def loss(self) -> Loss | tuple[Head, ...] | None:
         return self._engine.loss
 
     @property
     def loss_parameter(self) -> float | tuple[float, ...] | None:
         return self._engine.loss_parameter
+
+    @property
+    def loss_weights(self) -> tuple[float, ...] | None:
+        return self._engine.loss_weights
 
     @property
     def output_activation(self) -> str:
@@ -357,7 +386,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
     def missing(self) -> Parameters:
         return Parameters("missing", self._engine.arrays.missing)
 
-    def predict(self, X: Matrix) -> Floats:
+    def predict(self, X: Matrix) -> Predictions:
         """Compute the network's output: probabilities or values.
 
         Parameters
@@ -366,11 +395,12 @@ class Network(Differentiable, Exchangeable, Uncertain):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_m)
+        ndarray of shape (n_samples, n_m), or tuple of ndarray
             h_m, of the network's dtype; infinite or NaN if it overflows. For losses of
             distributions the shape is (n_samples, 1): the mean of y, the location for student_t,
             the median for several quantiles (the nearest of these if all are on one side of it).
-            `forward` returns h_m itself.
+            `forward` returns h_m itself. A network with heads returns a tuple, in which each head
+            has what a network with its loss alone returns.
 
         Examples
         --------
@@ -946,6 +976,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         from ..training import scoring as scoring_
 
         engine = self._engine
+        engine.check_one_loss("a score", "score the entries of predict one by one")
         engine.check_finite()
         return scoring_.score(self, engine.data(X, y, sample_weight, may_be_sparse=True), scoring)
 
@@ -970,7 +1001,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         """
         from .summary import summary
 
-        return summary(self, self._engine.output_activation)
+        return summary(self, self._engine.output_title)
 
     def layer_outputs(self, X: ArrayLike) -> list[Floats]:
         """Compute the output of each layer for X, including the hidden activations.

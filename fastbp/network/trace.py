@@ -548,6 +548,7 @@ def output_errors(engine, h, y, ds):
 def trace(net, X, y):
     """The Trace of a network, see `Network.trace`."""
     engine = net._engine
+    engine.check_one_loss("a trace", "trace networks that have one of its losses each")
     engine.check_finite()
     data = engine.data(X, y)
     loss, gradient = engine.gradient(data)

@@ -287,6 +287,7 @@ def compare_backends(
 
     reference = networks[REFERENCE]
     inputs.refuse(reference.layout, "compare_backends")
+    reference._engine.check_one_loss("compare_backends")
     # Convert once, so that timings exclude the conversion.
     samples = checks.samples(X, reference.layout.sizes[0], reference.layout.dtype)
     targets = checks.real_numbers("y", y)

@@ -395,6 +395,7 @@ def arguments(network, samples, control, regularizers, total):
         "activation": network.layout.activations,
         "loss": network.loss,
         "loss_parameter": network.loss_parameter,
+        "loss_weights": network.loss_weights,
         "output_activation": network._engine.given_output_activation,
         "dtype": network.layout.dtype.name,
         "compute_dtype": network.compute_dtype,

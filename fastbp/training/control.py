@@ -77,6 +77,7 @@ def control(
     own: list = []
     score, scored = None, list(recorded)
     if scoring is not None:
+        network._engine.check_one_loss("scoring", "a callback can score each entry of predict")
         from . import scoring as scoring_
 
         scorers = scoring_.scorers_of(scoring)

@@ -13,6 +13,7 @@ name = "numba"
 
 try:
     import numba
+    import numpy as np
     from numba import types
 
     from ...basis import spec
@@ -25,7 +26,7 @@ try:
     from .bfloat16 import BFLOAT16_PRODUCT
     from .elementwise import ACTIVATIONS
     from .jobs import Job
-    from .pieces import dense_part, table, with_samples
+    from .pieces import dense_part, losses_of, table, with_samples
 except ImportError as error:  # pragma: no cover - numba is a dependency
     from .. import BackendUnavailable
 
@@ -222,35 +223,38 @@ def activation(code, s, out):
 
 
 def loss_hessian_product(model, s, y, v, out):
+    if model.loss == spec.HEADS:
+        out[...] = np.nan
+        return
     n, activation = int(model.plan[-1, SIZE]), int(model.plan[-1, PAIRED])
     piece = pairs.hessian_product(model.loss, activation).address(s.dtype)
     _loss_hessian_product(s.dtype)(piece, model.loss_parameter, n, s, y, v, out)
 
 
 def predict(model, X, block, workspace, out):
-    pieces = with_samples(table(X.dtype, model.plan.tobytes(), model.loss, True, False), X)
+    pieces = with_samples(table(X.dtype, model.plan.tobytes(), losses_of(model), True, False), X)
     _predict(X.dtype)(pieces, *model, dense_part(X), block, workspace, out)
 
 
 def forward(model, X, workspace, out):
-    pieces = table(X.dtype, model.plan.tobytes(), model.loss, True, False)
+    pieces = table(X.dtype, model.plan.tobytes(), losses_of(model), True, False)
     _forward(X.dtype)(pieces, *model, X, len(X), workspace, out)
 
 
 def backward(model, X, deltas, workspace, transposed, gradient, errors):
-    pieces = table(X.dtype, model.plan.tobytes(), model.loss, False, True)
+    pieces = table(X.dtype, model.plan.tobytes(), losses_of(model), False, True)
     _backward(X.dtype)(pieces, *model, X, deltas, workspace, transposed, gradient, errors)
 
 
 def loss_and_gradient(model, data, *rest):
     X, dtype = data.X, data.X.dtype
-    pieces = with_samples(table(dtype, model.plan.tobytes(), model.loss, False, True), X)
+    pieces = with_samples(table(dtype, model.plan.tobytes(), losses_of(model), False, True), X)
     return _loss_and_gradient(dtype)(pieces, *model, dense_part(X), *data[1:], *rest)
 
 
 def per_sample(model, data, deltas, block, workspace, transposed, losses, gradients, errors, units):
     dtype = data.X.dtype
-    pieces = table(dtype, model.plan.tobytes(), model.loss, True, True)
+    pieces = table(dtype, model.plan.tobytes(), losses_of(model), True, True)
     _per_sample(dtype)(
         *(pieces, *model, *data, deltas, block, workspace, transposed),
         *(losses, gradients, errors, units),
@@ -260,7 +264,7 @@ def per_sample(model, data, deltas, block, workspace, transposed, losses, gradie
 def _pieces_of_jets(model, order, adjoints=False):
     """The pieces for derivatives along lines, with the activations' derivatives up to an order."""
     dtype, plan = model.parameters.dtype, model.plan.tobytes()
-    return table(dtype, plan, model.loss, False, False, None, order, adjoints=adjoints)
+    return table(dtype, plan, losses_of(model), False, False, None, order, adjoints=adjoints)
 
 
 def jets(model, X, directions, seconds, block, workspace, out):
@@ -284,12 +288,12 @@ def input_derivatives(model, X, block, workspace, transposed, s, first, second):
 
 def hessian_product(model, data, vector, total, workspace, transposed, out):
     dtype = vector.dtype
-    pieces = table(dtype, model.plan.tobytes(), model.loss, False, True, None, 2, True)
+    pieces = table(dtype, model.plan.tobytes(), losses_of(model), False, True, None, 2, True)
     _hessian_product(dtype)(*(pieces, *model, *data, vector, total, workspace, transposed, out))
 
 
 def loss_deltas(model, data, s, block, workspace, losses, deltas):
-    pieces = table(s.dtype, model.plan.tobytes(), model.loss, False, True)
+    pieces = table(s.dtype, model.plan.tobytes(), losses_of(model), False, True)
     _loss_deltas(s.dtype)(pieces, *model, *data, s, block, workspace, losses, deltas)
 
 

@@ -8,7 +8,7 @@ from numba import config, types
 
 from . import fields, kernels
 from ._jit import by_precision, entry, read, written
-from .pieces import dense_part, place_of, table, with_samples
+from .pieces import dense_part, losses_of, place_of, table, with_samples
 
 
 def _of_job(real):
@@ -69,7 +69,7 @@ class Job:
     ):
         dtype = model.parameters.dtype
         plan, signed = model.plan.tobytes(), signs.size > 0
-        pieces = table(dtype, plan, model.loss, False, True, optimizer, signed=signed)
+        pieces = table(dtype, plan, losses_of(model), False, True, optimizer, signed=signed)
         # An optimiser with fewer slots does not look at the others.
         slots = state if len(state) else model.parameters.reshape(1, -1)
         arrays = {

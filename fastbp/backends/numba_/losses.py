@@ -287,6 +287,18 @@ def scale_rows(h, factor, rows, n, stride):
             store(h, r * stride + j, load(h, r * stride + j) * f)
 
 
+@inner
+def sum_outputs(delta, e, d, losses, shares, rows, n, stride):
+    """d = share * delta, and the sums of e over each row, without padding."""
+    for r in range(rows):
+        total, share = splat(d, 0.0), splat(d, shares[r])
+        for j in range(0, n, lanes(d)):
+            scaled = load(delta, r * stride + j) * share
+            store(d, r * stride + j, keep_first(scaled, n - j, 0.0))
+            total = total + keep_first(load(e, r * stride + j), n - j, 0.0)
+        losses[r] = sum_lanes(total)
+
+
 # cross_entropy takes two pieces. Between them, its caller computes Σ y (max - s) and Σ y.
 
 

@@ -26,6 +26,7 @@ from ...basis.layout import (
 )
 from ._jit import call, inlined, inner
 from .layer_parameters import back_through_hidden, through_hidden
+from .losses import sum_outputs
 from .net import (
     LOSSES,
     SHARES,
@@ -50,6 +51,7 @@ from .net import (
 )
 from .pieces import (
     ACTIVATE,
+    HEADS,
     LOSS,
     MULTIPLY_BY_DERIVATIVE,
     SOFTMAX,
@@ -58,7 +60,6 @@ from .pieces import OUTPUT as OUTPUT_ACTIVATION
 from .shares import UNIT, share_of, share_start
 from .simd import (
     fma,
-    keep_first,
     lane,
     lanes,
     load,
@@ -178,6 +179,12 @@ def outputs(net):
     if net.pieces[OUTPUT_ACTIVATION] == 0:  # with identity, h is s
         return s
     tops, totals = per_row(net, TOPS), per_row(net, TOTALS)
+    if net.loss == spec.HEADS:
+        tops, totals = offset(tops, net.first), offset(totals, net.first)
+        part, y = of_own(net, net.m, H), offset(target_rows(net), net.first * stride)
+        numbers = net.function, offset(net.pieces, HEADS), net.rows, n, stride
+        call(net.pieces[OUTPUT_ACTIVATION], (*numbers, s, part, y, h, tops, totals))
+        return h
     call(net.pieces[OUTPUT_ACTIVATION], (s, h, tops, totals, net.rows, n, stride))
     return h
 
@@ -216,7 +223,13 @@ def output_deltas(net, data, start, total):
         for r in range(rows):
             shares[r] = data.weight[row_of(data, start + r)] * share
 
-    if net.loss == spec.CROSS_ENTROPY:
+    if net.loss == spec.HEADS:
+        arrays = data.targets, data.weight, data.order, int(data.weighted), int(data.ordered)
+        numbers = start, share, rows, n, stride, here[TARGETS]
+        work = s, of_own(net, net.m, H), y, d, losses, shares, tops, totals
+        pieces = offset(net.pieces, HEADS)
+        call(net.pieces[LOSS], (net.function, net.outside, pieces, *arrays, *numbers, *work))
+    elif net.loss == spec.CROSS_ENTROPY:
         call(net.pieces[SOFTMAX], (s, d, tops, totals, rows, n, stride))
         for r in range(rows):
             row = row_of(data, start + r)
@@ -293,18 +306,6 @@ def leave_out(net, r):
             clear(net, i, NORMALIZED, r)
             scales = of_block(net, i, INVERSE)
             store(scales, (net.first + r) * lanes(scales), splat(scales, 0.0))
-
-
-@inner
-def sum_outputs(delta, e, d, losses, shares, rows, n, stride):
-    """d = share * delta, and the sums of e over each row, without padding."""
-    for r in range(rows):
-        total, share = splat(d, 0.0), splat(d, shares[r])
-        for j in range(0, n, lanes(d)):
-            scaled = load(delta, r * stride + j) * share
-            store(d, r * stride + j, keep_first(scaled, n - j, 0.0))
-            total = total + keep_first(load(e, r * stride + j), n - j, 0.0)
-        losses[r] = sum_lanes(total)
 
 
 @inlined

@@ -11,6 +11,7 @@ import numpy as np
 from numba import config
 
 from ...basis import spec
+from ...basis.heads import heads_at
 from ...basis.inputs import table_at
 from ...basis.layout import (
     ACTIVATION,
@@ -25,7 +26,7 @@ from ...basis.layout import (
     TOUCHED,
 )
 from ...basis.memory import address, functions_at
-from . import embeddings, hidden, hidden_jets
+from . import embeddings, heads, hidden, hidden_jets
 from .bfloat16 import BFLOAT16_PRODUCT
 from .dropout import DROP as DROP_UNITS
 from .elementwise import ACTIVATIONS
@@ -47,7 +48,15 @@ EXPAND, SCATTER_INPUTS, INPUT_TABLE, ACTIVATE = range(26, 30)
 MULTIPLY_BY_DERIVATIVE = ACTIVATE + spec.CODES
 MULTIPLY_BY_SECOND_DERIVATIVE = MULTIPLY_BY_DERIVATIVE + spec.CODES
 MULTIPLY_BY_THIRD_DERIVATIVE = MULTIPLY_BY_SECOND_DERIVATIVE + spec.CODES
-PLACES = MULTIPLY_BY_THIRD_DERIVATIVE + spec.CODES
+HEADS = MULTIPLY_BY_THIRD_DERIVATIVE + spec.CODES  # where the pieces of heads begin
+PLACES = HEADS + heads.PLACES
+
+
+def losses_of(model):
+    """The loss of a network as `table` takes it: its code, or the codes of its heads."""
+    if model.loss != spec.HEADS:
+        return model.loss
+    return tuple(heads_at(model.function)[:, spec.HEAD_LOSS].astype(int).tolist())
 
 
 @functools.lru_cache(maxsize=1024)
@@ -70,8 +79,8 @@ def table(
     dtype : numpy.dtype
     plan : bytes
         The network's plan; bytes are hashable, so the results can be cached.
-    loss : int
-        The loss's code.
+    loss : int or tuple of int
+        As `losses_of` returns it.
     output : bool
         Whether the network's output is computed.
     deltas : bool
@@ -130,12 +139,15 @@ def table(
             pieces[SCATTER_SPARSE] = SCATTER
         if plan[1, SPARSE] == TOUCHED:
             pieces[STEP_SPARSE] = STEP_TOUCHED
-    if output and LOSSES[loss].output:
-        pieces[OUTPUT] = LOSSES[loss].output
-    if deltas:
-        pieces[LOSS] = LOSSES[loss].losses_and_deltas
-    if deltas and loss == spec.CROSS_ENTROPY:
-        pieces[SOFTMAX] = BEGIN_SOFTMAX
+    if isinstance(loss, tuple):
+        pieces.update(_of_heads(loss, output, deltas))
+    else:
+        if output and LOSSES[loss].output:
+            pieces[OUTPUT] = LOSSES[loss].output
+        if deltas:
+            pieces[LOSS] = LOSSES[loss].losses_and_deltas
+        if deltas and loss == spec.CROSS_ENTROPY:
+            pieces[SOFTMAX] = BEGIN_SOFTMAX
     if hessian:
         pieces[HESSIAN] = hessian_product(loss, paired)
     if optimizer is not None:
@@ -174,6 +186,23 @@ def _of_hidden_layers(order, hessian, adjoints):
         {NORMALIZE: hidden.NORMALIZE, NORMALIZE_BACK: hidden.NORMALIZE_BACK},
         {PRELU: hidden.PRELU, PRELU_BACK: hidden.PRELU_BACK},
     )
+
+
+def _of_heads(losses, output, deltas):
+    """The pieces that heads with these losses need, by place."""
+    pieces = {}
+    if output:
+        pieces[OUTPUT] = heads.OUTPUT
+    if deltas:
+        pieces[LOSS] = heads.DELTAS
+    for code in losses:
+        if output and LOSSES[code].output:
+            pieces[HEADS + heads.OUTPUTS + code] = LOSSES[code].output
+        if deltas:
+            pieces[HEADS + heads.LOSSES + code] = LOSSES[code].losses_and_deltas
+        if deltas and code == spec.CROSS_ENTROPY:
+            pieces[HEADS + heads.SOFTMAX] = BEGIN_SOFTMAX
+    return pieces
 
 
 def dense_part(X):

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...basis import spec
 from ...basis.layout import PAIRED
-from . import distributions
+from . import distributions, heads
 from .elementwise import ACTIVATIONS, identity, sigmoid
 
 
@@ -166,6 +166,8 @@ def _paired(model):
 
 def loss_and_delta(model, s, y):
     """e and ∂e/∂s of the samples. The parameter of some losses is an address."""
+    if model.loss == spec.HEADS:
+        return heads.loss_and_delta(LOSSES, model.function, s, y)
     of_loss, parameter = LOSSES[model.loss].loss_and_delta, model.function or model.loss_parameter
     activation = _paired(model)
     if activation is None:
@@ -177,6 +179,8 @@ def loss_and_delta(model, s, y):
 
 def hessian_product(model, s, y, v):
     """The product of each sample's ∂²e/∂s∂s and v; with σ apart, e'' σ'² v + e' σ'' v."""
+    if model.loss == spec.HEADS:
+        return unknown(s, y, None, v)
     loss, parameter, activation = LOSSES[model.loss], model.loss_parameter, _paired(model)
     if activation is None:
         return loss.hessian_product(s, y, parameter, v)
@@ -190,6 +194,8 @@ def hessian_product(model, s, y, v):
 
 def output(model, s):
     """The network's output from the last layer's pre-activations."""
+    if model.loss == spec.HEADS:
+        return heads.output(LOSSES, model.function, s)
     activation = _paired(model)
     if activation is None:
         return LOSSES[model.loss].output(s)

@@ -1,0 +1,169 @@
+"""Several heads: each has a slice of the outputs, with its own targets, loss and weight.
+
+`function` is the address of a table of numbers that describes them, see Model in interface.py. A
+loss works on a copy of its slice, which is laid out like the outputs of a network with this loss
+alone. The passes give memory for it: `part`, in h_m, which the network does not need, and `y`, in
+the place of the targets. The twin of this file is ``src_cython/heads.pxi``.
+"""
+
+from numba import types
+
+from ...basis import spec
+from ._jit import REALS, Piece, call, inner
+from .losses import WHOLE, sum_outputs
+from .simd import fma, lane, lanes, load, numbers_at, offset, splat, store
+
+# Indices in the table of the pieces of heads: by the code of a loss, and that of its output.
+LOSSES, OUTPUTS, SOFTMAX, PLACES = 0, spec.HEADS, 2 * spec.HEADS, 2 * spec.HEADS + 1
+
+
+@inner
+def stride_of(like, n):
+    """The distance between rows of a part of n outputs."""
+    return 1 if n == 1 else (n + lanes(like) - 1) // lanes(like) * lanes(like)
+
+
+@inner
+def take_part(source, n, r, rows, part, stride):
+    """Copy n numbers to row r of a part, and zeros behind them."""
+    if rows == 1 and stride == 1:
+        store(part, 0, splat(part, source[0]))  # read as a vector, see `put`
+        return
+    for j in range(n):
+        part[r * stride + j] = source[j]
+    for j in range(n, stride):
+        part[r * stride + j] = 0.0
+
+
+@inner
+def put_part(part, n, stride_of_part, rows, target, stride):
+    """Copy the rows of a part to columns of the outputs."""
+    for r in range(rows):
+        for j in range(n):
+            target[r * stride + j] = part[r * stride_of_part + j]
+
+
+@inner
+def clear_padding(d, rows, n, stride):
+    """Zero what no head writes."""
+    if stride > 1:
+        for r in range(rows):
+            for j in range(n, stride):
+                d[r * stride + j] = 0.0
+
+
+@inner
+def take_shares(shares, weight, order, weighted, ordered, start, share, rows):
+    """Each row's weight times `share`."""
+    for r in range(0, rows, lanes(shares)):
+        store(shares, r, splat(shares, share))
+    if weighted != 0:
+        for r in range(rows):
+            shares[r] = weight[order[start + r] if ordered != 0 else start + r] * share
+
+
+def deltas_of_heads(
+    function,
+    outside,
+    pieces,
+    targets,
+    weight,
+    order,
+    weighted,
+    ordered,
+    start,
+    share,
+    rows,
+    n_all,
+    stride_all,
+    n_targets,
+    s,
+    part,
+    y,
+    d,
+    losses,
+    shares,
+    tops,
+    totals,
+):
+    """Write Σ_k w_k e_k of each row to `losses`, and its derivatives by s times shares to d.
+
+    The rows begin at `start` in the order; `share` is 1 / Σ w of the samples' weights.
+    """
+    numbers = numbers_at(function)
+    for r in range(0, rows, lanes(s)):
+        store(losses, r, splat(s, 0.0))
+    for k in range(int(numbers[0])):
+        line = 1 + k * spec.HEAD_COLUMNS
+        first, n = int(numbers[line + spec.HEAD_FIRST]), int(numbers[line + spec.HEAD_WIDTH])
+        first_target = int(numbers[line + spec.HEAD_FIRST_TARGET])
+        loss, head_weight = int(numbers[line + spec.HEAD_LOSS]), numbers[line + spec.HEAD_WEIGHT]
+        parameter, stride = numbers[line + spec.HEAD_PARAMETER], stride_of(s, n)
+        of_head = share * head_weight
+        take_shares(shares, weight, order, weighted, ordered, start, of_head, rows)
+        for r in range(rows):
+            take_part(offset(s, r * stride_all + first), n, r, rows, part, stride)
+        if loss == spec.CROSS_ENTROPY:
+            call(pieces[SOFTMAX], (part, y, tops, totals, rows, n, stride))
+            for r in range(rows):
+                row = order[start + r] if ordered != 0 else start + r
+                at = row * n_targets + first_target
+                e = of_targets = lane(splat(s, 0.0), 0)
+                for j in range(n):
+                    t = targets[at + j]
+                    of_targets += t
+                    e += t * (tops[r] - s[r * stride_all + first + j])
+                tops[r], part[r] = e, of_targets
+            call(pieces[LOSSES + loss], (0.0, tops, part, y, totals, shares, rows, n, stride))
+            for r in range(rows):
+                row = order[start + r] if ordered != 0 else start + r
+                at = row * n_targets + first_target
+                for j in range(n):
+                    slope = y[r * stride + j] - shares[r] * targets[at + j]
+                    d[r * stride_all + first + j] = slope
+        else:
+            own = int(numbers[line + spec.HEAD_TARGETS])
+            for r in range(rows):
+                row = order[start + r] if ordered != 0 else start + r
+                source = offset(targets, row * n_targets + first_target)
+                take_part(source, own, r, rows, y, stride)
+            own_numbers = function + 8 * int(numbers[line + spec.HEAD_NUMBERS])
+            arguments = (own_numbers, outside, parameter, rows, n, stride, part, y, totals)
+            call(pieces[LOSSES + loss], arguments)
+            if stride == 1:
+                for r in range(0, rows, lanes(s)):
+                    store(part, r, load(part, r) * load(shares, r))
+                    store(tops, r, load(y, r))
+            else:
+                sum_outputs(part, y, part, tops, shares, rows, n, stride)
+            put_part(part, n, stride, rows, offset(d, first), stride_all)
+        for r in range(0, rows, lanes(s)):
+            store(losses, r, fma(splat(s, head_weight), load(tops, r), load(losses, r)))
+    clear_padding(d, rows, n_all, stride_all)
+
+
+def outputs_of_heads(function, pieces, rows, n_all, stride_all, s, part, y, d, tops, totals):
+    """Write the outputs of all heads to d."""
+    numbers = numbers_at(function)
+    for k in range(int(numbers[0])):
+        line = 1 + k * spec.HEAD_COLUMNS
+        first, n = int(numbers[line + spec.HEAD_FIRST]), int(numbers[line + spec.HEAD_WIDTH])
+        loss, stride = int(numbers[line + spec.HEAD_LOSS]), stride_of(s, n)
+        for r in range(rows):
+            take_part(offset(s, r * stride_all + first), n, r, rows, part, stride)
+        if pieces[OUTPUTS + loss] == 0:  # the output is s
+            put_part(part, n, stride, rows, offset(d, first), stride_all)
+        else:
+            call(pieces[OUTPUTS + loss], (part, y, tops, totals, rows, n, stride))
+            put_part(y, n, stride, rows, offset(d, first), stride_all)
+    clear_padding(d, rows, n_all, stride_all)
+
+
+_NUMBERS = types.CPointer(types.int64)
+DELTAS = Piece(
+    deltas_of_heads,
+    *(types.int64, types.int64, _NUMBERS, REALS, REALS, _NUMBERS),
+    *(WHOLE, WHOLE, WHOLE, types.float64, WHOLE, WHOLE, WHOLE, WHOLE),
+    *[REALS] * 8,
+)
+OUTPUT = Piece(outputs_of_heads, types.int64, _NUMBERS, WHOLE, WHOLE, WHOLE, *[REALS] * 6)

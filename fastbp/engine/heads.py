@@ -1,0 +1,73 @@
+"""What a network with several losses does for each of its heads, see `basis.heads`."""
+
+import numpy as np
+
+from ..basis import checks, spec
+from . import distributions
+
+
+def numbers_of(heads):
+    """The numbers that the kernels need of heads, float64: see `spec.HEAD_COLUMNS`."""
+    table = np.zeros((len(heads), spec.HEAD_COLUMNS))
+    found = [np.array([len(heads)], np.float64), table.reshape(-1)]
+    place = 1 + table.size
+    for line, head in zip(table, heads, strict=True):
+        own = distributions.numbers_of(head.loss, head.parameter)
+        line[spec.HEAD_FIRST], line[spec.HEAD_WIDTH] = head.outputs.start, head.n_outputs
+        line[spec.HEAD_FIRST_TARGET], line[spec.HEAD_TARGETS] = head.targets.start, head.n_targets
+        line[spec.HEAD_LOSS], line[spec.HEAD_WEIGHT] = head.row.code, head.weight
+        if own.size:
+            line[spec.HEAD_NUMBERS] = place
+            found.append(own)
+            place += own.size
+        else:
+            line[spec.HEAD_PARAMETER] = head.parameter or 0.0
+    return np.concatenate(found)
+
+
+def begin(heads, weights, biases):
+    """Set the initial weights and biases of the outputs that stand for distributions, in place."""
+    for head in heads:
+        distribution = distributions.distribution_of(head.loss, head.parameter)
+        if distribution is not None:
+            distribution.begin(weights[:, head.outputs], biases[head.outputs])
+
+
+def targets(heads, y, n_samples, dtype, name, finite):
+    """Return the checked targets of all heads as an array; classes as rows of 0 and 1.
+
+    `y` has an entry for each head, in the form of a network that has this loss alone.
+    """
+    if not isinstance(y, list | tuple):
+        raise TypeError(
+            f"{name} must be a tuple with one entry for each of the {len(heads)} heads, got "
+            f"{type(y).__name__}"
+        )
+    if len(y) != len(heads):
+        names = ", ".join(head.loss for head in heads)
+        raise ValueError(
+            f"{name} must have one entry for each of the {len(heads)} heads ({names}), got {len(y)}"
+        )
+    found = np.empty((n_samples, heads[-1].targets.stop), dtype)
+    for k, (head, entry) in enumerate(zip(heads, y, strict=True)):
+        labels, values = checks.targets(
+            *(entry, n_samples, head.n_targets, head.loss, head.row, dtype),
+            *(f"{name}[{k}]", finite),
+        )
+        if labels.size:
+            values = np.zeros((n_samples, head.n_targets), dtype)
+            values[np.arange(n_samples), labels] = 1
+        found[:, head.targets] = values
+    return found
+
+
+def predictions(heads, outputs):
+    """What `Network.predict` returns: for each head an array of its own."""
+    found = []
+    for head in heads:
+        part = np.ascontiguousarray(outputs[:, head.outputs])
+        distribution = distributions.distribution_of(head.loss, head.parameter)
+        if distribution is not None:
+            part = distribution.center(part).astype(part.dtype)[:, None]
+        found.append(part)
+    return tuple(found)
