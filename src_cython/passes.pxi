@@ -243,21 +243,6 @@ cdef void leave_out(Net *net, Py_ssize_t r) noexcept nogil:
             store(of_block(net, i, INVERSE), (net.first + r) * FBP_LANES, splat(0.0))
 
 
-cdef void sum_outputs(
-    const real *delta, const real *e, real *d, real *losses, const real *shares,
-    Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride
-) noexcept nogil:
-    """d = share * delta, and the sums of e over each row, without padding."""
-    cdef Py_ssize_t r, j
-    cdef vec sum, share
-    for r in range(rows):
-        sum, share = splat(0.0), splat(shares[r])
-        for j from 0 <= j < n by FBP_LANES:
-            store(d, r * stride + j, keep_first(load(delta, r * stride + j) * share, n - j, 0.0))
-            sum = sum + keep_first(load(e, r * stride + j), n - j, 0.0)
-        losses[r] = sum_lanes(sum)
-
-
 cdef void pass_back(
     Net *net, Py_ssize_t i, const real *transposed, real *target, Py_ssize_t left
 ) noexcept nogil:

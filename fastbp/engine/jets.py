@@ -29,6 +29,8 @@ BY_INPUTS = "derivatives by X"
 def input_jvp(engine, X, t):
     """J t for the Jacobian J = ∂h_m/∂h_0 of each row; t has the shape of X."""
     inputs.refuse(engine.layout, BY_INPUTS)
+    if engine.heads:
+        return np.einsum("rkj,rj->rk", _jacobian_by_outputs(engine, X), t)
     s = _jets(engine, X, t[None], 0)
     return output_jets.along(engine.output_activation, s[0], s[1])
 
@@ -42,7 +44,6 @@ def input_vjp(engine, X, v, gradient=None):
     inputs.refuse(engine.layout, BY_INPUTS)
     layout, n = engine.layout.for_derivatives, len(X)
     model, backend = engine.model_of(layout), engine.backend
-    activation = engine.output_activation
     errors = np.empty_like(X)
     block = _block_rows(layout, n, 1, gradient is not None)
     nothing = np.empty(0, layout.dtype)
@@ -54,7 +55,7 @@ def input_vjp(engine, X, v, gradient=None):
         h = np.empty((count, layout.sizes[-1]), layout.dtype)
         backend.forward(model, x, workspace, h)
         s = layer_view(layout.plan, workspace, count, -1, S)
-        deltas = output.pass_back(activation, s, h, v[rows])
+        deltas = output.pass_back(engine, s, h, v[rows])
         backend.backward(model, x, deltas, workspace, transposed, gradient, errors[rows])
         buffers.give(workspace, transposed)
 
@@ -68,6 +69,8 @@ def input_vjp(engine, X, v, gradient=None):
 def input_jacobian(engine, X):
     """∂h_m/∂h_0 of each row, of shape (n, n_m, n_0)."""
     inputs.refuse(engine.layout, BY_INPUTS)
+    if engine.heads:
+        return _jacobian_by_outputs(engine, X)
     if _back_is_less_work(engine.layout.sizes, True, 0):
         if engine.layout.special:
             return _jacobian_by_outputs(engine, X)
@@ -79,7 +82,7 @@ def input_jacobian(engine, X):
 
 
 def _jacobian_by_outputs(engine, X):
-    """The same, by a pass back for each output, which goes through all kinds of layers."""
+    """The same, by a pass back for each output, which goes through all kinds of networks."""
     n_out = engine.layout.sizes[-1]
     found = np.empty((len(X), n_out, X.shape[1]), X.dtype)
     for k in range(n_out):
@@ -102,6 +105,7 @@ def input_laplacian(engine, X):
 def _second_derivatives(engine, X, width):
     """∂²h_mj/∂h_0k² of each row, of shape (n, n_m, n_0), or their sum over k if `width` is 1."""
     inputs.refuse(engine.layout, BY_INPUTS)
+    engine.check_one_loss("a second derivative by the inputs")
     engine.check_activations(2, "second derivatives by the inputs")
     activation, K = engine.output_activation, X.shape[1]
     slopes = activation != "identity"
@@ -189,6 +193,7 @@ class JetPass:
     def __init__(self, engine, X, seconds, directions=None, spare=None):
         what = "trainings on derivatives by the inputs"
         inputs.refuse(engine.layout, what)
+        engine.check_one_loss("a training on derivatives by the inputs")
         engine.check_activations(3 if seconds else 2, what)
         self._engine, self._X, self._seconds = engine, X, seconds
         self._directions, self._spare = directions, spare

@@ -28,8 +28,19 @@ def derivative(activation, s, h):
         return np.asarray(functions_of(activation).derivative(s, h), h.dtype)
 
 
-def pass_back(activation, s, h, dh):
+def pass_back(engine, s, h, dh):
     """∂L/∂s_m = Jᵀ ∂L/∂h_m for each row, with J = ∂h_m/∂s_m; arrays of shape (n, n_m)."""
+    if not engine.heads:
+        return pass_back_through(engine.output_activation, s, h, dh)
+    parts = [
+        pass_back_through(head.row.output_activation, *(x[:, head.outputs] for x in (s, h, dh)))
+        for head in engine.heads
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def pass_back_through(activation, s, h, dh):
+    """The same with one output activation, whose J is symmetric."""
     if activation == "identity":
         return dh
     with np.errstate(all="ignore"):
@@ -38,8 +49,18 @@ def pass_back(activation, s, h, dh):
         return dh * derivative(activation, s, h)
 
 
-def jacobian(activation, s, h):
+def jacobian(engine, s, h):
     """∂h_{m,k}/∂s_{m,j}, of shape (n, n_m, n_m)."""
+    if not engine.heads:
+        return _jacobian(engine.output_activation, s, h)
+    found = np.zeros((*h.shape, h.shape[1]), h.dtype)
+    for head in engine.heads:
+        k = head.outputs
+        found[:, k, k] = _jacobian(head.row.output_activation, s[:, k], h[:, k])
+    return found
+
+
+def _jacobian(activation, s, h):
     one = np.eye(h.shape[1], dtype=h.dtype)
     if activation == "softmax":
         return h[:, :, None] * (one - h[:, None, :])
@@ -54,7 +75,7 @@ def jacobian_by_parameters(engine, X):
     h = np.empty((n, n_out), dtype)
     engine.backend.predict(engine.model, X, n, workspace, h)
     s = layer_view(layout.plan, workspace, n, len(layout.sizes) - 1, S)
-    slopes = jacobian(engine.output_activation, s, h)
+    slopes = jacobian(engine, s, h)
     buffers.give(workspace)
     parts = [
         engine.per_sample(data, np.ascontiguousarray(slopes[:, k]), gradients=True).gradients

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backends.numpy_.jets import back_through, through
 from ..backends.numpy_.losses import softmax
-from .output import functions_of, pass_back
+from .output import functions_of, pass_back_through
 
 
 def jets(activation, s, K):
@@ -51,7 +51,7 @@ def along(activation, s, ds):
     with np.errstate(all="ignore"):
         h = softmax(s) if activation == "softmax" else functions_of(activation).value(s)
         # The matrices ∂h/∂s are symmetric.
-        return pass_back(activation, s, np.asarray(h, s.dtype), ds)
+        return pass_back_through(activation, s, np.asarray(h, s.dtype), ds)
 
 
 def input_derivatives(activation, s, first, second=None):

@@ -23,6 +23,14 @@ class RegressionLoss(MultilayerPerceptron):
     _target_scale: TargetScale | None = None
     _standardised: StandardisedLayer | None = None  # only during a training
 
+    def _validate_params(self):
+        if isinstance(self.loss, list | tuple):
+            raise ValueError(
+                f"{type(self).__name__} takes a single loss, got loss={self.loss!r}; several "
+                "heads, each with a loss of its own, are for fastbp.Network"
+            )
+        super()._validate_params()
+
     def _loss(self):
         if self.out_activation_ == self._output_activation():
             return self.loss, self._parameter()

@@ -65,8 +65,13 @@ def names_of(net, output, tool):
 
 
 def check_plain(net, tool):
-    """Refuse networks with what `tool` cannot be given: learned inputs, or special layers."""
+    """Refuse what `tool` cannot be given: learned inputs, heads, or special layers."""
     inputs.refuse(net.layout, f"the export to {tool}")
+    if net._engine.heads:
+        raise ValueError(
+            f"this network has {len(net._engine.heads)} heads, which the export to {tool} does not "
+            "support; Network.to_onnx and Network.to_torch do"
+        )
     if net.layout.special:
         raise ValueError(
             f"this network has {' and '.join(net.layout.special)}, which the export to {tool} does "

@@ -16,6 +16,7 @@ except ImportError as error:
 OPSETS = range(9, 29)
 # Maximum size of a Protocol Buffers message.
 MOST_BYTES = 2**31 - 1
+ALL_UNITS = slice(None)
 
 
 def to_onnx(net, path, output, opset):
@@ -27,12 +28,16 @@ def to_onnx(net, path, output, opset):
             f"but the weights take {net._engine.parameters.nbytes:,}"
         )
     graph = Graph(net.layout.dtype, int(opset))
-    graph.add("Identity", write_layers(graph, "X", net, output), output="h")
-    widths = net.layout.n_features, net.layout.sizes[-1]
-    inputs, outputs = (
-        [helper.make_tensor_value_info(name, graph.type, ["n_samples", n])]
-        for name, n in zip(("X", "h"), widths, strict=True)
-    )
+    widths = {"h": net.layout.sizes[-1]}
+    if net._engine.heads:
+        widths = {f"h_{k}": head.n_outputs for k, head in enumerate(net._engine.heads)}
+        found = write_heads(graph, "X", net)
+    else:
+        found = [write_layers(graph, "X", net, output)]
+    for name, h in zip(widths, found, strict=True):
+        graph.add("Identity", h, output=name)
+    inputs = [graph.info("X", net.layout.n_features)]
+    outputs = [graph.info(name, n) for name, n in widths.items()]
     write_model(path, graph, "network", inputs, outputs, {"": opset})
 
 
@@ -60,13 +65,34 @@ def write_model(path, graph, name, inputs, outputs, opsets):
 
 def write_layers(graph, h, net, output):
     """Add the nodes of all layers and the output activation; return the name of the output."""
-    names = names_of(net, output, "ONNX")
+    return _write_output(graph, _write_hidden(graph, h, net), net, output)
+
+
+def write_heads(graph, h, net):
+    """Add the nodes of a network with heads; return the name of each head's output."""
+    h = _write_hidden(graph, h, net)
+    return [
+        _write_output(graph, h, net, head.row.output_activation, head.outputs, f"_{k}")
+        for k, head in enumerate(net._engine.heads)
+    ]
+
+
+def _write_output(graph, h, net, activation, units=ALL_UNITS, suffix=""):
+    """Add some units of the output layer."""
+    W, b, m = net.weights[-1][:, units], net.biases[-1][units], len(net.weights)
+    W, b = graph.constant(W, f"W{m}{suffix}"), graph.constant(b, f"b{m}{suffix}")
+    return EQUIVALENTS[activation].write_onnx(graph, graph.add("Gemm", h, W, b))
+
+
+def _write_hidden(graph, h, net):
+    """Add the nodes of the hidden layers; return the name of the last one's output."""
+    *names, _ = names_of(net, "identity", "ONNX")
     if net.layout.inputs:
         h = write_inputs(graph, h, net)
-    for i, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True), start=1):
-        below = h
+    for i, name in enumerate(names, start=1):
+        below, W, b = h, net.weights[i - 1], net.biases[i - 1]
         s = graph.add("Gemm", h, graph.constant(W, f"W{i}"), graph.constant(b, f"b{i}"))
-        if net.layout.norm is not None and i < len(names):
+        if net.layout.norm is not None:
             s = write_norm(graph, s, net, i)
         if name == "prelu":
             h = write_prelu(graph, s, graph.constant(net.slopes[i - 1], f"slopes{i}"))
@@ -150,6 +176,10 @@ class Graph:
         output = output or self._free(f"{operator}_{len(self.nodes)}")
         self.nodes.append(helper.make_node(operator, names, [output], output, **attributes))
         return output
+
+    def info(self, name, n):
+        """What ONNX is told about an input or output of rows of n numbers."""
+        return helper.make_tensor_value_info(name, self.type, ["n_samples", n])
 
     def number(self, x):
         if x not in self.numbers:

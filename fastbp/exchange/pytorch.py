@@ -107,6 +107,27 @@ class Inputs(nn.Module):
         return torch.cat([part(x) for part, x in zip(self.parts, columns, strict=True)], 1)
 
 
+class Heads(nn.Module):
+    """The output activations of a network with several heads; returns a tuple.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        The number of outputs of each head.
+    activations : sequence of nn.Module
+        Their activations.
+    """
+
+    def __init__(self, widths, activations):
+        super().__init__()
+        self.widths = list(widths)
+        self.activations = nn.ModuleList(activations)
+
+    def forward(self, s):
+        parts = torch.split(s, self.widths, dim=1)
+        return tuple(f(part) for f, part in zip(self.activations, parts, strict=True))
+
+
 OWN = {"exp": Exp, "sin": Sin}
 # The class of each activation.
 CLASSES: dict[str, type] = {
@@ -129,6 +150,12 @@ NUMBER = re.compile("[0-9]+")
 def to_torch(net, output):
     """See Network.to_torch."""
     layers: list[nn.Module] = [_inputs(net)] if net.layout.inputs else []
+    of_heads = [
+        (head.n_outputs, _activation(net, -1, head.row.output_activation))
+        for head in net._engine.heads
+    ]
+    if of_heads:
+        output = "identity"
     names = names_of(net, output, "torch.nn")
     for i, (W, b, name) in enumerate(zip(net.weights, net.biases, names, strict=True)):
         n_in, n_out = W.shape
@@ -140,7 +167,11 @@ def to_torch(net, output):
         layers += (
             [Residual(nn.Sequential(*layer))] if i + 1 in net.layout.residual_layers else layer
         )
-    return nn.Sequential(*(layers[:-1] if output == "identity" else layers))
+    if output == "identity":
+        layers.pop()
+    if of_heads:
+        layers.append(Heads(*zip(*of_heads, strict=True)))
+    return nn.Sequential(*layers)
 
 
 def _inputs(net):

@@ -208,4 +208,4 @@ class ForwardPass:
         """∂L/∂s_m = Jᵀ ∂L/∂h_m, from the output h_m and s_m."""
         layout, last = self._layout, len(self._layout.sizes) - 1
         s = layer_view(layout.plan, self._workspace, len(self._X), last, S)
-        return output.pass_back(self._engine.output_activation, s, self._h, dh)
+        return output.pass_back(self._engine, s, self._h, dh)

@@ -272,6 +272,7 @@ class Uncertain(UncertaintyMixin):
         return X, checks.targets(y, len(X), n_targets, name, row, np.dtype(np.float64))[1]
 
     def _check_numbers(self):
+        self._engine.check_one_loss("a standard deviation, quantile or interval")
         if self._engine.classifies:
             raise ValueError(
                 "the network predicts probabilities of classes, which say themselves how sure it "

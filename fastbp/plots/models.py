@@ -79,6 +79,7 @@ def classes_of(model):
 
         check_is_fitted(step)
         return np.asarray(step.classes_) if hasattr(step, "predict_proba") else None
+    step._engine.check_one_loss("this plot")
     output, n = step.output_activation, step.layout.sizes[-1]
     if not step._engine.classifies:
         return None
@@ -106,6 +107,9 @@ def probabilities(model, X):
 
 def predictions(model, X):
     """Return a regression's predictions, of shape (n_samples,)."""
+    step = last_step(model)
+    if isinstance(step, Network):
+        step._engine.check_one_loss("this plot")
     h = np.asarray(fitted_pipeline(model).predict(X))
     if h.ndim == 2 and h.shape[1] > 1:
         raise ValueError(

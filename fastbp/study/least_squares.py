@@ -141,6 +141,7 @@ def levenberg_marquardt(
     (True, True)
     """
     check_network("net", net)
+    net._engine.check_one_loss("levenberg_marquardt")
     if net._engine.loss_name != "squared_error":
         raise ValueError(f"levenberg_marquardt requires the loss 'squared_error', got {net.loss!r}")
     inputs.refuse(net.layout, "levenberg_marquardt")

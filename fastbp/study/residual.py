@@ -158,6 +158,7 @@ def fit_residual(
     """
     check_network("net", net)
     engine = net._engine
+    engine.check_one_loss("fit_residual")
     engine.check_finite()
     if not callable(residual):
         raise TypeError(f"residual must be a function, got {residual!r}")

@@ -166,6 +166,7 @@ def known(engine, dy, n):
     if dy is None:
         return None
     inputs.refuse(engine.layout, "trainings on derivatives by the inputs")
+    engine.check_one_loss("a training on derivatives by the inputs (dy)")
     engine.check_activations(2, "trainings on derivatives by the inputs")
     layout = engine.layout
     if engine.distribution is not None:
