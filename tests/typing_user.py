@@ -80,6 +80,11 @@ def networks() -> fastbp.Network:
     fills: Floats = mixed.missing[0]
     print(vectors, fills, numbers.missing, city.dimension)
     parameter: float | tuple[float, ...] | None = net.loss_parameter
+    heads = fastbp.Network([2, 3], loss=[("log_loss", 1), ("huber", 2, 0.5)], loss_weights=[1, 2])
+    heads.fit([[0.0, 1.0]], ([1], [[0.5, 0.5]]))
+    labels, values = heads.predict([[0.0, 1.0]])
+    factors: tuple[float, ...] | None = heads.loss_weights
+    print(labels, values, factors)
     print(len(net.weights), name, parameter, net.loss, net.layout.sizes)
     other: fastbp.Network = net.to_backend("numpy")
     other.blend(net, 0.5)
