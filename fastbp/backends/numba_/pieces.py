@@ -160,7 +160,7 @@ def table(
     if plan[0, INPUTS]:
         addresses[INPUT_TABLE] = place_of(table_at(plan[0, INPUTS]))
     for layer in plan[own]:
-        addresses[ACTIVATE + layer[ACTIVATION] :: spec.CODES] = functions_at(layer[FUNCTION])
+        addresses[ACTIVATE + layer[ACTIVATION] : HEADS : spec.CODES] = functions_at(layer[FUNCTION])
     return addresses
 
 
