@@ -35,7 +35,8 @@ class Exchangeable:
         -----
         The graph has one input ``X`` of shape (n_samples, n_0), for a network with learned inputs
         with the columns that `predict` takes, codes and NaN included, and one output ``h``,
-        h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is variable. It
+        h_m of shape (n_samples, n_m), both of the network's dtype; n_samples is variable. A network
+        with heads has an output for each head, ``h_0``, ``h_1`` and so on. The graph
         computes in that dtype, even if the network has a ``compute_dtype``. This requires the
         package onnx: ``pip install 'fastbp[onnx]'``.
 
@@ -116,8 +117,9 @@ class Exchangeable:
             RMSNorm modules. A layer with a residual connection is a
             ``fastbp.exchange.pytorch.Residual``, a module around the layer's. Before the layers of
             a network with learned inputs is a ``fastbp.exchange.pytorch.Inputs``, which takes X as
-            `predict` does and cannot be imported again. ``state_dict()`` has the weights and
-            biases; PyTorch stores weights transposed.
+            `predict` does and cannot be imported again. With heads, the last entry is a
+            ``fastbp.exchange.pytorch.Heads``, and the module returns a tuple. ``state_dict()`` has
+            the weights and biases; PyTorch stores weights transposed.
 
         Examples
         --------
