@@ -143,6 +143,7 @@ def fit(
     if not isinstance(client, Client) or client.asynchronous:
         raise TypeError(f"client must be a distributed.Client, not asynchronous, got {client!r}")
     check_network("network", network)
+    network._engine.check_one_loss("fastbp.distributed.fit", "fit_batches takes portions of data")
     network._engine.check_finite()
     given = zip(NAMES, (X, y, sample_weight), strict=True)
     pieces = _pieces({name: data for name, data in given if data is not None})

@@ -475,8 +475,9 @@ class Datasets:
 
 def _kind(network):
     """Return a key: networks with equal keys share prepared data."""
-    layout = network.layout
-    return *_form(network), layout.n_targets, layout.sizes[-1], network._engine.loss_name
+    layout, engine = network.layout, network._engine
+    loss = engine.loss if engine.heads else engine.loss_name
+    return *_form(network), layout.n_targets, layout.sizes[-1], loss
 
 
 def _form(network):

@@ -388,6 +388,11 @@ def test_bad_arguments(client):
             "sample_weight of partition . must not be negative",
             {"sample_weight": da.full(30, -1, chunks=10)},
         ),
+        (
+            ValueError,
+            "needs a network with a single loss",
+            {"network": fastbp.Network([6, 3], loss=[("log_loss", 1), ("poisson", 2)])},
+        ),
     ]
     before = parameters(net)
     given = {"network": net, "X": X_parts, "y": y_parts, "client": client}

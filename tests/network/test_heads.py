@@ -238,6 +238,14 @@ def test_fit_many(backend):
         assert np.array_equal(together(net), together(other))
 
 
+def test_fit_many_prepares_targets_for_other_heads_anew():
+    """As many outputs and targets do not mean that the heads are the same."""
+    X, y = data(20)
+    other = fastbp.Network([5, 6, 4], loss=[("log_loss", 3), ("poisson", 1)])
+    with pytest.raises(ValueError, match=re.escape("network 1: y[0] must have shape (20, 3)")):
+        fastbp.fit_many([two(), other], X, y, epochs=1)
+
+
 def test_gradients_are_checked(backend):
     net = make_heads("class and count", backend, hidden=(3,))
     assert fastbp.check_gradients(net, *samples_of(net, 3), only=[backend], entries=10).passed
