@@ -96,6 +96,7 @@ def _described(stored):
         "activations": list(network.layout.activations),
         "output_activation": network._engine.output_activation,
         "loss": network.loss,
+        "loss_weights": network.loss_weights,
         "dtype": network.layout.dtype.name,
         "compute_dtype": network.compute_dtype,
         "norm": network.layout.norm,
@@ -127,7 +128,7 @@ def _columns(chosen):
 def show(options):
     """Print a description of a model."""
     stored = store.load(options.model)
-    about = _described(stored)
+    about, engine = _described(stored), store.network(stored)._engine
     if options.json:
         print(json.dumps(about, indent=2))
         return 0
@@ -137,8 +138,8 @@ def show(options):
         f"{options.model}: {about['kind']}, saved by fastbp {about['library']}",
         f"network{of_many}: {'-'.join(map(str, about['sizes']))}, "
         f"{about['parameters']} weights and biases, {about['dtype']}{products}",
-        f"activations: {', '.join([*about['activations'], about['output_activation']])}",
-        f"loss: {about['loss'] or 'none'}",
+        f"activations: {', '.join([*about['activations'], engine.output_title])}",
+        f"loss: {engine.loss_title if engine.heads else about['loss'] or 'none'}",
     ]
     if "classes" in about:
         lines.append(f"classes: {listed(about['classes'])}")

@@ -407,6 +407,11 @@ def test_models_from_python(capsys):
     without.save("without.safetensors")
     assert main(["info", "without.safetensors"]) == 0
     assert "activations: tanh\nloss: none\n" in capsys.readouterr().out
+    heads = [("cross_entropy", 2), ("poisson", 1)]
+    fastbp.Network([2, 3], loss=heads, loss_weights=[1, 0.5]).save("heads.safetensors")
+    assert main(["info", "heads.safetensors"]) == 0
+    text = "activations: softmax, exp\nloss: cross_entropy + 0.5 poisson\n"
+    assert text in capsys.readouterr().out
     assert main(["info", "classifier.safetensors"]) == 0
     assert "classes: False, True" in capsys.readouterr().out
     assert main(["export", "classifier.safetensors", "--format", "npz"]) == 0
