@@ -54,7 +54,7 @@ cdef void take_part(
         part[r * stride + j] = 0.0
 
 
-cdef void clear_padding_of_deltas(Net *net) noexcept nogil:
+cdef void clear_padding(Net *net) noexcept nogil:
     """Zero the padding of own rows of ds_m, which the heads do not write."""
     cdef const int64_t *here = net.plan + net.m * COLUMNS
     cdef real *d = of_own(net, net.m, DS)
@@ -152,7 +152,7 @@ cdef void deltas_of_heads(
             pointwise_of_head(net, data, start, &head)
         for r from 0 <= r < rows by FBP_LANES:
             store(losses, r, fma(splat(head.weight), load(tops, r), load(losses, r)))
-    clear_padding_of_deltas(net)
+    clear_padding(net)
 
 
 cdef real *outputs_of_heads(Net *net) noexcept nogil:
@@ -173,5 +173,5 @@ cdef real *outputs_of_heads(Net *net) noexcept nogil:
             head.stride,
         )
         copy_rows(h, head.stride, rows, head.n, d + head.first, stride)
-    clear_padding_of_deltas(net)
+    clear_padding(net)
     return d

@@ -124,7 +124,9 @@ cdef void put_deltas(Net *net, const real *deltas) noexcept nogil:
     copy_rows(deltas + net.first * n, n, net.rows, n, of_own(net, net.m, DS), stride)
 
 
-cdef void take_shares(Net *net, Data *data, Py_ssize_t start, double share) noexcept nogil:
+cdef inline void take_shares(
+    Net *net, Data *data, Py_ssize_t start, double share
+) noexcept nogil:
     """Write each own row's weight times `share` to SHARES; the rows begin at `start`."""
     cdef real *shares = per_row(net, SHARES) + net.first
     cdef Py_ssize_t r
