@@ -122,6 +122,10 @@ _HELD_OUT = (
     "hold out rows, for example with sklearn.model_selection.train_test_split, and pass "
     "validation_data=(X, y)"
 )
+_INPUTS = (
+    "list the inputs as the first of the layers of a fastbp.Network: "
+    "fastbp.Network([[fastbp.Numeric(10), fastbp.Categorical(7, 4)], 64, 1], ...)"
+)
 # Other libraries' name of an argument -> names here, and advice for a function that has none of
 # these. A message suggests the first one that the function has.
 _ARGUMENTS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -196,6 +200,10 @@ _ARGUMENTS: dict[str, tuple[tuple[str, ...], str]] = {
     "threshold": (("min_delta",), ""),
     "precision": (("dtype",), ""),
     "monotone_constraints": (("monotonic_cst",), _AT_NETWORK),
+    **dict.fromkeys(
+        ("inputs", "embeddings", "embedding_dims", "cat_features", "categorical_features"),
+        ((), _INPUTS),
+    ),
 }
 
 

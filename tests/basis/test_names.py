@@ -210,6 +210,7 @@ CALLS = {
     "RMSprop(alpha=)": (fastbp.RMSprop, "did you mean decay?"),
     "SGD(eps=)": (fastbp.SGD, "known: learning_rate, "),
     "Network(monotone_constraints=)": (fastbp.Network, "did you mean monotonic_cst?"),
+    "Network(inputs=)": (fastbp.Network, "list the inputs as the first of the layers"),
     "StepDecay(gamma=)": (fastbp.StepDecay, "did you mean factor?"),
     "StepDecay(step_size=)": (fastbp.StepDecay, "did you mean every?"),
     "CosineDecay(T_max=)": (fastbp.CosineDecay, "as long as the training"),
