@@ -67,6 +67,8 @@ def layout_of(
             "residual=True adds a hidden layer's input to its output where it is as wide as the "
             f"hidden layer before it, but layer_sizes {list(sizes)} has no such layer"
         )
+    if monotonic_cst is not None:
+        inputs.refuse(layout, "monotonic_cst")
     constrained = monotonic.constraint(monotonic_cst, sizes[0])
     if constrained and of_heads:
         raise ValueError(
@@ -75,8 +77,6 @@ def layout_of(
         )
     if constrained:
         monotonic.check(layout.activations, pair.output_activation, sizes[-1])
-    if constrained:
-        inputs.refuse(layout, "monotonic_cst")
     if constrained and layout.norm:
         raise ValueError(
             f"monotonic_cst cannot hold with norm={norm!r}, since each unit then depends on the "

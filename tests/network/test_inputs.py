@@ -246,7 +246,7 @@ REFUSED = {
     "to_c": lambda net, X, y: net.to_c("no folder"),
     "to_sklearn": lambda net, X, y: net.to_sklearn(),
     "monotonic_cst": lambda net, X, y: fastbp.Network(
-        [[Categorical(3)], 1], loss="squared_error", monotonic_cst=[1, 1]
+        [[Categorical(3)], 1], loss="squared_error", monotonic_cst=[1]
     ),
 }
 
