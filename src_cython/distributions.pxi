@@ -2,8 +2,8 @@
 #
 # In rows of n numbers, `stride` apart, they replace pre-activations s by deltas, and targets y, the
 # first number of each row, by losses. A vector has one number of each of as many rows as it has
-# lanes. Factors 1 / σ are bounded, so that deltas are finite. The twin of
-# fastbp/backends/numba_/distributions.py.
+# lanes. Factors 1 / σ are bounded, so that deltas are finite. Products of ∂²e/∂s∂s and vectors v go
+# to `out`. The twin of fastbp/backends/numba_/distributions.py.
 
 cdef extern from *:
     """
@@ -60,6 +60,19 @@ cdef void gaussian_loss(Py_ssize_t rows, Py_ssize_t stride, real *s, real *y) no
         put_column(s, r, rows, stride, 1, <real>0.5 * (<real>1.0 - z * z))
 
 
+cdef void gaussian_hessian_product(
+    Py_ssize_t rows, Py_ssize_t stride, const real *s, const real *y, const real *v, real *out
+) noexcept nogil:
+    cdef Py_ssize_t r
+    cdef vec u, z, a, b
+    for r from 0 <= r < rows by FBP_LANES:
+        u = inverse_scale(<real>0.5 * column(s, r, rows, stride, 1))
+        z = nearby((column(y, r, rows, stride, 0) - column(s, r, rows, stride, 0)) * u)
+        a, b = u * column(v, r, rows, stride, 0), column(v, r, rows, stride, 1)
+        put_column(out, r, rows, stride, 0, u * (a + z * b))
+        put_column(out, r, rows, stride, 1, z * (a + <real>0.5 * z * b))
+
+
 cdef void student_t(
     const double *numbers, Py_ssize_t rows, Py_ssize_t stride, real *s, real *y
 ) noexcept nogil:
@@ -86,6 +99,32 @@ cdef void student_t(
         put_column(s, r, rows, stride, 1, <real>1.0 - <real>(nu + 1.0) * share)
 
 
+cdef void student_t_hessian_product(
+    const double *numbers, Py_ssize_t rows, Py_ssize_t stride, const real *s, const real *y,
+    const real *v, real *out
+) noexcept nogil:
+    cdef Py_ssize_t r
+    cdef double nu = numbers[0], root = numbers[2]
+    cdef vec d, w, t, least, square, share, p, q, f, a, b, one = splat(1.0)
+    for r from 0 <= r < rows by FBP_LANES:
+        d = column(y, r, rows, stride, 0) - column(s, r, rows, stride, 0)
+        w = inverse_scale(column(s, r, rows, stride, 1)) * <real>(1.0 / root)
+        t = absolute(d) * w
+        least = select_lt(one, t, one / t, t)
+        square = least * least
+        share = one / (<real>1.0 + square)
+        p, q = select_lt(one, t, one, square) * share, select_lt(one, t, square, one) * share
+        f = copysign(least * share, d)
+        a, b = w * column(v, r, rows, stride, 0), column(v, r, rows, stride, 1)
+        put_column(
+            out, r, rows, stride, 0,
+            <real>(nu + 1.0) * (w * q) * ((q - p) * a + <real>2.0 * f * b),
+        )
+        put_column(
+            out, r, rows, stride, 1, <real>(2.0 * (nu + 1.0)) * q * (f * a + p * b)
+        )
+
+
 cdef void laplace(Py_ssize_t rows, Py_ssize_t stride, real *s, real *y) noexcept nogil:
     cdef Py_ssize_t r
     cdef vec log_scale, d, v, z, zero = splat(0.0)
@@ -99,6 +138,20 @@ cdef void laplace(Py_ssize_t rows, Py_ssize_t stride, real *s, real *y) noexcept
             s, r, rows, stride, 0, select_lt(zero, d, -v, select_lt(d, zero, v, zero))
         )
         put_column(s, r, rows, stride, 1, <real>1.0 - nearby(z))
+
+
+cdef void laplace_hessian_product(
+    Py_ssize_t rows, Py_ssize_t stride, const real *s, const real *y, const real *v, real *out
+) noexcept nogil:
+    cdef Py_ssize_t r
+    cdef vec u, d, slope, a, b, zero = splat(0.0)
+    for r from 0 <= r < rows by FBP_LANES:
+        u = inverse_scale(column(s, r, rows, stride, 1))
+        d = column(y, r, rows, stride, 0) - column(s, r, rows, stride, 0)
+        slope = select_lt(zero, d, u, select_lt(d, zero, -u, zero))
+        a, b = column(v, r, rows, stride, 0), column(v, r, rows, stride, 1)
+        put_column(out, r, rows, stride, 0, slope * b)
+        put_column(out, r, rows, stride, 1, slope * a + nearby(absolute(d) * u) * b)
 
 
 cdef void negative_binomial(Py_ssize_t rows, Py_ssize_t stride, real *s, real *y) noexcept nogil:
@@ -194,12 +247,80 @@ cdef void mixture_density(
             put_column(s, r, rows, stride, 2 * k + j, share * (<real>1.0 - c.z * c.z))
 
 
+cdef struct Along:
+    vec logit
+    vec scale
+    vec of_z  # -∂z along the vector
+
+
+cdef inline Along of_vector(
+    const real *v, Py_ssize_t r, Py_ssize_t rows, Py_ssize_t stride, Py_ssize_t k, Py_ssize_t j,
+    Component c
+) noexcept nogil:
+    """The parts of a vector for component j: of the logit, of the log scale, and -∂z along it."""
+    cdef Along a
+    a.logit, a.scale = column(v, r, rows, stride, j), column(v, r, rows, stride, 2 * k + j)
+    a.of_z = c.v * column(v, r, rows, stride, k + j) + c.z * a.scale
+    return a
+
+
+cdef void mixture_density_hessian_product(
+    Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride, const real *s, const real *y, const real *v,
+    real *out
+) noexcept nogil:
+    cdef Py_ssize_t r, j, k = n // 3
+    cdef Component c
+    cdef Along a
+    cdef vec t, top, best, total, found, mean, mean_found, share, along, one = splat(1.0)
+    for r from 0 <= r < rows by FBP_LANES:
+        t = column(y, r, rows, stride, 0)
+        top = best = splat(-INFINITY)
+        for j in range(k):
+            c = of_component(s, r, rows, stride, k, j, t)
+            top = select_lt(top, c.logit, c.logit, top)
+            best = select_lt(best, c.likelihood, c.likelihood, best)
+        total = found = mean = mean_found = splat(0.0)
+        for j in range(k):
+            c = of_component(s, r, rows, stride, k, j, t)
+            a = of_vector(v, r, rows, stride, k, j, c)
+            share = exp(c.logit - top)
+            total, mean = total + share, fma(share, a.logit, mean)
+            share = exp(c.likelihood - best)
+            found = found + share
+            mean_found = fma(share, a.logit - a.scale + c.z * a.of_z, mean_found)
+        total, found = one / total, one / found
+        mean, mean_found = mean * total, mean_found * found
+        for j in range(k):
+            c = of_component(s, r, rows, stride, k, j, t)
+            a = of_vector(v, r, rows, stride, k, j, c)
+            along = (a.logit - a.scale + c.z * a.of_z) - mean_found
+            share = exp(c.likelihood - best) * found
+            put_column(
+                out, r, rows, stride, j,
+                exp(c.logit - top) * total * (a.logit - mean) - share * along,
+            )
+            put_column(
+                out, r, rows, stride, k + j, share * c.v * (a.of_z + c.z * (a.scale - along))
+            )
+            put_column(
+                out, r, rows, stride, 2 * k + j,
+                share * (along * (<real>1.0 - c.z * c.z) + <real>2.0 * c.z * a.of_z),
+            )
+
+
+cdef inline vec slope_of_quantile(vec d, double level, Py_ssize_t n) noexcept nogil:
+    """The derivative by one of n quantiles, whose distance from the target is d."""
+    cdef vec zero = splat(0.0)
+    cdef vec above = splat(<real>((1.0 - level) / n)), below = splat(<real>(-level / n))
+    return select_lt(zero, d, above, select_lt(d, zero, below, zero))
+
+
 cdef void quantiles(
     const double *levels, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride, real *s, real *y
 ) noexcept nogil:
     """The slope of each quantile is kept where the row has no target."""
     cdef Py_ssize_t r, j
-    cdef vec t, quantile, e, step, d, slope, above, below, rest, zero = splat(0.0)
+    cdef vec t, quantile, e, step, d, slope, rest, zero = splat(0.0)
     for r from 0 <= r < rows by FBP_LANES:
         t = column(y, r, rows, stride, 0)
         quantile = e = zero
@@ -207,8 +328,7 @@ cdef void quantiles(
             step = column(s, r, rows, stride, j)
             quantile = step if j == 0 else quantile + softplus(step)
             d = quantile - t
-            above, below = splat(<real>((1.0 - levels[j]) / n)), splat(<real>(-levels[j] / n))
-            slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
+            slope = slope_of_quantile(d, levels[j], n)
             e = fma(slope, d, e)
             put_column(y, r, rows, stride, j, slope)
         rest = zero
@@ -219,6 +339,30 @@ cdef void quantiles(
             put_column(s, r, rows, stride, j, rest * sigmoid(step))
         put_column(s, r, rows, stride, 0, rest + column(y, r, rows, stride, 0))
         put_column(y, r, rows, stride, 0, e)
+
+
+cdef void quantiles_hessian_product(
+    const double *levels, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride, const real *s,
+    const real *y, const real *v, real *out
+) noexcept nogil:
+    """The slope of each quantile is kept in `out` for a while."""
+    cdef Py_ssize_t r, j
+    cdef vec t, quantile, step, rest, p
+    for r from 0 <= r < rows by FBP_LANES:
+        t, rest = column(y, r, rows, stride, 0), splat(0.0)
+        quantile = rest
+        for j in range(n):
+            step = column(s, r, rows, stride, j)
+            quantile = step if j == 0 else quantile + softplus(step)
+            put_column(out, r, rows, stride, j, slope_of_quantile(quantile - t, levels[j], n))
+        for j in range(n - 1, 0, -1):
+            rest = rest + column(out, r, rows, stride, j)
+            p = sigmoid(column(s, r, rows, stride, j))
+            put_column(
+                out, r, rows, stride, j,
+                rest * p * (<real>1.0 - p) * column(v, r, rows, stride, j),
+            )
+        put_column(out, r, rows, stride, 0, splat(0.0))
 
 
 cdef void of_distribution(
@@ -238,3 +382,20 @@ cdef void of_distribution(
         mixture_density(rows, n, stride, s, y)
     else:
         quantiles(numbers, rows, n, stride, s, y)
+
+
+cdef void distribution_hessian_product(
+    Py_ssize_t loss, const double *numbers, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride,
+    const real *s, const real *y, const real *v, real *out
+) noexcept nogil:
+    """out = (∂²e/∂s∂s) v by the code of the loss, which is not negative_binomial."""
+    if loss == GAUSSIAN:
+        gaussian_hessian_product(rows, stride, s, y, v, out)
+    elif loss == STUDENT_T:
+        student_t_hessian_product(numbers, rows, stride, s, y, v, out)
+    elif loss == LAPLACE:
+        laplace_hessian_product(rows, stride, s, y, v, out)
+    elif loss == MIXTURE_DENSITY:
+        mixture_density_hessian_product(rows, n, stride, s, y, v, out)
+    else:
+        quantiles_hessian_product(numbers, rows, n, stride, s, y, v, out)

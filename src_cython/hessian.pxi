@@ -51,9 +51,10 @@ cdef void deltas_along(Net *net, Data *data, double total) noexcept nogil:
     if data.labels == NULL:
         if stride > 1:
             fill(y, rows * stride, 0.0)
-        copy_rows(data.targets, n, rows, n, y, stride)
+        copy_rows(data.targets, here[TARGETS], rows, here[TARGETS], y, stride)
     hessian_product_of_rows(
-        net.loss, here[PAIRED], net.loss_parameter, rows, n, stride, s, y, s + rows * stride, found
+        net.loss, here[PAIRED], net.function, net.loss_parameter, rows, n, stride, s, y,
+        s + rows * stride, found,
     )
     output_deltas(net, data, 0, total)
     check(along, rows * stride)

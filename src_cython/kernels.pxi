@@ -158,13 +158,14 @@ def loss_hessian_product(model, s, y, v, out):
     cdef Py_ssize_t code = loss, rows = s.shape[0], n = plan[-1, SIZE], stride = s.shape[1]
     cdef Py_ssize_t activation = plan[-1, PAIRED]
     cdef double parameter = loss_parameter
+    cdef LossFunction of_loss = <LossFunction><size_t>function
     cdef const real *given = <const real *>memory("s", s).start
     cdef const real *targets = <const real *>memory("y", y).start
     cdef const real *vectors = <const real *>memory("v", v).start
     cdef real *products = <real *>memory("out", out).start
     with nogil:
         hessian_product_of_rows(
-            code, activation, parameter, rows, n, stride, given, targets, vectors, products
+            code, activation, of_loss, parameter, rows, n, stride, given, targets, vectors, products
         )
 
 

@@ -151,7 +151,7 @@ cdef void quantile(double parameter, Py_ssize_t size, real *s, real *y) noexcept
 
 
 cdef inline vec unknown(double parameter, vec s, vec y, vec v) noexcept nogil:
-    """A function of the user's own gives no second derivative, and a distribution has none here."""
+    """A function of the user's own gives no second derivative; negative_binomial has none here."""
     return splat(NAN)
 
 
@@ -404,8 +404,9 @@ cdef void pair_hessian_product(
 
 
 cdef void hessian_product_of_rows(
-    Py_ssize_t loss, Py_ssize_t activation, double parameter, Py_ssize_t rows, Py_ssize_t n,
-    Py_ssize_t stride, const real *s, const real *y, const real *v, real *out
+    Py_ssize_t loss, Py_ssize_t activation, LossFunction function, double parameter,
+    Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride, const real *s, const real *y, const real *v,
+    real *out
 ) noexcept nogil:
     """out = (∂²e/∂s∂s) v for rows of n numbers, padded to `stride`.
 
@@ -419,6 +420,10 @@ cdef void hessian_product_of_rows(
         cross_entropy_hessian_product(rows, n, stride, s, v, out)
     elif activation != IDENTITY and loss != CUSTOM:
         pair_hessian_product(loss, activation, parameter, rows * stride, s, y, v, out)
+    elif GAUSSIAN <= loss <= QUANTILES and loss != NEGATIVE_BINOMIAL:
+        distribution_hessian_product(
+            loss, <const double *><void *>function, rows, n, stride, s, y, v, out
+        )
     else:
         of_outputs(loss, HESSIAN_PRODUCT, parameter, rows * stride, <real *>s, <real *>y, v, out)
 

@@ -164,9 +164,9 @@ class Backend(Protocol):
         itself, so out = e''(s) v. With the output h, e'' is h (1 - h) for log_loss, 1 for
         squared_error and h for poisson. For huber it is 1 where |s - y| ≤ δ and 0 beyond. For
         absolute_error and quantile it is 0, at their kinks, too. Behind an output activation of its
-        own (PAIRED), out = (e''(h) σ'(s)² + e'(h) σ''(s)) v. For a custom loss, whose second
-        derivative is unknown, for losses of distributions and for heads `out` becomes NaN; see
-        ``Engine.check_second_derivative``.
+        own (PAIRED), out = (e''(h) σ'(s)² + e'(h) σ''(s)) v. docs/mathematics.md has those of
+        distributions. For a custom loss, whose second derivative is unknown, for
+        negative_binomial and for heads `out` becomes NaN; see ``Engine.check_second_derivative``.
 
         s : real array of shape (n, stride), C-contiguous, IN
             Pre-activations s_m, rows of n_m numbers at the stride of the plan's last layer. n must
@@ -177,7 +177,7 @@ class Backend(Protocol):
             The vectors.
         out : as s, OUT
             The products. If the padding of s, y and v is 0, so is that of `out`, up to the next
-            whole vector.
+            whole vector; for losses of distributions it is not written.
         """
 
     def predict(self, model: Model, X: Real, block: int, workspace: Real, out: Real) -> None:

@@ -88,8 +88,8 @@ class OfLoss:
                 "derivative, so products with the Hessian are unknown; use one of the losses "
                 f"that have a name: {', '.join(spec.LOSSES)}"
             )
-        if self.distribution is not None:
+        if self.loss == "negative_binomial":
             raise ValueError(
-                f"products with the Hessian are not implemented for the loss {self.loss!r} of a "
-                "distribution, whose outputs depend on each other; first derivatives are"
+                "products with the Hessian are not implemented for the loss 'negative_binomial', "
+                "whose second derivatives need those of the logarithm of Γ; first derivatives are"
             )

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import scipy.stats as stats
 from gradient_helpers import finite_differences
-from helpers import DTYPES, error, gradient_of, parameters
+from helpers import DTYPES, error, flat, gradient_of, parameters
 
 import fastbp
 from fastbp import backends
 from fastbp.basis import checks
 from fastbp.basis.data import Data
+from fastbp.basis.layout import STRIDE
 
 LEVELS = (0.1, 0.5, 0.75, 0.9)
 # Loss -> number of outputs, parameter.
@@ -254,12 +255,78 @@ def test_stirlings_formula_leaves_small_errors(backend):
     np.testing.assert_allclose(one - none, np.log1p(1 / r), atol=1e-13, rtol=1e-13)
 
 
+CURVED = [loss for loss in LOSSES if loss != "negative_binomial"]
+
+
+def products(loss, backend, s, y, v, dtype="float64"):
+    """(∂²e/∂s∂s) v of each row."""
+    net, (n, k) = network(loss, backend, dtype), s.shape
+    arrays = np.zeros((4, 48, net.layout.plan[-1, STRIDE]), dtype)
+    for array, values in zip(arrays, (s, y, v), strict=False):
+        array[:n, : values.shape[1]] = values
+    arrays[3] = np.nan
+    backends.get(backend).loss_hessian_product(net._engine.model, *arrays)
+    return arrays[3, :n, :k]
+
+
+@pytest.mark.parametrize("loss", CURVED)
+def test_hessian_products_are_those_of_torch(backend, loss):
+    torch = pytest.importorskip("torch", reason="PyTorch is the independent source here")
+    s, y = problem(loss)
+    v, leaf = np.random.default_rng(1).normal(size=s.shape), torch.tensor(s, requires_grad=True)
+    e = of_torch(torch, loss, leaf, torch.tensor(y))
+    (slopes,) = torch.autograd.grad(e.sum(), leaf, create_graph=True)
+    (ref,) = torch.autograd.grad((slopes * torch.tensor(v)).sum(), leaf)
+    np.testing.assert_allclose(products(loss, backend, s, y, v), ref, rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.nojit
-def test_hessian_products_are_refused(backend):
-    net = network("gaussian", backend, sizes=[3])
+@pytest.mark.parametrize("loss", CURVED)
+def test_hessian_products_are_differences_of_gradients(backend, loss):
+    """Of a whole network, with weights of the samples."""
+    net = network(loss, backend, sizes=[3, 4], activation="tanh")
+    X, y, w = np.random.default_rng(0).normal(size=(37, 3)), problem(loss)[1], np.arange(37) % 3
+    along, step, sides = np.random.default_rng(1).normal(size=parameters(net).size), 1e-5, []
+    arrays = [*net.weights, *net.biases]
+    parts = np.split(along, np.cumsum([a.size for a in arrays])[:-1])
+    parts = [part.reshape(a.shape) for part, a in zip(parts, arrays, strict=True)]
+    product = net.hessian_vector_product(X, y, fastbp.Gradient(parts[:2], parts[2:]), w)
+    for move in (step, -2 * step):
+        for array, part in zip(arrays, parts, strict=True):
+            array += move * part
+        sides.append(gradient_of(net, X, y, w))
+    found = flat([*product.weights, *product.biases])
+    assert error(found, (sides[0] - sides[1]) / (2 * step)) < 1e-7
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", CURVED)
+def test_hessian_products_of_twins_and_reference(twins, loss, dtype):
+    s, y = problem(loss)
+    s, y = s.astype(dtype).astype(float), y.astype(dtype).astype(float)
+    v = np.random.default_rng(1).normal(size=s.shape).astype(dtype).astype(float)
+    one, other = (products(loss, name, s, y, v, dtype) for name in twins)
+    assert one.tobytes() == other.tobytes()
+    near = 1000 * float(np.finfo(dtype).eps)
+    ref = products(loss, "numpy", s, y, v)
+    np.testing.assert_allclose(one, ref, rtol=near, atol=near * np.abs(ref).max())
+
+
+def test_far_targets_and_kinks_in_hessian_products(backend):
+    v = np.array([[1.0, 2.0]])
+    for loss, expected in (("gaussian", [1, 0]), ("laplace", [0, 0]), ("student_t", [9 / 7, 0])):
+        at_target = products(loss, backend, np.zeros((1, 2)), np.zeros((1, 1)), v)
+        np.testing.assert_allclose(at_target, [expected], rtol=1e-14, atol=0)
+    far = products("student_t", backend, np.zeros((1, 2)), np.full((1, 1), 1e200), v)
+    np.testing.assert_allclose(far, [[0, 0]], rtol=0, atol=1e-190)
+
+
+@pytest.mark.nojit
+def test_hessian_products_of_counts_are_refused(backend):
+    net = network("negative_binomial", backend, sizes=[3])
     vector = fastbp.Gradient([w.copy() for w in net.weights], [b.copy() for b in net.biases])
-    with pytest.raises(ValueError, match="Hessian are not implemented for the loss 'gaussian'"):
-        net.hessian_vector_product([[1.0, 2.0, 3.0]], [0.5], vector)
+    with pytest.raises(ValueError, match="not implemented for the loss 'negative_binomial'"):
+        net.hessian_vector_product([[1.0, 2.0, 3.0]], [1], vector)
 
 
 def test_every_backend_computes_them():

@@ -78,7 +78,7 @@ _loss_hessian_product = entry(
     losses.loss_hessian_product,
     by_precision(
         lambda real: types.void(
-            *(types.int64, types.float64, types.int64),
+            *(types.int64, types.int64, types.float64, types.int64),
             *(read(real, 2), read(real, 2), read(real, 2), written(real, 2)),
         )
     ),
@@ -228,7 +228,8 @@ def loss_hessian_product(model, s, y, v, out):
         return
     n, activation = int(model.plan[-1, SIZE]), int(model.plan[-1, PAIRED])
     piece = pairs.hessian_product(model.loss, activation).address(s.dtype)
-    _loss_hessian_product(s.dtype)(piece, model.loss_parameter, n, s, y, v, out)
+    numbers = model.function, model.loss_parameter, n
+    _loss_hessian_product(s.dtype)(piece, *numbers, s, y, v, out)
 
 
 def predict(model, X, block, workspace, out):

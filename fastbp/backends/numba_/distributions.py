@@ -2,8 +2,9 @@
 
 In rows of n numbers, `stride` apart, they replace pre-activations s by deltas, and targets y, the
 first number of each row, by losses. A vector has one number of each of as many rows as it has
-lanes. Factors 1 / σ are bounded, so that deltas are finite. The twin of this file is
-``src_cython/distributions.pxi``; the reference, which has the equations, is ``numpy_``.
+lanes. Factors 1 / σ are bounded, so that deltas are finite. Products of ∂²e/∂s∂s and vectors v go
+to `out`. The twin of this file is ``src_cython/distributions.pxi``; the reference, which has the
+equations, is ``numpy_``.
 """
 
 import numpy as np
@@ -81,6 +82,15 @@ def gaussian_loss(function, outside, parameter, rows, n, stride, s, y, unwritten
         put_column(s, r, rows, stride, 1, 0.5 * (1.0 - z * z))
 
 
+def gaussian_hessian_product(function, parameter, rows, n, stride, s, y, v, out):
+    for r in range(0, rows, lanes(s)):
+        u = inverse_scale(0.5 * column(s, r, rows, stride, 1))
+        z = nearby((column(y, r, rows, stride, 0) - column(s, r, rows, stride, 0)) * u)
+        a, b = u * column(v, r, rows, stride, 0), column(v, r, rows, stride, 1)
+        put_column(out, r, rows, stride, 0, u * (a + z * b))
+        put_column(out, r, rows, stride, 1, z * (a + 0.5 * z * b))
+
+
 def student_t(function, outside, parameter, rows, n, stride, s, y, unwritten):
     numbers = numbers_at(function)
     nu, constant, root, half_log = numbers[0], numbers[1], numbers[2], numbers[3]
@@ -102,6 +112,25 @@ def student_t(function, outside, parameter, rows, n, stride, s, y, unwritten):
         put_column(s, r, rows, stride, 1, 1.0 - (nu + 1.0) * share)
 
 
+def student_t_hessian_product(function, parameter, rows, n, stride, s, y, v, out):
+    numbers = numbers_at(function)
+    nu, root = numbers[0], numbers[2]
+    for r in range(0, rows, lanes(s)):
+        one = splat(s, 1.0)
+        d = column(y, r, rows, stride, 0) - column(s, r, rows, stride, 0)
+        w = inverse_scale(column(s, r, rows, stride, 1)) * (1.0 / root)
+        t = absolute(d) * w
+        least = select_lt(one, t, one / t, t)
+        square = least * least
+        share = one / (1.0 + square)
+        p, q = select_lt(one, t, one, square) * share, select_lt(one, t, square, one) * share
+        f = copysign(least * share, d)
+        a, b = w * column(v, r, rows, stride, 0), column(v, r, rows, stride, 1)
+        by_location = (nu + 1.0) * (w * q) * ((q - p) * a + 2.0 * f * b)
+        put_column(out, r, rows, stride, 0, by_location)
+        put_column(out, r, rows, stride, 1, (2.0 * (nu + 1.0)) * q * (f * a + p * b))
+
+
 def laplace(function, outside, parameter, rows, n, stride, s, y, unwritten):
     for r in range(0, rows, lanes(s)):
         zero = splat(s, 0.0)
@@ -113,6 +142,17 @@ def laplace(function, outside, parameter, rows, n, stride, s, y, unwritten):
         slope = select_lt(zero, d, -v, select_lt(d, zero, v, zero))
         put_column(s, r, rows, stride, 0, slope)
         put_column(s, r, rows, stride, 1, 1.0 - nearby(z))
+
+
+def laplace_hessian_product(function, parameter, rows, n, stride, s, y, v, out):
+    for r in range(0, rows, lanes(s)):
+        zero = splat(s, 0.0)
+        u = inverse_scale(column(s, r, rows, stride, 1))
+        d = column(y, r, rows, stride, 0) - column(s, r, rows, stride, 0)
+        slope = select_lt(zero, d, u, select_lt(d, zero, -u, zero))
+        a, b = column(v, r, rows, stride, 0), column(v, r, rows, stride, 1)
+        put_column(out, r, rows, stride, 0, slope * b)
+        put_column(out, r, rows, stride, 1, slope * a + nearby(absolute(d) * u) * b)
 
 
 def negative_binomial(function, outside, parameter, rows, n, stride, s, y, unwritten):
@@ -184,6 +224,50 @@ def mixture_density(function, outside, parameter, rows, n, stride, s, y, unwritt
             put_column(s, r, rows, stride, 2 * k + j, share * (1.0 - z * z))
 
 
+@inlined
+def of_vector(v, r, rows, stride, k, j, z, u):
+    """The parts of a vector for component j: of the logit, of the log scale, and -∂z along it."""
+    of_mean, of_scale = column(v, r, rows, stride, k + j), column(v, r, rows, stride, 2 * k + j)
+    return column(v, r, rows, stride, j), of_scale, u * of_mean + z * of_scale
+
+
+def mixture_density_hessian_product(function, parameter, rows, n, stride, s, y, v, out):
+    k = n // 3
+    for r in range(0, rows, lanes(s)):
+        t, one = column(y, r, rows, stride, 0), splat(s, 1.0)
+        top = best = splat(s, -np.inf)
+        for j in range(k):
+            logit, _, _, likelihood = of_component(s, r, rows, stride, k, j, t)
+            top = select_lt(top, logit, logit, top)
+            best = select_lt(best, likelihood, likelihood, best)
+        total = found = mean = mean_found = splat(s, 0.0)
+        for j in range(k):
+            logit, z, u, likelihood = of_component(s, r, rows, stride, k, j, t)
+            a, b, of_z = of_vector(v, r, rows, stride, k, j, z, u)
+            share = exp(logit - top)
+            total, mean = total + share, fma(share, a, mean)
+            share = exp(likelihood - best)
+            found, mean_found = found + share, fma(share, a - b + z * of_z, mean_found)
+        total, found = one / total, one / found
+        mean, mean_found = mean * total, mean_found * found
+        for j in range(k):
+            logit, z, u, likelihood = of_component(s, r, rows, stride, k, j, t)
+            a, b, of_z = of_vector(v, r, rows, stride, k, j, z, u)
+            along, share = (a - b + z * of_z) - mean_found, exp(likelihood - best) * found
+            of_logit = exp(logit - top) * total * (a - mean) - share * along
+            put_column(out, r, rows, stride, j, of_logit)
+            put_column(out, r, rows, stride, k + j, share * u * (of_z + z * (b - along)))
+            of_scale = share * (along * (1.0 - z * z) + 2.0 * z * of_z)
+            put_column(out, r, rows, stride, 2 * k + j, of_scale)
+
+
+@inlined
+def slope_of_quantile(d, level, n):
+    """The derivative by one of n quantiles, whose distance from the target is d."""
+    zero, above, below = splat(d, 0.0), splat(d, (1.0 - level) / n), splat(d, -level / n)
+    return select_lt(zero, d, above, select_lt(d, zero, below, zero))
+
+
 def quantiles(function, outside, parameter, rows, n, stride, s, y, unwritten):
     """The slope of each quantile is kept where the row has no target."""
     numbers = numbers_at(function)
@@ -193,9 +277,8 @@ def quantiles(function, outside, parameter, rows, n, stride, s, y, unwritten):
         for j in range(n):
             step = column(s, r, rows, stride, j)
             quantile = step if j == 0 else quantile + softplus(step)
-            d, level = quantile - t, numbers[j]
-            above, below = splat(s, (1.0 - level) / n), splat(s, -level / n)
-            slope = select_lt(zero, d, above, select_lt(d, zero, below, zero))
+            d = quantile - t
+            slope = slope_of_quantile(d, numbers[j], n)
             e = fma(slope, d, e)
             put_column(y, r, rows, stride, j, slope)
         rest = zero
@@ -206,3 +289,21 @@ def quantiles(function, outside, parameter, rows, n, stride, s, y, unwritten):
             put_column(s, r, rows, stride, j, rest * sigmoid(step))
         put_column(s, r, rows, stride, 0, rest + column(y, r, rows, stride, 0))
         put_column(y, r, rows, stride, 0, e)
+
+
+def quantiles_hessian_product(function, parameter, rows, n, stride, s, y, v, out):
+    """The slope of each quantile is kept in `out` for a while."""
+    numbers = numbers_at(function)
+    for r in range(0, rows, lanes(s)):
+        t, rest = column(y, r, rows, stride, 0), splat(s, 0.0)
+        quantile = rest
+        for j in range(n):
+            step = column(s, r, rows, stride, j)
+            quantile = step if j == 0 else quantile + softplus(step)
+            put_column(out, r, rows, stride, j, slope_of_quantile(quantile - t, numbers[j], n))
+        for j in range(n - 1, 0, -1):
+            rest = rest + column(out, r, rows, stride, j)
+            p = sigmoid(column(s, r, rows, stride, j))
+            curve = rest * p * (1.0 - p) * column(v, r, rows, stride, j)
+            put_column(out, r, rows, stride, j, curve)
+        put_column(out, r, rows, stride, 0, splat(s, 0.0))

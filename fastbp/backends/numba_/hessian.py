@@ -15,6 +15,7 @@ from ...basis.layout import (
     OUTPUT,
     SIZE,
     STRIDE,
+    TARGETS,
     WEIGHTS,
     H,
     S,
@@ -87,9 +88,9 @@ def deltas_along(net, data, total):
     if not data.has_labels:
         if stride > 1:
             fill(y, rows * stride, 0.0)
-        copy_rows(data.targets, n, rows, n, y, stride)
-    ds, numbers = offset(s, rows * stride), (net.loss_parameter, rows, n, stride)
-    call(net.pieces[HESSIAN], (*numbers, s, y, ds, found))
+        copy_rows(data.targets, here[TARGETS], rows, here[TARGETS], y, stride)
+    numbers = (net.function, net.loss_parameter, rows, n, stride)
+    call(net.pieces[HESSIAN], (*numbers, s, y, offset(s, rows * stride), found))
     output_deltas(net, data, 0, total)
     shares, along = per_row(net, SHARES), offset(d, rows * stride)
     for r in range(rows):

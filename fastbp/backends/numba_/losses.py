@@ -205,7 +205,7 @@ def custom(function, outside, parameter, rows, n, stride, s, y, unwritten):
 
 @inner
 def unknown(parameter, s, y, v):
-    """A function of the user's own gives no second derivative, and a distribution has none here."""
+    """A function of the user's own gives no second derivative; negative_binomial has none here."""
     return splat(v, np.nan)
 
 
@@ -322,7 +322,7 @@ def cross_entropy(parameter, losses, targets, h, total, shares, rows, n, stride)
     scale_rows(h, total, rows, n, stride)
 
 
-def cross_entropy_hessian_product(parameter, rows, n, stride, s, y, v, out):
+def cross_entropy_hessian_product(function, parameter, rows, n, stride, s, y, v, out):
     """out = p ∘ v - p (p · v) with p = softmax(s)."""
     for r in range(rows):
         row = r * stride
@@ -363,9 +363,9 @@ def softmax_output(s, h, top, total, rows, n, stride):
 # The whole interface.
 
 
-def loss_hessian_product(piece, parameter, n, s, y, v, out):
+def loss_hessian_product(piece, function, parameter, n, s, y, v, out):
     rows, stride = s.shape
-    numbers = parameter, rows, n, stride
+    numbers = function, parameter, rows, n, stride
     call(piece, (*numbers, pointer(s), pointer(y), pointer(v), pointer(out)))
 
 
@@ -386,13 +386,13 @@ WHOLE = types.intp
 
 
 def _over_rows(hessian_product):
-    return Piece(hessian_product, types.float64, WHOLE, WHOLE, WHOLE, *[REALS] * 4)
+    return Piece(hessian_product, types.int64, types.float64, *[WHOLE] * 3, *[REALS] * 4)
 
 
 def pointwise_product(title, hessian_product):
     """The Piece of a product that is a function of vectors."""
 
-    def multiply(parameter, rows, n, stride, s, y, v, out):
+    def multiply(function, parameter, rows, n, stride, s, y, v, out):
         """Out = (∂²e/∂s∂s) v for rows of n numbers, padded to `stride`."""
         for i in range(0, rows * stride, lanes(s)):
             store(out, i, hessian_product(parameter, load(s, i), load(y, i), load(v, i)))
@@ -401,10 +401,18 @@ def pointwise_product(title, hessian_product):
     return _over_rows(multiply)
 
 
-def _pointwise(loss, hessian_product, output=None, slope=None):
+def _over_losses(loss):
     numbers = types.int64, types.int64, types.float64, WHOLE, WHOLE, WHOLE
+    return Piece(loss, *numbers, REALS, REALS, REALS)
+
+
+def _of_distribution(loss, hessian_product):
+    return Loss(_over_losses(loss), _over_rows(hessian_product))
+
+
+def _pointwise(loss, hessian_product, output=None, slope=None):
     return Loss(
-        Piece(loss, *numbers, REALS, REALS, REALS),
+        _over_losses(loss),
         pointwise_product(f"{loss.__name__}_{hessian_product.__name__}", hessian_product),
         output,
         () if slope is None else (slope, hessian_product),
@@ -433,11 +441,19 @@ LOSSES = {
     spec.POISSON_RATE: _pointwise(
         poisson_rate, poisson_rate_hessian_product, slope=poisson_rate_slope
     ),
-    spec.GAUSSIAN: _pointwise(distributions.gaussian_loss, unknown),
-    spec.STUDENT_T: _pointwise(distributions.student_t, unknown),
-    spec.LAPLACE: _pointwise(distributions.laplace, unknown),
+    spec.GAUSSIAN: _of_distribution(
+        distributions.gaussian_loss, distributions.gaussian_hessian_product
+    ),
+    spec.STUDENT_T: _of_distribution(
+        distributions.student_t, distributions.student_t_hessian_product
+    ),
+    spec.LAPLACE: _of_distribution(distributions.laplace, distributions.laplace_hessian_product),
     spec.NEGATIVE_BINOMIAL: _pointwise(distributions.negative_binomial, unknown),
-    spec.MIXTURE_DENSITY: _pointwise(distributions.mixture_density, unknown),
-    spec.QUANTILES: _pointwise(distributions.quantiles, unknown),
+    spec.MIXTURE_DENSITY: _of_distribution(
+        distributions.mixture_density, distributions.mixture_density_hessian_product
+    ),
+    spec.QUANTILES: _of_distribution(
+        distributions.quantiles, distributions.quantiles_hessian_product
+    ),
 }
 BEGIN_SOFTMAX = Piece(begin_softmax, *[REALS] * 4, WHOLE, WHOLE, WHOLE)

@@ -22,6 +22,7 @@ from ...basis.layout import (
     ROUNDED,
     SIZE,
     SPARSE,
+    TARGETS,
     TOUCHED,
     H,
     S,
@@ -63,10 +64,10 @@ def activation(code, s, out):
 
 
 def loss_hessian_product(model, s, y, v, out):
-    n = model.plan[-1, SIZE]
+    n, targets = model.plan[-1, SIZE], model.plan[-1, TARGETS]
     with np.errstate(all="ignore"):
         out[:, n:] = 0
-        out[:, :n] = of_losses(model, s[:, :n], y[:, :n], v[:, :n])
+        out[:, :n] = of_losses(model, s[:, :n], y[:, :targets], v[:, :n])
 
 
 def step(optimizer, hyper, rate, counters, layers, slots, learning, touched=None):

@@ -1,8 +1,9 @@
 """Losses of distributions in the reference: negative log likelihoods of one target a sample.
 
 A function takes pre-activations s of shape (n, n_m), targets y of shape (n, 1) and the loss's
-parameter. It returns each sample's loss e and its delta ∂e/∂s. `numbers` are float64 numbers at an
-address, see ``Model.function`` in interface.py.
+parameter. It returns each sample's loss e and its delta ∂e/∂s. Its product takes a vector v for
+each sample besides, and returns ∂²e/∂s∂s v. `numbers` are float64 numbers at an address, see
+``Model.function`` in interface.py.
 
 A factor 1 / σ is at most exp(LARGEST), so that deltas are finite; with smaller scales, losses that
 are too large for the precision are infinite.
@@ -81,6 +82,14 @@ def gaussian(s, y, _):
     return e, deltas(s, -z * v, (1 - z * z) / 2)
 
 
+def gaussian_hessian_product(s, y, _, v):
+    """As ∂z/∂μ = -u and ∂z/∂λ = -z / 2 with u = exp(-λ / 2); v = (a, b)."""
+    mean, log_variance, t = columns(s, y)
+    (a, b), u = v.T, inverse_scale(log_variance / 2)
+    z = nearby((t - mean) * u)
+    return deltas(s, u * (u * a + z * b), z * (u * a + z * b / 2))
+
+
 def student_t(s, y, address):
     """e = c + λ + ½ (ν + 1) ln(1 + a²) with a = |y - μ| exp(-λ) / √ν; b is the smaller of a, 1/a.
 
@@ -100,12 +109,36 @@ def student_t(s, y, address):
     return e, deltas(s, np.copysign(slope, -d), of_scale)
 
 
+def student_t_hessian_product(s, y, address, v):
+    """With t = (y - μ) w, w = exp(-λ) / √ν, f = t / (1 + t²), p = t f and q = 1 / (1 + t²)."""
+    nu, _, root, _ = map(float, numbers(address, 4))
+    location, log_scale, y = columns(s, y)
+    d, u = y - location, inverse_scale(log_scale)
+    t, w = np.abs(d) * u / root, u / root
+    far = t > 1
+    least = np.where(far, 1 / t, t)
+    square = least * least
+    p, q = np.where(far, 1, square) / (1 + square), np.where(far, square, 1) / (1 + square)
+    f = np.copysign(least / (1 + square), d)
+    a, b = w * v[:, 0], v[:, 1]
+    by_location = (nu + 1) * w * q * ((q - p) * a + 2 * f * b)
+    return deltas(s, by_location, 2 * (nu + 1) * q * (f * a + p * b))
+
+
 def laplace(s, y, _):
     """e = ln 2 + λ + |y - μ| exp(-λ); the derivative by μ at y is taken as 0."""
     location, log_scale, t = columns(s, y)
     d, v = t - location, inverse_scale(log_scale)
     z = np.abs(d) * v
     return LOG_2 + log_scale + z, deltas(s, -np.sign(d) * v, 1 - nearby(z))
+
+
+def laplace_hessian_product(s, y, _, v):
+    """The kink at y = μ counts for nothing."""
+    location, log_scale, t = columns(s, y)
+    (a, b), d, u = v.T, t - location, inverse_scale(log_scale)
+    slope = np.sign(d) * u
+    return deltas(s, slope * b, slope * a + nearby(np.abs(d) * u) * b)
 
 
 def stirling_error(x):
@@ -182,16 +215,55 @@ def mixture_density(s, y, _):
     return e, np.concatenate(parts, axis=1).astype(s.dtype, copy=False)
 
 
+def mixture_density_hessian_product(s, y, _, v):
+    """With π = softmax(a), r = softmax(l), and the derivatives D of l along v.
+
+    It is the covariance of the logits' derivatives under π, less that of D under r, less the mean
+    under r of the second derivatives of l.
+    """
+    logits, means, log_scales = np.split(s, 3, axis=1)
+    by_logits, by_means, by_scales = np.split(v, 3, axis=1)
+    u = inverse_scale(log_scales)
+    z = nearby((y - means) * u)
+    likelihoods = logits - log_scales - z * z / 2
+    shares, found = (np.exp(a - a.max(axis=1, keepdims=True)) for a in (logits, likelihoods))
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    found = found / found.sum(axis=1, keepdims=True)
+    of_z = u * by_means + z * by_scales
+    along = by_logits - by_scales + z * of_z
+    along = along - (found * along).sum(axis=1, keepdims=True)
+    by_logits = by_logits - (shares * by_logits).sum(axis=1, keepdims=True)
+    parts = (
+        shares * by_logits - found * along,
+        found * u * (of_z + z * (by_scales - along)),
+        found * (along * (1 - z * z) + 2 * z * of_z),
+    )
+    return np.concatenate(parts, axis=1).astype(s.dtype, copy=False)
+
+
 def quantiles(s, y, address):
     """The mean pinball loss of quantiles that do not cross.
 
     The first quantile is s_0, each further one softplus(s_j) above the one before.
     """
+    d, slopes = _slopes_of_quantiles(s, y, address)
+    rest = slopes[:, ::-1].cumsum(axis=1)[:, ::-1]  # of this quantile and of those above
+    rest[:, 1:] *= sigmoid(s[:, 1:])
+    return (slopes * d).sum(axis=1), rest.astype(s.dtype, copy=False)
+
+
+def quantiles_hessian_product(s, y, address, v):
+    """Only softplus curves: it is diagonal, and 0 for s_0."""
+    _, slopes = _slopes_of_quantiles(s, y, address)
+    rest, p = slopes[:, ::-1].cumsum(axis=1)[:, ::-1], sigmoid(s)
+    rest[:, 0] = 0
+    return (rest * p * (1 - p) * v).astype(s.dtype, copy=False)
+
+
+def _slopes_of_quantiles(s, y, address):
+    """Differences of the quantiles and the target, and the derivatives of e by the quantiles."""
     n = s.shape[1]
     levels = numbers(address, n).astype(s.dtype)
     steps = np.concatenate([s[:, :1], softplus(s[:, 1:])], axis=1)
     d = steps.cumsum(axis=1) - y
-    slopes = np.select([d > 0, d < 0], [(1 - levels) / n, -levels / n])
-    rest = slopes[:, ::-1].cumsum(axis=1)[:, ::-1]  # of this quantile and of those above
-    rest[:, 1:] *= sigmoid(s[:, 1:])
-    return (slopes * d).sum(axis=1), rest.astype(s.dtype, copy=False)
+    return d, np.select([d > 0, d < 0], [(1 - levels) / n, -levels / n])

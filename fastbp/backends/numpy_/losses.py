@@ -127,7 +127,7 @@ def custom(s, y, function):
 
 
 def unknown(s, y, _, v):
-    """A function of the user's own gives no second derivative, and a distribution has none here."""
+    """A function of the user's own gives no second derivative; negative_binomial has none here."""
     return np.full_like(v, np.nan)
 
 
@@ -137,6 +137,10 @@ class Loss(NamedTuple):
     loss_and_delta: Callable
     hessian_product: Callable
     output: Callable
+
+
+def _of_distribution(loss_and_delta, hessian_product):
+    return Loss(loss_and_delta, hessian_product, identity)
 
 
 LOSSES = {
@@ -149,12 +153,18 @@ LOSSES = {
     spec.QUANTILE: Loss(quantile, no_curvature, identity),
     spec.CUSTOM: Loss(custom, unknown, identity),
     spec.POISSON_RATE: Loss(poisson_rate, poisson_rate_hessian_product, identity),
-    spec.GAUSSIAN: Loss(distributions.gaussian, unknown, identity),
-    spec.STUDENT_T: Loss(distributions.student_t, unknown, identity),
-    spec.LAPLACE: Loss(distributions.laplace, unknown, identity),
+    spec.GAUSSIAN: _of_distribution(distributions.gaussian, distributions.gaussian_hessian_product),
+    spec.STUDENT_T: _of_distribution(
+        distributions.student_t, distributions.student_t_hessian_product
+    ),
+    spec.LAPLACE: _of_distribution(distributions.laplace, distributions.laplace_hessian_product),
     spec.NEGATIVE_BINOMIAL: Loss(distributions.negative_binomial, unknown, identity),
-    spec.MIXTURE_DENSITY: Loss(distributions.mixture_density, unknown, identity),
-    spec.QUANTILES: Loss(distributions.quantiles, unknown, identity),
+    spec.MIXTURE_DENSITY: _of_distribution(
+        distributions.mixture_density, distributions.mixture_density_hessian_product
+    ),
+    spec.QUANTILES: _of_distribution(
+        distributions.quantiles, distributions.quantiles_hessian_product
+    ),
 }
 
 
@@ -181,7 +191,8 @@ def hessian_product(model, s, y, v):
     """The product of each sample's ∂²e/∂s∂s and v; with σ apart, e'' σ'² v + e' σ'' v."""
     if model.loss == spec.HEADS:
         return unknown(s, y, None, v)
-    loss, parameter, activation = LOSSES[model.loss], model.loss_parameter, _paired(model)
+    loss, activation = LOSSES[model.loss], _paired(model)
+    parameter = model.function or model.loss_parameter
     if activation is None:
         return loss.hessian_product(s, y, parameter, v)
     h = output(model, s)
