@@ -20,9 +20,7 @@ from .names import keywords
 # Columns of the row for the whole input.
 X_WIDTH = 0  # columns of X
 PARTS = 1  # number of the rows that follow
-MARKS = (
-    2  # offset per row of the block: where the workspace keeps what was found in learned columns
-)
+MARKS = 2  # where the workspace keeps what was found in learned columns, per row of the block
 MARKED = 3  # how many numbers it keeps for each row
 TABLES = 4  # start of all tables in the parameter buffer
 TABLED = 5  # their length, in whole pieces

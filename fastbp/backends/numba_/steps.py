@@ -9,25 +9,12 @@ from ...basis.layout import COLUMNS, SIZE, SPARSE, STRIDE, TOUCHED, WEIGHTS
 from ...basis.spec import L1, L2, RULES
 from . import fields
 from ._jit import call, inlined, inner
-from .gradients import (
-    COMPLETE,
-    of_sparse,
-    stride_of_rows,
-    weight_gradient,
-    weight_share,
-)
+from .gradients import COMPLETE, of_sparse, stride_of_rows, weight_gradient, weight_share
 from .net import bottom, is_sparse, padded, single_output
 from .optimizers import pace_of
 from .passes import transpose_rows
 from .pieces import SIGNS, STEP_SPARSE, UPDATE
-from .regularizers import (
-    add_penalties,
-    blend,
-    clip_factor,
-    is_frozen,
-    note_squares,
-    scale,
-)
+from .regularizers import add_penalties, blend, clip_factor, is_frozen, note_squares, scale
 from .shares import Share
 from .simd import at, lanes, offset, pointer
 from .team import barrier
