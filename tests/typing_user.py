@@ -284,7 +284,8 @@ def streams(net: fastbp.Network, folder: Path) -> None:
     fastbp.ParquetStream(folder / "b.parquet", ["y", "z"], sample_weight="w", dtype=np.float64)
     for X_block, y_block, weight in arrays:
         print(X_block.shape, y_block.dtype, weight.sum())
-    print(len(arrays) + len(table))
+    of_heads = fastbp.ArrayStream("X.npy", (folder / "y.npy", np.ones(40)))
+    print(len(arrays) + len(table) + len(of_heads))
 
     def batches() -> Iterator[tuple[Floats, Floats]]:
         yield X, y

@@ -231,6 +231,9 @@ def real_numbers(name, value, instead_of_text=""):
         except OverflowError:
             raise ValueError(f"{name} has whole numbers too large for float64") from None
         except (TypeError, ValueError):
+            if not array.ndim:
+                found = type(array.item()).__name__
+                raise TypeError(f"{name} must hold numbers, got {found}") from None
             columns = tables.columns_of(value)
             entry, missing = tables.odd_entry(array, columns, instead_of_text)
             if missing:

@@ -340,10 +340,13 @@ class Engine(OfLoss):
             )
         weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2], part)
         if class_weight is not None:
+            self.check_one_loss("class_weight", "pass sample_weight instead")
             factors = checks.class_weights(class_weight, name, labels, targets, rows)
             weight = factors * weight if weight.size else factors
             weight = checks.weights_of_samples(weight, len(X), dtype, "class_weight", part)
         if type(label_smoothing) is not float or label_smoothing != 0:
+            if label_smoothing != 0:
+                self.check_one_loss("label_smoothing", "pass smoothed rows as targets")
             labels, targets = regularizers.smooth(
                 (labels, targets), n_outputs, name, label_smoothing
             )

@@ -1,5 +1,7 @@
 """What a network with several losses does for each of its heads, see `basis.heads`."""
 
+import itertools
+
 import numpy as np
 
 from ..basis import checks, spec
@@ -41,7 +43,7 @@ def targets(heads, y, n_samples, dtype, name, finite):
     if not isinstance(y, list | tuple):
         raise TypeError(
             f"{name} must be a tuple with one entry for each of the {len(heads)} heads, got "
-            f"{type(y).__name__}"
+            f"{type(y).__name__}{_as_tuple(heads, y, name)}"
         )
     if len(y) != len(heads):
         names = ", ".join(head.loss for head in heads)
@@ -59,6 +61,23 @@ def targets(heads, y, n_samples, dtype, name, finite):
             values[np.arange(n_samples), labels] = 1
         found[:, head.targets] = values
     return found
+
+
+def _as_tuple(heads, y, name):
+    """Advice for targets in one table, in which classes are labels or rows of numbers."""
+    of_labels = [1 if head.loss == "cross_entropy" else head.n_targets for head in heads]
+    of_rows = [head.n_targets for head in heads]
+    n_columns = np.shape(y)[1] if np.ndim(y) == 2 else 0
+    for widths in (of_labels, of_rows):
+        if n_columns == sum(widths):
+            table = f"{name}.iloc" if hasattr(y, "iloc") else name
+            ends = itertools.accumulate(widths)
+            entries = [
+                f"{table}[:, {end - 1 if width == 1 else f'{end - width}:{end}'}]"
+                for end, width in zip(ends, widths, strict=True)
+            ]
+            return f"; pass ({', '.join(entries)}{',' * (len(entries) == 1)})"
+    return ""
 
 
 def predictions(heads, outputs):

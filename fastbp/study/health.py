@@ -109,6 +109,7 @@ class Health:
         >>> len(health.loss)
         1
         """
+        network._engine.check_one_loss("fastbp.Health")
         trace = network.trace(self.X, self.y)
         weights = [W.astype(np.float64) for W in trace.W[1:]]
         self.activations = network.layout.activations

@@ -7,6 +7,7 @@ Pass it to `Network.fit_batches`, or loop over it and call an estimator's ``part
 from __future__ import annotations
 
 import os
+import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,15 @@ class Stream:
         """Return block `number` as a list of arrays: X, y and, if there are any, weights."""
         raise NotImplementedError
 
-    def __iter__(self) -> Iterator[tuple[NDArray[Any], ...]]:
+    def __iter__(self) -> Iterator[tuple[NDArray[Any] | Any, ...]]:
         numbers = np.arange(len(self))
         if self._shuffle:
             self._random.shuffle(numbers)
         for number in numbers.tolist():
-            yield tuple(self._shuffled(self._read(number)))
+            yield self._block(self._shuffled(self._read(number)))
+
+    def _block(self, arrays):
+        return tuple(arrays)
 
     def _shuffled(self, arrays):
         if not self._shuffle:
@@ -61,7 +65,8 @@ class ArrayStream(Stream):
     Parameters
     ----------
     X, y : str, path or array
-        Files written by ``numpy.save``, or arrays (memory-mapped or not), with n_samples rows.
+        Files written by ``numpy.save``, or arrays (memory-mapped or not), with n_samples rows. For
+        a network with heads, y is a tuple of these with an entry for each head.
     sample_weight : str, path or array, optional
         As X, of shape (n_samples,).
     rows : int, default=65536
@@ -97,7 +102,7 @@ class ArrayStream(Stream):
     def __init__(
         self,
         X: str | Path | NDArray[Any],
-        y: str | Path | NDArray[Any],
+        y: str | Path | NDArray[Any] | Sequence[str | Path | NDArray[Any]],
         sample_weight: str | Path | NDArray[Any] | None = None,
         *,
         rows: int = 65536,
@@ -106,10 +111,17 @@ class ArrayStream(Stream):
     ) -> None:
         super().__init__(shuffle, seed)
         self.rows = checks.whole_number("rows", rows)
-        names = ("X", "y", "sample_weight")
-        given = {n: a for n, a in zip(names, (X, y, sample_weight), strict=True) if a is not None}
-        if not {"X", "y"} <= given.keys():
+        if X is None or y is None:
             raise TypeError("X and y must be paths or arrays, not None")
+        given: dict[str, Any] = {"X": X}
+        self._n_heads: int | None = None
+        if isinstance(y, (list, tuple)):
+            self._n_heads = len(y)
+            given |= {f"y[{k}]": entry for k, entry in enumerate(y)}
+        else:
+            given["y"] = y
+        if sample_weight is not None:
+            given["sample_weight"] = sample_weight
         self._arrays = list(given.values())
         lengths = {name: _length(name, array) for name, array in given.items()}
         if len(set(lengths.values())) > 1:
@@ -124,6 +136,12 @@ class ArrayStream(Stream):
     def _read(self, number):
         rows = slice(number * self.rows, (number + 1) * self.rows)
         return [np.array(_opened(array)[rows]) for array in self._arrays]
+
+    def _block(self, arrays):
+        if self._n_heads is None:
+            return super()._block(arrays)
+        X, *others = arrays
+        return X, tuple(others[: self._n_heads]), *others[self._n_heads :]
 
 
 class ParquetStream(Stream):
@@ -256,5 +274,6 @@ def _length(name, array):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
     shape = getattr(array, "shape", None)
     if not isinstance(shape, tuple) or not shape:
-        raise TypeError(f"{name} must be a path or an array, got {array!r}")
+        shown = reprlib.repr(array)
+        raise TypeError(f"{name} must be a path or an array, got {type(array).__name__}: {shown}")
     return shape[0]

@@ -104,6 +104,8 @@ def test_a_weight_that_overflows_is_refused(dtype):
         (np.zeros((12, 4)), TypeError, "y must be a tuple with one entry for each of the 2 heads"),
         ([0] * 12, ValueError, "y must have one entry for each of the 2 heads"),
         ((np.zeros(12, int),), ValueError, "y must have one entry for each of the 2 heads"),
+        (np.zeros((12, 2)), TypeError, "got ndarray; pass (y[:, 0], y[:, 1])"),
+        (np.zeros((12, 4)), TypeError, "got ndarray; pass (y[:, 0:3], y[:, 3])"),
         ({"class": [0] * 12, "count": [1] * 12}, TypeError, "y must be a tuple"),
         (([0] * 12, [1] * 11), ValueError, "y[1] must have one entry per sample"),
         (([0] * 12, [-1] * 12), ValueError, "but y[1] ranges from -1"),
@@ -214,14 +216,16 @@ def test_validation_and_early_stopping(backend):
 
 def test_steps_and_batches_are_those_of_fit(backend):
     X, y = data(12)
-    whole, steps, streamed, outside = (two(backend) for _ in range(4))
+    whole, steps, streamed, outside, read = (two(backend) for _ in range(5))
     whole.fit(X, y, epochs=1, batch_size=4, shuffle=False, optimizer="adam")
     batches = [(X[i : i + 4], tuple(target[i : i + 4] for target in y)) for i in (0, 4, 8)]
     for batch in batches:
         steps.fit_step(*batch, optimizer="adam")
         outside.apply_gradient(outside.loss_and_gradient(*batch)[1], optimizer="adam")
     streamed.fit_batches(batches, epochs=1, optimizer="adam")
-    for net in (steps, streamed, outside):
+    stream = fastbp.ArrayStream(X, y, rows=8, shuffle=False)
+    read.fit_batches(stream, batch_size=4, optimizer="adam")
+    for net in (steps, streamed, outside, read):
         assert error(together(net), together(whole)) < 1e-6
     assert np.array_equal(together(steps), together(whole))
 
@@ -343,7 +347,7 @@ REFUSED = {
 def test_what_heads_cannot_do_is_refused(call):
     net = two()
     before = together(net)
-    with pytest.raises(ValueError, match="heads"):
+    with pytest.raises(ValueError, match="has 2 heads"):
         call(net)
     assert np.array_equal(together(net), before)
 

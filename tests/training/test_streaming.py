@@ -231,6 +231,24 @@ def test_arrays_in_order(files):
     assert np.array_equal(np.concatenate([y for _, y in stream]), np.arange(100))
 
 
+def test_arrays_for_heads(files):
+    """A tuple for y comes back as a tuple in each block, whatever follows it."""
+    arrays, paths = files
+    for weights in ((), (arrays["w"],)):
+        stream = fastbp.ArrayStream(paths["X"], (paths["y"], -arrays["y"]), *weights, rows=30)
+        seen = []
+        for X, (y, negative), *w in stream:
+            assert np.array_equal(X, arrays["X"][y])
+            assert np.array_equal(negative, -y)
+            assert np.array_equal(w, [arrays["w"][y]] if weights else [])
+            seen.append(y)
+        assert np.array_equal(np.sort(np.concatenate(seen)), arrays["y"])
+    with pytest.raises(ValueError, match=r"same number of rows.*'y\[0\]': 100, 'y\[1\]': 99"):
+        fastbp.ArrayStream(paths["X"], (paths["y"], arrays["y"][1:]))
+    with pytest.raises(TypeError, match=r"y\[1\] must be a path or an array, got NoneType: None"):
+        fastbp.ArrayStream(paths["X"], [paths["y"], None])
+
+
 def test_bad_arrays(files):
     arrays, paths = files
     with pytest.raises(ValueError, match="same number of rows.*'X': 100, 'y': 99"):
@@ -239,7 +257,7 @@ def test_bad_arrays(files):
         fastbp.ArrayStream(paths["X"], paths["y"], rows=0)
     with pytest.raises(TypeError, match="not None"):
         fastbp.ArrayStream(paths["X"], None)
-    with pytest.raises(TypeError, match="X must be a path or an array, got 3"):
+    with pytest.raises(TypeError, match="X must be a path or an array, got int: 3"):
         fastbp.ArrayStream(3, paths["y"])
     with pytest.raises(ValueError, match="no rows"):
         fastbp.ArrayStream(arrays["X"][:0], arrays["y"][:0])
