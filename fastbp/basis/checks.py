@@ -212,8 +212,11 @@ def not_finite(name, array, columns=None):
     return f"{name} has NaN or infinite values ({first_of(~np.isfinite(array), array, columns)})"
 
 
-def real_numbers(name, value, instead_of_text=""):
-    """Return `value` as an ndarray of real numbers of any dtype."""
+def real_numbers(name, value, instead_of_text="", nullable=False):
+    """Return `value` as an ndarray of real numbers of any dtype.
+
+    If it is `nullable`, NaN takes the place of pandas.NA.
+    """
     if is_sparse(value):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
@@ -227,7 +230,7 @@ def real_numbers(name, value, instead_of_text=""):
         try:
             if any(isinstance(entry, (str, bytes)) for entry in array.flat):
                 raise TypeError  # astype would convert the text "1" to a number
-            array = array.astype(np.float64)
+            array = (tables.with_nan(array) if nullable else array).astype(np.float64)
         except OverflowError:
             raise ValueError(f"{name} has whole numbers too large for float64") from None
         except (TypeError, ValueError):
@@ -271,8 +274,11 @@ def _cast(name, array, dtype, finite=all_finite, given=None):
     raise ValueError(f"{not_finite(name, array, columns)}; all must be finite")
 
 
-def samples(X, n_features, dtype, name="X", finite=all_finite):
-    """Return X as an (n_samples, n_features) array of `dtype`; `finite` checks its values."""
+def samples(X, n_features, dtype, name="X", finite=all_finite, nullable=False):
+    """Return X as an (n_samples, n_features) array of `dtype`; `finite` checks its values.
+
+    If X is `nullable`, as it is with categories, NaN takes the place of pandas.NA.
+    """
     if (
         type(X) is np.ndarray
         and X.ndim == 2
@@ -282,7 +288,7 @@ def samples(X, n_features, dtype, name="X", finite=all_finite):
         and finite(X)
     ):
         return X  # the usual case; the checks below would return it too, more slowly
-    array = real_numbers(name, X, tables.ENCODED)
+    array = real_numbers(name, X, tables.CODED if nullable else tables.ENCODED, nullable)
     if array.ndim != 2:
         hint = f"; for one sample pass {name}.reshape(1, -1)" if array.ndim == 1 else ""
         raise ValueError(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import checks
+from . import checks, tables
 from .names import keywords
 
 # Columns of the row for the whole input.
@@ -276,9 +276,11 @@ def _learned(inputs):
 
 def samples(X, layout, name="X"):
     """Return checked samples of a network with learned inputs."""
-    array = checks.samples(X, layout.n_features, layout.dtype, name, finite=_anything)
+    array = checks.samples(
+        *(X, layout.n_features, layout.dtype, name), finite=_anything, nullable=True
+    )
     if not _fits(array, _limits(layout.inputs, layout.dtype)):
-        _refuse_first(array, layout.inputs, name)
+        _refuse_first(array, layout.inputs, name, tables.columns_of(X))
     return array
 
 
@@ -318,7 +320,7 @@ def _fits(array, limits):
     return whole.all() or (whole | np.isnan(codes)).all()
 
 
-def _refuse_first(array, inputs, name):
+def _refuse_first(array, inputs, name, columns):
     """Raise a ValueError about the first column that has what it may not hold."""
     first = 0
     for item in inputs:
@@ -337,9 +339,12 @@ def _refuse_first(array, inputs, name):
                 expected += ", or NaN for a missing one"
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
+            at = row, first + column
+            value, place = array[at], tables.place(at, array.shape, columns)
+            short = f"{value:g}"
+            found = short if value.dtype.type(short) == value else str(value)
             raise ValueError(
-                f"{name} has {part[row, column]:g} in row {row}, column {first + column}, counted "
-                f"from 0; that column must have {expected}"
+                f"{name} has {found} in {place}, counted from 0; that column must have {expected}"
             )
         first += item._columns
 

@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import numpy as np
 
-# Advice for features that are text.
+# Advice for features that are text, and for those that may be codes of categories.
 ENCODED = "; encode text as numbers, for example with pandas.get_dummies or OneHotEncoder"
+CODED = "; encode text as codes, for example with pandas.Categorical(...).codes or OrdinalEncoder"
 MISSING = ("NAType", "NaTType")  # pandas.NA and NaT, without importing pandas
 
 
@@ -51,6 +52,12 @@ def place(at, shape, columns=None):
     if columns is not None and len(at) == 2 and len(columns) == shape[1]:
         parts[1] += f" ({columns[at[1]]!r})"
     return ", ".join(parts)
+
+
+def with_nan(array):
+    """Return an array of objects with NaN in place of pandas.NA and NaT."""
+    missing = [type(entry).__name__ in MISSING for entry in array.flat]
+    return np.where(np.reshape(missing, array.shape), np.nan, array)
 
 
 def odd_entry(array, columns=None, of_text=""):

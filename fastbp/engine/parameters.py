@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import MutableSequence, Sequence
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, overload
 
 import numpy as np
 
@@ -90,6 +90,10 @@ class Gradient(_Pair):
         made.embeddings = _listed(embeddings)
         made.missing = _listed(missing)
         return made
+
+    def _replace(self, **changes: Any) -> Self:
+        """Return a copy with other lists, as every named tuple has it."""
+        return type(self)(**{**{name: getattr(self, name) for name in PARAMETERS}, **changes})
 
     def __repr__(self) -> str:
         return f"Gradient({', '.join(f'{name}={arrays!r}' for name, arrays in _named(self))})"

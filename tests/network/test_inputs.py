@@ -87,6 +87,29 @@ def test_what_is_no_code_is_refused(backend, code, dtype):
     assert np.array_equal(net._engine.parameters, before)
 
 
+@pytest.mark.parametrize("code, dtype", [(2.9999999999, "float64"), (0.9999999, "float32")])
+def test_messages_show_what_tells_a_number_from_a_code(code, dtype):
+    with pytest.raises(ValueError, match=f"X has {code} in row 0"):
+        small(dtype).predict([[0, code, 0]])
+
+
+def test_tables_of_pandas():
+    """pandas.NA is NaN; messages name columns, and say how text becomes codes."""
+    pandas = pytest.importorskip("pandas", reason="the tables are those of pandas")
+    net = small("float64")
+    net.missing[0] = [5.0]
+    net.embeddings[0][-1] = [7.0, 8.0]
+    columns = {"size": [1.0, 2.0], "city": [2, None], "age": [None, 3]}
+    X = pandas.DataFrame(columns).astype({"city": "Int64", "age": "Float64"})
+    assert np.array_equal(net.predict(X), net.predict([[1, 2, np.nan], [2, -1, 3]]))
+    with pytest.raises(ValueError, match=r"3 in row 1, column 1 \('city'\)"):
+        net.predict(X.fillna(3))
+    with pytest.raises(ValueError, match=r"nan in row 0, column 0 \('size'\)"):
+        net.predict(X.assign(size=pandas.array([None, 1], "Int64")))
+    with pytest.raises(TypeError, match=r"'Rome' in row 0, column 1.*pandas.Categorical"):
+        net.predict(X.assign(city=["Rome", "Oslo"]))
+
+
 def test_where_nan_and_infinity_are_refused():
     net, X = small(), np.zeros((2, 3))
     for column, value in ((0, np.nan), (0, np.inf), (2, np.inf)):
@@ -140,6 +163,7 @@ def test_assignment_is_checked():
     with pytest.raises(ValueError, match=r"missing\[0\]"):
         net.missing[0] = [np.inf]
     gradient = net.loss_and_gradient(samples_for(net, 5), np.zeros(5))[1]
+    assert gradient._replace(biases=[]).embeddings is gradient.embeddings
     gradient.embeddings.pop()
     with pytest.raises(ValueError, match="one for each Categorical"):
         net.apply_gradient(gradient)
