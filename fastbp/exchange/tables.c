@@ -26,11 +26,12 @@ static double limited(double x, double limit)
 static void scale_numbers(const double *x, const double *medians, const double *scales, double clip,
                           float *inputs, size_t n)
 {
+    const double largest = 1.7976931348623157e308; /* differences that overflow count as this */
     size_t i;
     for (i = 0; i < n; i++) {
         double z = 0.0;
         if (x[i] == x[i])
-            z = limited(limited(x[i] - medians[i], 1e300) * scales[i], 1e9);
+            z = limited(limited(x[i] - medians[i], largest) * scales[i], 1e9);
         inputs[i] = (float)(z / square_root(1.0 + z / clip * (z / clip)));
     }
 }

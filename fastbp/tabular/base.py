@@ -284,17 +284,19 @@ class Tabular(BaseEstimator):
         Raises
         ------
         ValueError
-            For columns of dates, for categories that are not texts, or if columns have no names;
-            also if a column is called like an output.
+            For columns of dates, for categories that are not texts, for those with both empty texts
+            and missing values, or if columns have no names; also if a column is called like an
+            output.
 
         Notes
         -----
         The graph has one input for each column of the table, called by its name, of shape
         (n_samples, 1): float64 for numbers, truth values and time spans in days, texts for
-        categories. NaN and the empty text stand for missing values. A model that was fitted to an
-        array has one input ``X`` of float64. The outputs are ``prediction`` and, of a classifier,
-        ``probabilities``. They equal those of `predict` and `predict_proba` up to rounding in
-        float32. This requires the package onnx: ``pip install 'fastbp[onnx]'``.
+        categories. NaN and the empty text stand for missing values; where the empty text is a
+        category, it stands for that. A model that was fitted to an array has one input ``X`` of
+        float64. The outputs are ``prediction`` and, of a classifier, ``probabilities``. They equal
+        those of `predict` and `predict_proba` up to rounding in float32. This requires the package
+        onnx: ``pip install 'fastbp[onnx]'``.
 
         Examples
         --------

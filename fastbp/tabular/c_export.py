@@ -281,10 +281,11 @@ def _program(model, name, code):
     """Return the text of a program that compares the results for some rows with fastbp's."""
     fitted, prefix = model._preparation, name.upper()
     random = np.random.default_rng(0)
-    with np.errstate(divide="ignore"):
-        spread = np.where(fitted.scales > 0, 1 / fitted.scales, 1.0)
     drawn = random.standard_normal((N_SAMPLES, len(fitted.medians)))
-    numbers = fitted.medians + spread * drawn
+    with np.errstate(divide="ignore", over="ignore"):
+        spread = np.where(fitted.scales > 0, 1 / fitted.scales, 1.0)
+        numbers = fitted.medians + spread * drawn
+    numbers = np.clip(numbers, -preparation.MOST, preparation.MOST)
     numbers[random.random(numbers.shape) < 0.1] = np.nan
     counts = [len(each.categories) for each in model._columns if each.kind == columns.CATEGORY]
     codes = random.integers(columns.UNKNOWN, np.array(counts), (N_SAMPLES, len(counts)))

@@ -53,7 +53,7 @@ def to_onnx(model, path, opset):
 
 def _inputs(graph, model):
     """Return the graph's inputs, its numbers, and a code for each category."""
-    _refuse(model._columns)
+    _refuse(model)
     if not hasattr(model, "feature_names_in_"):
         for column in model._columns:
             if column.kind == columns.CATEGORY:
@@ -75,8 +75,9 @@ def _inputs(graph, model):
     return infos, graph.add("Concat", *numbers, axis=1) if numbers else None, codes
 
 
-def _refuse(found):
-    for column in found:
+def _refuse(model):
+    incomplete = iter(model._preparation.categories)
+    for column in model._columns:
         if column.kind == columns.DATE:
             raise ValueError(
                 f"column {column.name!r} holds dates, which ONNX does not have; replace it by "
@@ -86,6 +87,12 @@ def _refuse(found):
             raise ValueError(
                 f"the categories of column {column.name!r} are not all texts, such as "
                 f"{column.categories[0]!r}; turn them into texts with astype(str), and fit again"
+            )
+        if column.kind == columns.CATEGORY and next(incomplete)[1] and "" in column.categories:
+            raise ValueError(
+                f"column {column.name!r} has both empty texts and missing values, which a graph "
+                "cannot tell apart, since it has the empty text for a missing value; replace one "
+                "of them by a text, or both by NaN, and fit again"
             )
 
 
@@ -118,7 +125,10 @@ def _prepared(graph, fitted, numbers, codes, bins):
         medians = graph.constant(fitted.medians[None], f"medians_{bins}")
         filled = graph.add("Where", absent, medians, numbers)
         scales = graph.constant(fitted.scales[None], f"scales_{bins}")
-        z = graph.add("Mul", graph.add("Sub", filled, medians), scales)
+        most = float(preparation.MOST)
+        z = graph.add("Sub", filled, medians)
+        z = graph.add("Max", graph.add("Min", z, most), -most)
+        z = graph.add("Mul", z, scales)
         z = graph.add("Max", graph.add("Min", z, LARGEST), -LARGEST)
         ratio = graph.add("Div", z, preparation.CLIP)
         square = graph.add("Add", graph.add("Mul", ratio, ratio), 1.0)

@@ -61,8 +61,10 @@ class Preparation:
             missing[j] = 0 < len(known) < len(numbers)
             if not len(known):
                 continue
-            medians[j], scales[j] = np.median(known), _scale(known)
-            if scales[j] and len(np.unique(known)) >= FEWEST_DISTINCT:
+            medians[j], scales[j] = _median(known), _scale(known)
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(known.max() - known.min())
+            if scales[j] and finite and len(np.unique(known)) >= FEWEST_DISTINCT:
                 for count in bins:
                     found = np.unique(np.quantile(known, np.linspace(0, 1, count + 1)))
                     edges[count][j] = found if len(found) > 2 else np.empty(0)
@@ -133,9 +135,17 @@ class Preparation:
         return [np.concatenate([inputs, part], axis=1) for part in encoded]
 
 
+def _median(known):
+    """The median, also where the sum of two numbers overflows."""
+    with np.errstate(over="ignore"):
+        return np.clip(np.median(known), known.min(), known.max())
+
+
 def _scale(known):
     """1 / (upper - lower quartile), or else 2 / (highest - lowest), or 0 if all are equal."""
-    lower, upper = np.quantile(known, [0.25, 0.75])
-    spread = upper - lower if upper > lower else (known.max() - known.min()) / 2
-    with np.errstate(over="ignore", divide="ignore"):
-        return 1 / spread if spread > 0 and np.isfinite(1 / spread) else 0.0
+    with np.errstate(all="ignore"):  # numbers may be so large that their differences overflow
+        lower, upper = np.quantile(known, [0.25, 0.75])
+        if not upper > lower:
+            lower, upper = known.min() / 2, known.max() / 2
+        inverse = 0.5 / (upper / 2 - lower / 2)
+    return inverse if 0 < inverse < np.inf else 0.0

@@ -101,6 +101,22 @@ def test_predictions_are_those_of_fastbp(tmp_path):
     assert "'* / x'" in header and "'\\xfc'" in header
 
 
+def test_numbers_near_the_largest_ones(tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.uniform(-1, 1, 40)
+    values = {"high": 1.7e308 + 5e306 * y, "wide": 1.7e308 * np.sign(y) - 1e307 * y}
+    frame = pd.DataFrame(values)
+    model = fastbp.TabularRegressor(random_state=0).fit(frame, y)
+    fitted = model._preparation
+    assert np.isfinite(fitted.medians).all()  # though the sum of two numbers overflows
+    assert (fitted.scales > 0).all()  # and the difference of the quartiles, too
+    model.to_c(tmp_path, "large")
+    found = predicted(Library(tmp_path, *STRICT, "-O1"), "large", model, frame)[:, 0]
+    np.testing.assert_allclose(found, model.predict(frame), rtol=1e-5, atol=1e-6)
+    run(CC, *STRICT, "-O1", "large.c", "large_test.c", "-o", "large", folder=tmp_path)
+    run("./large", folder=tmp_path)
+
+
 def test_an_array_has_numbers_alone(tmp_path):
     X = np.random.default_rng(0).standard_normal((40, 2))
     model = fastbp.TabularRegressor(random_state=0).fit(X, X[:, 0])

@@ -69,6 +69,26 @@ def test_numbers(tmp_path):
     np.testing.assert_allclose(found, model.predict(rows), rtol=1e-5, atol=1e-5)
 
 
+def test_a_constant_column_and_numbers_near_the_largest_ones(tmp_path):
+    X = np.random.default_rng(0).normal(size=(40, 2)) * [1.0, 0.0] + [0.0, 1e308]
+    model = fastbp.TabularRegressor(random_state=0, time_budget=1e-6).fit(X, X[:, 0])
+    X[:, 1] = -1.7e308
+    found = outputs(model, X, tmp_path)["prediction"][:, 0]
+    np.testing.assert_allclose(found, model.predict(X), rtol=1e-5, atol=1e-5)
+
+
+def test_empty_texts_and_missing_values_are_refused_together(tmp_path):
+    texts = pd.Series(["", "a", "b", None] * 10, dtype=object)
+    model = fastbp.TabularRegressor(random_state=0, time_budget=1e-6)
+    model.fit(pd.DataFrame({"c": texts}), np.arange(40.0) % 4)
+    with pytest.raises(ValueError, match="column 'c' has both empty texts and missing values"):
+        model.to_onnx(tmp_path / "model.onnx")
+    frame = pd.DataFrame({"c": texts.fillna("b")})
+    model.fit(frame, np.arange(40.0) % 4)
+    found = outputs(model, frame, tmp_path)["prediction"][:, 0]
+    np.testing.assert_allclose(found, model.predict(frame), rtol=1e-5, atol=1e-5)
+
+
 def test_columns_with_names_of_other_parts(tmp_path):
     """The graph's own names give way: nothing is computed from the wrong array."""
     rng = np.random.default_rng(0)
