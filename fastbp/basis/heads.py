@@ -117,7 +117,7 @@ def _weights(loss_weights, n_heads):
         given = []
     if len(given) != n_heads:
         raise ValueError(
-            f"loss_weights must have one number for each of the {n_heads} heads, got "
+            f"loss_weights must have one number for each head, {n_heads} in all, got "
             f"{loss_weights!r}"
         )
     weights = [checks.real_number(f"loss_weights[{k}]", w) for k, w in enumerate(given)]

@@ -196,6 +196,9 @@ def _npz(network, path):
     }
     layout = network.layout
     names = [*layout.activations, network._engine.output_activation]
+    if heads := network._engine.heads:
+        names[-1:] = [head.row.output_activation for head in heads]
+        arrays["head_outputs"] = np.array([head.n_outputs for head in heads])
     if layout.norm is not None:
         arrays["norm"] = np.array(layout.norm)
     if layout.residual:

@@ -42,13 +42,12 @@ def targets(heads, y, n_samples, dtype, name, finite):
     """
     if not isinstance(y, list | tuple):
         raise TypeError(
-            f"{name} must be a tuple with one entry for each of the {len(heads)} heads, got "
+            f"{name} must be a tuple with one entry for each head ({_names(heads)}), got "
             f"{type(y).__name__}{_as_tuple(heads, y, name)}"
         )
     if len(y) != len(heads):
-        names = ", ".join(head.loss for head in heads)
         raise ValueError(
-            f"{name} must have one entry for each of the {len(heads)} heads ({names}), got {len(y)}"
+            f"{name} must have one entry for each head ({_names(heads)}), got {len(y)}"
         )
     found = np.empty((n_samples, heads[-1].targets.stop), dtype)
     for k, (head, entry) in enumerate(zip(heads, y, strict=True)):
@@ -63,8 +62,14 @@ def targets(heads, y, n_samples, dtype, name, finite):
     return found
 
 
+def _names(heads):
+    return ", ".join(head.loss for head in heads)
+
+
 def _as_tuple(heads, y, name):
     """Advice for targets in one table, in which classes are labels or rows of numbers."""
+    if len(heads) == 1:
+        return f"; pass ({name},)"
     of_labels = [1 if head.loss == "cross_entropy" else head.n_targets for head in heads]
     of_rows = [head.n_targets for head in heads]
     n_columns = np.shape(y)[1] if np.ndim(y) == 2 else 0
@@ -76,7 +81,7 @@ def _as_tuple(heads, y, name):
                 f"{table}[:, {end - 1 if width == 1 else f'{end - width}:{end}'}]"
                 for end, width in zip(ends, widths, strict=True)
             ]
-            return f"; pass ({', '.join(entries)}{',' * (len(entries) == 1)})"
+            return f"; pass ({', '.join(entries)})"
     return ""
 
 

@@ -75,8 +75,8 @@ class OfLoss:
         """Refuse `what`, the subject of a sentence, if the network has heads."""
         if self.heads:
             raise ValueError(
-                f"{what} needs a network with a single loss, but this one has {len(self.heads)} "
-                f"heads: {self.loss_title}{advice and f'; {advice}'}"
+                f"{what} needs a network with a single loss, but this one has heads: "
+                f"{self.loss_title}{advice and f'; {advice}'}"
             )
 
     def check_second_derivative(self):

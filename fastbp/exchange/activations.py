@@ -69,8 +69,8 @@ def check_plain(net, tool):
     inputs.refuse(net.layout, f"the export to {tool}")
     if net._engine.heads:
         raise ValueError(
-            f"this network has {len(net._engine.heads)} heads, which the export to {tool} does not "
-            "support; Network.to_onnx and Network.to_torch do"
+            f"this network has heads, which the export to {tool} does not support; "
+            "Network.to_onnx and Network.to_torch do"
         )
     if net.layout.special:
         raise ValueError(

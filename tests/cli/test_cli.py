@@ -412,6 +412,11 @@ def test_models_from_python(capsys):
     assert main(["info", "heads.safetensors"]) == 0
     text = "activations: softmax, exp\nloss: cross_entropy + 0.5 poisson\n"
     assert text in capsys.readouterr().out
+    assert main(["export", "heads.safetensors", "--format", "npz"]) == 0
+    assert capsys.readouterr().out == "npz: heads.npz\n"
+    with np.load("heads.npz") as archive:
+        assert archive["activations"].tolist() == ["softmax", "exp"]
+        assert archive["head_outputs"].tolist() == [2, 1]
     assert main(["info", "classifier.safetensors"]) == 0
     assert "classes: False, True" in capsys.readouterr().out
     assert main(["export", "classifier.safetensors", "--format", "npz"]) == 0
