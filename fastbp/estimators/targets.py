@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
+SMALLEST = np.finfo(np.float64).smallest_subnormal
+
 
 class TargetScale(NamedTuple):
     """Means and standard deviations of targets.
@@ -25,6 +27,8 @@ class TargetScale(NamedTuple):
         """The scale of targets of shape (n, n_outputs) whose samples have weights, if any."""
         if weight is not None and not weight.any():
             weight = None  # such a fit has no gradient; it only needs finite numbers
+        if weight is not None:
+            weight = near_one(np.asarray(weight, np.float64))[0]
         y, exponent = near_one(np.asarray(y, np.float64))
         with np.errstate(all="ignore"):
             scaler = StandardScaler().fit(y, sample_weight=weight)
@@ -34,7 +38,9 @@ class TargetScale(NamedTuple):
                 "normalize_y=True needs the weighted mean and the weighted standard deviation of "
                 "y, which do not exist for these sample weights; pass weights of at least 0"
             )
-        return cls(np.ldexp(mean, exponent), np.ldexp(deviation, exponent))
+        # StandardScaler has 1 for constant columns. Other ones, between -1 and 1, have less.
+        deviation = np.where(deviation == 1, 1.0, np.ldexp(deviation, exponent))
+        return cls(np.ldexp(mean, exponent), np.maximum(deviation, SMALLEST))
 
     def apply(self, y):
         """Targets with mean 0 and standard deviation 1, in float64."""

@@ -172,6 +172,20 @@ def test_initial_coefficients_are_for_y():
     close(made.predict(X), regressor(solver="lbfgs", max_iter=4).fit(X, ONE).predict(X))
 
 
+@pytest.mark.parametrize("constant", [1e5, -3e-7])
+def test_constant_columns_are_only_shifted(constant):
+    """Their deviation is 1, as StandardScaler has it; powers of two that y is divided by go."""
+    y = np.column_stack([np.full(len(X), constant), X[:, 0]])
+    made = regressor().fit(X, y)
+    other = TransformedTargetRegressor(regressor(normalize_y=False), transformer=StandardScaler())
+    close(made.predict(X), other.fit(X, y).predict(X))
+
+
+def test_deviations_below_all_numbers():
+    y = np.where(np.arange(len(X)), 1e-323, 5e-324)
+    assert np.isfinite(regressor().fit(X, y).predict(X)).all()
+
+
 @pytest.mark.parametrize("y", [np.full(30, 0.1), np.linspace(0, 1e300, 30)], ids=["same", "huge"])
 def test_targets_without_spread_and_huge_ones(y):
     made = regressor(solver="lbfgs", max_iter=3).fit(X[:30], y)
