@@ -94,9 +94,13 @@ def fit(network, samples, control, regularizers, threads, stop=None, resume_from
     loop.check_finite(engine, history)
     if isinstance(samples, Rows) and history.loss and history.loss[-1] > scale.LARGE:
         data = samples.data if samples.rows is None else samples.data.rows(samples.rows)
-        pure = engine.mean_loss(data.with_weight())  # without penalties
         X = inputs.numbers_of(data.X, engine.layout)
-        given = engine.loss_name, engine.loss_parameter, pure, X, data.targets
-        if text := scale.advice(*given):
+        if engine.heads:
+            text = scale.advice_of_heads(engine.heads, engine.outputs(data.X), X, data.targets)
+        else:
+            pure = engine.mean_loss(data.with_weight())  # without penalties
+            given = engine.loss_name, engine.loss_parameter, pure, X, data.targets
+            text = scale.advice(*given)
+        if text:
             warnings.warn(text, UserWarning, stacklevel=4)
     return history

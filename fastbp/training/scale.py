@@ -12,7 +12,7 @@ SCALERS = "for example with sklearn.preprocessing.StandardScaler"
 BY_HAND = f"scale y to mean 0 and standard deviation 1, {SCALERS}, and scale the predictions back"
 
 
-def advice(loss_name, parameter, loss, X, targets, remedy=BY_HAND):
+def advice(loss_name, parameter, loss, X, targets, remedy=BY_HAND, called="y"):
     """Return a warning if the error is large and of the size of the targets' spread, else "".
 
     Numbers of the size of prices or populations need that many steps of Adam divided by its
@@ -29,6 +29,8 @@ def advice(loss_name, parameter, loss, X, targets, remedy=BY_HAND):
     targets : ndarray of shape (n, n_m)
     remedy : str
         What to do about targets without scale.
+    called : str
+        What the message calls the targets.
     """
     error = _typical_error(loss_name, parameter, loss)
     if not LARGE < error < math.inf:
@@ -40,7 +42,7 @@ def advice(loss_name, parameter, loss, X, targets, remedy=BY_HAND):
         return ""
     size = np.sqrt((y**2).mean(axis=0))
     j = int(size.argmax())
-    name = "y" if y.shape[1] == 1 else f"column {j} of y"
+    name = called if y.shape[1] == 1 else f"column {j} of {called}"
     if size[j] > LARGE / 10:
         return (
             f"the targets are not scaled, so the network has learned very little: {name} has the "
@@ -53,6 +55,21 @@ def advice(loss_name, parameter, loss, X, targets, remedy=BY_HAND):
             f"to {largest:.3g} in size. Scale each column of X to mean 0 and standard deviation 1, "
             f"{SCALERS}"
         )
+    return ""
+
+
+def advice_of_heads(heads, outputs, X, targets):
+    """Return the warning for the first head that needs one, from h_m of all samples."""
+    for k, head in enumerate(heads):
+        h, y = outputs[:, head.outputs].astype(np.float64), targets[:, head.targets]
+        if head.row.output_activation != "identity" or h.shape != y.shape:
+            continue  # probabilities, rates, or parameters of a distribution
+        squared = head.loss == "squared_error"
+        errors = (h - y) ** 2 / 2 if squared else np.abs(h - y)
+        loss = float(errors.sum(axis=1).mean())
+        name = "squared_error" if squared else "absolute_error"
+        if text := advice(name, None, loss, X, y, called=f"y[{k}]"):
+            return text
     return ""
 
 

@@ -59,6 +59,18 @@ def test_the_output_that_has_no_scale_is_named():
         network(n_outputs=3).fit(X, targets)
 
 
+@pytest.mark.parametrize("loss", REGRESSIONS)
+def test_the_head_that_has_no_scale_is_named(loss):
+    net = network([("gaussian", 2), ("squared_error", 2), (loss, 1, REGRESSIONS[loss])], 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net.fit(X, (y, np.stack([y, -y], axis=1), y))
+    with pytest.warns(match=r"targets are not scaled.*: y\[2\] has the mean"):
+        net.fit(X, (y, np.stack([y, -y], axis=1), PRICES))
+    with pytest.warns(match=r"column 1 of y\[1\] has the mean"):
+        net.fit(X, (y, np.stack([y, PRICES], axis=1), y))
+
+
 def test_inputs():
     with pytest.warns(match="the inputs are not scaled.*X has values up to"):
         network().fit(1e7 * X, y, epochs=1)
