@@ -183,7 +183,7 @@ def _dates(column, series):
             f"column of dates: {error}"
         ) from None
     parts = [getattr(dates.dt, part).to_numpy(np.float64) for part in PARTS_OF_DATES]
-    since = dates - pandas.Timestamp(0, tz="UTC")
+    since = dates - pandas.Timestamp(0, tz="UTC").as_unit("s")  # ns would end in 2262
     parts.append((since.dt.total_seconds() / SECONDS_PER_DAY).to_numpy(np.float64))
     return np.stack(parts, axis=1)
 

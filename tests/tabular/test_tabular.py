@@ -1,6 +1,7 @@
 """TabularClassifier and TabularRegressor learn from tables as they come."""
 
 import dataclasses
+import datetime
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastbp
-from fastbp.tabular import recipes, trials
+from fastbp.tabular import columns, recipes, trials
 from fastbp.tabular.recipes import OTHERS, SCOUT, for_rows
 
 N = 160
@@ -406,3 +407,16 @@ def test_a_refused_fit_changes_nothing():
     with pytest.raises(ValueError, match="at least"):
         model.fit(X[["a"]][:3], X["a"][:3])
     assert vars(model) == before
+
+
+@pytest.mark.parametrize("unit", ["date", "s", "us"])
+def test_dates_that_nanoseconds_do_not_reach(unit):
+    """9999-12-31 often means that something has no end."""
+    days = pd.Series(np.arange("1600-01-01", "1600-02-10", dtype="datetime64[D]").astype(object))
+    days[3] = datetime.date(9999, 12, 31)
+    frame = pd.DataFrame({"day": days if unit == "date" else days.astype(f"datetime64[{unit}]")})
+    model = fastbp.TabularRegressor(random_state=0, time_budget=1e-6).fit(frame, np.arange(40.0))
+    numbers, _ = columns.read(model._columns, frame)
+    expected = [9999, 12, 4, 0, datetime.date(9999, 12, 31).toordinal() - 719163]
+    np.testing.assert_array_equal(numbers[3], expected)
+    assert np.isfinite(model.predict(frame)).all()
