@@ -9,6 +9,7 @@ below name their columns.
 
 import ctypes
 import functools
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -185,7 +186,8 @@ def inputs_of(layer_sizes):
         return layer_sizes, ()
     first = layer_sizes[0]
     if isinstance(first, Numeric | Categorical):
-        raise TypeError(f"layer_sizes[0] must be a number or a list of inputs; write [{first!r}]")
+        inputs = [*itertools.takewhile(lambda item: isinstance(item, Numeric | Categorical), layer_sizes)]
+        raise TypeError(f"layer_sizes[0] must be a number or a list of inputs; write {inputs}")
     if not checks.is_sequence(first):
         return layer_sizes, ()
     given = tuple(first)

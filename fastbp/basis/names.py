@@ -201,6 +201,14 @@ _ARGUMENTS: dict[str, tuple[tuple[str, ...], str]] = {
     "precision": (("dtype",), ""),
     "monotone_constraints": (("monotonic_cst",), _AT_NETWORK),
     **dict.fromkeys(
+        ("dim", "embedding_dim", "embedding_size", "emb_dim", "output_dim"), (("dimension",), "")
+    ),
+    **dict.fromkeys(
+        ("num_embeddings", "input_dim", "cardinality", "vocab_size", "num_categories"),
+        (("n_categories",), ""),
+    ),
+    **dict.fromkeys(("nan", "allow_nan", "has_nan"), (("missing",), "")),
+    **dict.fromkeys(
         ("inputs", "embeddings", "embedding_dims", "cat_features", "categorical_features"),
         ((), _INPUTS),
     ),

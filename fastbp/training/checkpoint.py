@@ -450,6 +450,18 @@ def read(path, now):
         return saved_of(document, tensors, now)
 
 
+def _first_difference(name, there, here):
+    """Where two values differ, and what they have there; lists of one length are searched."""
+    there, here = (
+        value["tuple"] if isinstance(value, dict) and list(value) == ["tuple"] else value
+        for value in (there, here)
+    )
+    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        i = next(i for i, pair in enumerate(zip(there, here, strict=True)) if pair[0] != pair[1])
+        return f"{name}[{i}]", there[i], here[i]
+    return name, there, here
+
+
 def saved_of(document, tensors, now):
     """Return the training in a file's document and tensors, see `read`."""
     if document.get("kind") != "checkpoint":
@@ -461,9 +473,10 @@ def saved_of(document, tensors, now):
         raise schema.wrong("arguments", before, "a JSON object")
     for name, value in now.items():
         if before.get(name) != value:
+            entry, there, here = _first_difference(name, before.get(name), value)
             raise ValueError(
-                f"the checkpoint is from a training with another {name}: "
-                f"{schema.shown(before.get(name))} there, {schema.shown(value)} here. To start a "
+                f"the checkpoint is from a training that differs in {entry}: "
+                f"{schema.shown(there)} there, {schema.shown(here)} here. To start a "
                 "new training with its weights, use Network.load"
             )
     return Saved(document["model"], training, tensors)

@@ -128,7 +128,7 @@ def test_files_of_double_precision_are_refused(tmp_path):
 def test_trainings_resume_with_it_only(compiled, tmp_path):
     checkpoint = fastbp.Checkpoint(tmp_path)
     network(compiled).fit(X, Y, epochs=2, callbacks=[checkpoint])
-    with pytest.raises(ValueError, match="another compute_dtype: 'bfloat16' there, None here"):
+    with pytest.raises(ValueError, match="differs in compute_dtype: 'bfloat16' there, None here"):
         network(compiled, compute_dtype=None).fit(X, Y, epochs=4, resume_from=checkpoint.newest())
     whole, resumed = network(compiled), network(compiled)
     whole.fit(X, Y, epochs=4)

@@ -130,7 +130,7 @@ def test_where_nan_and_infinity_are_refused():
         ([], ValueError, "empty list"),
         ([3], TypeError, r"layer_sizes\[0\]\[0\] must be a fastbp.Numeric"),
         ([Categorical], TypeError, r"layer_sizes\[0\]\[0\] must be"),
-        (Categorical(3), TypeError, r"write \[Categorical\(3, 2\)\]"),
+        (Categorical(3), TypeError, r"write \[Categorical\(3, 2\)\]$"),
         ([Categorical(2**24)], ValueError, "float32 cannot tell apart"),
         ([Categorical(2**30, 2**30)], ValueError, "more than"),
     ],
@@ -139,6 +139,11 @@ def test_where_nan_and_infinity_are_refused():
 def test_odd_lists_of_inputs(inputs, kind, message):
     with pytest.raises(kind, match=message):
         fastbp.Network([inputs, 1], loss="squared_error")
+
+
+def test_inputs_without_brackets_of_their_own():
+    with pytest.raises(TypeError, match=r"write \[Numeric\(3\), Categorical\(4, 2\)\]$"):
+        fastbp.Network([Numeric(3), Categorical(4), 8, 1], loss="squared_error")
 
 
 @pytest.mark.parametrize("what", [Categorical, Numeric])

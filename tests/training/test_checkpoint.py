@@ -256,19 +256,19 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_first_epoch(tmp_p
 @pytest.mark.parametrize(
     "change, what",
     [
-        ({"batch_size": 8}, "another batch_size: 16 there, 8 here"),
-        ({"optimizer": fastbp.Adam(0.5)}, "another optimizer"),
-        ({"optimizer": fastbp.SGD()}, "another optimizer"),
-        ({"schedule": fastbp.OneCycle()}, "another schedule"),
-        ({"l2": 0.1}, "another l2"),
-        ({"dropout": 0.1}, "another dropout"),
-        ({"average": fastbp.EMA()}, "another average"),
-        ({"patience": 3, **VALIDATION}, "another early stopping"),
-        ({"scoring": "r2", **VALIDATION}, "another scoring"),
-        ({"X": X + 1}, "another data"),
-        ({"X": X[::-1]}, "another data"),
-        ({"y": Y + 1}, "another data"),
-        ({"sample_weight": np.arange(40)}, "another data"),
+        ({"batch_size": 8}, "differs in batch_size: 16 there, 8 here"),
+        ({"optimizer": fastbp.Adam(0.5)}, "differs in optimizer"),
+        ({"optimizer": fastbp.SGD()}, "differs in optimizer"),
+        ({"schedule": fastbp.OneCycle()}, "differs in schedule"),
+        ({"l2": 0.1}, "differs in l2"),
+        ({"dropout": 0.1}, "differs in dropout"),
+        ({"average": fastbp.EMA()}, "differs in average"),
+        ({"patience": 3, **VALIDATION}, "differs in early stopping"),
+        ({"scoring": "r2", **VALIDATION}, "differs in scoring"),
+        ({"X": X + 1}, "differs in data"),
+        ({"X": X[::-1]}, "differs in data"),
+        ({"y": Y + 1}, "differs in data"),
+        ({"sample_weight": np.arange(40)}, "differs in data"),
     ],
 )
 def test_other_arguments(change, what, tmp_path):
@@ -283,15 +283,15 @@ def test_other_arguments(change, what, tmp_path):
 def test_other_steps_in_all(tmp_path):
     given = {"schedule": fastbp.CosineDecay(), "batch_size": 16}
     path = stopped(network("numpy"), tmp_path, 3, epochs=EPOCHS, **given)
-    with pytest.raises(ValueError, match="another number of steps: 18 there, 21 here"):
+    with pytest.raises(ValueError, match="differs in number of steps: 18 there, 21 here"):
         network("numpy").fit(X, Y, epochs=7, resume_from=path, **given)
 
 
 def test_other_networks_and_files(tmp_path):
     path = stopped(network("numpy"), tmp_path, 3, epochs=EPOCHS)
-    with pytest.raises(ValueError, match="another dtype: 'float32' there, 'float64' here"):
+    with pytest.raises(ValueError, match="differs in dtype: 'float32' there, 'float64' here"):
         network("numpy", "float64").fit(X, Y, resume_from=path)
-    with pytest.raises(ValueError, match="another layer_sizes"):
+    with pytest.raises(ValueError, match=r"differs in layer_sizes\[1\]: 5 there, 6 here"):
         make_network([4, 6, 2], "squared_error", "numpy", "float32").fit(X, Y, resume_from=path)
     with pytest.raises(ValueError, match="another loss"):
         make_network([4, 5, 2], "absolute_error", "numpy", "float32").fit(X, Y, resume_from=path)

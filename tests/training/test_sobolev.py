@@ -235,7 +235,7 @@ def test_resuming(backend, case, tmp_path):
         ({"dy": 2 * dy, "derivative_weight": 0.5}, "data"),
         ({}, "data"),
     ):
-        with pytest.raises(ValueError, match=f"with another {what}"):
+        with pytest.raises(ValueError, match=f"differs in {what}"):
             fresh = start(backend)[0]
             fresh.fit(X, y, epochs=4, resume_from=checkpoint.newest(), **changed, **how)
     resumed = start(backend)[0]
