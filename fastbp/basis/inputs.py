@@ -9,7 +9,6 @@ below name their columns.
 
 import ctypes
 import functools
-import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -186,7 +185,7 @@ def inputs_of(layer_sizes):
         return layer_sizes, ()
     first = layer_sizes[0]
     if isinstance(first, Numeric | Categorical):
-        inputs = [*itertools.takewhile(lambda item: isinstance(item, Numeric | Categorical), layer_sizes)]
+        inputs = [item for item in layer_sizes if isinstance(item, Numeric | Categorical)]
         raise TypeError(f"layer_sizes[0] must be a number or a list of inputs; write {inputs}")
     if not checks.is_sequence(first):
         return layer_sizes, ()

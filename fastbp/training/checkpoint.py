@@ -452,13 +452,14 @@ def read(path, now):
 
 def _first_difference(name, there, here):
     """Where two values differ, and what they have there; lists of one length are searched."""
-    there, here = (
+    lists = [
         value["tuple"] if isinstance(value, dict) and list(value) == ["tuple"] else value
         for value in (there, here)
-    )
-    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
-        i = next(i for i, pair in enumerate(zip(there, here, strict=True)) if pair[0] != pair[1])
-        return f"{name}[{i}]", there[i], here[i]
+    ]
+    if all(isinstance(each, list) for each in lists) and len(lists[0]) == len(lists[1]):
+        for i, (old, new) in enumerate(zip(*lists, strict=True)):
+            if old != new:
+                return f"{name}[{i}]", old, new
     return name, there, here
 
 

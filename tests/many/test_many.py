@@ -227,6 +227,6 @@ def test_going_on_from_checkpoints(data, tmp_path):
     histories = fastbp.fit_many(again, *data, epochs=5, resume_from=files)
     assert_same(again, histories, (whole, expected))
     files[1], files[2] = files[2], None
-    with pytest.raises(fastbp.SomeFailed, match="another layer_sizes") as caught:
+    with pytest.raises(fastbp.SomeFailed, match="differs in layer_sizes") as caught:
         fastbp.fit_many(networks("numpy"), *data, epochs=5, resume_from=files)
     assert caught.value.indices == [1]
