@@ -269,7 +269,7 @@ def test_a_checkpoint_keeps_the_constraint(tmp_path):
     resumed = make()
     ascend(resumed, epochs=4, resume_from=checkpoint.newest())
     assert np.array_equal(parameters(resumed), parameters(whole))
-    with pytest.raises(ValueError, match="another monotonic_cst"):
+    with pytest.raises(ValueError, match="differs in monotonic_cst"):
         ascend(make(cst=None), epochs=4, resume_from=checkpoint.newest())
 
 
