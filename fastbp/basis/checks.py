@@ -409,7 +409,19 @@ def weights_of_samples(sample_weight, n_samples, dtype, name="sample_weight", pa
         raise ValueError(f"{name} must not be negative, but its smallest is {values.min():g}")
     if values.max() == 0 and not part:
         raise ValueError(f"{name} is zero for every sample; at least one must be positive")
+    refuse_denormal(values, name)
     return values
+
+
+def refuse_denormal(weights, name="sample_weight"):
+    """Refuse sample weights of which none is a normal number: training takes the others for 0."""
+    largest, tiny = weights.max(), np.finfo(weights.dtype).tiny
+    if 0 < largest < tiny:
+        raise ValueError(
+            f"{name} has no number above {largest:g}, but the smallest normal number of "
+            f"{weights.dtype} is {tiny:.2g}; multiply all weights by the same large number, which "
+            "changes no result"
+        )
 
 
 def class_weights(class_weight, loss_name, labels, targets, rows=None):

@@ -278,6 +278,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         if sample_weight is not None:
             with checks.locating(sample_weight=sample_weight):
                 sample_weight = _check_sample_weight(sample_weight, X)
+            checks.refuse_denormal(sample_weight)
         if self._constraint(X.shape[1]):
             activations = hidden_activations(self.activation, len(hidden))
             monotonic.check(activations, OUTPUTS[self._output_activation()], self._output_units())

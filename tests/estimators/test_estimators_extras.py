@@ -452,6 +452,7 @@ def test_ctrl_c_before_the_end_of_the_first_epoch():
         ({"early_stopping": True, "validation_fraction": 1e-3}, {}),
         ({"early_stopping": True}, {"X_val": np.zeros((5, 2)), "y_val": np.zeros(5)}),
         ({}, {"sample_weight": [1.0]}),
+        ({}, {"sample_weight": [1e-309] * N}),
         ({}, {"y": ["text"] * N}),
     ],
 )

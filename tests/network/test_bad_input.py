@@ -196,6 +196,7 @@ WEIGHTS = {
     "NaN": (with_entry(np.ones(N), 2, NAN), ValueError, "sample_weight has NaN.* in row 2, c"),
     "infinite": (with_entry(np.ones(N), 2, INF), ValueError, "sample_weight has NaN or inf"),
     "all zero": (np.zeros(N), ValueError, "zero for every sample"),
+    "denormal": (np.full(N, 1e-308), ValueError, "sample_weight has no number above 1e-308.* 2.2e"),
     "strings": (["1"] * N, TypeError, "sample_weight must hold real numbers"),
     "objects": (np.array([{}] * N, object), TypeError, "sample_weight must hold .*objects"),
 }
