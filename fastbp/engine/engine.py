@@ -12,7 +12,17 @@ import numpy as np
 
 from .. import backends
 from ..backends.interface import SHARED_SIZE, Derivatives, Model
-from ..basis import checks, initial, inputs, interrupts, monotonic, sparse, spec, teams
+from ..basis import (
+    checks,
+    initial,
+    inputs,
+    interrupts,
+    monotonic,
+    sample_weights,
+    sparse,
+    spec,
+    teams,
+)
 from ..basis.data import Data
 from ..basis.heads import heads_of
 from ..basis.layout import layer_view
@@ -338,12 +348,12 @@ class Engine(OfLoss):
             labels, targets = checks.targets(
                 y, len(X), n_outputs, name, self.loss_spec, dtype, names[1], self.backend.finite
             )
-        weight = checks.weights_of_samples(sample_weight, len(X), dtype, names[2], part)
+        weight = sample_weights.checked(sample_weight, len(X), dtype, names[2], part)
         if class_weight is not None:
             self.check_one_loss("class_weight", "pass sample_weight instead")
-            factors = checks.class_weights(class_weight, name, labels, targets, rows)
+            factors = sample_weights.of_classes(class_weight, name, labels, targets, rows)
             weight = factors * weight if weight.size else factors
-            weight = checks.weights_of_samples(weight, len(X), dtype, "class_weight", part)
+            weight = sample_weights.checked(weight, len(X), dtype, "class_weight", part)
         if type(label_smoothing) is not float or label_smoothing != 0:
             if label_smoothing != 0:
                 self.check_one_loss("label_smoothing", "pass smoothed rows as targets")

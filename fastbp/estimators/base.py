@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ..basis import checks, initial, monotonic, tables
+from ..basis import checks, initial, monotonic, sample_weights, tables
 from ..basis.layout import Layout
 from ..basis.sparse import check_undamaged
 from ..rules.regularizers import SWA, regularizers_of
@@ -278,7 +278,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
         if sample_weight is not None:
             with checks.locating(sample_weight=sample_weight):
                 sample_weight = _check_sample_weight(sample_weight, X)
-            checks.refuse_denormal(sample_weight)
+            sample_weights.refuse_denormal(sample_weight)
         if self._constraint(X.shape[1]):
             activations = hidden_activations(self.activation, len(hidden))
             monotonic.check(activations, OUTPUTS[self._output_activation()], self._output_units())
