@@ -206,6 +206,8 @@ class ForwardPass:
 
     def _through_output(self, dh):
         """∂L/∂s_m = Jᵀ ∂L/∂h_m, from the output h_m and s_m."""
+        if self._engine.output_activation == "identity":  # J = 1: the usual case
+            return dh
         layout, last = self._layout, len(self._layout.sizes) - 1
         s = layer_view(layout.plan, self._workspace, len(self._X), last, S)
         return output.pass_back(self._engine, s, self._h, dh)
