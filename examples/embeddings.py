@@ -4,9 +4,9 @@ Vectors of categories
 
 A network does not know that Saturday is near Sunday. It finds out from the data.
 
-An hourly number of passengers depends on the day of the week and on the hour, both of which are
-categories here: codes without an order. The network learns a vector of two numbers for each hour
-and each day. All vectors are near 0 at first, and only what differs moves apart. So hours with
+How many passengers there are in an hour depends on the day of the week and on the time of day. Both
+are categories here: codes without an order. The network learns a vector of two numbers for each
+hour and each day. All vectors are near 0 at first, and only what differs moves apart. So hours with
 similar numbers of passengers end up close to each other.
 """
 

@@ -115,7 +115,7 @@ cdef inline Py_ssize_t stride_of_rows(Net *net, Py_ssize_t i) noexcept nogil:
 cdef inline Py_ssize_t rows_of(const int64_t *plan, Py_ssize_t i) noexcept nogil:
     """The number of layer i's rows of parameters: of weights, biases and what comes behind them.
 
-    Those of the input are the pieces of its tables.
+    For the input (i = 0), the number of pieces of its tables.
     """
     if rarely(i == 0):
         return (<const int64_t *>plan[INPUTS])[TABLED] // TABLE_PIECE

@@ -2,7 +2,7 @@
 
 import numpy as np
 from gradient_helpers import torch_activations
-from helpers import flat, make_targets, outputs_for
+from helpers import make_targets, outputs_for
 
 import fastbp
 from fastbp import Categorical, Numeric
@@ -53,16 +53,6 @@ def data_for(net, n=11, seed=0):
     kinds = {"cross_entropy": "labels", "log_loss": "hard", "squared_error": "real"}
     rng = np.random.default_rng(seed + 2)
     return samples_for(net, n, seed), make_targets(kinds[net.loss], n, net.layout.sizes[-1], rng)
-
-
-def arrays_of(owner):
-    """All arrays of a network or a gradient, in the order of LISTS."""
-    return [array for name in LISTS for array in getattr(owner, name)]
-
-
-def together(owner):
-    """The same as one vector."""
-    return flat(arrays_of(owner))
 
 
 def torch_inputs(torch, net):

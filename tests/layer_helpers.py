@@ -8,6 +8,8 @@ from gradient_helpers import torch_activations
 from helpers import flat, outputs_for
 
 import fastbp
+from fastbp.basis import teams
+from fastbp.basis.layout import PARAMETERS
 
 # What a layer can have, each by itself and together.
 LAYERS = {
@@ -48,13 +50,31 @@ def make_layers(which, widths, loss, backend, dtype="float64", seed=0):
 
 
 def arrays_of(owner):
-    """All arrays of a network or a gradient, in the order of LISTS."""
-    return [array for name in LISTS for array in getattr(owner, name, ())]
+    """All arrays of a network or a gradient, in the order of PARAMETERS."""
+    return [array for name in PARAMETERS for array in getattr(owner, name, ())]
 
 
 def together(owner):
     """The same as one vector."""
     return flat(arrays_of(owner))
+
+
+def results_of_threads(make, data_for, n, batch_size, how, monkeypatch):
+    """The different losses, gradients and trained parameters for several numbers of threads.
+
+    ``make()`` is an untrained network, ``data_for(net, n)`` are its samples, and `how` are
+    arguments of `fit`.
+    """
+    found = set()
+    for threads in (1, 2, 3, 7):
+        net = make()
+        X, y = data_for(net, n)
+        with monkeypatch.context() as patch:
+            patch.setattr(teams, "automatic", lambda *_, threads=threads: threads)
+            loss, gradient = net.loss_and_gradient(X, y)
+        net.fit(X, y, epochs=1, batch_size=batch_size, threads=threads, **how)
+        found.add((loss, together(gradient).tobytes(), together(net).tobytes()))
+    return found
 
 
 def torch_layers(torch, net, by_formula=False):

@@ -317,7 +317,8 @@ class Backend(Protocol):
         h''_i = σ'(s_i) s''_i + σ''(s_i) Σ_k s'_ik².
 
         A normalisation comes before σ, see docs/mathematics.md, "Derivatives of normalised layers".
-        A residual layer adds the jets of its input to those of h_i.
+        A residual layer then adds its input: h_i += h_{i-1}, h'_ik += h'_{i-1,k} and
+        h''_i += h''_{i-1}.
 
         model : as above, with the plan of ``Layout.for_derivatives``.
         directions : real array of shape (K, n, n_0) or (0, n, n_0), C-contiguous, IN, may be

@@ -4,18 +4,10 @@ import numpy as np
 import pytest
 from gradient_helpers import torch_loss
 from helpers import DTYPES, OPTIMIZERS, error, flat
-from input_helpers import (
-    INPUTS,
-    arrays_of,
-    data_for,
-    make_inputs,
-    one_hot,
-    together,
-    torch_inputs,
-)
+from input_helpers import INPUTS, data_for, make_inputs, one_hot, torch_inputs
+from layer_helpers import arrays_of, results_of_threads, together
 
 import fastbp
-from fastbp.basis import teams
 from fastbp.basis.layout import Layout
 
 # Independent computations of the same in float64, and the twins' distance from the reference.
@@ -162,17 +154,14 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_number_of_threads_changes_no_bit(twins, shape, monkeypatch):
     widths, n, batch_size = SHAPES[shape]
+    how = {"dropout": 0.2, "clip_norm": 0.1} if shape in ("columns", "groups") else {}
     found = set()
     for backend in twins:
-        for threads in (1, 2, 3, 7):
-            net = make_inputs("all", widths, "squared_error", backend, "float32")
-            X, y = data_for(net, n)
-            with monkeypatch.context() as patch:
-                patch.setattr(teams, "automatic", lambda *_, threads=threads: threads)
-                loss, gradient = net.loss_and_gradient(X, y)
-            how = {"dropout": 0.2, "clip_norm": 0.1} if shape in ("columns", "groups") else {}
-            net.fit(X, y, epochs=1, batch_size=batch_size, threads=threads, **how)
-            found.add((loss, together(gradient).tobytes(), together(net).tobytes()))
+
+        def make(backend=backend):
+            return make_inputs("all", widths, "squared_error", backend, "float32")
+
+        found |= results_of_threads(make, data_for, n, batch_size, how, monkeypatch)
     assert len(found) == 1
 
 

@@ -4,11 +4,19 @@ import numpy as np
 import pytest
 from gradient_helpers import DIFFERENCES, STEP, torch_activations, torch_loss
 from helpers import DTYPES, OPTIMIZERS, error, flat, make_data
-from layer_helpers import LAYERS, LISTS, SMOOTH, arrays_of, make_layers, together, torch_layers
+from layer_helpers import (
+    LAYERS,
+    LISTS,
+    SMOOTH,
+    arrays_of,
+    make_layers,
+    results_of_threads,
+    together,
+    torch_layers,
+)
 from scipy.sparse import csr_array
 
 import fastbp
-from fastbp.basis import teams
 from fastbp.basis.layout import Layout
 
 # Independent computations of the same in float64, and the twins' distance from the reference.
@@ -183,17 +191,14 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_number_of_threads_changes_no_bit(twins, shape, monkeypatch):
     sizes, n, batch_size = SHAPES[shape]
+    how = {"dropout": 0.2, "clip_norm": 0.1} if shape == "columns" else {}
     found = set()
     for backend in twins:
-        for threads in (1, 2, 3, 7):
-            net = make_layers("all", sizes, "squared_error", backend, "float32")
-            X, y = data_for(net, n)
-            with monkeypatch.context() as patch:
-                patch.setattr(teams, "automatic", lambda *_, threads=threads: threads)
-                loss, gradient = net.loss_and_gradient(X, y)
-            how = {"dropout": 0.2, "clip_norm": 0.1} if shape == "columns" else {}
-            net.fit(X, y, epochs=1, batch_size=batch_size, threads=threads, **how)
-            found.add((loss, together(gradient).tobytes(), together(net).tobytes()))
+
+        def make(backend=backend):
+            return make_layers("all", sizes, "squared_error", backend, "float32")
+
+        found |= results_of_threads(make, data_for, n, batch_size, how, monkeypatch)
     assert len(found) == 1
 
 

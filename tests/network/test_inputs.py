@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 from helpers import error
-from input_helpers import data_for, make_inputs, samples_for, together
+from input_helpers import data_for, make_inputs, samples_for
+from layer_helpers import together
 from scipy.sparse import csr_array
 
 import fastbp

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from input_helpers import INPUTS, data_for, make_inputs, together
+from input_helpers import INPUTS, data_for, make_inputs
+from layer_helpers import together
 
 import fastbp
 from fastbp.files import file

@@ -167,7 +167,7 @@ def stride_of_rows(net, i):
 def rows_of(net, i):
     """The number of layer i's rows of parameters: of weights, biases, and others.
 
-    Those of the input are the pieces of its tables.
+    For the input (i = 0), the number of pieces of its tables.
     """
     if i == 0:
         return parts_of(net)[TABLED] // TABLE_PIECE
