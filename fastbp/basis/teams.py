@@ -6,6 +6,7 @@ contrast, `share` runs independent jobs in threads.
 """
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import threading
@@ -100,11 +101,13 @@ def run(member, threads):
 def _start(member, threads, errors):
     """Start the threads of a team but the first, which add their exceptions to `errors`."""
     gate, go = threading.Event(), [False]
+    cores: set[int] = set()  # which the team uses
 
     def work(rank):
         gate.wait()
         if go[0]:
             try:
+                _spread(cores)
                 member(rank)
             except BaseException as error:
                 errors.append(error)
@@ -116,12 +119,43 @@ def _start(member, threads, errors):
             thread.start()
             started.append(thread)
         go[0] = True
+        _spread(cores)
     finally:  # in an incomplete team, members would wait forever for the missing ones
         gate.set()
         if not go[0]:
             for thread in started:
                 thread.join()
     return others
+
+
+def _spread(cores):
+    """Move this thread to a core that is not in `cores`, if it is on one of them; add its core.
+
+    Linux often starts a thread on its parent's core, above all in a virtual machine, and leaves
+    both there for tens of milliseconds. A team would then be slower than one thread.
+    """
+    current = _current_core()
+    if current is None:
+        return
+    core = current()
+    if core in cores:
+        allowed = os.sched_getaffinity(0)  # of this thread
+        if allowed - cores:
+            with contextlib.suppress(OSError):  # a sandbox may forbid it
+                os.sched_setaffinity(0, allowed - cores)
+                core = current()
+                os.sched_setaffinity(0, allowed)
+    cores.add(core)
+
+
+@functools.cache
+def _current_core():
+    """The function that returns the number of the calling thread's core; None if there is none."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    import ctypes
+
+    return getattr(ctypes.PyDLL(None), "sched_getcpu", None)
 
 
 # Threads whose results are no longer needed.

@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
 
@@ -168,6 +169,31 @@ def test_errors_of_members_are_raised():
 
     with pytest.raises(OSError, match="of rank 1"):
         teams.run(member, 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
+@pytest.mark.parametrize("forbidden", [False, True])
+def test_members_move_to_cores_of_their_own(monkeypatch, forbidden):
+    """A thread on a core that the team already uses leaves it, and may run anywhere afterwards."""
+    allowed, move, moves, cores = os.sched_getaffinity(0), os.sched_setaffinity, [], []
+
+    def moved(of, to):
+        moves.append(set(to))
+        if forbidden:
+            raise PermissionError
+        move(of, to)
+
+    monkeypatch.setattr(os, "sched_setaffinity", moved)
+    monkeypatch.setattr(teams, "_current_core", lambda: lambda: min(allowed))
+    teams.run(lambda rank: cores.append(os.sched_getaffinity(0)), 2)
+    assert cores == [allowed, allowed]
+    others = allowed - {min(allowed)}
+    assert moves == ([others, allowed][: 2 - forbidden] if others else [])
+
+
+def test_the_current_core_is_one_of_the_allowed():
+    current = teams._current_core()
+    assert current is None or current() in os.sched_getaffinity(0)
 
 
 def test_small_steps_get_one_thread():
