@@ -12,13 +12,13 @@ import importlib.util
 import json
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
 import extras
 import report
-from measure import HERE, Worker, WorkerFailed, cores_for, interleaved
+from machine import commit, cpu
+from measure import Worker, WorkerFailed, cores_for, interleaved
 from peers import PEERS, PREDICT_ONLY
 from workloads import WORKLOADS
 
@@ -226,8 +226,8 @@ def about(options, names):
             versions[package] = importlib.metadata.version(package)
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "machine": {"name": platform.node(), "cpu": _cpu(), "cores": os.cpu_count()},
+        "commit": commit(),
+        "machine": {"name": platform.node(), "cpu": cpu(), "cores": os.cpu_count()},
         "versions": versions,
         "settings": {
             "contenders": names,
@@ -237,25 +237,6 @@ def about(options, names):
             "dtype": options.dtype,
         },
     }
-
-
-def _commit():
-    """The commit that is measured, with a + behind it if files have been changed since."""
-    command = ["git", "-C", str(HERE), "describe", "--always", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run([*command, "--dirty=+"], capture_output=True, text=True)
-    except OSError:
-        return None
-    return done.stdout.strip() or None
-
-
-def _cpu():
-    try:
-        with open("/proc/cpuinfo") as file:
-            lines = [line for line in file if line.startswith("model name")]
-        return lines[0].partition(":")[2].strip()
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -1,34 +1,43 @@
-"""How accurate are the estimators for tables, beside boosted trees?
+"""How accurate are the estimators for tables, beside boosted trees and other networks?
 
     python bench/tabular.py                        # the tables that were held out; all peers found
     python bench/tabular.py --tables development   # those on which the recipes were chosen
     python bench/tabular.py --tables large --rows 20000 --splits 1
-    python bench/tabular.py --models tabular,lightgbm
+    python bench/tabular.py --models tabular --output ours.json
+    python bench/tabular.py --join ours.json peers.json
 
-bench/README.md says more.
+--output keeps the figures of each fit as soon as there are some; the same command then goes on
+where it was stopped. --join measures nothing, and shows the figures of several such files
+together: those of the tables and splits for which every model has some. It refuses files that were
+measured on different processors, or with different rows. bench/README.md says more.
 """
 
 import argparse
-import importlib.util
-import json
+import functools
+import importlib.metadata
+import logging
 import os
 import sys
 import time
 import warnings
+import zlib
+from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # all models use one thread
 
 import numpy as np  # noqa: E402
 import tables  # noqa: E402
+from figures import Figures  # noqa: E402
+from machine import commit  # noqa: E402
 from report import aligned  # noqa: E402
+from scipy.stats import rankdata  # noqa: E402
 from sklearn.ensemble import (  # noqa: E402
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
 )
 
 import fastbp  # noqa: E402
-from fastbp.basis import writing  # noqa: E402
 
 SHIFT = 0.01  # of the geometric means
 BOOTSTRAPS = 2000
@@ -89,13 +98,59 @@ def catboost(X, y, X_test, classes):
     return model.fit(X, y, cat_features=[str(name) for name in names]), X_test
 
 
-MODELS = {"tabular": tabular, "boosting": boosting, "lightgbm": lightgbm, "catboost": catboost}
-PACKAGES = {"lightgbm": "lightgbm", "catboost": "catboost"}
+def filled(X, X_test):
+    """Both tables with medians for missing numbers, and with columns that say where they were."""
+    X, X_test = X.copy(), X_test.copy()
+    for name in X.select_dtypes("number"):
+        middle = np.nan_to_num(X[name].median())
+        for frame in (X, X_test):
+            if X[name].isna().any():
+                frame[f"{name} is missing"] = frame[name].isna().astype(float)
+            frame[name] = frame[name].fillna(middle)
+    return X, X_test
+
+
+def network(X, y, X_test, classes, kind):
+    """A network of pytabkit."""
+    import pytabkit
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    X, X_test = filled(*categorical(X, X_test))
+    made = getattr(pytabkit, f"{kind}_{'Classifier' if classes else 'Regressor'}")
+    return made(device="cpu", n_threads=1, random_state=0).fit(X, y), X_test
+
+
+MODELS = {
+    "tabular": tabular,
+    "boosting": boosting,
+    "lightgbm": lightgbm,
+    "catboost": catboost,
+    "realmlp": functools.partial(network, kind="RealMLP_TD"),
+    "realmlp-s": functools.partial(network, kind="RealMLP_TD_S"),
+    "tabm": functools.partial(network, kind="TabM_D"),
+}
+PACKAGES = {
+    "boosting": "scikit-learn",
+    **{name: name for name in ("lightgbm", "catboost")},
+    **{name: "pytabkit" for name in ("realmlp", "realmlp-s", "tabm")},
+}
+
+
+def version(model):
+    """The version of a model's package, of fastbp with its commit; None without the package."""
+    if model == "tabular":
+        return f"{fastbp.__version__}, commit {commit()}"
+    try:
+        return importlib.metadata.version(PACKAGES[model])
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def measure(model, entry, seed, rows):
     """Errors on a table's test rows, and the processor's seconds for fit and prediction."""
     X, y, X_test, y_test, classes = tables.load(entry, seed, rows)
+    targets = np.concatenate([y, y_test]).astype(np.float32)  # log's last bits may differ
+    figures = {"version": version(model), "data": zlib.crc32(targets.tobytes())}
     begun = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -104,12 +159,12 @@ def measure(model, entry, seed, rows):
     seconds = time.process_time() - begun
     if not classes:
         error = float(np.sqrt(np.mean((predicted - y_test) ** 2)) / y_test.std())
-        return {"error": error, "log_loss": None, "calibration": None, "seconds": seconds}
+        return figures | {"error": error, "seconds": seconds}
     p = np.clip(predicted, 1e-7, 1)
     p /= p.sum(axis=1, keepdims=True)
     own = p[np.arange(len(y_test)), y_test]
     right = p.argmax(axis=1) == y_test
-    return {
+    return figures | {
         "error": float(1 - right.mean()),
         "log_loss": float(-np.log(own).mean()),
         "calibration": calibration_error(p.max(axis=1), right),
@@ -142,17 +197,20 @@ def interval(errors, others, random):
 
 
 def summary(results, names):
-    """The table of all models."""
+    """The table of all models.
+
+    `results` has for each table and model a list of the figures of the splits.
+    """
     lines = [["", "error", "beside the first", "log loss", "calibration", "mean rank", "CPU s"]]
     errors = {
-        name: [np.mean([cell["error"] for cell in cells[name]]) for cells in results.values()]
+        name: [np.mean([cell["error"] for cell in row[name]]) for row in results.values()]
         for name in names
     }
-    ranks = np.argsort(np.argsort([errors[name] for name in names], axis=0), axis=0) + 1
+    ranks = rankdata([errors[name] for name in names], axis=0)
     random = np.random.default_rng(0)
     for i, name in enumerate(names):
         cells = [cell for row in results.values() for cell in row[name]]
-        scored = [row[name] for row in results.values() if row[name][0]["log_loss"] is not None]
+        scored = [row[name] for row in results.values() if "log_loss" in row[name][0]]
         ratio = mean_error(errors[name]) / mean_error(errors[names[0]])
         low, high = interval(errors[name], errors[names[0]], random)
         losses = [np.mean([cell["log_loss"] for cell in row]) for row in scored]
@@ -171,39 +229,63 @@ def summary(results, names):
     return lines
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    kinds = {
-        "held-out": tables.HELD_OUT,
-        "development": tables.DEVELOPMENT,
-        "large": tables.LARGE,
-        "bundled": tables.BUNDLED,
-    }
-    parser.add_argument("--tables", choices=kinds, default="held-out", help="default: %(default)s")
-    parser.add_argument("--models", help=f"some of {', '.join(MODELS)}; default: those installed")
+KINDS = {
+    "held-out": tables.HELD_OUT,
+    "development": tables.DEVELOPMENT,
+    "large": tables.LARGE,
+    "bundled": tables.BUNDLED,
+}
+
+
+def parsed(arguments):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tables", choices=KINDS, default="held-out", help="default: %(default)s")
+    parser.add_argument(
+        "--models",
+        type=lambda text: text.split(","),
+        help=f"some of {', '.join(MODELS)}; default: those installed, or found in the files",
+    )
     parser.add_argument("--splits", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--rows", type=int, default=tables.ROWS, help="default: %(default)s")
-    parser.add_argument("--output", metavar="FILE", help="write the figures there, as JSON")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="keep the figures there")
+    parser.add_argument(
+        "--join", type=Path, nargs="+", metavar="FILE", help="show the figures of these files"
+    )
     options = parser.parse_args(arguments)
-    names = [
-        name
-        for name in MODELS
-        if name not in PACKAGES or importlib.util.find_spec(PACKAGES[name]) is not None
-    ]
-    if options.models:
-        names = options.models.split(",")
-        if unknown := [name for name in names if name not in MODELS]:
-            parser.error(f"--models: {', '.join(unknown)}; known: {', '.join(MODELS)}")
-    results: dict = {}
-    lines = [["table", *names]]
-    for table, entry in kinds[options.tables].items():
-        print(table, file=sys.stderr)
-        results[table] = {
-            name: [measure(name, entry, seed, options.rows) for seed in range(options.splits)]
-            for name in names
-        }
-        means = [np.mean([cell["error"] for cell in results[table][name]]) for name in names]
-        lines.append([table, *(f"{mean:.4f}" for mean in means)])
+    if unknown := [name for name in options.models or () if name not in MODELS]:
+        parser.error(f"--models: {', '.join(unknown)}; known: {', '.join(MODELS)}")
+    if options.join and options.output:
+        parser.error("--join measures nothing, so there is nothing to keep by --output")
+    return options
+
+
+def run(options, figures, names):
+    """Measure what is not known yet."""
+    for name in names:
+        figures.check(name, version(name))
+    ready = set()
+    for split in range(options.splits):
+        for table, entry in KINDS[options.tables].items():
+            for name in names:
+                if (table, split, name) in figures.cells:
+                    continue
+                if name not in ready:  # the first fit of a process also imports what it needs
+                    measure(name, tables.BUNDLED["diabetes"], 0, 60)
+                    ready.add(name)
+                print(f"{table}, split {split}: {name}", file=sys.stderr)
+                figures.add(table, split, name, measure(name, entry, split, options.rows))
+                if options.output:
+                    figures.write(options.output)
+
+
+def show(results, names):
+    """Print the errors on each table, and the summary."""
+    lines = [["table", *names, "splits"]]
+    for table, row in results.items():
+        means = [np.mean([cell["error"] for cell in row[name]]) for name in names]
+        lines.append([table, *(f"{mean:.4f}" for mean in means), str(len(row[names[0]]))])
     print(aligned(lines))
     print()
     print(aligned(summary(results, names)))
@@ -211,8 +293,32 @@ def main(arguments=None):
         "Errors: share of wrong classes, or RMSE / standard deviation of the target. Their mean is "
         "exp(mean(log(error + .01))) - .01 over tables; the interval is a bootstrap over tables."
     )
-    if options.output:
-        writing.write(options.output, json.dumps(results, indent=1).encode())
+
+
+def main(arguments=None):
+    options = parsed(arguments)
+    figures = Figures(options.rows)
+    files = options.join or [options.output]
+    try:
+        for path in files:
+            if options.join or (path and path.exists()):
+                figures.read(path)
+        if options.join:
+            found = {model for _, _, model in figures.cells}
+            names = options.models or [name for name in MODELS if name in found]
+        else:
+            names = options.models or [name for name in MODELS if version(name)]
+            if missing := {PACKAGES[name] for name in names if not version(name)}:
+                raise ValueError(f"not installed: {', '.join(sorted(missing))}")
+            run(options, figures, names)
+    except (ValueError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    results = figures.shared(KINDS[options.tables], names)
+    if not results:
+        print(f"bench: no table and split has figures of {', '.join(names)}", file=sys.stderr)
+        return 1
+    show(results, names)
     return 0
 
 

@@ -318,6 +318,105 @@ def test_no_file_is_too_long():
     assert lengths and {name for name, length in lengths.items() if length > 500} == set()
 
 
+@pytest.fixture
+def peers_of_tables(tmp_path, monkeypatch):
+    """Writes made-up figures: a function of the file's name, the model and errors by place."""
+    import figures
+
+    monkeypatch.setattr(figures, "cpu", lambda: "abacus")
+
+    def write(name, model, errors, *, version="1", rows=2000, data=7):
+        made = figures.Figures(rows)
+        for (table, split), error in errors.items():
+            cell = {"version": version, "data": data, "error": error, "seconds": 2.0}
+            made.add(table, split, model, cell)
+        made.write(tmp_path / name)
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_figures_of_several_runs_are_joined(peers_of_tables, capsys):
+    """By table and split; the means are over those that all models have."""
+    import tabular
+
+    ours = peers_of_tables("ours", "tabular", {("gpa", 0): 0.3, ("gpa", 1): 0.5, ("cars", 0): 0.2})
+    theirs = peers_of_tables("theirs", "tabm", {("cars", 0): 0.4, ("gpa", 1): 0.1})
+    assert tabular.main(["--join", theirs, ours]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:3] == [
+        ["table", "tabular", "tabm", "splits"],
+        ["cars", "0.2000", "0.4000", "1"],
+        ["gpa", "0.5000", "0.1000", "1"],
+    ]
+    expected = [(0.21 * 0.51) ** 0.5 - 0.01, (0.41 * 0.11) ** 0.5 - 0.01]
+    assert [line[:2] for line in lines[5:7]] == [
+        ["tabular", f"{expected[0]:.4f}"],
+        ["tabm", f"{expected[1]:.4f}"],
+    ]
+    assert [line[-2:] for line in lines[5:7]] == 2 * [["1.50", "2.00"]]
+    assert tabular.main(["--join", ours, "--models", "tabular"]) == 0
+    assert ["gpa", "0.4000", "2"] in [s.split() for s in capsys.readouterr().out.splitlines()]
+    assert tabular.main(["--join", ours, "--models", "tabm"]) == 1
+    assert "no table and split has figures of tabm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"rows": 500}, "was measured with rows = 500, the others with 2000"),
+        ({"data": 8}, "tabm and tabular had different rows of gpa, split 0"),
+        ({"model": "tabular"}, "there are figures of tabular on gpa, split 0, already"),
+        (
+            {"model": "tabular", "errors": {("gpa", 1): 0.3}, "version": "2"},
+            "figures of tabular 2 must not be mixed with those of 1",
+        ),
+        ({"cpu": "sand"}, "was measured with cpu = sand, the others with abacus"),
+        ({"content": "[]"}, "holds no figures of this bench"),
+    ],
+)
+def test_figures_that_cannot_be_joined(change, message, peers_of_tables, capsys):
+    import tabular
+
+    ours = peers_of_tables("ours", "tabular", {("gpa", 0): 0.3})
+    made = {"name": "theirs", "model": "tabm", "errors": {("gpa", 0): 0.4}} | change
+    cpu, content = made.pop("cpu", "abacus"), made.pop("content", None)
+    theirs = peers_of_tables(**made)
+    written = Path(theirs).read_text().replace("abacus", cpu)
+    Path(theirs).write_text(content or written)
+    assert tabular.main(["--join", ours, theirs]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_stopped_run_goes_on(tmp_path, monkeypatch, capsys):
+    """Each fit is kept at once, and none is measured twice."""
+    import tabular
+
+    measured = []
+
+    def measure(model, entry, seed, rows):
+        if rows == 2000:  # not the first fit, which imports
+            measured.append((model, seed))
+            if len(measured) == 3:
+                raise KeyboardInterrupt
+        return {"version": tabular.version(model), "data": seed, "error": 0.5, "seconds": 1.0}
+
+    monkeypatch.setattr(tabular, "measure", measure)
+    output = tmp_path / "figures.json"
+    command = ["--tables=bundled", "--models=boosting,tabular", f"--output={output}"]
+    with pytest.raises(KeyboardInterrupt):
+        tabular.main(command)
+    assert len(json.loads(output.read_text())["cells"]) == 2
+    assert tabular.main(command) == 0
+    monkeypatch.setattr(tabular, "version", lambda model: "other")
+    assert tabular.main(command) == 1 and len(measured) == 5
+    assert "figures of boosting other must not be mixed" in capsys.readouterr().err
+    stopped = [("boosting", 0), ("tabular", 0), ("boosting", 1)]
+    assert measured == [*stopped, ("boosting", 1), ("tabular", 1)]
+    output.write_text("mine")
+    assert tabular.main(command) == 1 and output.read_text() == "mine"
+
+
 # Short runs of the benches with a table of their own: what they print and write.
 
 
@@ -424,10 +523,10 @@ def check_reinforcement(results, printed):
 
 def check_tabular(results, printed):
     """Errors and seconds of both models on the one table."""
-    assert results.keys() == {"diabetes"}
-    for name, (cell,) in results["diabetes"].items():
-        assert name in printed
-        assert 0.5 < cell["error"] < 1 and cell["log_loss"] is None and cell["seconds"] > 0
+    assert [cell["model"] for cell in results["cells"]] == ["tabular", "boosting"]
+    for cell in results["cells"]:
+        assert cell["model"] in printed and cell["table"] == "diabetes" and cell["split"] == 0
+        assert 0.5 < cell["error"] < 1 and "log_loss" not in cell and cell["seconds"] > 0
 
 
 def check_uncertainty(results, printed):
