@@ -86,7 +86,7 @@ def add(commands):
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _inputs(stored, frame, path, decimal):
+def inputs(stored, frame, path, decimal):
     """Return what the model takes for the rows of a table; notes say what is new in them."""
     prepare, _ = store.parts(stored)
     chosen, known = preparing.readings_of(stored), preparing.known_texts(prepare)
@@ -124,7 +124,7 @@ def predict_rows(options):
     if options.id is not None:
         predicted[options.id] = tables.column(frame, options.id, name)
     status("predicting ...")
-    X = _inputs(stored, frame, name, options.decimal)
+    X = inputs(stored, frame, name, options.decimal)
     results = {"prediction": problems.predict(model, X, log_target(stored))}
     if options.proba:
         probabilities = model.predict_proba(X).T
@@ -188,7 +188,7 @@ def evaluate_rows(options):
         note(f"{len(given) - given.sum()} of {len(given)} rows have no {target!r} and are left out")
         frame = frame[given]
     y = problems.known(frame[target], reading, path, labels)
-    X = _inputs(stored, frame, path, options.decimal)
+    X = inputs(stored, frame, path, options.decimal)
     task = "regression" if labels is None else "classification"
     report = {
         "rows": len(y),

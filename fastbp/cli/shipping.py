@@ -11,8 +11,8 @@ import numpy as np
 
 from ..basis import writing
 from ..basis.layout import PARAMETERS
-from . import completion, outputs, preparing, store
-from .options import add_argument, add_command, filled, new_file
+from . import completion, outputs, predicting, preparing, store, tables
+from .options import WrongUsage, add_argument, add_command, filled, new_file, printable
 from .outputs import Output
 from .tables import listed
 
@@ -23,6 +23,7 @@ fastbp info titanic.safetensors --json
 EXPORT_EXAMPLES = """
 fastbp export titanic.safetensors --format c
 fastbp export titanic.safetensors --format c --weights int8 --jacobian
+fastbp export titanic.safetensors --format c --arithmetic int8 --data titanic.csv
 fastbp export titanic.safetensors --format onnx
 fastbp export titanic.safetensors --format npz --output weights.npz
 """
@@ -46,7 +47,7 @@ def add(commands):
         help="write a model for other tools",
         description="Write a saved model for another tool. The inputs of a single network are the "
         "prepared columns; how each is made from a table is written beside it, as .inputs.json. An "
-        "ensemble prepares the columns itself, and can be written as onnx.",
+        "ensemble prepares the columns itself, and can be written as c or onnx.",
         examples=EXPORT_EXAMPLES,
     )
     for command in (info, export):
@@ -77,11 +78,26 @@ def add(commands):
         "--weights", choices=["float32", "int8"], help="how weights are stored (default: float32)"
     )
     source.add_argument(
+        "--arithmetic",
+        choices=["float32", "int8"],
+        help="int8: all in whole numbers, the weights too; needs --data (default: float32)",
+    )
+    add_argument(
+        source,
+        "--data",
+        completer=completion.TABLES,
+        type=tables.data_path,
+        metavar="DATA",
+        help="for --arithmetic int8: a table such as that of the training, as train reads it, from "
+        "which the ranges of all layers come",
+    )
+    source.add_argument(
         "--jacobian", action="store_true", help="also derivatives of the outputs by the inputs"
     )
     source.add_argument(
         "--train", choices=["sgd"], help="also steps of training, for one sample at a time"
     )
+    tables.add_form(export)
     export.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -209,19 +225,50 @@ def _npz(network, path):
 
 
 def _c(network, path, **how):
-    network.to_c(path, **how)
+    return network.to_c(path, **how)
+
+
+C_OPTIONS = ("weights", "arithmetic", "jacobian", "train")
+
+
+def _given(options):
+    """Return the options of C that were given, as a text."""
+    given = [f"--{name}" for name in (*C_OPTIONS, "data") if getattr(options, name)]
+    return " and ".join(given)
 
 
 def _for_c(options):
-    """Return the arguments of to_c; other formats have none."""
-    how = {
-        name: value
-        for name in ("weights", "jacobian", "train")
-        if (value := getattr(options, name))
-    }
-    if how and options.format != "c":
-        raise ValueError(
-            f"--{' and --'.join(how)} cannot be used with --format {options.format}, only with c"
+    """Return the arguments of to_c, without its X; other formats have none.
+
+    Raises
+    ------
+    WrongUsage
+        If options cannot be combined.
+    """
+    how = {name: value for name in C_OPTIONS if (value := getattr(options, name))}
+    given = _given(options)
+    if given and options.format != "c":
+        raise WrongUsage(f"{given} cannot be used with --format {options.format}, only with c")
+    if options.arithmetic == "int8":
+        if not options.data:
+            raise WrongUsage(
+                "--arithmetic int8 needs --data, a table such as that of the training, from which "
+                "the ranges of all layers come"
+            )
+        refused = {
+            "--weights float32": options.weights == "float32",
+            "--jacobian": options.jacobian,
+            "--train": options.train,
+        }
+        if wrong := [option for option, is_given in refused.items() if is_given]:
+            raise WrongUsage(f"--arithmetic int8 cannot be used with {' and '.join(wrong)}")
+        return how | {"weights": "int8"}
+    if options.data:
+        raise WrongUsage("--data cannot be used without --arithmetic int8")
+    if tables.form(options) != tables.PLAIN or options.decimal:
+        raise WrongUsage(
+            "--sep, --decimal, --encoding and --no-header say how --data is written, which is "
+            "missing"
         )
     return how
 
@@ -240,7 +287,7 @@ def write(options):
     how = _for_c(options)
     stored = store.load(options.model)
     if store.is_tabular(stored.model) and (how or options.format not in ("c", "onnx")):
-        wanted = f"with --{' and --'.join(how)}" if how else f"as {options.format}"
+        wanted = f"with {_given(options)}" if how else f"as {options.format}"
         raise ValueError(
             f"{options.model} is an ensemble of {store.count(stored)} networks with their own "
             f"preparation of the columns, which can be written as c or onnx, not {wanted}; for "
@@ -252,12 +299,17 @@ def write(options):
             "in Python, get the members as fastbp.load(path).estimators_"
         )
     network = stored.model if store.is_tabular(stored.model) else store.network(stored)
+    read = [options.model, *([options.data] if options.data else [])]
+    if options.data:
+        name = tables.shown(options.data)
+        frame = tables.read(options.data, tables.form(options))
+        how["X"] = predicting.inputs(stored, frame, name, options.decimal)
     export, ending, is_ours = FORMATS[options.format]
     path = options.output or options.model.stem + ending
     path = Path(path) if options.format == "c" else new_file(path)
     if path.name in ("", ".."):  # the file beside the folder is named after it
         path = Path(os.path.abspath(path))
-    made = _contents(functools.partial(export, **how), network, path)
+    made, result = _contents(functools.partial(export, **how), network, path)
     written = [str(path)]
     files = [Output("the network", each, "--output", is_ours) for each in made]
     special = path.exists() and not path.is_file() and not path.is_dir()
@@ -268,25 +320,36 @@ def write(options):
         files.append(Output("the description of inputs", beside, "--output", outputs.is_interface))
     # In a folder that does not exist yet, nothing can be overwritten.
     there = [each for each in files if each.path.parent.exists()]
-    outputs.check(there, [options.model], options.force)
+    outputs.check(there, read, options.force)
     if options.format == "c":
         path.mkdir(parents=True, exist_ok=True)
     writing.write_all(made)
+    unlike = result.calibration if options.data else None  # how far whole numbers are from floats
     if options.json:
-        print(json.dumps({"format": options.format, "written": written}))
-    else:
-        print(f"{options.format}: {', '.join(written)}")
+        calibration = {"calibration": unlike._asdict()} if unlike else {}
+        print(json.dumps({"format": options.format, "written": written} | calibration))
+        return 0
+    print(f"{options.format}: {', '.join(written)}")
+    if unlike:
+        same = unlike.same_class
+        classes = "" if same is None else f"; {same:.1%} of the rows have the same class"
+        text = (
+            f"for the {len(frame)} rows of {name}, the outputs differ from those in float32 by at "
+            f"most {unlike.largest:.3g} (root mean square {unlike.rms:.3g}){classes}"
+        )
+        print(printable(text))
     return 0
 
 
 def _contents(export, network, path):
-    """Return the content of each file of an export, by path."""
+    """Return the content of each file of an export, by path, and what `export` returned."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "network")  # not path.name, which may be ".."
-        export(network, place)
+        result = export(network, place)
         if place.is_dir():
-            return {path / each.name: each.read_bytes() for each in sorted(place.iterdir())}
-        return {path: place.read_bytes()}
+            made = {path / each.name: each.read_bytes() for each in sorted(place.iterdir())}
+            return made, result
+        return {path: place.read_bytes()}, result
 
 
 def _interface(stored):

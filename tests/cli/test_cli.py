@@ -365,10 +365,49 @@ def test_options_of_c(trained, capsys):
     headers = [Path(name, "network.h").read_text() for name in ("people_c", "trained")]
     assert "its weights in int8" in headers[0] and "network_jacobian(" in headers[0]
     assert "its weights in float32" in headers[1] and "network_fit_step(" in headers[1]
-    assert main([*command, "npz", "--weights", "int8", "--jacobian"]) == 1
-    text = "--weights and --jacobian cannot be used with --format npz, only with c"
-    assert text in capsys.readouterr().err
-    assert not Path("people.npz").exists()
+
+
+def test_whole_numbers_in_c(trained, capsys):
+    """The source is that of to_c for the table's rows, prepared as for the network."""
+    command = ["export", "people.safetensors", "--format", "c", "--arithmetic", "int8"]
+    people(90, seed=3).to_csv("more.csv", sep=";", decimal=",", index=False)
+    assert main([*command, "--data", "more.csv", "--decimal", ","]) == 0
+    text = "for the 90 rows of more.csv, the outputs differ from those in float32 by at most 0.0"
+    assert text in capsys.readouterr().out
+    source = Path("people_c", "network.c").read_bytes()
+    interface = json.loads(Path("people_c.inputs.json").read_text(encoding="utf-8"))
+    X = by_hand(people(90, seed=3), interface)
+    network = fastbp.load("people.safetensors")["network"]
+    fastbp.to_c(network, "expected", weights="int8", arithmetic="int8", X=X)
+    assert source == Path("expected", "network.c").read_bytes()
+    capsys.readouterr()
+    assert main([*command, "--data", "people.csv", "--json", "--force"]) == 0
+    calibration = json.loads(capsys.readouterr().out)["calibration"]
+    assert 0 < calibration["rms"] < calibration["largest"] < 0.1
+    assert main([*command, "--data", "people.csv", "--output", "people.csv"]) == 1
+    assert Path("people.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("npz --weights int8 --jacobian", "--weights and --jacobian cannot be used with --format"),
+        ("onnx --data people.csv", "--data cannot be used with --format onnx, only with c"),
+        ("c --arithmetic int8", "--arithmetic int8 needs --data, a table such as that of the"),
+        ("c --weights int8 --data people.csv", "--data cannot be used without --arithmetic int8"),
+        ("c --sep ;", "--no-header say how --data is written, which is missing"),
+        (
+            "c --arithmetic int8 --data people.csv --weights float32 --train sgd",
+            "--arithmetic int8 cannot be used with --weights float32 and --train",
+        ),
+    ],
+)
+def test_options_of_c_that_do_not_go_together(given, message, trained, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "people.safetensors", "--format", *given.split()])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not Path("people.npz").exists() and not Path("people_c").exists()
 
 
 def test_info(trained, capsys):

@@ -60,7 +60,7 @@ def refused(capsys, *command):
     before = contents()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "train", lambda *_: pytest.fail("the training has begun"))
-        patch.setattr(predicting, "_inputs", lambda *_: pytest.fail("the prediction has begun"))
+        patch.setattr(predicting, "inputs", lambda *_: pytest.fail("the prediction has begun"))
         assert main([str(word) for word in command]) == 1
     assert contents() == before
     printed, errors = capsys.readouterr()
