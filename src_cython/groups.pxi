@@ -46,6 +46,12 @@ cdef double total_of(Losses *sums) noexcept nogil:
     return (sums.part[0] + sums.part[1]) + (sums.part[2] + sums.part[3])
 
 
+cdef inline void add_losses_of_heads(Net *net, Py_ssize_t group) noexcept nogil:
+    """Add each head's losses in the block to its sum of a group of blocks, if that is wanted."""
+    if rarely(net.loss == HEADS):
+        sums_of_heads(net, group)
+
+
 cdef Net detached(Net *net) noexcept nogil:
     """The Net of a thread that takes groups: with a workspace of its own, and no team."""
     cdef Net own = net[0]
@@ -100,6 +106,7 @@ cdef void by_groups(
             forward_pass(&own, h, stride)
             output_deltas(&own, data, at, total)
             add_losses(&sums, per_row(&own, LOSSES), own.rows)
+            add_losses_of_heads(&own, group)
             if gradients:
                 backward_pass(&own, transposed)
                 accumulate(

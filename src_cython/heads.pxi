@@ -12,6 +12,7 @@ cdef struct Head:
     Py_ssize_t first_target
     Py_ssize_t targets
     Py_ssize_t loss
+    Py_ssize_t sums  # where the sums of its losses begin in the table, or 0
     real weight
     double share  # weight / Σ w
     double parameter
@@ -33,7 +34,8 @@ cdef Head head_of(Net *net, Py_ssize_t k, double share) noexcept nogil:
     return Head(
         <Py_ssize_t>row[HEAD_FIRST], n, padded(n) if n > 1 else 1,
         <Py_ssize_t>row[HEAD_FIRST_TARGET], <Py_ssize_t>row[HEAD_TARGETS],
-        <Py_ssize_t>row[HEAD_LOSS], <real>row[HEAD_WEIGHT], share * row[HEAD_WEIGHT],
+        <Py_ssize_t>row[HEAD_LOSS], <Py_ssize_t>row[HEAD_SUMS], <real>row[HEAD_WEIGHT],
+        share * row[HEAD_WEIGHT],
         row[HEAD_PARAMETER],
         <LossFunction><void *>(table_of_heads(net) + <Py_ssize_t>row[HEAD_NUMBERS]),
     )
@@ -126,12 +128,28 @@ cdef void pointwise_of_head(
     copy_rows(part, head.stride, rows, head.n, of_own(net, net.m, DS) + head.first, stride)
 
 
+cdef void keep_losses(Net *net, Data *data, Py_ssize_t start, const Head *head) noexcept nogil:
+    """Write w e of own rows to the head's first column of s_m, which is not needed any more."""
+    cdef Py_ssize_t stride = net.plan[net.m * COLUMNS + STRIDE], r
+    cdef real *s = of_own(net, net.m, S) + head.first
+    cdef const real *losses = per_row(net, TOPS) + net.first
+    cdef real w
+    for r in range(net.rows):
+        s[r * stride] = losses[r]
+        if data.weight != NULL:
+            w = data.weight[row_of(data, start + r)]
+            s[r * stride] *= w
+            if w == 0.0:  # the loss may have overflowed, and 0 * inf is NaN
+                s[r * stride] = 0.0
+
+
 cdef void deltas_of_heads(
     Net *net, Data *data, Py_ssize_t start, double share
 ) noexcept nogil:
     """Write the own rows' Σ_k w_k e_k to the block's losses and its derivatives to ds_m.
 
-    The own rows begin at `start` in the order; `share` is 1 / Σ w of the samples' weights.
+    The own rows begin at `start` in the order; `share` is 1 / Σ w of the samples' weights. If sums
+    of the heads' losses are wanted, w e_k takes the place of the head's first output in s_m.
     """
     cdef Py_ssize_t stride = net.plan[net.m * COLUMNS + STRIDE], rows = net.rows, k, r
     cdef const real *s = of_own(net, net.m, S)
@@ -152,7 +170,38 @@ cdef void deltas_of_heads(
             pointwise_of_head(net, data, start, &head)
         for r from 0 <= r < rows by FBP_LANES:
             store(losses, r, fma(splat(head.weight), load(tops, r), load(losses, r)))
+        if head.sums != 0:
+            keep_losses(net, data, start, &head)
     clear_padding(net)
+
+
+cdef void sums_of_heads(Net *net, Py_ssize_t group) noexcept nogil:
+    """Add each head's Σ w e over the block's rows, from s_m, to its sum of a group of blocks."""
+    cdef Py_ssize_t stride = net.plan[net.m * COLUMNS + STRIDE], k, r
+    cdef const real *s = of_block(net, net.m, S)
+    cdef double *numbers = <double *>table_of_heads(net)
+    cdef double total
+    cdef Head head
+    for k in range(number_of_heads(net)):
+        head = head_of(net, k, 0.0)
+        if head.sums != 0:
+            total = 0.0
+            for r in range(net.all_rows):
+                total += s[r * stride + head.first]
+            numbers[head.sums + group] += total
+
+
+cdef void totals_of_heads(Net *net, double *totals) noexcept nogil:
+    """Add each head's sums of all groups to its total, and begin them anew."""
+    cdef double *numbers = <double *>table_of_heads(net)
+    cdef Py_ssize_t k, group
+    cdef Head head
+    for k in range(number_of_heads(net)):
+        head = head_of(net, k, 0.0)
+        if head.sums != 0:
+            for group in range(max(net.lines, 1)):
+                totals[k] += numbers[head.sums + group]
+                numbers[head.sums + group] = 0.0
 
 
 cdef real *outputs_of_heads(Net *net) noexcept nogil:

@@ -381,7 +381,8 @@ cdef class Job:
         cdef Data data = self.data
         cdef Stepping how = self.how
         cdef Array of_steps = memory("rates", rates)
-        cdef double *epoch_losses = <double *>memory("losses", losses).start
+        cdef Array of_epochs = memory("losses", losses)
+        cdef Py_ssize_t line = of_epochs.bytes // (max(epochs, 1) * <Py_ssize_t>sizeof(double))
         cdef Py_ssize_t n = self.n, finished
         net.rank = rank
         how.counters += 3 * rank
@@ -395,7 +396,7 @@ cdef class Job:
             finished = body(
                 &net, &data, n, epochs, self.batch_size, &how, <const double *>of_steps.start,
                 of_steps.bytes > <Py_ssize_t>sizeof(double), self.sklearn_penalties, self.seed,
-                self.transposed, self.gradient, epoch_losses, self.stop,
+                self.transposed, self.gradient, <double *>of_epochs.start, line, self.stop,
             )
             set_control(net.outside)
         return finished

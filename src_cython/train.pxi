@@ -90,6 +90,8 @@ cdef double run_loss_and_gradient(
         if net.shared[STOPPED] != 0:
             return NAN
         add_losses(&sums, per_row(net, LOSSES), rows)
+        if net.rank == 0:
+            add_losses_of_heads(net, 0)
         if gradient != NULL:
             accumulate(
                 net, h, stride, rows, gradient, part_of(start, start + rows, 0, n_samples)
@@ -108,14 +110,16 @@ cdef inline double penalty_factor(bint sklearn_penalties, double total) noexcept
 cdef Py_ssize_t run_train(
     Net *net, Data *data, Py_ssize_t n, Py_ssize_t epochs, Py_ssize_t batch_size,
     Stepping *how, const double *rates, bint many_rates, bint sklearn_penalties, int64_t seed,
-    real *transposed, real *gradient, double *losses, const int64_t *stop
+    real *transposed, real *gradient, double *losses, Py_ssize_t line, const int64_t *stop
 ) noexcept nogil:
-    cdef Py_ssize_t epoch, batch, rows, start, end, stride, part, steps = 0
+    """Train; `losses` has a line of numbers for each epoch, more than one if heads' are wanted."""
+    cdef Py_ssize_t epoch, batch, rows, start, end, stride, part, k, steps = 0
     cdef double numerator, denominator, penalty, total, batch_loss
     cdef bint leading = net.rank == 0
     cdef bint dropping = has_dropout(net)
     cdef bint penalise = leading and penalised(how.layer_rules, net.m)
     cdef Losses sums
+    cdef double *of_epoch
     cdef const real *h
     cdef const int64_t *order = data.order
     net.lowest = lowest_learning(net, how.layer_rules)
@@ -128,6 +132,9 @@ cdef Py_ssize_t run_train(
         if order != NULL:
             data.order = order + epoch * n
         numerator = denominator = penalty = 0.0
+        of_epoch = losses + epoch * line
+        for k in range(1, line if leading else 1):
+            of_epoch[k] = 0.0
         for batch from 0 <= batch < n by batch_size:
             if net.shared[STOPPED] != 0:
                 return epoch
@@ -154,6 +161,8 @@ cdef Py_ssize_t run_train(
                 backward_pass(net, transposed)
                 barrier(net.shared, net.threads)
                 add_losses(&sums, per_row(net, LOSSES), rows)
+                if leading and line > 1:
+                    add_losses_of_heads(net, 0)
                 start += rows
                 if start < end:
                     accumulate(net, h, stride, rows, gradient, part)
@@ -161,8 +170,10 @@ cdef Py_ssize_t run_train(
             batch_loss = loss_of_groups(net) if part == OF_GROUPS else total_of(&sums)
             if not isfinite(batch_loss):
                 if leading:
-                    losses[epoch] = batch_loss
+                    of_epoch[0] = batch_loss
                 return epoch
+            if leading and line > 1:
+                totals_of_heads(net, of_epoch + 1)
             if sklearn_penalties:
                 numerator += batch_loss * how.factor * (end - batch)
                 denominator += 1.0 * (end - batch)
@@ -176,7 +187,9 @@ cdef Py_ssize_t run_train(
                 net.shared[STOPPED] = read_once(stop)
             barrier(net.shared, net.threads)
         if leading:
-            losses[epoch] = (numerator / denominator if denominator > 0.0 else 0.0) + penalty / n
+            of_epoch[0] = (numerator / denominator if denominator > 0.0 else 0.0) + penalty / n
+            for k in range(1, line):
+                of_epoch[k] = of_epoch[k] / denominator if denominator > 0.0 else 0.0
     return epochs
 
 

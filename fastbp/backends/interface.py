@@ -106,12 +106,13 @@ class Model(NamedTuple):
         `numbers_of_student_t` in numpy_/distributions.py, and q of each output. For spec.HEADS also
         the address of float64 numbers: the number of heads, a line of spec.HEAD_COLUMNS for each
         head, and the numbers of their distributions, whose index among all of these HEAD_NUMBERS
-        tells. For the loss spec.CUSTOM the address of a C function, else 0. It is called as
-        ``function(rows, n, stride, s, y, unwritten)``, with three int64 and three pointers to
-        reals, for a thread's own rows of a block. Row r's outputs s and targets y are n numbers
-        that start at r * stride. The function overwrites s with ∂e/∂s, y with the row's loss e
-        followed by zeros, and the single number `unwritten` with 0. If `unwritten` is still 1
-        afterwards, the losses count as NaN.
+        tells. If a head's HEAD_SUMS is not 0, it is the index of numbers to which jobs and
+        `loss_and_gradient` add the head's Σ w e, one for each group of blocks. For the loss
+        spec.CUSTOM the address of a C function, else 0. It is called as ``function(rows, n, stride,
+        s, y, unwritten)``, with three int64 and three pointers to reals, for a thread's own rows of
+        a block. Row r's outputs s and targets y are n numbers that start at r * stride. The
+        function overwrites s with ∂e/∂s, y with the row's loss e followed by zeros, and the single
+        number `unwritten` with 0. If `unwritten` is still 1 afterwards, the losses count as NaN.
     parameters : real array of shape (layout.n_parameters,)
         Weights, biases and other parameters, in rows padded with zeros, followed by the tables of
         learned inputs. In all that concerns steps, those count as biases of the first layer.
@@ -544,8 +545,8 @@ class Job(Protocol):
         """Train for a number of epochs; return how many were finished.
 
         Fewer than requested means that `stop` was set or that a batch's loss was not finite.
-        The parameters are then as before that batch; in the latter case, ``losses[returned]``
-        holds the loss.
+        The parameters are then as before that batch; in the latter case, ``losses`` holds that
+        loss as the first number of the next epoch.
 
         To train with several threads, as many as there are rows of `counters`, each calls this
         function at the same time with the same arrays and with its own rank; all calls return the
@@ -558,9 +559,10 @@ class Job(Protocol):
             entries; the last batch of an epoch may be smaller.
         rates : float64 array of shape (steps of this call,) or (1,), IN
             The learning rate of each step, or one for all steps.
-        losses : float64 array of shape (epochs,), OUT
+        losses : float64 array of shape (epochs,) or (epochs * (1 + heads),), OUT
             Per epoch, Σ w e / Σ w with each batch's loss before its step, plus the mean of the
-            penalties, weighted by rows.
+            penalties, weighted by rows. If there are places for heads, this is followed by Σ w e_k
+            / Σ w of each head; its sums must have places, which are 0 again after each batch.
         rank : int, IN
             The number of this thread in the team: 0, 1, ...
         """

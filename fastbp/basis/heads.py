@@ -50,6 +50,18 @@ class Head(NamedTuple):
         return (self.loss, self.n_outputs, *(() if self.parameter is None else (self.parameter,)))
 
 
+def names_of_losses(heads):
+    """What the history calls the loss of each head: "poisson_loss".
+
+    If several heads have that loss, the number of the head is in the name: "poisson_1_loss".
+    """
+    of_heads = [head.loss.removesuffix("_loss") for head in heads]
+    return [
+        f"{loss}_loss" if of_heads.count(loss) == 1 else f"{loss}_{k}_loss"
+        for k, loss in enumerate(of_heads)
+    ]
+
+
 def is_given(loss):
     """Whether the argument `loss` lists heads."""
     return isinstance(loss, list | tuple)

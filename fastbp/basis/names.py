@@ -258,6 +258,8 @@ def of_figure(name, known):
     """Return the end of a message about an unknown name in a `History`, like `advice`."""
     needs = {"validation_loss": "validation_data", "learning_rate": "a schedule"}
     here = _FIGURES.get(name, name)
+    if here.startswith("val_"):
+        here = f"validation_{here.removeprefix('val_')}"
     if here in needs and here not in known:
         return f"; {here} is recorded if fit has {needs[here]}"
     here = here if here in known else nearest(name, known)

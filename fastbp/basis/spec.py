@@ -27,9 +27,10 @@ POISSON_RATE = 14  # poisson as a function of h, the rate, for other output acti
 HEADS = 15  # several losses, each of some of the outputs
 # Columns of the table of heads, which is float64 and follows the number of heads: the first output
 # and the number of outputs, the first target and the number of targets; the code of the loss, its
-# weight and its parameter; and where the numbers of a distribution begin.
+# weight and its parameter; where the numbers of a distribution begin; and where kernels add up its
+# losses: places for as many sums as a batch has groups of blocks, or 0 if they are not wanted.
 HEAD_FIRST, HEAD_WIDTH, HEAD_FIRST_TARGET, HEAD_TARGETS, HEAD_LOSS = range(5)
-HEAD_WEIGHT, HEAD_PARAMETER, HEAD_NUMBERS, HEAD_COLUMNS = range(5, 9)
+HEAD_WEIGHT, HEAD_PARAMETER, HEAD_NUMBERS, HEAD_SUMS, HEAD_COLUMNS = range(5, 10)
 # Codes of optimisers (their hyper-parameters are the dataclasses in optimizers.py).
 SGD, MOMENTUM, NESTEROV, RMSPROP, ADAGRAD, ADAM, ADAMW, RPROP = range(8)
 

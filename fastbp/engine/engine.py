@@ -490,8 +490,11 @@ class Engine(OfLoss):
         self.raise_of_activations()
         return results
 
-    def loss_and_gradient(self, data, gradient):
-        """The mean loss; fills `gradient` unless that is empty."""
+    def loss_and_gradient(self, data, gradient, of_heads=None):
+        """The mean loss; fills `gradient` unless that is empty.
+
+        If `of_heads` is given, an array, each head's Σ w e is added to it.
+        """
         X, n, wanted = data.X, len(data.X), gradient.size > 0
         threads = self.team_size(None, n, 1, X)
         layout = layout_for(self.layout, X, threads)
@@ -503,6 +506,9 @@ class Engine(OfLoss):
         shared = np.zeros(SHARED_SIZE, np.int64)
         stop = np.zeros(1, np.int64)
         model = self.model_of(layout)
+        if of_heads is not None:
+            numbers, places = heads.with_sums(self.numbers, len(self.heads), groups)
+            model = model._replace(function=address(numbers))
 
         def call():
             def member(rank):
@@ -518,6 +524,8 @@ class Engine(OfLoss):
         self.raise_of_activations()
         if not math.isfinite(loss):
             self.raise_error(data)
+        if of_heads is not None:
+            of_heads += places.sum(axis=1)
         return loss
 
     def gradient(self, data):
@@ -526,15 +534,22 @@ class Engine(OfLoss):
         loss = self.loss_and_gradient(data, gradient)
         return loss, Gradient(*self.layout.views(gradient))
 
-    def mean_loss(self, data):
-        """The mean loss, slice by slice."""
+    def mean_loss(self, data, of_heads=None):
+        """The mean loss, slice by slice.
+
+        If `of_heads` is given, an array, the mean loss of each head is written to it.
+        """
         nothing = np.empty(0, self.layout.dtype)
         numerator = denominator = 0.0
+        if of_heads is not None:
+            of_heads[...] = 0
         for rows in self.slices(len(data.X), 1, data.X):
             part = data if rows is ALL_ROWS else data.rows(rows)
             total = part.total_weight()
-            numerator += total * self.loss_and_gradient(part, nothing)
+            numerator += total * self.loss_and_gradient(part, nothing, of_heads)
             denominator += total
+        if of_heads is not None:
+            of_heads /= denominator
         return float(numerator / denominator)
 
     def per_sample(

@@ -27,6 +27,22 @@ def numbers_of(heads):
     return np.concatenate(found)
 
 
+def with_sums(numbers, n_heads, groups):
+    """A copy of the numbers with places for sums of the losses of each head.
+
+    Returns
+    -------
+    numbers : ndarray of float64
+    sums : ndarray of shape (n_heads, max(groups, 1))
+        A view of these places. Kernels add Σ w e over the rows of each group of blocks.
+    """
+    first, places = numbers.size, max(groups, 1)
+    numbers = np.concatenate([numbers, np.zeros(n_heads * places)])
+    table = numbers[1 : 1 + n_heads * spec.HEAD_COLUMNS].reshape(n_heads, -1)
+    table[:, spec.HEAD_SUMS] = first + places * np.arange(n_heads)
+    return numbers, numbers[first:].reshape(n_heads, places)
+
+
 def begin(heads, weights, biases):
     """Set the initial weights and biases of the outputs that stand for distributions, in place."""
     for head in heads:

@@ -275,7 +275,7 @@ def _left(histories, failures, raised):
 
 def _no_history(job, interrupted=False):
     """Return the empty History of a job that has not begun."""
-    return History(scores={name: [] for name in job.control.scores}, interrupted=interrupted)
+    return job.control.history(interrupted=interrupted)
 
 
 def _train_on(client, networks, X, y, rows, options, jobs, progress):

@@ -39,6 +39,8 @@ def latest(history, monitor):
     """Return the monitored value of the last epoch, with losses negated: greater is better."""
     if monitor in LOSS_FIELDS:
         return -getattr(history, monitor)[-1]
+    if monitor in history.head_losses:
+        return -history.head_losses[monitor][-1]
     return history.scores[monitor][-1]
 
 

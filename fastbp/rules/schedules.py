@@ -260,8 +260,8 @@ class ReduceOnPlateau(Schedule):
     lowest : float, default=0.0
         A lower bound of the rate, as a share of η in [0, 1].
     monitor : str, optional
-        "loss", "validation_loss" or the name of a score, see ``scoring`` of `Network.fit`. By
-        default the validation loss if there is one, else the loss.
+        "loss", "validation_loss", the name of a score, see ``scoring`` of `Network.fit`, or that of
+        a head's loss. By default the validation loss if there is one, else the loss.
 
     References
     ----------

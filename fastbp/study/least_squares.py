@@ -39,6 +39,8 @@ class LeastSquares(History):
         Not used: empty, or None.
     interrupted : bool
         Whether Ctrl-C ended the search early.
+    head_losses
+        Not used: empty.
     converged : bool
         Whether a tolerance was met. If not, the maximum number of evaluations was reached.
     message : str

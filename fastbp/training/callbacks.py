@@ -9,7 +9,10 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from ..basis import checks, interrupts, progress
+from ..basis.heads import names_of_losses
 from ..basis.names import keywords
 from ..rules import monitoring
 
@@ -103,7 +106,8 @@ class EarlyStopping(Callback):
     min_delta : float, default=0.0
         An epoch improves on the best one if it is better by more than this.
     monitor : str, default="validation_loss"
-        "loss", "validation_loss" or the name of a score, see ``scoring`` of `Network.fit`.
+        "loss", "validation_loss", the name of a score, see ``scoring`` of `Network.fit`, or that of
+        a head's loss, see ``head_losses`` of `History`.
     restore_best : bool, default=True
         Whether the network gets the weights of the best epoch when training ends for any reason;
         if False, it keeps the last weights.
@@ -188,10 +192,14 @@ class Validation(Callback):
         return f"<validation loss{scores} on {len(self.data.X)} samples>"
 
     def epoch(self, network, history):
+        names = names_of_losses(network._engine.heads)
+        of_heads = np.empty(len(names))
         with interrupts.released():
-            loss = network._engine.mean_loss(self.data)
+            loss = network._engine.mean_loss(self.data, of_heads if names else None)
             scores = {} if self.score is None else self.score(network)
         history.validation_loss.append(loss)
+        for name, of_head in zip(names, of_heads.tolist(), strict=True):
+            history.head_losses[f"validation_{name}"].append(of_head)
         for name, value in scores.items():
             history.scores[name].append(value)
 

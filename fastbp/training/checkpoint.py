@@ -35,7 +35,7 @@ FIELDS = (
 )
 PLATEAU = ("figure", "waited", "cooling", "factor")
 STOPPING = ("figure", "waited", "best")
-# The lists of a History, except for its scores.
+# The lists of a History, except for its scores and the losses of heads.
 LISTS = ("loss", "validation_loss", "learning_rate")
 
 
@@ -287,7 +287,9 @@ class State:
     def figures(self):
         """Return the history's lists by tensor name."""
         lists = {name: getattr(self.history, name) for name in LISTS}
-        lists |= {f"scores.{name}": figures for name, figures in self.history.scores.items()}
+        for kind in ("scores", "head_losses"):
+            by_name = getattr(self.history, kind)
+            lists |= {f"{kind}.{name}": figures for name, figures in by_name.items()}
         return {f"history.{name}": figures for name, figures in lists.items()}
 
     def stoppings(self):

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..basis import checks, names
+from ..basis.heads import names_of_losses
 from ..rules import monitoring, schedules
 from ..rules.optimizers import Optimizer, optimizer_of
 from ..rules.regularizers import regularizers_of
 from . import callbacks as callbacks_
 from .checkpoint import Checkpoint
+from .history import History
 
 # Options of a fit that `regularizers_of` handles.
 REGULARIZERS = inspect.signature(regularizers_of).parameters.keys() - {"m", "sklearn_penalties"}
@@ -31,6 +33,9 @@ class Control:
         The callback that applies the schedule, if it is a `ReduceOnPlateau`.
     scores : list of str
         Names of the scores that will be recorded.
+    head_losses : list of str
+        Names of the lists of heads' losses, on the training data and on the validation data, of
+        which those stay empty if there are none.
     epoch_rules : Callback or None
         The first callback of an estimator's training, which decides when it ends. Its attribute
         `finished_epochs` is the number of epochs that it has recorded; `epochs_used_up` is called
@@ -43,7 +48,14 @@ class Control:
     callbacks: list
     plateau: callbacks_.Plateau | None
     scores: list
+    head_losses: list
     epoch_rules: Any = None
+
+    def history(self, interrupted=False):
+        """Return an empty History for all that will be recorded."""
+        scores: dict[str, list[float]] = {name: [] for name in self.scores}
+        head_losses: dict[str, list[float]] = {name: [] for name in self.head_losses}
+        return History(scores=scores, interrupted=interrupted, head_losses=head_losses)
 
     @property
     def checkpoints(self):
@@ -85,9 +97,12 @@ def control(
             raise ValueError("scoring needs validation_data to score on")
         score = scoring_.Scores(scorers, network._engine.loss_name, validation)
         scored += scorers
-    known = ["loss", *(["validation_loss"] if validation is not None else []), *scored]
+    of_heads = names_of_losses(network._engine.heads)
+    validated = [f"validation_{name}" for name in of_heads]
+    known = ["loss", *of_heads, *scored]
     if validation is not None:
         own.append(callbacks_.Validation(validation, score))
+        known = ["loss", "validation_loss", *of_heads, *validated, *scored]
     plateau = None
     if isinstance(schedule, schedules.ReduceOnPlateau):
         watched = monitoring.choose("schedule", schedule.monitor, known)
@@ -105,7 +120,7 @@ def control(
     for callback in own:
         if isinstance(callback, callbacks_.EarlyStopping):
             monitoring.choose("early stopping", callback.monitor, known)
-    return Control(epochs, optimizer, schedule, own, plateau, scored)
+    return Control(epochs, optimizer, schedule, own, plateau, scored, [*of_heads, *validated])
 
 
 def check_options(who, options):

@@ -7,7 +7,6 @@ from ..rules.regularizers import SWA
 from . import checkpoint, loop, scale
 from .control import LearningRates
 from .derivatives import RowsByGradient
-from .history import History
 from .run import Training
 from .sources import Rows
 
@@ -81,7 +80,7 @@ def fit(network, samples, control, regularizers, threads, stop=None, resume_from
         seed=seed,
         stop=stop,
     )
-    history = History(scores={name: [] for name in control.scores})
+    history = control.history()
     rates = LearningRates(control, total, training.hyper[:1])
     state = checkpoint.State(network, control, arguments, training, rates, history, resume_from)
     loop.run(network, training, samples, control, rates, history, state, saved)

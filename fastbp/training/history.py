@@ -37,6 +37,12 @@ class History:
         With early stopping the epoch, counted from 1, that was the best one.
     interrupted : bool
         Whether Ctrl-C ended the training early.
+    head_losses : dict of str to list of float
+        For networks with heads, the Σ w e_k / Σ w of each head in each epoch, without its weight in
+        ``loss_weights`` and without penalties: "poisson_loss" is the training loss of a head with
+        the loss "poisson", and "validation_poisson_loss" that on the validation data. Several heads
+        with the same loss are told apart by their number in the network's ``loss``:
+        "poisson_0_loss", "poisson_2_loss". Without validation data, the lists for them are empty.
 
     Examples
     --------
@@ -57,6 +63,7 @@ class History:
     learning_rate: list[float] = field(default_factory=list)
     best_epoch: int | None = None
     interrupted: bool = False
+    head_losses: dict[str, list[float]] = field(default_factory=dict)
 
     # How many epochs had been trained without validation when a checkpoint was resumed with it.
     _unvalidated = 0
@@ -94,7 +101,7 @@ class History:
         for name, figures in self._figures().items():
             cells = [html.escape(name)]
             if figures:
-                lower = name in ("loss", "validation_loss")
+                lower = name in ("loss", "validation_loss", *self.head_losses)
                 best = _best(figures, lower) if name != "learning_rate" else None
                 at = (
                     "" if best is None else f"{figures[best]:.4g} (epoch {self._epoch(name, best)})"
@@ -115,6 +122,7 @@ class History:
         figures = {"loss": self.loss}
         if self.validation_loss:
             figures["validation_loss"] = self.validation_loss
+        figures |= {name: values for name, values in self.head_losses.items() if values}
         figures |= {name: values for name, values in self.scores.items() if name not in figures}
         if self.learning_rate and "learning_rate" not in figures:
             figures["learning_rate"] = self.learning_rate
@@ -122,7 +130,7 @@ class History:
 
     def _epoch(self, name, i):
         """The epoch, counted from 1, of the entry i of what was recorded by that name."""
-        validated = name == "validation_loss" or name in self.scores
+        validated = name.startswith("validation_") or name in self.scores
         return i + 1 + (self._unvalidated if validated else 0)
 
     def plot(self, *, name: str | None = None, ax: Any = None) -> Any:

@@ -108,6 +108,11 @@ class _End:
         self._figures = [history.validation_loss] if validated else []
         # The checkpoint from which training resumes may have none of these.
         self._figures += history.scores.values()
+        self._figures += [
+            figures
+            for name, figures in history.head_losses.items()
+            if validated or not name.startswith("validation_")
+        ]
         self._lags = [len(history.loss) - len(figure) for figure in self._figures]
 
     def __enter__(self):

@@ -14,8 +14,10 @@ import numpy as np
 from ..backends.interface import SHARED_SIZE
 from ..backends.numpy_ import penalties
 from ..basis import interrupts, teams
+from ..basis.heads import names_of_losses
+from ..basis.memory import address
 from ..basis.sparse import SparseRows
-from ..engine import buffers
+from ..engine import buffers, heads
 from ..engine.work import dense_rows
 from ..rules.regularizers import EMA, SWA
 from .history import History, TrainingDiverged
@@ -127,7 +129,7 @@ class Training:
         self.gradient = buffers.take(plan, plan.n_parameters, zeroed=True)
         self.stop = np.zeros(1, np.int64) if stop is None else stop
         self.spare: dict = {}  # workspaces of sources that compute gradients
-        self._one_loss = np.zeros(1)
+        self._one_loss = np.zeros(1 + len(engine.heads))
         self._shared = np.zeros(SHARED_SIZE, np.int64)
         self._job: Any = None
         self._workspace: Any = None
@@ -160,8 +162,12 @@ class Training:
         squares, by_step = NO_SQUARES, isinstance(average, EMA)
         if regularizers.clip_norm is not None:
             squares = np.zeros(layout.n_rows)
+        model = self.engine.model_of(layout)
+        if self.engine.heads:  # with places for the sums of their losses
+            self._numbers, _ = heads.with_sums(self.engine.numbers, len(self.engine.heads), groups)
+            model = model._replace(function=address(self._numbers))
         self._job = self.engine.backend.job(
-            self.engine.model_of(layout),
+            model,
             self.data,
             batch_size=batch_size,
             optimizer=self.optimizer.code,
@@ -249,8 +255,9 @@ class Training:
         `rates` is a float64 array of the learning rate of each step, or of one for all steps.
         """
         engine = self.engine
-        losses = np.empty(epochs)
+        losses = np.empty(epochs * (1 + len(engine.heads)))
         losses.fill(np.nan)
+        of_epochs = losses.reshape(epochs, -1)  # the loss and those of the heads
 
         def call():
             return teams.run(
@@ -265,8 +272,11 @@ class Training:
                 finished = call() if inline else interrupts.in_thread(call)
             except KeyboardInterrupt:  # raised in the call, not by a signal
                 self.stop[0] = 1
-                finished = np.count_nonzero(np.isfinite(losses))
-            history.loss.extend(losses[:finished].tolist())
+                finished = np.count_nonzero(np.isfinite(of_epochs[:, 0]))
+            history.loss.extend(of_epochs[:finished, 0].tolist())
+            for k, name in enumerate(names_of_losses(engine.heads), start=1):
+                figures = history.head_losses.setdefault(name, [])
+                figures.extend(of_epochs[:finished, k].tolist())
             history.interrupted = bool(self.stop[0])
             if isinstance(self.regularizers.average, EMA):
                 self.averaged = int(self.counters[0, 0])
@@ -274,7 +284,9 @@ class Training:
         if finished < epochs and (engine.failed or not history.interrupted):
             engine.raise_error(self.data)
             raise TrainingDiverged(
-                len(history.loss) + 1, f"the loss of a batch is {losses[finished]:g}", history
+                len(history.loss) + 1,
+                f"the loss of a batch is {of_epochs[finished, 0]:g}",
+                history,
             )
 
     def stopped(self):

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from ..basis import checks, interrupts
+from ..basis.heads import names_of_losses
 from .history import History, TrainingDiverged
 from .run import NATURAL_ORDER
 
@@ -176,21 +177,23 @@ class Blocks:
 
     def run(self, training, epochs, history, rates):
         """Train for an epoch."""
-        loss = total = penalties = 0.0
-        rows = 0
+        total = penalties = 0.0
+        rows, of_heads = 0, names_of_losses(self.engine.heads)
+        sums = [0.0] * (1 + len(of_heads))
         for block in self._all():
             size, count = self._size_for(block), len(block.X)
             self._weighted = self._weighted or block.sample_weight.size > 0
             apart = self._weighted and training.regularizers.penalised
             for part in block.batches(size) if apart else [block]:
                 penalty = training.penalty() if apart else 0.0
-                mean = self._train(training, part, size, history, rates)
-                if mean is None:
+                means = self._train(training, part, size, history, rates)
+                if means is None:
                     return
                 penalties += len(part.X) * penalty
                 weight = part.total_weight()
-                of_data = mean - penalty if math.isfinite(penalty) else 0.0
-                loss, total = loss + weight * of_data, total + weight
+                means[0] = means[0] - penalty if math.isfinite(penalty) else 0.0
+                sums = [of_all + weight * mean for of_all, mean in zip(sums, means, strict=True)]
+                total += weight
             rows += count
         if not rows:
             raise ValueError("batches was empty when it was gone through again")
@@ -199,10 +202,12 @@ class Blocks:
                 "sample_weight or class_weight is zero for every sample of batches; at least one "
                 "must be positive"
             )
-        history.loss.append(loss / total + penalties / rows)
+        history.loss.append(sums[0] / total + penalties / rows)
+        for name, of_head in zip(of_heads, sums[1:], strict=True):
+            history.head_losses[name].append(of_head / total)
 
     def _train(self, training, data, batch_size, history, rates):
-        """Train on some samples; return their mean loss, or None after Ctrl-C."""
+        """Train on some samples; return their mean loss and those of heads, None after Ctrl-C."""
         training.take(data, batch_size)
         part = History()
         steps = -(-len(data.X) // batch_size)
@@ -213,4 +218,4 @@ class Blocks:
         if part.interrupted:
             history.interrupted = True
             return None
-        return part.loss[0]
+        return [*part.loss, *(loss for (loss,) in part.head_losses.values())]

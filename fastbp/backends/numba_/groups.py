@@ -6,12 +6,15 @@ bit. Sums over several blocks are in double precision.
 The twin of this file is ``src_cython/groups.pxi``.
 """
 
-from ...basis.layout import LOSS_PLACES
-from ._jit import inlined, inner
+from ...basis import spec
+from ...basis.layout import COLUMNS, LOSS_PLACES, STRIDE, S
+from ._jit import call, inlined, inner
 from .gather import gather
 from .gradients import FIRST, LAST, NEXT, WHOLE, accumulate
-from .net import LOSSES, changed, per_row, row_of, set_constants, take_rows
+from .heads import SUMS, TOTALS
+from .net import LOSSES, changed, of_block, per_row, row_of, set_constants, take_rows
 from .passes import backward_pass, forward_pass, output_deltas
+from .pieces import HEADS
 from .simd import offset
 
 
@@ -53,6 +56,20 @@ def add_losses(sums, losses, rows):
 @inlined
 def total_of(sums):
     return (sums[0] + sums[1]) + (sums[2] + sums[3])
+
+
+@inlined
+def add_losses_of_heads(net, group):
+    """Add each head's losses in the block to its sum of a group of blocks, if that is wanted."""
+    if net.loss == spec.HEADS:
+        s, stride = of_block(net, net.m, S), net.plan[net.m * COLUMNS + STRIDE]
+        call(net.pieces[HEADS + SUMS], (net.function, net.all_rows, stride, s, group))
+
+
+@inlined
+def add_totals_of_heads(net, totals):
+    """Add each head's losses in a batch to its total."""
+    call(net.pieces[HEADS + TOTALS], (net.function, max(net.lines, 1), totals))
 
 
 @inlined
@@ -111,6 +128,7 @@ def by_groups(net, key, data, start, end, total, transposed, gradients, stop, st
             forward_pass(own, h, stride)
             output_deltas(own, data, begin, total)
             sums = add_losses(sums, per_row(own, LOSSES), own.rows)
+            add_losses_of_heads(own, group)
             if gradients:
                 backward_pass(own, transposed)
                 part = FIRST if block == first else NEXT

@@ -14,7 +14,8 @@ from .losses import WHOLE, sum_outputs
 from .simd import fma, lane, lanes, load, numbers_at, offset, splat, store
 
 # Indices in the table of the pieces of heads: by the code of a loss, and that of its output.
-LOSSES, OUTPUTS, SOFTMAX, PLACES = 0, spec.HEADS, 2 * spec.HEADS, 2 * spec.HEADS + 1
+LOSSES, OUTPUTS = 0, spec.HEADS
+SOFTMAX, SUMS, TOTALS, PLACES = range(2 * spec.HEADS, 2 * spec.HEADS + 4)
 
 
 @inner
@@ -62,6 +63,18 @@ def take_shares(shares, weight, order, weighted, ordered, start, share, rows):
             shares[r] = weight[order[start + r] if ordered != 0 else start + r] * share
 
 
+@inner
+def keep_losses(losses, weight, order, weighted, ordered, start, rows, s, stride):
+    """Write w e of each row to a column of s that is not needed any more."""
+    for r in range(rows):
+        s[r * stride] = losses[r]
+        if weighted != 0:
+            w = weight[order[start + r] if ordered != 0 else start + r]
+            s[r * stride] *= w
+            if w == 0.0:  # the loss may have overflowed, and 0 * inf is NaN
+                s[r * stride] = 0.0
+
+
 def deltas_of_heads(
     function,
     outside,
@@ -88,7 +101,8 @@ def deltas_of_heads(
 ):
     """Write Σ_k w_k e_k of each row to `losses`, and its derivatives by s times shares to d.
 
-    The rows begin at `start` in the order; `share` is 1 / Σ w of the samples' weights.
+    The rows begin at `start` in the order; `share` is 1 / Σ w of the samples' weights. If sums of
+    the heads' losses are wanted, w e_k takes the place of the head's first output in s.
     """
     numbers = numbers_at(function)
     for r in range(0, rows, lanes(s)):
@@ -139,7 +153,33 @@ def deltas_of_heads(
             put_part(part, n, stride, rows, offset(d, first), stride_all)
         for r in range(0, rows, lanes(s)):
             store(losses, r, fma(splat(s, head_weight), load(tops, r), load(losses, r)))
+        if numbers[line + spec.HEAD_SUMS] != 0.0:
+            own_s = offset(s, first)
+            keep_losses(tops, weight, order, weighted, ordered, start, rows, own_s, stride_all)
     clear_padding(d, rows, n_all, stride_all)
+
+
+def sums_of_heads(function, rows, stride, s, group):
+    """Add each head's Σ w e over a block's rows, from s, to its sum of a group of blocks."""
+    numbers = numbers_at(function)
+    for k in range(int(numbers[0])):
+        line = 1 + k * spec.HEAD_COLUMNS
+        first, place = int(numbers[line + spec.HEAD_FIRST]), int(numbers[line + spec.HEAD_SUMS])
+        if place != 0:
+            total = 0.0
+            for r in range(rows):
+                total += s[r * stride + first]
+            numbers[place + group] += total
+
+
+def totals_of_heads(function, groups, totals):
+    """Add each head's sums of all groups to its total, and begin them anew."""
+    numbers = numbers_at(function)
+    for k in range(int(numbers[0])):
+        place = int(numbers[1 + k * spec.HEAD_COLUMNS + spec.HEAD_SUMS])
+        for group in range(groups if place != 0 else 0):
+            totals[k] += numbers[place + group]
+            numbers[place + group] = 0.0
 
 
 def outputs_of_heads(function, pieces, rows, n_all, stride_all, s, part, y, d, tops, totals):
@@ -167,3 +207,5 @@ DELTAS = Piece(
     *[REALS] * 8,
 )
 OUTPUT = Piece(outputs_of_heads, types.int64, _NUMBERS, WHOLE, WHOLE, WHOLE, *[REALS] * 6)
+SUMS_OF_LOSSES = Piece(sums_of_heads, types.int64, WHOLE, WHOLE, REALS, WHOLE)
+TOTALS_OF_LOSSES = Piece(totals_of_heads, types.int64, WHOLE, types.CPointer(types.float64))

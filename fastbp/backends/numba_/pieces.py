@@ -195,6 +195,8 @@ def _of_heads(losses, output, deltas):
         pieces[OUTPUT] = heads.OUTPUT
     if deltas:
         pieces[LOSS] = heads.DELTAS
+        pieces[HEADS + heads.SUMS] = heads.SUMS_OF_LOSSES
+        pieces[HEADS + heads.TOTALS] = heads.TOTALS_OF_LOSSES
     for code in losses:
         if output and LOSSES[code].output:
             pieces[HEADS + heads.OUTPUTS + code] = LOSSES[code].output

@@ -27,6 +27,8 @@ from .gradients import COMPLETE, OF_GROUPS, accumulate
 from .groups import (
     NO_LOSSES,
     add_losses,
+    add_losses_of_heads,
+    add_totals_of_heads,
     by_groups,
     loss_of_groups,
     part_of,
@@ -193,6 +195,8 @@ def loss_and_gradient(
         if shared[STOPPED] != 0:
             return math.nan
         of_rows = add_losses(of_rows, per_row(net, LOSSES), rows)
+        if rank == 0:
+            add_losses_of_heads(net, 0)
         if wanted:
             part = part_of(start, start + rows, 0, n)
             accumulate(net, h, stride, rows, pointer(gradient), part)
@@ -251,6 +255,7 @@ def train(
     counts = offset(at(job, fields.COUNTERS, pointer(reals)), 3 * rank)
     penalise = leading and penalised(layer_rules, net.m)
     steps = key = 0
+    line = losses.size // epochs  # more than 1 if the losses of heads are wanted
     dropping = has_dropout(net)
     WT, G = at(job, fields.TRANSPOSED, like), at(job, fields.GRADIENT, like)
     n = order.shape[1] if order.size > 0 else X.shape[0]
@@ -263,6 +268,9 @@ def train(
         here = epoch * n if order.size > 0 else 0
         data = data_of(X, labels, targets, sample_weight, offset(pointer(order), here), order.size)
         numerator = denominator = penalty = 0.0
+        of_epoch = offset(pointer(losses), epoch * line)
+        for k in range(1, line if leading else 1):
+            of_epoch[k] = 0.0
         for batch in range(0, n, batch_size):
             if shared[STOPPED] != 0:
                 return epoch
@@ -290,6 +298,8 @@ def train(
                 backward_pass(net, WT)
                 barrier(shared, threads)
                 sums = add_losses(sums, per_row(net, LOSSES), rows)
+                if leading and line > 1:
+                    add_losses_of_heads(net, 0)
                 start += rows
                 if start < end:
                     accumulate(net, h, stride, rows, G, part)
@@ -297,8 +307,10 @@ def train(
             batch_loss = loss_of_groups(net) if part == OF_GROUPS else total_of(sums)
             if not math.isfinite(batch_loss):
                 if leading:
-                    losses[epoch] = batch_loss
+                    of_epoch[0] = batch_loss
                 return epoch
+            if leading and line > 1:
+                add_totals_of_heads(net, offset(of_epoch, 1))
             numerator += batch_loss * factor * (end - batch) if sklearn_penalties else batch_loss
             denominator += 1.0 * (end - batch) if sklearn_penalties else total
             rate = rates[steps if rates.size > 1 else 0]
@@ -309,7 +321,9 @@ def train(
                 shared[STOPPED] = stop[0]
             barrier(shared, threads)
         if leading:
-            losses[epoch] = (numerator / denominator if denominator > 0.0 else 0.0) + penalty / n
+            of_epoch[0] = (numerator / denominator if denominator > 0.0 else 0.0) + penalty / n
+            for k in range(1, line):
+                of_epoch[k] = of_epoch[k] / denominator if denominator > 0.0 else 0.0
     return epochs
 
 

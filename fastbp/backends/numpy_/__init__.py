@@ -33,8 +33,9 @@ from ...basis.memory import VECTOR_BYTES
 from . import bfloat16
 from . import inputs as of_inputs
 from .elementwise import ACTIVATIONS, activation_of
+from .heads import take_sums
 from .jets import hessian_product, input_derivatives, jets, jets_backward, loss_deltas  # noqa: F401
-from .losses import dense, loss_and_delta, output
+from .losses import add_losses_of_heads, dense, loss_and_delta, output
 from .losses import hessian_product as of_losses
 from .optimizers import UPDATES
 
@@ -318,6 +319,7 @@ def _gradient(model, X, y, w, gradient, factors=None):
     factors = factors or [1] * len(model.plan)
     found = _forward(model, X, factors)
     e, ds = loss_and_delta(model, found.s[-1], y)
+    add_losses_of_heads(model, found.s[-1], y, w)
     share = w / total if total != 0 else np.zeros_like(w)
     ds = (ds * share[:, None]).astype(X.dtype, copy=False)
     e = w * e
@@ -445,7 +447,7 @@ class Job:
         n = order.shape[1] if order.size else len(self.data.X)
         y = dense(self.data.labels, self.data.targets, plan[-1, SIZE], X.dtype)
         w = _weights(len(self.data.X), self.data.sample_weight)
-        steps = 0
+        steps, losses = 0, losses.reshape(epochs, -1)
         for epoch in range(epochs):
             numerator = denominator = penalty = 0.0
             for start in range(0, n, self.batch_size):
@@ -462,7 +464,7 @@ class Job:
                     )
                 batch = _gradient(self.model, X[rows], y[rows], w[rows], self.gradient, factors)
                 if not math.isfinite(batch):
-                    losses[epoch] = batch
+                    losses[epoch, 0] = batch
                     return epoch
                 factor = self._factor(total)
                 penalty += (
@@ -473,7 +475,10 @@ class Job:
                 touched = np.unique(X[rows].indices) if plan[1, SPARSE] == TOUCHED else None
                 self._step(float(rates[steps if rates.size > 1 else 0]), factor, touched)
                 steps += 1
-            losses[epoch] = (numerator / denominator if denominator > 0 else 0.0) + penalty / n
+            losses[epoch, 0] = (numerator / denominator if denominator > 0 else 0.0) + penalty / n
+            if losses.shape[1] > 1:
+                sums = np.array(take_sums(self.model.function))
+                losses[epoch, 1:] = sums / denominator if denominator > 0 else 0.0
         return epochs
 
     @np.errstate(all="ignore")

@@ -187,6 +187,12 @@ def loss_and_delta(model, s, y):
     return e, (delta * activation.derivative(s, h)).astype(s.dtype, copy=False)
 
 
+def add_losses_of_heads(model, s, y, w):
+    """Add each head's Σ w e to its sum, if that is wanted."""
+    if model.loss == spec.HEADS:
+        heads.add_sums(LOSSES, model.function, s, y, w)
+
+
 def hessian_product(model, s, y, v):
     """The product of each sample's ∂²e/∂s∂s and v; with σ apart, e'' σ'² v + e' σ'' v."""
     if model.loss == spec.HEADS:
