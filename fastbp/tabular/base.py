@@ -117,7 +117,7 @@ class Tabular(BaseEstimator):
         >>> X = np.linspace(-1, 1, 60).reshape(-1, 1)
         >>> model = TabularRegressor(random_state=0).fit(X, np.abs(X[:, 0]))
         >>> [row["recipe"] for row in model.leaderboard_]
-        ['smooth', 'wide', 'bins', 'deep']
+        ['smooth', 'wide', 'bins', 'deep', 'deep bins']
         """
         if y is None:
             raise ValueError(

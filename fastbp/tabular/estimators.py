@@ -62,9 +62,9 @@ _SECTIONS = {
        permutation does not make the loss of held-out rows larger, by two standard errors, are left
        out, and it is trained again, as long as that makes the loss clearly smaller. Networks are
        otherwise misled by columns that say nothing (Grinsztajn et al., NeurIPS 2022).
-    3. Three more recipes are trained on the columns that are left: wider and deeper networks with
-       dropout, and networks for which numbers are encoded as piecewise linear functions (Gorishniy
-       et al., NeurIPS 2022).
+    3. Four more recipes are trained on the columns that are left: wider and deeper networks with
+       dropout, and two for which numbers are encoded as piecewise linear functions (Gorishniy et
+       al., NeurIPS 2022).
     4. A greedy selection by the loss of held-out rows decides how much each recipe counts (Caruana
        et al., ICML 2004).""",
 }

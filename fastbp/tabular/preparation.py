@@ -11,8 +11,6 @@ from .encodings import TargetEncodings
 
 # Each category among the most frequent gets an input; all others share one.
 MOST_CATEGORIES = 64
-# A column with fewer distinct numbers than this is not divided into bins.
-FEWEST_DISTINCT = 20
 # Scaled numbers z become z / √(1 + (z / CLIP)²), which lies between -CLIP and CLIP.
 CLIP = 3.0
 MOST = np.finfo(np.float64).max
@@ -26,8 +24,9 @@ class Preparation:
     smoothly: z = (x - median) / (upper quartile - lower quartile), z / √(1 + (z / 3)²). An input of
     its own says where numbers were missing, if some were. With bins, there are the inputs
     min(max((x - e_k) / (e_{k+1} - e_k), 0), 1) besides, with quantiles e_k of the column: x encoded
-    as a piecewise linear function (Gorishniy et al., NeurIPS 2022). A category becomes an input for
-    each of its values; a category of two values one input of -1 and 1.
+    as a piecewise linear function (Gorishniy et al., NeurIPS 2022). Equal quantiles count once, so
+    a column of few values has an edge at each frequent one. A category becomes an input for each of
+    its values; a category of two values one input of -1 and 1.
 
     Attributes
     ----------
@@ -64,9 +63,10 @@ class Preparation:
             medians[j], scales[j] = _median(known), _scale(known)
             with np.errstate(over="ignore"):
                 finite = np.isfinite(known.max() - known.min())
-            if scales[j] and finite and len(np.unique(known)) >= FEWEST_DISTINCT:
+            if scales[j] and finite:
                 for count in bins:
-                    found = np.unique(np.quantile(known, np.linspace(0, 1, count + 1)))
+                    levels = np.linspace(0, 1, count + 1)
+                    found = np.unique(np.quantile(known, levels, method="inverted_cdf"))
                     edges[count][j] = found if len(found) > 2 else np.empty(0)
         categories = [
             (min(int(column.max(initial=-1)) + 1, MOST_CATEGORIES + 1), bool((column < 0).any()))

@@ -48,6 +48,14 @@ OTHERS = (
     Recipe("wide", activation="silu", hidden=(128, 128), learning_rate=1e-2, dropout=0.15),
     Recipe("bins", activation="silu", bins=24, learning_rate=1e-2, dropout=0.15),
     Recipe("deep", activation="silu", hidden=(128, 128, 128), learning_rate=5e-3, dropout=0.2),
+    Recipe(
+        "deep bins",
+        activation="silu",
+        bins=24,
+        hidden=(128, 128, 128),
+        learning_rate=5e-3,
+        dropout=0.2,
+    ),
 )
 
 

@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastbp
-from fastbp.tabular import columns, recipes, trials
+from fastbp.tabular import columns, preparation, recipes, trials
 from fastbp.tabular.recipes import OTHERS, SCOUT, for_rows
 
 N = 160
@@ -108,6 +108,16 @@ def test_the_prediction_is_the_weighted_mean_of_the_networks(table, fitted):
         expected = expected + member.weight * np.mean(outputs, axis=0, dtype=np.float64)
     expected /= expected.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(classifier.predict_proba(frame), expected, rtol=1e-12)
+
+
+def test_bins_of_a_column_with_few_values_tell_these_apart():
+    """Three columns of one, two and three values; the inputs that the last one has by hand."""
+    numbers = np.array([[5.0, 0.0, 1.0], [5.0, 1.0, 2.0], [5.0, 1.0, 4.0]]).repeat(40, axis=0)
+    made = preparation.Preparation.fitted(numbers, np.empty((120, 0), np.int64), [24])
+    assert [edges.tolist() for edges in made.edges[24]] == [[], [], [1.0, 2.0, 4.0]]
+    inputs = made.inputs(np.array([[5.0, 0.0, x] for x in (1, 2, 3, 4, 9)]), numbers[:5, :0], 24)
+    assert inputs[:, 3:].tolist() == [[0, 0], [1, 0], [1, 0.5], [1, 1], [1, 1]]
+    assert made.owners(24).tolist() == [0, 1, 2, 2, 2]
 
 
 def test_the_same_random_state_gives_the_same_model(table, quick):
