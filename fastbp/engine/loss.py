@@ -71,12 +71,12 @@ class OfLoss:
                 "ForwardPass.backward and Network.apply_gradient"
             )
 
-    def check_one_loss(self, what, advice=""):
+    def check_one_loss(self, what, advice="make a network with one of these losses for it"):
         """Refuse `what`, the subject of a sentence, if the network has heads."""
         if self.heads:
             raise ValueError(
                 f"{what} needs a network with a single loss, but this one has heads: "
-                f"{self.loss_title}{advice and f'; {advice}'}"
+                f"{self.loss_title}; {advice}"
             )
 
     def check_second_derivative(self):

@@ -330,6 +330,11 @@ def _why_not(layer):
             return f"which wraps another module: pass its .{name}"
     if nn.utils.parametrize.is_parametrized(layer):
         return "parametrized: call torch.nn.utils.parametrize.remove_parametrizations for it first"
+    if isinstance(layer, Heads):
+        return (
+            "the outputs of several heads: leave it out, as in module[:-1], and pass the list of "
+            'heads as the loss, such as loss=[("cross_entropy", 3), ("poisson", 1)]'
+        )
     for kind in (*STRUCTURE, *KNOWN):
         if isinstance(layer, kind):
             return f"a subclass of {kind.__name__} that may compute something else"

@@ -26,8 +26,13 @@ def test_torch(which, dtype):
     assert isinstance(found, tuple)
     for comp, h in zip(found, heads_of(net, net.forward(X).output), strict=True):
         assert error(comp.numpy(), h) < ROUNDING[dtype]
-    with pytest.raises(ValueError, match=r"module\[3\] is Heads"):
-        fastbp.Network.from_torch(net.to_torch(), loss="squared_error")
+    module = net.to_torch()
+    with pytest.raises(
+        ValueError, match=r"module\[3\] is Heads.* as in module\[:-1\], and pass the "
+    ):
+        fastbp.Network.from_torch(module, loss=net.loss)
+    again = fastbp.Network.from_torch(module[:-1], loss=net.loss)
+    assert again.loss == net.loss and np.array_equal(together(again), together(net))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
