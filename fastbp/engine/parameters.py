@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Iterable, MutableSequence, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, overload
 
 import numpy as np
@@ -42,7 +42,7 @@ class Gradient(_Pair):
 
     The function is mostly the mean loss; the method that returns a gradient says which it is. A
     gradient is a pair that unpacks into weights and biases. The derivatives by other parameters are
-    attributes.
+    attributes. Two gradients are equal if all their arrays are.
 
     Parameters
     ----------
@@ -90,6 +90,26 @@ class Gradient(_Pair):
         made.embeddings = _listed(embeddings)
         made.missing = _listed(missing)
         return made
+
+    @classmethod
+    def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]
+        """Return a gradient of the arguments in an iterable, as every named tuple has it."""
+        return cls(*iterable)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other is a Gradient with the same numbers; a tuple's would ask arrays."""
+        if not isinstance(other, Gradient):
+            return False
+        pairs = [(getattr(self, name), getattr(other, name)) for name in PARAMETERS]
+        return all(
+            len(own) == len(others) and all(map(np.array_equal, own, others))
+            for own, others in pairs
+        )
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]
 
     def _replace(self, **changes: Any) -> Self:
         """Return a copy with other lists, as every named tuple has it."""

@@ -274,3 +274,18 @@ def test_actor_through_critic(backend):
             adam.step()
     for net, leaves in ((actor, of_pi), (critic, of_Q)):
         assert error(parameters(net), flat([leaf.detach().numpy() for leaf in leaves])) < 1e-10
+
+
+def test_gradients_are_equal_if_their_arrays_are():
+    """Of a tuple of lists of arrays, Python would ask whether an array is true."""
+    net = fastbp.Network([2, 3, 1], loss="squared_error", norm="layer", seed=0, backend="numpy")
+    X, y = [[1.0, 2.0], [0.0, 3.0]], [0.0, 1.0]
+    (_, one), (_, other) = (net.loss_and_gradient(X, y) for _ in range(2))
+    assert (one == other) is True and (one != other) is False and one is not other
+    other.norm_biases[0][1] += 1
+    assert (one == other) is False and (one != other) is True
+    assert one != fastbp.Gradient(one.weights, one.biases)
+    assert one != tuple(one) and one != one._replace(biases=[]) and one != 0
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+    assert fastbp.Gradient._make(tuple(one)) == fastbp.Gradient(one.weights, one.biases)
