@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -303,6 +304,24 @@ def keywords(function: Function) -> Function:
         return function(*args, **kwargs)
 
     return checked  # type: ignore[return-value]
+
+
+def without_unknown(function: Function) -> Function:
+    """Decorate a function that takes ``**unknown``: its signature has only what it knows.
+
+    The function itself passes `unknown` to `refuse`. Unlike `keywords`, this costs fast functions
+    nothing that can be measured.
+    """
+    signature = inspect.signature(function)
+    known = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    function.__signature__ = signature.replace(parameters=known)  # type: ignore[attr-defined]
+    return function
+
+
+def refuse(function, unknown):
+    """Raise the TypeError for the first of the arguments that a function does not have."""
+    known = [name for name in inspect.signature(function).parameters if name != "self"]
+    raise unknown_argument(function.__qualname__, next(iter(unknown)), known)
 
 
 def _too_many(who, names, values):

@@ -6,13 +6,13 @@ Its methods check their arguments and delegate to the engine, which computes, or
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Never, Self, Unpack
 
 import numpy as np
 
 from ..backends import get
 from ..basis import checks
-from ..basis.names import keywords
+from ..basis.names import keywords, refuse, without_unknown
 from ..engine.engine import Engine
 from ..engine.parameters import Gradient, Parameters
 from ..rules.regularizers import regularizers_of
@@ -760,6 +760,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         control = control_.control(self, epochs=epochs, validation=validation, **others)
         return fitting.fit(self, samples.begin(), control, regularizers, threads)
 
+    @without_unknown
     def fit_step(
         self,
         X: Matrix,
@@ -771,6 +772,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         l1: ByLayer = 0.0,
         l2: ByLayer = 0.0,
         frozen: Sequence[int] = (),
+        **unknown: Never,
     ) -> float:
         """Take one training step on one batch, for data that arrive over time.
 
@@ -817,12 +819,15 @@ class Network(Differentiable, Exchangeable, Uncertain):
         >>> (2 - net.weights[0]).round(4)  # 0.1 / √2: the bias has the other half of the step
         array([[0.0707]])
         """
+        if unknown:
+            refuse(Network.fit_step, unknown)
         engine = self._engine
         data = engine.data(X, y, sample_weight, may_be_sparse=True)
         rules: dict[str, Any] = dict(clip_norm=clip_norm, l1=l1, l2=l2, frozen=frozen)
         self._online = continued(self._online, engine, optimizer, data, **rules)
         return self._online.step(data)
 
+    @without_unknown
     def apply_gradient(
         self,
         gradient: Gradient,
@@ -832,6 +837,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
         l1: ByLayer = 0.0,
         l2: ByLayer = 0.0,
         frozen: Sequence[int] = (),
+        **unknown: Never,
     ) -> None:
         r"""Take one training step with a gradient from outside.
 
@@ -887,6 +893,8 @@ class Network(Differentiable, Exchangeable, Uncertain):
         >>> bool(means[-1] > means[0])
         True
         """
+        if unknown:
+            refuse(Network.apply_gradient, unknown)
         engine = self._engine
         engine.check_finite()
         rules: dict[str, Any] = dict(clip_norm=clip_norm, l1=l1, l2=l2, frozen=frozen)

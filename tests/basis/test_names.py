@@ -197,6 +197,11 @@ CALLS = {
     "fit_batches(lr=)": (network().fit_batches, "the rate belongs to the optimiser"),
     "fit_batches(optimiser=)": (network().fit_batches, "did you mean optimizer?"),
     "fit_batches(network=)": (network().fit_batches, "known: average, "),
+    "fit_step(lr=)": (network().fit_step, "optimizer=fastbp.Adam(learning_rate=0.001)"),
+    "fit_step(validation_data=)": (network().fit_step, "it is an argument of Network.fit"),
+    "fit_step(zzz=)": (network().fit_step, "known: X, y, optimizer, sample_weight, "),
+    "apply_gradient(learning_rate=)": (network().apply_gradient, "the rate belongs to the opt"),
+    "apply_gradient(max_norm=)": (network().apply_gradient, "did you mean clip_norm?"),
     "fit_many(lr=)": (fastbp.fit_many, "the rate belongs to the optimiser"),
     "fit_many(epoch=)": (fastbp.fit_many, "did you mean epochs?"),
     "fit_residual(lr=)": (fastbp.fit_residual, "the rate belongs to the optimiser"),
@@ -231,7 +236,8 @@ def test_advice_for_unknown_arguments(call):
     function, message = CALLS[call]
     name = re.search(r"\((\w+)=", call)[1]
     needed = {"Network": ([3, 1],), "fit": (X, y), "fit_batches": ([(X, y)],)}
-    needed["fit_many"] = ([network()], X, y)
+    needed["fit_many"], needed["fit_step"] = ([network()], X, y), (X, y)
+    needed["apply_gradient"] = (network().loss_and_gradient(X, y)[1],)
     with pytest.raises(TypeError, match=f"has no argument '{name}'; .*{re.escape(message)}"):
         function(*needed.get(call.partition("(")[0], ()), **{name: 1})
 
@@ -260,5 +266,7 @@ def test_classes_instead_of_instances():
 def test_signatures_are_those_of_the_functions_themselves():
     parameters = inspect.signature(fastbp.Network.fit).parameters
     assert [*parameters][:4] == ["self", "X", "y", "optimizer"]
+    parameters = inspect.signature(fastbp.Network.fit_step).parameters
+    assert [*parameters][-2:] == ["l2", "frozen"]
     assert [*inspect.signature(fastbp.SGD).parameters] == ["learning_rate", "momentum", "nesterov"]
     assert fastbp.Network.fit.__doc__.startswith("Train on (X, y)")
