@@ -154,11 +154,26 @@ cdef void laplace_hessian_product(
         put_column(out, r, rows, stride, 1, slope * a + nearby(absolute(d) * u) * b)
 
 
+cdef inline vec slope_of_dispersion(
+    vec first, vec k, vec t, vec of_mean, vec of_k, vec slope_k, vec slope_both
+) noexcept nogil:
+    """The derivative of a count's loss by the log dispersion."""
+    cdef vec series, excess, share
+    series = fma(first, splat(<real>(-5.0 / 6.0)), splat(<real>0.8))
+    series = fma(-first, series, splat(<real>0.75))
+    series = fma(-first, series, splat(<real>(2.0 / 3.0)))
+    series = fma(-first, series, splat(<real>0.5))
+    series = k * (-first * first * series)
+    excess = select_lt(absolute(first), splat(<real>1e-3), series, of_mean - k * of_k)
+    share = splat(1.0) / (k + t)
+    return excess + <real>0.5 * t * share + k * share * slope_both - slope_k
+
+
 cdef void negative_binomial(Py_ssize_t rows, Py_ssize_t stride, real *s, real *y) noexcept nogil:
     cdef Py_ssize_t r
     cdef vec log_mean, t, log_dispersion, m, k, x, log_t, u, first, second, nearest, of_k, of_t
     cdef vec error_k, slope_k, error_t, slope_t, error_both, slope_both, spread, likely, of_mean
-    cdef vec series, excess, share, zero = splat(0.0), quarter = splat(0.25)
+    cdef vec zero = splat(0.0), quarter = splat(0.25)
     cdef real most = <real>(2.0 * LARGEST - 8.0)
     for r from 0 <= r < rows by FBP_LANES:
         log_mean, t = column(s, r, rows, stride, 0), column(y, r, rows, stride, 0)
@@ -180,18 +195,44 @@ cdef void negative_binomial(Py_ssize_t rows, Py_ssize_t stride, real *s, real *y
         likely = error_k + error_t - error_both + spread + k * of_k + t * of_t
         put_column(y, r, rows, stride, 0, select_lt(zero, t, likely, k * of_k))
         of_mean = (m - t) * (k / (m + k))
-        series = fma(first, splat(<real>(-5.0 / 6.0)), splat(<real>0.8))
-        series = fma(-first, series, splat(<real>0.75))
-        series = fma(-first, series, splat(<real>(2.0 / 3.0)))
-        series = fma(-first, series, splat(<real>0.5))
-        series = k * (-first * first * series)
-        excess = select_lt(absolute(first), splat(<real>1e-3), series, of_mean - k * of_k)
-        share = splat(1.0) / (k + t)
         put_column(s, r, rows, stride, 0, of_mean)
         put_column(
             s, r, rows, stride, 1,
-            excess + <real>0.5 * t * share + k * share * slope_both - slope_k,
+            slope_of_dispersion(first, k, t, of_mean, of_k, slope_k, slope_both),
         )
+
+
+cdef void negative_binomial_hessian_product(
+    Py_ssize_t rows, Py_ssize_t stride, const real *s, const real *y, const real *v, real *out
+) noexcept nogil:
+    cdef Py_ssize_t r
+    cdef vec log_mean, t, log_dispersion, m, k, u, first, second, nearest, apart, of_k
+    cdef vec slope_k, slope_both, of_mean, slope, share, both, g, w, rest, curve, mixed, a, b
+    cdef vec zero = splat(0.0), quarter = splat(0.25)
+    cdef real most = <real>(2.0 * LARGEST - 8.0)
+    for r from 0 <= r < rows by FBP_LANES:
+        log_mean, t = column(s, r, rows, stride, 0), column(y, r, rows, stride, 0)
+        log_dispersion = at_most(at_least(column(s, r, rows, stride, 1), -most), most)
+        m, k = exp(at_most(log_mean, most)), exp(-log_dispersion)
+        u = log(t) + log_dispersion
+        first = (m - t) / (k + t)
+        second = -first * exp(-(log_mean + log_dispersion))
+        nearest = select_lt(absolute(first), absolute(second), absolute(second), absolute(first))
+        apart = softplus(log_mean + log_dispersion) - softplus(u)
+        of_k = select_le(nearest, quarter, log_sum(zero, first), apart)
+        stirling_error(k, &slope_k)
+        stirling_error(k + t, &slope_both)
+        of_mean = (m - t) * (k / (m + k))
+        slope = slope_of_dispersion(first, k, t, of_mean, of_k, slope_k, slope_both)
+        share, both = splat(1.0) / (k + t), m * (k / (m + k))
+        g, w = (m - t) / (m + k), t * share
+        rest = <real>1.0 - w
+        curve = stirling_curve(k) - rest * rest * stirling_curve(k + t) - k * (k * share) * (g * g)
+        curve = <real>0.5 * w * (<real>2.0 - w) + curve - slope
+        mixed = -g * both
+        a, b = column(v, r, rows, stride, 0), column(v, r, rows, stride, 1)
+        put_column(out, r, rows, stride, 0, both * ((k + t) / (m + k)) * a + mixed * b)
+        put_column(out, r, rows, stride, 1, mixed * a + curve * b)
 
 
 cdef struct Component:
@@ -388,13 +429,15 @@ cdef void distribution_hessian_product(
     Py_ssize_t loss, const double *numbers, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t stride,
     const real *s, const real *y, const real *v, real *out
 ) noexcept nogil:
-    """out = (∂²e/∂s∂s) v by the code of the loss, which is not negative_binomial."""
+    """out = (∂²e/∂s∂s) v by the code of the loss."""
     if loss == GAUSSIAN:
         gaussian_hessian_product(rows, stride, s, y, v, out)
     elif loss == STUDENT_T:
         student_t_hessian_product(numbers, rows, stride, s, y, v, out)
     elif loss == LAPLACE:
         laplace_hessian_product(rows, stride, s, y, v, out)
+    elif loss == NEGATIVE_BINOMIAL:
+        negative_binomial_hessian_product(rows, stride, s, y, v, out)
     elif loss == MIXTURE_DENSITY:
         mixture_density_hessian_product(rows, n, stride, s, y, v, out)
     else:

@@ -204,6 +204,35 @@ cdef void totals_of_heads(Net *net, double *totals) noexcept nogil:
                 numbers[head.sums + group] = 0.0
 
 
+cdef void hessian_product_of_heads(Net *net, Data *data, real *out) noexcept nogil:
+    """Write (∂²e/∂s∂s) v to `out`, with v behind s_m; no two heads meet in it."""
+    cdef const int64_t *here = net.plan + net.m * COLUMNS
+    cdef Py_ssize_t stride = here[STRIDE], rows = net.rows, half = padded(rows * stride), k, r, i
+    cdef const real *s = of_block(net, net.m, S)
+    cdef const real *v = s + rows * stride
+    cdef real *part = of_block(net, net.m, H)
+    cdef real *part_v = part + half
+    cdef real *y = target_rows(net)
+    cdef real *found = y + half
+    cdef Head head
+    for k in range(number_of_heads(net)):
+        head = head_of(net, k, 0.0)
+        for r in range(rows):
+            take_part(s + r * stride + head.first, head.n, r, rows, part, head.stride)
+            take_part(v + r * stride + head.first, head.n, r, rows, part_v, head.stride)
+            take_part(
+                data.targets + r * here[TARGETS] + head.first_target, head.targets, r, rows, y,
+                head.stride,
+            )
+        hessian_product_of_rows(
+            head.loss, IDENTITY, head.numbers, head.parameter, rows, head.n, head.stride, part, y,
+            part_v, found,
+        )
+        for i from 0 <= i < rows * head.stride by FBP_LANES:
+            store(found, i, splat(head.weight) * load(found, i))
+        copy_rows(found, head.stride, rows, head.n, out + head.first, stride)
+
+
 cdef real *outputs_of_heads(Net *net) noexcept nogil:
     """`outputs` of a network with several heads."""
     cdef Py_ssize_t stride = net.plan[net.m * COLUMNS + STRIDE], rows = net.rows, k, r

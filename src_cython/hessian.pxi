@@ -48,15 +48,20 @@ cdef void deltas_along(Net *net, Data *data, double total) noexcept nogil:
     cdef real *found = scratch(net)  # the products of each row
     cdef const real *shares = per_row(net, SHARES)
     cdef vec share
-    if data.labels == NULL:
-        if stride > 1:
-            fill(y, rows * stride, 0.0)
-        copy_rows(data.targets, here[TARGETS], rows, here[TARGETS], y, stride)
-    hessian_product_of_rows(
-        net.loss, here[PAIRED], net.function, net.loss_parameter, rows, n, stride, s, y,
-        s + rows * stride, found,
-    )
+    if rarely(net.loss == HEADS):
+        hessian_product_of_heads(net, data, found)
+    else:
+        if data.labels == NULL:
+            if stride > 1:
+                fill(y, rows * stride, 0.0)
+            copy_rows(data.targets, here[TARGETS], rows, here[TARGETS], y, stride)
+        hessian_product_of_rows(
+            net.loss, here[PAIRED], net.function, net.loss_parameter, rows, n, stride, s, y,
+            s + rows * stride, found,
+        )
     output_deltas(net, data, 0, total)
+    if rarely(net.loss == HEADS):  # the shares are those of the last head
+        take_shares(net, data, 0, 1.0 / total if total != 0.0 else 0.0)
     check(along, rows * stride)
     for r in range(rows):
         if stride == 1:

@@ -151,7 +151,7 @@ cdef void quantile(double parameter, Py_ssize_t size, real *s, real *y) noexcept
 
 
 cdef inline vec unknown(double parameter, vec s, vec y, vec v) noexcept nogil:
-    """A function of the user's own gives no second derivative; negative_binomial has none here."""
+    """A function of the user's own gives no second derivative."""
     return splat(NAN)
 
 
@@ -420,7 +420,7 @@ cdef void hessian_product_of_rows(
         cross_entropy_hessian_product(rows, n, stride, s, v, out)
     elif activation != IDENTITY and loss != CUSTOM:
         pair_hessian_product(loss, activation, parameter, rows * stride, s, y, v, out)
-    elif GAUSSIAN <= loss <= QUANTILES and loss != NEGATIVE_BINOMIAL:
+    elif GAUSSIAN <= loss <= QUANTILES:
         distribution_hessian_product(
             loss, <const double *><void *>function, rows, n, stride, s, y, v, out
         )

@@ -335,3 +335,25 @@ cdef inline vec stirling_error(vec x, vec *times_slope) noexcept nogil:
     ratio = (log_large - log_small) - <real>0.5 * r + of_phi - slope / product
     times_slope[0] = select_lt(x, limit, small * ratio - <real>0.5, x * of_phi)
     return select_lt(x, limit, shifted - limit + phi, phi)
+
+
+cdef inline vec stirling_curve(vec x) noexcept nogil:
+    """x² φ''(x) with φ of `stirling_error`, so that ψ'(x) = 1 / x + 1 / (2 x²) + φ''(x)."""
+    cdef Py_ssize_t i, steps = 4 if FBP_SINGLE else 10
+    cdef vec one = splat(1.0), limit = splat(<real>steps)
+    cdef vec small = select_lt(x, limit, x, one), squares = splat(0.0), term, r, q, curve, rest
+    for i in range(1, steps):
+        term = one / (small + splat(<real>i))
+        squares = fma(term, term, squares)
+    r = one / select_lt(x, limit, small + limit, x)
+    q = r * r
+    curve = linear(q, 1.1666666666666667, -0.2531135531135531)
+    curve = horner(curve, q, 0.07575757575757576)
+    curve = horner(curve, q, -0.03333333333333333)
+    curve = horner(curve, q, 0.023809523809523808)
+    curve = horner(curve, q, -0.03333333333333333)
+    curve = horner(curve, q, 0.16666666666666666)
+    rest = r * fma(r, fma(r, curve, splat(0.5)), one)
+    return select_lt(
+        x, limit, fma(small * small, squares + rest, <real>0.5 - small), r * curve
+    )

@@ -166,8 +166,8 @@ class Backend(Protocol):
         squared_error and h for poisson. For huber it is 1 where |s - y| ≤ δ and 0 beyond. For
         absolute_error and quantile it is 0, at their kinks, too. Behind an output activation of its
         own (PAIRED), out = (e''(h) σ'(s)² + e'(h) σ''(s)) v. docs/mathematics.md has those of
-        distributions. For a custom loss, whose second derivative is unknown, for
-        negative_binomial and for heads `out` becomes NaN; see ``Engine.check_second_derivative``.
+        distributions. For a custom loss, whose second derivative is unknown, and for heads `out`
+        becomes NaN; see ``Engine.check_second_derivative``.
 
         s : real array of shape (n, stride), C-contiguous, IN
             Pre-activations s_m, rows of n_m numbers at the stride of the plan's last layer. n must

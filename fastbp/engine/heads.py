@@ -78,6 +78,27 @@ def targets(heads, y, n_samples, dtype, name, finite):
     return found
 
 
+def side_by_side(heads, arrays, n_samples, name):
+    """A tuple with an array of shape (n, n_outputs) for each head as one array of all outputs.
+
+    Anything else, which need not be an array, is returned as it is.
+    """
+    if not isinstance(arrays, tuple):
+        return arrays
+    if len(arrays) != len(heads):
+        raise ValueError(
+            f"{name} is a tuple of {len(arrays)} entries, but must have one array for each head "
+            f"({_names(heads)}), or be a single array with the outputs of all heads side by side"
+        )
+    parts = []
+    for k, (head, part) in enumerate(zip(heads, arrays, strict=True)):
+        shape = n_samples, head.n_outputs
+        if head.n_outputs == 1 and np.shape(part) == (n_samples,):
+            part = np.reshape(part, shape)
+        parts.append(checks.shaped(part, shape, f"{name}[{k}]"))
+    return np.concatenate(parts, axis=1)
+
+
 def _names(heads):
     return ", ".join(head.loss for head in heads)
 

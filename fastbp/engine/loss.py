@@ -81,15 +81,9 @@ class OfLoss:
 
     def check_second_derivative(self):
         """Refuse a loss without a second derivative, which products with Hessians need."""
-        self.check_one_loss("a product with the Hessian")
         if self.custom:
             raise ValueError(
                 f"the network's loss is the function {self.loss_title!r}, which gives no second "
                 "derivative, so products with the Hessian are unknown; use one of the losses "
                 f"that have a name: {', '.join(spec.LOSSES)}"
-            )
-        if self.loss == "negative_binomial":
-            raise ValueError(
-                "products with the Hessian are not implemented for the loss 'negative_binomial', "
-                "whose second derivatives need those of the logarithm of Γ; first derivatives are"
             )

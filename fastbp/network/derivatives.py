@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from ..basis import checks
-from ..engine import attributions, jets, output
+from ..engine import attributions, heads, jets, output
 from ..engine.parameters import Gradient, store
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class Differentiable:
         ----------
         X : array-like of shape (n_samples, n_0)
         v : array-like of shape (n_samples, n_m)
-            A vector for each row; with one output, (n_samples,) will do.
+            A vector for each row; with one output, (n_samples,) will do. With heads, a tuple of
+            arrays of shape (n_samples, n_outputs of the head) will do, too.
         parameters : bool, default=False
             Whether to compute the derivatives by weights and biases in the same pass, too.
 
@@ -100,6 +101,8 @@ class Differentiable:
         samples = self._checked(X)
         checks.flag("parameters", parameters)
         engine = self._engine
+        if engine.heads:
+            v = heads.side_by_side(engine.heads, v, len(samples), "v")
         v = self._of_rows("v", v, len(samples), engine.layout.sizes[-1])
         if not parameters:
             return jets.input_vjp(engine, samples, v)

@@ -9,7 +9,7 @@ import numpy as np
 from ..basis import checks
 from ..basis import inputs as inputs_
 from ..basis.layout import S, layer_view
-from ..engine import buffers, output
+from ..engine import buffers, heads, output
 from ..engine.parameters import Gradient
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ class ForwardPass:
         Parameters
         ----------
         dL_dh : array-like of shape (n_samples, n_m)
-            ∂L/∂h_m; with one output, (n_samples,) will do.
+            ∂L/∂h_m; with one output, (n_samples,) will do. With heads, a tuple of arrays of shape
+            (n_samples, n_outputs of the head) will do, too.
         wrt : {"output", "preactivation"}, default="output"
             "preactivation" says that `dL_dh` holds ∂L/∂s_m instead, the derivatives by the last
             pre-activation (logits). This is more accurate where the output activation saturates.
@@ -179,6 +180,8 @@ class ForwardPass:
         if inputs:
             inputs_.refuse(layout, "ForwardPass.backward with inputs=True")
         shape = self._h.shape
+        if self._engine.heads:
+            dL_dh = heads.side_by_side(self._engine.heads, dL_dh, n, "dL_dh")  # type: ignore[arg-type]
         if shape[1] == 1 and np.shape(dL_dh) == (n,):
             dL_dh = np.reshape(dL_dh, shape)
         finite = self._engine.backend.finite

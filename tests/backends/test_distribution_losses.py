@@ -255,9 +255,6 @@ def test_stirlings_formula_leaves_small_errors(backend):
     np.testing.assert_allclose(one - none, np.log1p(1 / r), atol=1e-13, rtol=1e-13)
 
 
-CURVED = [loss for loss in LOSSES if loss != "negative_binomial"]
-
-
 def products(loss, backend, s, y, v, dtype="float64"):
     """(∂²e/∂s∂s) v of each row."""
     net, (n, k) = network(loss, backend, dtype), s.shape
@@ -269,7 +266,7 @@ def products(loss, backend, s, y, v, dtype="float64"):
     return arrays[3, :n, :k]
 
 
-@pytest.mark.parametrize("loss", CURVED)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_hessian_products_are_those_of_torch(backend, loss):
     torch = pytest.importorskip("torch", reason="PyTorch is the independent source here")
     s, y = problem(loss)
@@ -277,11 +274,13 @@ def test_hessian_products_are_those_of_torch(backend, loss):
     e = of_torch(torch, loss, leaf, torch.tensor(y))
     (slopes,) = torch.autograd.grad(e.sum(), leaf, create_graph=True)
     (ref,) = torch.autograd.grad((slopes * torch.tensor(v)).sum(), leaf)
-    np.testing.assert_allclose(products(loss, backend, s, y, v), ref, rtol=1e-11, atol=1e-11)
+    # PyTorch's ψ' is off by 1e-9; the test of digits below has another source.
+    near = 1e-8 if loss == "negative_binomial" else 1e-11
+    np.testing.assert_allclose(products(loss, backend, s, y, v), ref, rtol=near, atol=near)
 
 
 @pytest.mark.nojit
-@pytest.mark.parametrize("loss", CURVED)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_hessian_products_are_differences_of_gradients(backend, loss):
     """Of a whole network, with weights of the samples."""
     net = network(loss, backend, sizes=[3, 4], activation="tanh")
@@ -300,7 +299,7 @@ def test_hessian_products_are_differences_of_gradients(backend, loss):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss", CURVED)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_hessian_products_of_twins_and_reference(twins, loss, dtype):
     s, y = problem(loss)
     s, y = s.astype(dtype).astype(float), y.astype(dtype).astype(float)
@@ -322,11 +321,26 @@ def test_far_targets_and_kinks_in_hessian_products(backend):
 
 
 @pytest.mark.nojit
-def test_hessian_products_of_counts_are_refused(backend):
-    net = network("negative_binomial", backend, sizes=[3])
-    vector = fastbp.Gradient([w.copy() for w in net.weights], [b.copy() for b in net.biases])
-    with pytest.raises(ValueError, match="not implemented for the loss 'negative_binomial'"):
-        net.hessian_vector_product([[1.0, 2.0, 3.0]], [1], vector)
+def test_hessian_products_of_counts_keep_their_digits(backend):
+    """From almost Poisson's distribution to a huge dispersion, with 50 digits as the reference."""
+    mpmath = pytest.importorskip("mpmath")
+    rows = [(0.3, -18.0, 3), (6.0, -18.0, 400), (6.0, -3.0, 0), (-3.0, 0.5, 0), (2.0, 8.0, 50)]
+
+    def e(eta, scale, t):
+        m, r = mpmath.exp(eta), mpmath.exp(-scale)
+        gammas = mpmath.loggamma(r) - mpmath.loggamma(t + r)
+        return gammas - r * mpmath.log(r / (r + m)) - t * mpmath.log(m / (r + m))
+
+    for eta, scale, t in rows:
+        s, y = np.array([[eta, scale]] * 2), np.full((2, 1), float(t))
+        found = products("negative_binomial", backend, s, y, np.eye(2))
+        with mpmath.workdps(50):
+            curves = [
+                float(mpmath.diff(lambda *x, t=t: e(*x, t), (eta, scale), order))
+                for order in ((2, 0), (1, 1), (0, 2))
+            ]
+        expected = np.reshape([curves[0], curves[1], curves[1], curves[2]], (2, 2))
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=0)
 
 
 def test_every_backend_computes_them():

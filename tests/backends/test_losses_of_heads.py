@@ -115,6 +115,74 @@ def test_a_head_is_the_network_that_has_it_alone(backend, which):
     assert error(together(gradient), flat(expected)) < SAME
 
 
+@pytest.mark.parametrize("which", HEADS)
+def test_hessian_products_are_those_of_single_losses(backend, which):
+    """Of weights below the heads, weighted sums; outputs of different heads never meet."""
+    net = make_heads(which, backend)
+    X, y = samples_of(net, 29)
+    w, rng = weights_of(29), np.random.default_rng(4)
+    g = fastbp.Gradient(
+        *([rng.standard_normal(a.shape) for a in kind] for kind in (net.weights, net.biases))
+    )
+    expected = [np.zeros_like(a) for a in (*net.weights, *net.biases)]
+    for k, (first, last) in enumerate(parts_of(net)):
+        own = fastbp.Gradient(*([*kind[:-1], kind[-1][..., first:last]] for kind in g))
+        product = alone(net, k).hessian_vector_product(X, y[k], own, w)
+        for array, into in zip([*product.weights, *product.biases], expected, strict=True):
+            part = into[..., first:last] if into.shape != array.shape else into
+            part += net.loss_weights[k] * array
+    assert error(together(net.hessian_vector_product(X, y, g, w)), flat(expected)) < SAME
+
+
+@pytest.mark.nojit
+def test_hessian_products_are_those_of_pytorch(backend):
+    torch = pytest.importorskip("torch", reason="PyTorch is the independent source here")
+    heads, weights = list(OF_TORCH.items()), [0.7, 1.3, 2.0, 0.5, 0.1, 3.0]
+    how = {"loss": heads, "loss_weights": weights, "seed": 3, "dtype": "float64"}
+    net = fastbp.Network([5, 8, 12], activation="tanh", backend=backend, **how)
+    X, y = samples_of(net, 24)
+    y = [
+        part if name == "cross_entropy" else 1.0 * part
+        for name, part in zip(OF_TORCH, y, strict=True)
+    ]
+    output, leaves = torch_network(torch, net)
+    mean = of_torch(torch, heads, weights, output(X), y)[0].mean()
+    slopes = torch.autograd.grad(mean, leaves, create_graph=True)
+    rng = np.random.default_rng(4)
+    vector = [rng.standard_normal(leaf.shape) for leaf in leaves]
+    parts = zip(slopes, vector, strict=True)
+    along = sum((slope * torch.tensor(part)).sum() for slope, part in parts)
+    ref = flat([part.numpy() for part in torch.autograd.grad(along, leaves)])
+    g = fastbp.Gradient(vector[:2], vector[2:])
+    assert error(together(net.hessian_vector_product(X, y, g)), ref) < 1e-10
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("which", ["all", "one output"])
+def test_hessian_products_have_the_same_bits(twins, which, dtype):
+    found = []
+    for name in twins:
+        net = make_heads(which, name, dtype)
+        data = samples_of(net, 29)
+        g = net.loss_and_gradient(*data)[1]
+        found.append(together(net.hessian_vector_product(*data, g, weights_of(29))))
+    assert np.array_equal(*found)
+
+
+@pytest.mark.nojit
+def test_hessian_products_are_differences_of_gradients(backend):
+    net, step, sides = make_heads("class and count", backend, hidden=(4,)), 1e-5, []
+    X, y = samples_of(net, 5)
+    g = net.loss_and_gradient(X, y)[1]
+    product = together(net.hessian_vector_product(X, y, g))
+    arrays = list(zip([*net.weights, *net.biases], [*g.weights, *g.biases], strict=True))
+    for move in (step, -2 * step):
+        for array, part in arrays:
+            array += move * part
+        sides.append(together(net.loss_and_gradient(X, y)[1]))
+    assert error(product, (sides[0] - sides[1]) / (2 * step)) < 1e-7
+
+
 @pytest.mark.parametrize("head", HEADS["all"][0], ids=lambda head: f"{head[0]} {head[1]}")
 def test_one_head_has_the_bits_of_a_single_loss(compiled, head):
     name, width, *parameter = head

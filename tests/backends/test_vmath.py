@@ -10,6 +10,7 @@ import mpmath
 import numpy as np
 import pytest
 from numba import config, njit
+from scipy.special import polygamma
 
 from fastbp.backends.numba_ import trigonometry, vmath
 from fastbp.backends.numba_.simd import lanes, load, pointer, store
@@ -204,6 +205,31 @@ def test_error_of_stirlings_formula(dtype):
             if given > (4 if single else 10):  # Stirling's series alone: small relative errors
                 close = 16 * np.finfo(dtype).eps
                 assert abs(mpmath.mpf(float(value)) / exact_value - 1) < close, given
+
+
+@njit(error_model="numpy")
+def _stirling_curves(x, y):
+    p, q = pointer(x), pointer(y)
+    for i in range(0, x.size, lanes(p)):
+        store(q, i, vmath.stirling_curve(load(p, i)))
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_curve_of_stirlings_formula(dtype):
+    """ψ'(x) = 1 / x + 1 / (2 x²) + φ''(x), as SciPy has it."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([10 ** rng.uniform(*ends, 800) for ends in [(-6, 0), (0, 1.2), (1.2, 8)]])
+    x = x.astype(dtype)
+    y = np.empty_like(x)
+    _stirling_curves(x, y)
+    exact = x.astype(F8)
+    stated = re.search(r"below ([\de-]+) \(([\de-]+) in", vmath.stirling_curve.__doc__)
+    trigamma = polygamma(1, exact)
+    with mpmath.workdps(40):
+        curve = [float(v * v * mpmath.polygamma(1, v) - v - 0.5) for v in map(mpmath.mpf, exact)]
+    assert np.abs(y - curve).max() < float(stated[1 if dtype is F4 else 2])
+    if dtype is F8:
+        assert np.abs((exact + 0.5 + y) / exact**2 / trigamma - 1).max() < 1e-12
 
 
 def test_lower_tail_where_the_exponential_underflows():

@@ -316,6 +316,26 @@ def test_a_function_of_pytorch(backend):
     assert error(f.gradient.weights[0], leaves[0].grad.numpy()) < 1e-12
 
 
+def test_ways_back_take_a_tuple(backend):
+    net = make_heads("class and count", backend)
+    X, _ = samples_of(net, 6)
+    v = np.random.default_rng(1).standard_normal((6, 4))
+    parts = v[:, :3], v[:, 3]
+    assert np.array_equal(net.input_vjp(X, parts), net.input_vjp(X, v))
+    p = net.forward(X)
+    for one, other in zip(p.backward(parts), p.backward(v), strict=True):
+        one, other = (x if isinstance(x, np.ndarray) else together(x) for x in (one, other))
+        assert np.array_equal(one, other)
+    for wrong, message in (
+        (parts[:1], r" is a tuple of 1 entries, .* for each head \(cross_entropy, poisson\)"),
+        ((v[:, :2], v[:, 3:]), r"\[0\] must have shape \(6, 3\), got \(6, 2\)"),
+    ):
+        with pytest.raises(ValueError, match="^v" + message):
+            net.input_vjp(X, wrong)
+        with pytest.raises(ValueError, match="^dL_dh" + message):
+            p.backward(wrong)
+
+
 # Refusals.
 
 X, Y = data()
@@ -326,7 +346,6 @@ REFUSED = {
     "class_weight": lambda net: net.fit(X, Y, class_weight="balanced"),
     "label_smoothing": lambda net: net.fit(X, Y, label_smoothing=0.1),
     "dy": lambda net: net.fit(X, Y, dy=np.zeros((12, 4, 5))),
-    "hessian": lambda net: net.hessian_vector_product(X, Y, net.loss_and_gradient(X, Y)[1]),
     "laplacian": lambda net: net.input_laplacian(X),
     "hessian diagonal": lambda net: net.input_hessian_diagonal(X),
     "std": lambda net: net.predict_std(X),

@@ -24,7 +24,17 @@ from .simd import (
     splat,
     with_lane,
 )
-from .vmath import at_least, at_most, exp, log, log1p_unit, log_sum, sigmoid, stirling_error
+from .vmath import (
+    at_least,
+    at_most,
+    exp,
+    log,
+    log1p_unit,
+    log_sum,
+    sigmoid,
+    stirling_curve,
+    stirling_error,
+)
 
 HALF_LOG_2_PI = 0.9189385332046727
 LOG_2 = 0.6931471805599453
@@ -155,6 +165,19 @@ def laplace_hessian_product(function, parameter, rows, n, stride, s, y, v, out):
         put_column(out, r, rows, stride, 1, slope * a + nearby(absolute(d) * u) * b)
 
 
+@inlined
+def slope_of_dispersion(first, k, t, of_mean, of_k, slope_k, slope_both):
+    """The derivative of a count's loss by the log dispersion."""
+    series = fma(first, splat(first, -5.0 / 6.0), splat(first, 0.8))
+    series = fma(-first, series, splat(first, 0.75))
+    series = fma(-first, series, splat(first, 2.0 / 3.0))
+    series = fma(-first, series, splat(first, 0.5))
+    series = k * (-first * first * series)
+    excess = select_lt(absolute(first), splat(first, 1e-3), series, of_mean - k * of_k)
+    share = 1.0 / (k + t)
+    return excess + 0.5 * t * share + k * share * slope_both - slope_k
+
+
 def negative_binomial(function, outside, parameter, rows, n, stride, s, y, unwritten):
     most = 2.0 * LARGEST_F4 - 8.0 if is_single(s) else 2.0 * LARGEST_F8 - 8.0
     for r in range(0, rows, lanes(s)):
@@ -176,16 +199,37 @@ def negative_binomial(function, outside, parameter, rows, n, stride, s, y, unwri
         likely = error_k + error_t - error_both + spread + k * of_k + t * of_t
         put_column(y, r, rows, stride, 0, select_lt(zero, t, likely, k * of_k))
         of_mean = (m - t) * (k / (m + k))
-        series = fma(first, splat(s, -5.0 / 6.0), splat(s, 0.8))
-        series = fma(-first, series, splat(s, 0.75))
-        series = fma(-first, series, splat(s, 2.0 / 3.0))
-        series = fma(-first, series, splat(s, 0.5))
-        series = k * (-first * first * series)
-        excess = select_lt(absolute(first), splat(s, 1e-3), series, of_mean - k * of_k)
-        share = 1.0 / (k + t)
-        of_dispersion = excess + 0.5 * t * share + k * share * slope_both - slope_k
+        of_dispersion = slope_of_dispersion(first, k, t, of_mean, of_k, slope_k, slope_both)
         put_column(s, r, rows, stride, 0, of_mean)
         put_column(s, r, rows, stride, 1, of_dispersion)
+
+
+def negative_binomial_hessian_product(function, parameter, rows, n, stride, s, y, v, out):
+    most = 2.0 * LARGEST_F4 - 8.0 if is_single(s) else 2.0 * LARGEST_F8 - 8.0
+    for r in range(0, rows, lanes(s)):
+        log_mean, t = column(s, r, rows, stride, 0), column(y, r, rows, stride, 0)
+        log_dispersion = at_most(at_least(column(s, r, rows, stride, 1), -most), most)
+        zero, quarter = splat(s, 0.0), splat(s, 0.25)
+        m, k = exp(at_most(log_mean, most)), exp(-log_dispersion)
+        u = log(t) + log_dispersion
+        first = (m - t) / (k + t)
+        second = -first * exp(-(log_mean + log_dispersion))
+        nearest = select_lt(absolute(first), absolute(second), absolute(second), absolute(first))
+        apart = softplus(log_mean + log_dispersion) - softplus(u)
+        of_k = select_le(nearest, quarter, log_sum(zero, first), apart)
+        _, slope_k = stirling_error(k)
+        _, slope_both = stirling_error(k + t)
+        of_mean = (m - t) * (k / (m + k))
+        slope = slope_of_dispersion(first, k, t, of_mean, of_k, slope_k, slope_both)
+        share, both = 1.0 / (k + t), m * (k / (m + k))
+        g, w = (m - t) / (m + k), t * share
+        rest = 1.0 - w
+        curve = stirling_curve(k) - rest * rest * stirling_curve(k + t) - k * (k * share) * (g * g)
+        curve = 0.5 * w * (2.0 - w) + curve - slope
+        mixed = -g * both
+        a, b = column(v, r, rows, stride, 0), column(v, r, rows, stride, 1)
+        put_column(out, r, rows, stride, 0, both * ((k + t) / (m + k)) * a + mixed * b)
+        put_column(out, r, rows, stride, 1, mixed * a + curve * b)
 
 
 @inlined

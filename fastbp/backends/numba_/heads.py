@@ -13,9 +13,10 @@ from ._jit import REALS, Piece, call, inner
 from .losses import WHOLE, sum_outputs
 from .simd import fma, lane, lanes, load, numbers_at, offset, splat, store
 
-# Indices in the table of the pieces of heads: by the code of a loss, and that of its output.
-LOSSES, OUTPUTS = 0, spec.HEADS
-SOFTMAX, SUMS, TOTALS, PLACES = range(2 * spec.HEADS, 2 * spec.HEADS + 4)
+# Indices in the table of the pieces of heads: by the code of a loss, that of its output and that of
+# its Hessian.
+LOSSES, OUTPUTS, HESSIANS = 0, spec.HEADS, 2 * spec.HEADS
+SOFTMAX, SUMS, TOTALS, PLACES = range(3 * spec.HEADS, 3 * spec.HEADS + 4)
 
 
 @inner
@@ -199,7 +200,35 @@ def outputs_of_heads(function, pieces, rows, n_all, stride_all, s, part, y, d, t
     clear_padding(d, rows, n_all, stride_all)
 
 
+def hessian_product_of_heads(
+    function, pieces, targets, rows, stride_all, n_targets, s, v, part, part_v, y, part_out, out
+):
+    """Write (∂²e/∂s∂s) v to `out`; no two heads meet in it."""
+    numbers = numbers_at(function)
+    for k in range(int(numbers[0])):
+        line = 1 + k * spec.HEAD_COLUMNS
+        first, n = int(numbers[line + spec.HEAD_FIRST]), int(numbers[line + spec.HEAD_WIDTH])
+        first_target = int(numbers[line + spec.HEAD_FIRST_TARGET])
+        own, loss = int(numbers[line + spec.HEAD_TARGETS]), int(numbers[line + spec.HEAD_LOSS])
+        parameter, stride = numbers[line + spec.HEAD_PARAMETER], stride_of(s, n)
+        for r in range(rows):
+            at = r * stride_all + first
+            take_part(offset(s, at), n, r, rows, part, stride)
+            take_part(offset(v, at), n, r, rows, part_v, stride)
+            take_part(offset(targets, r * n_targets + first_target), own, r, rows, y, stride)
+        own_numbers = function + 8 * int(numbers[line + spec.HEAD_NUMBERS])
+        arguments = (own_numbers, parameter, rows, n, stride, part, y, part_v, part_out)
+        call(pieces[HESSIANS + loss], arguments)
+        weight = splat(s, numbers[line + spec.HEAD_WEIGHT])
+        for i in range(0, rows * stride, lanes(s)):
+            store(part_out, i, weight * load(part_out, i))
+        put_part(part_out, n, stride, rows, offset(out, first), stride_all)
+
+
 _NUMBERS = types.CPointer(types.int64)
+HESSIAN = Piece(
+    hessian_product_of_heads, types.int64, _NUMBERS, REALS, WHOLE, WHOLE, WHOLE, *[REALS] * 7
+)
 DELTAS = Piece(
     deltas_of_heads,
     *(types.int64, types.int64, _NUMBERS, REALS, REALS, _NUMBERS),

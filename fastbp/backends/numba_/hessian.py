@@ -23,6 +23,7 @@ from ...basis.layout import (
 from ._jit import call, inner
 from .denormals import control
 from .gather import gather
+from .heads import take_shares
 from .jets import add_outer, back_through_weights, bias_gradient, fill, single_product
 from .layer_jets import (
     back_through_hidden_along,
@@ -46,7 +47,7 @@ from .net import (
     target_rows,
 )
 from .passes import output_deltas, transpose
-from .pieces import HESSIAN
+from .pieces import HEADS, HESSIAN
 from .simd import keep_first, lane, lanes, load, offset, pointer, splat, store
 from .tile import product
 from .train import alone
@@ -85,14 +86,24 @@ def deltas_along(net, data, total):
     n, stride = here[SIZE], here[STRIDE]
     s, d, y = of_block(net, net.m, S), of_block(net, net.m, DS), target_rows(net)
     found = scratch(net)  # the products of each row
-    if not data.has_labels:
-        if stride > 1:
-            fill(y, rows * stride, 0.0)
-        copy_rows(data.targets, here[TARGETS], rows, here[TARGETS], y, stride)
-    numbers = (net.function, net.loss_parameter, rows, n, stride)
-    call(net.pieces[HESSIAN], (*numbers, s, y, offset(s, rows * stride), found))
+    v, numbers = offset(s, rows * stride), (net.function, net.loss_parameter, rows, n, stride)
+    if net.loss == spec.HEADS:
+        part, half = of_block(net, net.m, H), padded(s, rows * stride)
+        work = part, offset(part, half), y, offset(y, half), found
+        arrays = data.targets, rows, stride, here[TARGETS], s, v
+        call(net.pieces[HESSIAN], (net.function, offset(net.pieces, HEADS), *arrays, *work))
+    else:
+        if not data.has_labels:
+            if stride > 1:
+                fill(y, rows * stride, 0.0)
+            copy_rows(data.targets, here[TARGETS], rows, here[TARGETS], y, stride)
+        call(net.pieces[HESSIAN], (*numbers, s, y, v, found))
     output_deltas(net, data, 0, total)
     shares, along = per_row(net, SHARES), offset(d, rows * stride)
+    if net.loss == spec.HEADS:  # the shares are those of the last head
+        share, weighted, ordered = 1.0 / total if total != 0.0 else 0.0, data.weighted, data.ordered
+        numbers = int(weighted), int(ordered), 0, share, rows
+        take_shares(shares, data.weight, data.order, *numbers)
     for r in range(rows):
         if stride == 1:
             along[r] = found[r] * shares[r]

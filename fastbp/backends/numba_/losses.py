@@ -205,7 +205,7 @@ def custom(function, outside, parameter, rows, n, stride, s, y, unwritten):
 
 @inner
 def unknown(parameter, s, y, v):
-    """A function of the user's own gives no second derivative; negative_binomial has none here."""
+    """A function of the user's own gives no second derivative."""
     return splat(v, np.nan)
 
 
@@ -448,7 +448,9 @@ LOSSES = {
         distributions.student_t, distributions.student_t_hessian_product
     ),
     spec.LAPLACE: _of_distribution(distributions.laplace, distributions.laplace_hessian_product),
-    spec.NEGATIVE_BINOMIAL: _pointwise(distributions.negative_binomial, unknown),
+    spec.NEGATIVE_BINOMIAL: _of_distribution(
+        distributions.negative_binomial, distributions.negative_binomial_hessian_product
+    ),
     spec.MIXTURE_DENSITY: _of_distribution(
         distributions.mixture_density, distributions.mixture_density_hessian_product
     ),

@@ -140,7 +140,7 @@ def table(
         if plan[1, SPARSE] == TOUCHED:
             pieces[STEP_SPARSE] = STEP_TOUCHED
     if isinstance(loss, tuple):
-        pieces.update(_of_heads(loss, output, deltas))
+        pieces.update(_of_heads(loss, output, deltas, hessian))
     else:
         if output and LOSSES[loss].output:
             pieces[OUTPUT] = LOSSES[loss].output
@@ -148,8 +148,8 @@ def table(
             pieces[LOSS] = LOSSES[loss].losses_and_deltas
         if deltas and loss == spec.CROSS_ENTROPY:
             pieces[SOFTMAX] = BEGIN_SOFTMAX
-    if hessian:
-        pieces[HESSIAN] = hessian_product(loss, paired)
+        if hessian:
+            pieces[HESSIAN] = hessian_product(loss, paired)
     if optimizer is not None:
         pieces[UPDATE] = UPDATES[optimizer]
     if signed:
@@ -188,7 +188,7 @@ def _of_hidden_layers(order, hessian, adjoints):
     )
 
 
-def _of_heads(losses, output, deltas):
+def _of_heads(losses, output, deltas, hessian):
     """The pieces that heads with these losses need, by place."""
     pieces = {}
     if output:
@@ -197,6 +197,8 @@ def _of_heads(losses, output, deltas):
         pieces[LOSS] = heads.DELTAS
         pieces[HEADS + heads.SUMS] = heads.SUMS_OF_LOSSES
         pieces[HEADS + heads.TOTALS] = heads.TOTALS_OF_LOSSES
+    if hessian:
+        pieces[HESSIAN] = heads.HESSIAN
     for code in losses:
         if output and LOSSES[code].output:
             pieces[HEADS + heads.OUTPUTS + code] = LOSSES[code].output
@@ -204,6 +206,8 @@ def _of_heads(losses, output, deltas):
             pieces[HEADS + heads.LOSSES + code] = LOSSES[code].losses_and_deltas
         if deltas and code == spec.CROSS_ENTROPY:
             pieces[HEADS + heads.SOFTMAX] = BEGIN_SOFTMAX
+        if hessian:
+            pieces[HEADS + heads.HESSIANS + code] = LOSSES[code].hessian_product
     return pieces
 
 

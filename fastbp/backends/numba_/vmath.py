@@ -368,3 +368,29 @@ def stirling_error(x):
         select_lt(x, limit, shifted - limit + phi, phi),
         select_lt(x, limit, small * ratio - 0.5, x * of_phi),
     )
+
+
+@inner
+def stirling_curve(x):
+    """x² φ''(x) with φ of `stirling_error`, so that ψ'(x) = 1 / x + 1 / (2 x²) + φ''(x).
+
+    The series, and ψ'(x) = 1 / x² + 1 / (x + 1)² + ... + ψ'(x + 10) below 10 (4 in float32).
+    Errors below 2e-6 (5e-15 in float64).
+    """
+    steps = 4 if is_single(x) else 10
+    one, limit = splat(x, 1.0), splat(x, float(steps))
+    small, squares = select_lt(x, limit, x, one), splat(x, 0.0)
+    for i in range(1, steps):
+        term = one / (small + splat(x, float(i)))
+        squares = fma(term, term, squares)
+    r = one / select_lt(x, limit, small + limit, x)
+    q = r * r
+    curve = linear(q, 1.1666666666666667, -0.2531135531135531)
+    curve = horner(curve, q, 0.07575757575757576)
+    curve = horner(curve, q, -0.03333333333333333)
+    curve = horner(curve, q, 0.023809523809523808)
+    curve = horner(curve, q, -0.03333333333333333)
+    curve = horner(curve, q, 0.16666666666666666)
+    rest = r * fma(r, fma(r, curve, splat(x, 0.5)), one)
+    shifted = fma(small * small, squares + rest, 0.5 - small)
+    return select_lt(x, limit, shifted, r * curve)

@@ -25,6 +25,7 @@ SMALL = 1e-3
 SERIES = 10
 PHI = 1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156
 PHI_SLOPE = -1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32760, -1 / 12
+PHI_CURVE = 1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6
 
 
 def numbers(address, n):
@@ -163,6 +164,17 @@ def stirling_error(x):
     )
 
 
+def stirling_curve(x):
+    """x² φ''(x) with φ of `stirling_error`, so that ψ'(x) = 1 / x + 1 / (2 x²) + φ''(x)."""
+    near = x < SERIES
+    small = np.where(near, x, 1)
+    squares = sum(1 / (small + i) ** 2 for i in range(1, SERIES))
+    r = 1 / np.where(near, small + SERIES, x)
+    curve = polyval(r * r, np.array(PHI_CURVE, x.dtype))
+    shifted = small * small * (squares + r * (1 + r * (0.5 + r * curve))) - small + 0.5
+    return np.where(near, shifted, r * curve)
+
+
 def negative_binomial(s, y, _):
     """e = -ln P(y) of counts with the mean m = exp(η) and the variance m + m² / r, r = exp(-λ).
 
@@ -191,6 +203,24 @@ def negative_binomial(s, y, _):
     series = -z * z * (1 / 2 - z * (2 / 3 - z * (3 / 4 - z * (4 / 5 - z * (5 / 6)))))
     excess = np.where(np.abs(z) < SMALL, r * series, of_mean - r * l_1)
     return e, deltas(s, of_mean, excess + t / (r + t) / 2 + r / (r + t) * of_both[1] - of_r[1])
+
+
+def negative_binomial_hessian_product(s, y, _, v):
+    """With g = (m - y) / (r + m), q = r / (r + y) and w = y / (r + y), and c = x² φ''(x):
+
+    ∂²e/∂η² = m r (r + y) / (r + m)², ∂²e/∂η∂λ = -g m r / (r + m) and
+    ∂²e/∂λ² = w (2 - w) / 2 + c(r) - q² c(r + y) - r q g² - ∂e/∂λ.
+    """
+    log_mean, log_dispersion, t = columns(s, y)
+    most = 2 * LARGEST[s.dtype] - 8
+    m, r = np.exp(np.minimum(log_mean, most)), np.exp(-np.clip(log_dispersion, -most, most))
+    (a, b), slope = v.T, negative_binomial(s, y, _)[1][:, 1]
+    share, of_mean = 1 / (r + t), m * (r / (m + r))
+    g, w = (m - t) / (m + r), t * share
+    curve = stirling_curve(r) - (1 - w) ** 2 * stirling_curve(r + t) - r * (r * share) * g * g
+    curve = w * (2 - w) / 2 + curve - slope
+    mixed = -g * of_mean
+    return deltas(s, of_mean * ((r + t) / (m + r)) * a + mixed * b, mixed * a + curve * b)
 
 
 def mixture_density(s, y, _):

@@ -79,6 +79,16 @@ def take_sums(address):
     return found
 
 
+def hessian_product(losses, address, s, y, v):
+    """∂²e/∂s∂s v of the samples, in which no two heads meet."""
+    product = np.empty_like(s)
+    for head in heads_of(address):
+        own, of_head = head.outputs, losses[head.loss].hessian_product
+        found = of_head(s[:, own], y[:, head.targets], head.parameter, v[:, own])
+        product[:, own] = head.weight * found
+    return product
+
+
 def output(losses, address, s):
     """The network's output: that of each head."""
     h = np.empty_like(s)

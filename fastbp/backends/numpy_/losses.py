@@ -127,7 +127,7 @@ def custom(s, y, function):
 
 
 def unknown(s, y, _, v):
-    """A function of the user's own gives no second derivative; negative_binomial has none here."""
+    """A function of the user's own gives no second derivative."""
     return np.full_like(v, np.nan)
 
 
@@ -158,7 +158,9 @@ LOSSES = {
         distributions.student_t, distributions.student_t_hessian_product
     ),
     spec.LAPLACE: _of_distribution(distributions.laplace, distributions.laplace_hessian_product),
-    spec.NEGATIVE_BINOMIAL: Loss(distributions.negative_binomial, unknown, identity),
+    spec.NEGATIVE_BINOMIAL: _of_distribution(
+        distributions.negative_binomial, distributions.negative_binomial_hessian_product
+    ),
     spec.MIXTURE_DENSITY: _of_distribution(
         distributions.mixture_density, distributions.mixture_density_hessian_product
     ),
@@ -196,7 +198,7 @@ def add_losses_of_heads(model, s, y, w):
 def hessian_product(model, s, y, v):
     """The product of each sample's ∂²e/∂s∂s and v; with σ apart, e'' σ'² v + e' σ'' v."""
     if model.loss == spec.HEADS:
-        return unknown(s, y, None, v)
+        return heads.hessian_product(LOSSES, model.function, s, y, v)
     loss, activation = LOSSES[model.loss], _paired(model)
     parameter = model.function or model.loss_parameter
     if activation is None:
