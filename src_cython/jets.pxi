@@ -211,6 +211,22 @@ cdef void back_through_weights(
     )
 
 
+cdef void backward_jets(
+    Net *net, const real *x, Py_ssize_t stride_x, Lines *lines, const real *WT, real *G
+) noexcept nogil:
+    """The gradient, from the adjoints of the jets of s_m in ds_m."""
+    cdef Py_ssize_t sets = 1 + lines.K + lines.seconds, rows = net.rows, i, stride_in
+    cdef const real *d
+    for i in range(net.m, 1, -1):
+        d, stride_in = of_block(net, i, DS), net.plan[(i - 1) * COLUMNS + STRIDE]
+        add_outer(net, i, of_block(net, i - 1, OUTPUT), stride_in, d, sets * rows, G, False)
+        bias_gradient(net, i, d, rows, G)
+        back_through_weights(net, i, d, sets * rows, WT, of_block(net, i - 1, DH), False)
+        back_through_hidden_jets(net, i - 1, lines.K, lines.seconds)
+        sum_terms(net, i - 1, rows, G)
+    first_gradient(net, x, stride_x, lines, G)
+
+
 cdef void run_jets(
     Net *net, Data *data, Py_ssize_t n_samples, Py_ssize_t block, Lines *lines, real *out
 ) noexcept nogil:
@@ -238,7 +254,7 @@ cdef void run_jets_backward(
 ) noexcept nogil:
     """The gradient, from the adjoints of the jets of s_m."""
     cdef const int64_t *here = net.plan + net.m * COLUMNS
-    cdef Py_ssize_t sets = 1 + lines.K + lines.seconds, stride_x, i, stride_in
+    cdef Py_ssize_t sets = 1 + lines.K + lines.seconds, stride_x
     cdef real *d = of_block(net, net.m, DS)
     cdef const real *x
     transpose(net, WT)
@@ -247,11 +263,4 @@ cdef void run_jets_backward(
     if here[STRIDE] > 1:
         fill(d, sets * rows * here[STRIDE], 0.0)
     copy_rows(adjoints, here[SIZE], sets * rows, here[SIZE], d, here[STRIDE])
-    for i in range(net.m, 1, -1):
-        d, stride_in = of_block(net, i, DS), net.plan[(i - 1) * COLUMNS + STRIDE]
-        add_outer(net, i, of_block(net, i - 1, OUTPUT), stride_in, d, sets * rows, G, False)
-        bias_gradient(net, i, d, rows, G)
-        back_through_weights(net, i, d, sets * rows, WT, of_block(net, i - 1, DH), False)
-        back_through_hidden_jets(net, i - 1, lines.K, lines.seconds)
-        sum_terms(net, i - 1, rows, G)
-    first_gradient(net, x, stride_x, lines, G)
+    backward_jets(net, x, stride_x, lines, WT, G)

@@ -4,7 +4,7 @@
 # cos), tile.h (matrix product), bfloat16.h and amx.h (products of rounded matrices), dropout,
 # elementwise, losses, optimizers, shares, net, layer_parameters, heads, passes, sparse, embeddings,
 # gather, gradients, groups, regularizers, steps, train, per_sample, layer_jets, jets, input_derivatives,
-# hessian. This one holds the entry points. They turn arrays into pointers and release the GIL. Entry
+# sobolev, hessian. This one holds the entry points. They turn arrays into pointers and release the GIL. Entry
 # points that train flush denormal numbers; denormals.h says how, and why they call their bodies by a
 # hidden address. fastbp/backends/interface.py has the arguments.
 
@@ -35,6 +35,7 @@ include "per_sample.pxi"
 include "layer_jets.pxi"
 include "jets.pxi"
 include "input_derivatives.pxi"
+include "sobolev.pxi"
 include "hessian.pxi"
 
 HAS_FMA = bool(FBP_HAS_FMA)
@@ -320,6 +321,35 @@ def input_derivatives(model, X, Py_ssize_t block, workspace, transposed, s, firs
         run_input_derivatives(
             &net, &data, n, block, WT, outputs, slopes_of_rows, curves_of_rows, width
         )
+
+
+def sobolev_gradient(
+    model, data, dy, order, double derivative_weight, bint back, double total, Py_ssize_t block,
+    workspace, transposed, gradient, sums, Py_ssize_t first, Py_ssize_t last, stop
+):
+    cdef Py_ssize_t n_in = data.X.shape[1]
+    cdef Net net = net_of(model, block * (1 + (dy.shape[1] if back else n_in)), workspace)
+    cdef Data samples = data_of(data)
+    cdef Known known = Known(<const real *>memory("dy", dy).start, derivative_weight, back)
+    cdef real *WT = <real *>memory("transposed", transposed).start
+    cdef real *G = <real *>memory("gradient", gradient).start
+    cdef const int64_t *stopped = <const int64_t *>memory("stop", stop).start
+    cdef Py_ssize_t n = data.X.shape[0]
+    cdef double mean
+    net.sums = <double *>memory("sums", sums).start
+    net.lines, net.line = sums.shape[0], sums.shape[1]
+    samples.order = <const int64_t *>memory("order", order).start
+    if samples.order != NULL:
+        n = order.shape[0]
+    body = run_sobolev_gradient
+    hide(&body)
+    with nogil:
+        net.outside = flush()
+        mean = body(
+            &net, &samples, &known, n, block, total, first, last, WT, G, stopped
+        )
+        set_control(net.outside)
+    return mean
 
 
 def hessian_product(model, data, vector, double total, workspace, transposed, out):

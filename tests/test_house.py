@@ -406,7 +406,7 @@ def test_functions_of_the_interface():
         *("describe", "finite", "activation", "loss_hessian_product", "predict"),
         *("forward", "backward"),
         *("loss_and_gradient", "per_sample", "jets", "jets_backward", "input_derivatives"),
-        *("hessian_product", "loss_deltas", "job"),
+        *("sobolev_gradient", "hessian_product", "loss_deltas", "job"),
     }
     assert set(OF_A_JOB) == {"take", "run", "update"}
 

@@ -22,7 +22,7 @@ OWNERS = spec, layout, inputs  # the modules of the numbers that kernels are com
 KERNEL_FUNCTIONS = (
     *("finite", "activation", "loss_hessian_product", "predict", "forward", "backward"),
     *("loss_and_gradient", "per_sample", "jets", "jets_backward", "input_derivatives"),
-    *("hessian_product", "loss_deltas", "job"),
+    *("sobolev_gradient", "hessian_product", "loss_deltas", "job"),
 )
 _HOW = (
     "install a C compiler and install fastbp from source again "
@@ -158,6 +158,10 @@ def jets_backward(model, X, *rest):
 
 def input_derivatives(model, X, *rest):
     KERNELS[X.dtype].input_derivatives(model, X, *rest)
+
+
+def sobolev_gradient(model, data, *rest):
+    return KERNELS[data.X.dtype].sobolev_gradient(model, data, *rest)
 
 
 def hessian_product(model, data, *rest):

@@ -32,9 +32,9 @@ sums : float64 array of shape (groups, layout.line), destroyed
 
 No two arrays overlap.
 
-In the compiled backends, `loss_and_gradient`, `forward`, `backward` and a job take denormal numbers
-for zeros. They restore the thread's floating-point control register, also while a custom loss runs.
-The other functions are exact.
+In the compiled backends, `loss_and_gradient`, `sobolev_gradient`, `forward`, `backward` and a job
+take denormal numbers for zeros. They restore the thread's floating-point control register, also
+while a custom loss runs. The other functions are exact.
 """
 
 from typing import NamedTuple, Protocol
@@ -400,6 +400,62 @@ class Backend(Protocol):
             ∂s_m/∂h_0 of each row.
         second : real array of shape (n, n_m, n_0), (n, n_m, 1) or (0, n_m, 1), C-contiguous, OUT
             ∂²s_m/∂h_0k², or their sum over k.
+        """
+
+    def sobolev_gradient(
+        self,
+        model: Model,
+        data: Data,
+        dy: Real,
+        order: Integers,
+        derivative_weight: float,
+        back: bool,
+        total: float,
+        block: int,
+        workspace: Real,
+        transposed: Real,
+        gradient: Real,
+        sums: NDArray[np.float64],
+        first: int,
+        last: int,
+        stop: NDArray[np.int64],
+    ) -> float:
+        """Σ w (e + λ/2 Σ (∂s_m/∂h_0 - dy)²) / `total` over a batch, and its gradient.
+
+        The inner sum is over the outputs and inputs whose derivative dy is known. Without
+        `back`, this is `jets` with the n_0 unit vectors and `jets_backward`. With `back`, values
+        go forward and A = ∂s_m/∂s_i back from each output, to the Jacobian J. Its adjoints
+        G = λ w (J - dy) / `total` go forward as directions, a line for each output of a row:
+        s'_i = h'_{i-1} W_i from h'_0 = G, and h'_i = σ'(s_i) s'_i. Then the gradient by W_i is
+        Σ h_{i-1} ⊗ a + h'_{i-1} ⊗ A, where a is w ∂e/∂s_m / `total` at the output, and back through
+        a layer a ← σ'(s) (a W_iᵀ) + σ''(s) Σ s' (A W_iᵀ), with s = s_{i-1}. So no value and no A
+        is computed twice.
+
+        model : as above, with the plan of ``Layout.for_derivatives``. The output activation is the
+            identity. With `back`, there are no normalisations, residual layers and prelu.
+        dy : real array of shape (n, n_m, n_0), C-contiguous, IN
+            NaN where a derivative is unknown.
+        order : int64 array of shape (rows,) or (0,), IN
+            The rows of the batch; empty for all in their order. None has the weight 0.
+        derivative_weight : float, IN
+            λ.
+        total : float, IN
+            Σ w of the batch.
+        block : int, IN
+            Any number of rows that go through the network at a time.
+        workspace : real array of shape (layout.jet_workspace_size(block, P),), destroyed
+            P is 1 + n_m with `back`, else 1 + n_0.
+        transposed : real array of shape (layout.n_all_transposed,), OUT
+        gradient : real array of shape (layout.n_parameters,), OUT
+            The gradient, if there are no groups; else space for that of a block. Its padding must
+            be zero on entry.
+        sums : float64 array of shape (groups, layout.line), OUT
+            The gradient of each group and, as the last number of its line, its part of the result.
+            No groups if the batch fits into one block.
+        first, last : int, IN
+            The groups to compute, of all that `sums` has a line for.
+        stop : int64 array of shape (1,), IN
+            Read before each block of a group; once it is not zero, NaN is returned.
         """
 
     def hessian_product(

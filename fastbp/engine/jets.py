@@ -45,7 +45,7 @@ def input_vjp(engine, X, v, gradient=None):
     layout, n = engine.layout.for_derivatives, len(X)
     model, backend = engine.model_of(layout), engine.backend
     errors = np.empty_like(X)
-    block = _block_rows(layout, n, 1, gradient is not None)
+    block = block_rows(layout, n, 1, gradient is not None)
     nothing = np.empty(0, layout.dtype)
 
     def call(rows, gradient):
@@ -147,7 +147,7 @@ def hessian_product(engine, data, vector):
         buffers.give(workspace, transposed)
 
     n = len(data.X)
-    _summed(engine, n, _block_rows(layout, n, 2, True), 6, call, product)
+    _summed(engine, n, block_rows(layout, n, 2, True), 6, call, product)
     return product
 
 
@@ -200,7 +200,7 @@ class JetPass:
         self._layout = layout = engine.layout.for_derivatives
         self._K = X.shape[1] if directions is None else len(directions)
         n, self._sets = len(X), 1 + self._K + seconds
-        self._block = _block_rows(layout, n, self._sets, True, PASS_BYTES)
+        self._block = block_rows(layout, n, self._sets, True, PASS_BYTES)
         self._workspaces = {}
         size = layout.jet_workspace_size(self._block, self._sets) * layout.dtype.itemsize
         self._keeping = -(-n // self._block) * size <= KEPT_BYTES
@@ -301,7 +301,7 @@ def _jets(engine, X, directions, seconds):
     """The jets of s_m, of shape (P, n, n_m)."""
     layout, n = engine.layout.for_derivatives, len(X)
     model, sets = engine.model_of(layout), 1 + (len(directions) or X.shape[1]) + seconds
-    block = _block_rows(layout, n, sets)
+    block = block_rows(layout, n, sets)
     size = layout.jet_workspace_size(block, sets)
     s = np.empty((sets, n, layout.sizes[-1]), layout.dtype)
 
@@ -325,7 +325,7 @@ def _back(engine, X, slopes, width):
     layout, (n, n_in) = engine.layout.for_derivatives, X.shape
     model, n_out, dtype = engine.model_of(layout), layout.sizes[-1], layout.dtype
     sets = 1 + max(n_out, n_in if width else 0)
-    block = _block_rows(layout, n, sets)
+    block = block_rows(layout, n, sets)
     size = layout.jet_workspace_size(block, sets)
     found = (
         np.empty((n, n_out), dtype),
@@ -344,7 +344,7 @@ def _back(engine, X, slopes, width):
     return found
 
 
-def _block_rows(layout, n, sets, gradient=False, size=BLOCK_BYTES):
+def block_rows(layout, n, sets, gradient=False, size=BLOCK_BYTES):
     """How many of n rows go through the network at a time, with `sets` values of each unit.
 
     As in ``Layout.block_rows``, blocks are larger if each passes over a large gradient.

@@ -82,6 +82,7 @@ class Objective:
     def __init__(self, engine, samples, layer_rules):
         self.engine, self.samples = engine, samples
         self.spare: dict = {}
+        self.stop = np.zeros(1, np.int64)
         layout = engine.layout
         self.gradient = layout.zeros(layout.n_parameters)
         of_weights, of_biases, *_ = layout.views(self.gradient)
@@ -114,7 +115,9 @@ class Objective:
     def __call__(self, x):
         with np.errstate(over="ignore"):
             self.set(x)
-            value, _, self.gradient[...] = self.samples.objective(self.engine, ALL_ROWS, self.spare)
+            value, _ = self.samples.objective(
+                self.engine, ALL_ROWS, self.gradient, self.spare, self.stop
+            )
             slope = np.empty_like(x)
             for (own, gradient, l2), part in zip(self.arrays, self.slices, strict=True):
                 W = own.astype(np.float64).ravel()

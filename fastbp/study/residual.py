@@ -217,7 +217,7 @@ class Points(RowsByGradient):
         self.residual = residual
         self.boundary, self.boundary_weight = boundary, boundary_weight
 
-    def objective(self, engine, rows, spare):
+    def objective(self, engine, rows, gradient, spare, stop):
         X = self.data.X if rows is ALL_ROWS else self.data.X[rows]
         n, n_inputs = X.shape
         p = jets.JetPass(engine, X, n_inputs, spare=spare)
@@ -231,13 +231,13 @@ class Points(RowsByGradient):
                 adjoints[1 : 1 + n_inputs] = np.einsum("rk,rkmj->jrm", shares, by_dh)
             if by_d2h is not None:
                 adjoints[1 + n_inputs :] = np.einsum("rk,rkmj->jrm", shares, by_d2h)
-            gradient = p.backward(by_h=adjoints)
+            gradient[...] = p.backward(by_h=adjoints)
             if self.boundary is not None:
                 of_boundary = np.zeros_like(gradient)
                 loss = engine.loss_and_gradient(self.boundary, of_boundary)
                 mean += self.boundary_weight * loss
                 gradient += self.boundary_weight * of_boundary
-        return mean, float(n), gradient
+        return mean, float(n)
 
     def call(self, x, h, dh, d2h):
         """What the residual returns, with the shapes checked; None stays None."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..basis import checks, inputs
 from ..basis.sparse import SparseRows
-from ..engine import jets
+from ..engine import jets, sobolev
 from .history import TrainingDiverged
 from .sources import Rows
 
@@ -20,20 +20,24 @@ class RowsByGradient(Rows):
     A subclass has `objective`. Its steps are those of a training with the same gradients.
     """
 
-    def objective(self, engine, rows, spare):
-        """The mean objective of a batch, the batch's weight, and the gradient of the mean.
+    def objective(self, engine, rows, gradient, spare, stop):
+        """The mean objective of a batch and the batch's weight; writes the mean's gradient.
 
         Parameters
         ----------
         engine : Engine
         rows : ndarray of int64 or slice
             The rows of the batch.
+        gradient : ndarray of shape (layout.n_parameters,)
+            Its padding is zero.
         spare : dict
             Workspaces by their sizes, kept from call to call.
+        stop : int64 array of shape (1,)
+            May end the call early once it is not zero. The mean is NaN then.
 
         Returns
         -------
-        (float, float, ndarray of shape (layout.n_parameters,))
+        (float, float)
         """
         raise NotImplementedError
 
@@ -62,11 +66,14 @@ class RowsByGradient(Rows):
             elif count == self.n:
                 rows = ALL_ROWS
             penalty = training.penalty() if training.regularizers.penalised else 0.0
-            mean, weight, gradient = self.objective(training.engine, rows, training.spare)
+            mean, weight = self.objective(
+                training.engine, rows, training.gradient, training.spare, training.stop
+            )
             if not math.isfinite(mean + penalty):
+                if training.stopped():
+                    return None
                 what = f"the loss of a batch is {mean + penalty:g}"
                 raise TrainingDiverged(len(history.loss) + 1, what, history)
-            training.gradient[...] = gradient
             training.update(next(rates))
             loss, total = loss + weight * mean, total + weight
             penalties += count * penalty
@@ -91,32 +98,68 @@ class RowsWithDerivatives(RowsByGradient):
     def __init__(self, data, dy, derivative_weight, batch_size, shuffle, rows=None):
         super().__init__(data, batch_size, shuffle, rows)
         self.dy, self.derivative_weight = dy, derivative_weight
+        # Only ratios of weights count, and their sums may be too large for float32.
+        weight = data.sample_weight
+        if weight.size:
+            weight = (weight / weight.mean(dtype=np.float64)).astype(weight.dtype)
+        self._scaled = data._replace(sample_weight=weight)
+        self._some_weigh_nothing = not weight.all()
+        self._kernel = None
 
     def arguments(self):
         found = super().arguments()
         found["data"].append(self.dy)
         return {**found, "derivative_weight": self.derivative_weight}
 
-    def objective(self, engine, rows, spare):
-        data, dy = self.data, self.dy
-        if rows is not ALL_ROWS:
-            data, dy = data.rows(rows), dy[rows]
-        if data.sample_weight.size and not data.sample_weight.all():
-            kept = data.sample_weight > 0  # the other rows add exactly 0, even if they overflow
-            data, dy = data.rows(kept), dy[kept]
-        total, weight = data.total_weight(), data.sample_weight
+    def objective(self, engine, rows, gradient, spare, stop):
+        order, total = self._order_and_weight(rows)
         if total == 0:
-            return 0.0, 0.0, engine.layout.zeros(engine.layout.n_parameters)
+            gradient.fill(0)
+            return 0.0, 0.0
+        if sobolev.in_one_call(engine):
+            if self._kernel is None:
+                how = self.derivative_weight, self.batch_size
+                self._kernel = sobolev.Sobolev(engine, self._scaled, self.dy, *how)
+            mean = self._kernel(order, total, gradient, stop)
+        else:
+            mean = self._by_parts(engine, order, gradient, total, spare)
+        if not math.isfinite(mean):
+            engine.raise_error(self.data if not order.size else self.data.rows(order))
+        return mean, total
+
+    def _order_and_weight(self, rows):
+        """The numbers of those rows that weigh something, and their weight.
+
+        No numbers stand for all rows.
+        """
+        weight = self._scaled.sample_weight
+        order = rows
+        if rows is ALL_ROWS and not self._some_weigh_nothing:
+            order = sobolev.ALL_IN_ORDER
+        elif isinstance(rows, slice):
+            order = np.arange(*rows.indices(len(self.dy)))
+        if self._some_weigh_nothing:  # such rows add exactly 0, even if they overflow
+            order = order[weight[order] > 0]
+            return order, float(weight[order].sum(dtype=np.float64))
+        if not weight.size:
+            return order, float(len(order) or len(self.dy))
+        return order, float((weight[order] if order.size else weight).sum(dtype=np.float64))
+
+    def _by_parts(self, engine, order, gradient, total, spare):
+        """The mean and its gradient, in several calls: the output activation is not identity."""
+        data, dy = self._scaled, self.dy
+        if order.size:
+            data, dy = data.rows(order), dy[order]
+        weight = data.sample_weight
         if not weight.size:
             weight = np.ones(len(data.X), data.X.dtype)
-        # In double precision: Σ w may be too large for float32.
-        shares = (weight / np.float64(total)).astype(weight.dtype, copy=False)
+        shares = (weight / total).astype(weight.dtype, copy=False)
         how = self._through_slopes if _is_cheaper_by_slopes(engine) else self._through_jets
         with np.errstate(all="ignore"):
-            mean, gradient = how(engine, data, dy, shares, spare)
-        if not math.isfinite(mean):
-            engine.raise_error(data)
-        return mean, total, gradient
+            mean, found = how(engine, data, dy, shares, spare)
+        if found is not None:
+            gradient[...] = found
+        return mean
 
     def _through_jets(self, engine, data, dy, shares, spare):
         """The mean objective and its gradient, by derivatives in all directions of the input."""

@@ -255,7 +255,7 @@ def test_blocks_change_no_bit(compiled, monkeypatch):
         ref = derivatives(net, X, y)
         for rows in (1, 5, 16):
             with monkeypatch.context() as patch:
-                patch.setattr(jets, "_block_rows", lambda *_, rows=rows: rows)
+                patch.setattr(jets, "block_rows", lambda *_, rows=rows: rows)
                 comp = derivatives(net, X, y)
             for name in ref:
                 if name.startswith(("back", "hessian")):

@@ -198,7 +198,7 @@ def test_threads_and_blocks_change_no_bit(twins, monkeypatch):
         net, X, y = problem("all", "ragged", "squared_error", backend, "float32", 400)
         whole = derivatives(net, X, y)
         with monkeypatch.context() as patch:
-            patch.setattr(jets, "_block_rows", lambda *_: 37)
+            patch.setattr(jets, "block_rows", lambda *_: 37)
             for threads in (1, 3):
                 patch.setattr(teams, "automatic", lambda *_, threads=threads: threads)
                 parts = derivatives(net, X, y)

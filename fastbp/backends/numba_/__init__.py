@@ -6,7 +6,7 @@ rounded matrices), dropout, sparse, elementwise, hidden (normalisation and PReLU
 (their derivatives), losses, pairs (of an output activation and a loss), optimizers, pieces (the
 functions of the last six, called by address), net (what kernels pass on), layer_parameters, passes,
 gather, gradients, groups, regularizers, train, per_sample, layer_jets, jets, input_derivatives,
-hessian, kernels (entry points that train), jobs.
+sobolev, hessian, kernels (entry points that train), jobs.
 """
 
 name = "numba"
@@ -177,6 +177,19 @@ _input_derivatives = entry(
     ),
 )
 
+_sobolev_gradient = entry(
+    kernels.sobolev_gradient,
+    by_precision(
+        lambda real: types.float64(
+            *_model(real),
+            *_data(real),
+            *(read(real, 3), read(types.int64, 1), types.float64, types.boolean, types.float64),
+            *(types.int64, written(real, 1), written(real, 1), written(real, 1)),
+            *(written(types.float64, 2), types.int64, types.int64, read(types.int64, 1)),
+        )
+    ),
+)
+
 _hessian_product = entry(
     hessian.hessian_product,
     by_precision(
@@ -284,6 +297,31 @@ def input_derivatives(model, X, block, workspace, transposed, s, first, second):
     pieces = _pieces_of_jets(model, 2 if second.size else 1)
     _input_derivatives(X.dtype)(
         *(pieces, *model, X, block, workspace, transposed, s, first, second)
+    )
+
+
+def sobolev_gradient(
+    model,
+    data,
+    dy,
+    order,
+    derivative_weight,
+    back,
+    total,
+    block,
+    workspace,
+    transposed,
+    gradient,
+    sums,
+    first,
+    last,
+    stop,
+):
+    dtype, plan = dy.dtype, model.plan.tobytes()
+    pieces = table(dtype, plan, losses_of(model), False, True, None, 2, adjoints=True)
+    return _sobolev_gradient(dtype)(
+        *(pieces, *model, *data, dy, order, derivative_weight, back, total, block, workspace),
+        *(transposed, gradient, sums, first, last, stop),
     )
 
 

@@ -4,7 +4,7 @@ See ``backends/interface.py`` for the arguments. In the twin, ``src_cython/kerne
 points do the same.
 """
 
-from . import per_sample
+from . import per_sample, sobolev
 from . import train as training
 from .denormals import flush, set_control
 
@@ -67,6 +67,41 @@ def loss_and_gradient(
         *(X, labels, targets, sample_weight),
         *(block, workspace, transposed, gradient, sums, stop),
         *(shared, threads, rank, outside),
+    )
+    set_control(outside)
+    return mean
+
+
+def sobolev_gradient(
+    pieces,
+    plan,
+    loss,
+    loss_parameter,
+    function,
+    parameters,
+    X,
+    labels,
+    targets,
+    sample_weight,
+    dy,
+    order,
+    derivative_weight,
+    back,
+    total,
+    block,
+    workspace,
+    transposed,
+    gradient,
+    sums,
+    first,
+    last,
+    stop,
+):
+    outside = flush()
+    mean = sobolev.sobolev_gradient(
+        *(pieces, plan, loss, loss_parameter, function, parameters),
+        *(X, labels, targets, sample_weight, dy, order, derivative_weight, back, total),
+        *(block, workspace, transposed, gradient, sums, first, last, stop, outside),
     )
     set_control(outside)
     return mean

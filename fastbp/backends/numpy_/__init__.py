@@ -34,7 +34,14 @@ from . import bfloat16
 from . import inputs as of_inputs
 from .elementwise import ACTIVATIONS, activation_of
 from .heads import take_sums
-from .jets import hessian_product, input_derivatives, jets, jets_backward, loss_deltas  # noqa: F401
+from .jets import (  # noqa: F401
+    hessian_product,
+    input_derivatives,
+    jets,
+    jets_backward,
+    loss_deltas,
+    sobolev_gradient,
+)
 from .losses import add_losses_of_heads, dense, loss_and_delta, output
 from .losses import hessian_product as of_losses
 from .optimizers import UPDATES

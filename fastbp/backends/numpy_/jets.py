@@ -101,10 +101,14 @@ def jets(model, X, directions, seconds, block, workspace, out):
 
 @np.errstate(all="ignore")
 def jets_backward(model, X, directions, seconds, adjoints, workspace, transposed, gradient):
+    _backward(model, _forward(model, X, directions, seconds), adjoints, seconds, gradient)
+
+
+def _backward(model, found, adjoints, seconds, gradient):
+    """Write the gradient, from the adjoints of the jets of s_m."""
     plan = model.plan
     arrays, of = views(plan, model.parameters), views(plan, gradient)
-    found = _forward(model, X, directions, seconds)
-    K, a, by_out = len(directions) or X.shape[1], adjoints, None
+    K, a, by_out = len(adjoints) - 1 - seconds, adjoints, None
     for i in range(len(plan) - 1, 0, -1):
         of.weights[i - 1][...] = np.einsum("pri,prj->ij", found.out[i - 1], a)
         of.biases[i - 1][...] = a[0].sum(axis=0)
@@ -138,6 +142,56 @@ def input_derivatives(model, X, block, workspace, transposed, s, first, second):
         first[...] = found[1 : K + 1].transpose(1, 2, 0)
     if second.size:
         second[...] = found[K + 1 :].transpose(1, 2, 0)
+
+
+@np.errstate(all="ignore")
+def sobolev_gradient(
+    model,
+    data,
+    dy,
+    order,
+    derivative_weight,
+    back,
+    total,
+    block,
+    workspace,
+    transposed,
+    gradient,
+    sums,
+    first,
+    last,
+    stop,
+):
+    rows, mean = order if len(order) else np.arange(len(data.X)), 0.0
+    if not len(sums):
+        return _of_rows(model, data.rows(rows), dy[rows], derivative_weight, total, gradient)
+    blocks, groups = -(-len(rows) // block), len(sums)
+    for group in range(first, last):
+        start, end = (block * (blocks * k // groups) for k in (group, group + 1))
+        part = rows[start:end]
+        mean = _of_rows(model, data.rows(part), dy[part], derivative_weight, total, gradient)
+        sums[group] = 0
+        sums[group, : len(gradient)], sums[group, -1] = gradient, mean
+    return mean
+
+
+def _of_rows(model, data, dy, derivative_weight, total, gradient):
+    """The part of the objective that some rows have, and its gradient."""
+    found = _forward(model, data.X, np.empty((0, *data.X.shape)), 0)
+    s = found.z[-1]
+    weight = data.sample_weight if len(data.sample_weight) else np.ones(len(s[0]), s.dtype)
+    shares = (weight / np.float64(total)).astype(s.dtype)
+    y = dense(data.labels, data.targets, s.shape[2], s.dtype)
+    losses, deltas = loss_and_delta(model, s[0], y)
+    differences = s[1:].transpose(1, 2, 0) - dy
+    differences[np.isnan(dy)] = 0
+    adjoints = np.empty_like(s)
+    adjoints[0] = shares[:, None] * deltas
+    of_slopes = (derivative_weight * shares)[:, None, None] * differences
+    adjoints[1:] = of_slopes.transpose(2, 0, 1)
+    _backward(model, found, adjoints, 0, gradient)
+    squares = np.square(differences, dtype=np.float64).sum(axis=(1, 2))
+    return float(shares @ (losses + derivative_weight / 2 * squares))
 
 
 def _forward_along(plan, arrays, vector, X):
