@@ -158,13 +158,14 @@ cdef inline vec slope_of_dispersion(
     vec first, vec k, vec t, vec of_mean, vec of_k, vec slope_k, vec slope_both
 ) noexcept nogil:
     """The derivative of a count's loss by the log dispersion."""
+    cdef real small = <real>0.05 if sizeof(real) == 4 else <real>1e-3  # numpy_/distributions.py has why
     cdef vec series, excess, share
     series = fma(first, splat(<real>(-5.0 / 6.0)), splat(<real>0.8))
     series = fma(-first, series, splat(<real>0.75))
     series = fma(-first, series, splat(<real>(2.0 / 3.0)))
     series = fma(-first, series, splat(<real>0.5))
     series = k * (-first * first * series)
-    excess = select_lt(absolute(first), splat(<real>1e-3), series, of_mean - k * of_k)
+    excess = select_lt(absolute(first), splat(small), series, of_mean - k * of_k)
     share = splat(1.0) / (k + t)
     return excess + <real>0.5 * t * share + k * share * slope_both - slope_k
 

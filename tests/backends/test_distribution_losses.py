@@ -209,6 +209,15 @@ def test_counts_without_cancellation(backend):
             assert abs(value - expected) <= 1e-12 * max(1, abs(expected))
 
 
+def test_slopes_by_the_dispersion_keep_their_digits_in_float32(backend):
+    """Where a series takes over: for m = 1 and y = 0, of which all else is 0."""
+    k = np.geomspace(4, 1e5, 2000)
+    s, y = np.column_stack([np.zeros_like(k), -np.log(k)]).astype("float32"), np.zeros((len(k), 1))
+    found = losses_and_deltas("negative_binomial", backend, s, y, "float32")[1][:, 1]
+    expected = losses_and_deltas("negative_binomial", backend, s, y)[1][:, 1]
+    assert np.abs(found / expected - 1).max() < 1e-5
+
+
 def _of_counts(mpmath, log_mean, log_dispersion, y):
     """The loss and its slopes, by their definitions."""
     m, r = mpmath.exp(log_mean), mpmath.exp(-log_dispersion)

@@ -173,7 +173,8 @@ def slope_of_dispersion(first, k, t, of_mean, of_k, slope_k, slope_both):
     series = fma(-first, series, splat(first, 2.0 / 3.0))
     series = fma(-first, series, splat(first, 0.5))
     series = k * (-first * first * series)
-    excess = select_lt(absolute(first), splat(first, 1e-3), series, of_mean - k * of_k)
+    small = 0.05 if is_single(first) else 1e-3  # numpy_/distributions.py has why
+    excess = select_lt(absolute(first), splat(first, small), series, of_mean - k * of_k)
     share = 1.0 / (k + t)
     return excess + 0.5 * t * share + k * share * slope_both - slope_k
 

@@ -19,8 +19,9 @@ LOG_2 = 0.6931471805599453
 # By precision: half the largest exponent of exp, and a deviation whose square is finite.
 LARGEST = {np.dtype(np.float32): 44.0, np.dtype(np.float64): 354.0}
 FAR = {np.dtype(np.float32): 1e18, np.dtype(np.float64): 1e150}
-# For x = l_1 below this, the difference x / (1 + x) - ln(1 + x) is computed as a series.
-SMALL = 1e-3
+# For |z| below this, the difference z / (1 + z) - ln(1 + z) is computed as a series of five terms:
+# where its error is about that of the difference, which loses digits in proportion to 1 / z.
+SMALL = {np.dtype(np.float32): 0.05, np.dtype(np.float64): 1e-3}
 # From here on, the series of `stirling_error` are exact in float64.
 SERIES = 10
 PHI = 1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156
@@ -201,7 +202,7 @@ def negative_binomial(s, y, _):
     of_mean = (m - t) * (r / (m + r))
     z = first
     series = -z * z * (1 / 2 - z * (2 / 3 - z * (3 / 4 - z * (4 / 5 - z * (5 / 6)))))
-    excess = np.where(np.abs(z) < SMALL, r * series, of_mean - r * l_1)
+    excess = np.where(np.abs(z) < SMALL[s.dtype], r * series, of_mean - r * l_1)
     return e, deltas(s, of_mean, excess + t / (r + t) / 2 + r / (r + t) * of_both[1] - of_r[1])
 
 
