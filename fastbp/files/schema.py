@@ -119,6 +119,9 @@ class Tensors:
     def __init__(self, arrays):
         self._arrays = arrays
 
+    def __contains__(self, name):
+        return name in self._arrays
+
     def take(self, name, dtype, shape=None, finite=True):
         """Remove the array of a name, check it and return it.
 

@@ -7,6 +7,7 @@ are compared with the saved ones.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -334,14 +335,20 @@ class Saved:
             network_.unpack(layout, average, training.average)
         state.rates.done = schema.whole("steps", saved["steps"])
         epochs = schema.whole("epochs", saved["epochs"], 1)
+        history = state.history
         for name, figures in state.figures().items():
+            if name.startswith("history.head_losses.") and name not in tensors:
+                # Checkpoints of earlier versions lack them.
+                known = history.validation_loss if ".validation_" in name else history.loss
+                figures.extend([math.nan] * len(known))
+                continue
             array = tensors.take(name, np.float64, finite=False)
             if len(array) != epochs and (len(array) or name == "history.loss"):
                 raise schema.wrong(f"the length of {name}", len(array), epochs)
             figures.extend(array.tolist())
             if name == "history.validation_loss" and not len(array):
-                state.history._unvalidated = epochs
-        state.history.best_epoch = schema.optional(
+                history._unvalidated = epochs
+        history.best_epoch = schema.optional(
             schema.whole, "best_epoch", saved["best_epoch"], 1, epochs
         )
         self._restore_plateau(state.control.plateau)

@@ -356,6 +356,8 @@ def test_trainings_of_earlier_versions_go_on(stored):
         resume_from=stored,
     )
     assert len(history.loss) == len(history.validation_loss) == 5
+    for losses in history.head_losses.values():  # the stored ones, of three epochs, are older
+        assert np.isnan(losses).tolist() == [True, True, True, False, False]
 
 
 # The file itself.
