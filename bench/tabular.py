@@ -102,9 +102,9 @@ def filled(X, X_test):
     """Both tables with medians for missing numbers, and with columns that say where they were."""
     X, X_test = X.copy(), X_test.copy()
     for name in X.select_dtypes("number"):
-        middle = np.nan_to_num(X[name].median())
+        middle, noted = np.nan_to_num(X[name].median()), X[name].isna().any()
         for frame in (X, X_test):
-            if X[name].isna().any():
+            if noted:
                 frame[f"{name} is missing"] = frame[name].isna().astype(float)
             frame[name] = frame[name].fillna(middle)
     return X, X_test
