@@ -1,7 +1,8 @@
-# First and second derivatives of the outputs by the input, back from each output.
+# First and second derivatives of the outputs by the input, forward or back from each output.
 #
-# Rows that belong to the outputs of a row follow each other. See Backend.input_derivatives in
-# fastbp/backends/interface.py. The twin of fastbp/backends/numba_/input_derivatives.py.
+# On the way back, rows that belong to the outputs of a row follow each other. See
+# Backend.input_derivatives in fastbp/backends/interface.py. The twin of
+# fastbp/backends/numba_/input_derivatives.py.
 
 
 cdef void tangents(Net *net, Py_ssize_t K) noexcept nogil:
@@ -220,18 +221,60 @@ cdef void back_from_outputs(
     if first != NULL and net.m == 1:
         for r in range(net.rows):
             copy_rows(source, stride_in, n_out, n_in, first + r * n_out * n_in, n_in)
+    elif first != NULL and n_in == stride_in:
+        back_through_weights(net, 1, of_block(net, 1, DS), rows, WT, first, False)
     elif first != NULL:
         dh = of_block(net, 0, H)
         back_through_weights(net, 1, of_block(net, 1, DS), rows, WT, dh, False)
         copy_rows(dh, stride_in, rows, n_in, first, n_in)
 
 
-cdef void run_input_derivatives(
-    Net *net, Data *data, Py_ssize_t n_samples, Py_ssize_t block, real *WT, real *s, real *first,
+cdef void put_sets(Net *net, Py_ssize_t first, Py_ssize_t K, real *target) noexcept nogil:
+    """Write K sets of s_m, from set `first` on, as K numbers for each output of a row."""
+    cdef const int64_t *here = net.plan + net.m * COLUMNS
+    cdef Py_ssize_t n = here[SIZE], stride = here[STRIDE], k, r, j
+    cdef const real *s
+    check(target, net.rows * n * K)
+    for k in range(K):
+        s = of_block(net, net.m, S) + (first + k) * net.rows * stride
+        for r in range(net.rows):
+            for j in range(n):
+                target[(r * n + j) * K + k] = s[r * stride + j]
+
+
+cdef void run_forward(
+    Net *net, Data *data, Py_ssize_t n_samples, Py_ssize_t block, Lines *lines, real *first,
+    real *second
+) noexcept nogil:
+    """The derivatives of all rows by the way forward, as `jets`."""
+    cdef Py_ssize_t n_in = net.plan[SIZE], n_out = net.plan[net.m * COLUMNS + SIZE]
+    cdef Py_ssize_t K = lines.K, width = lines.seconds, start, stride_in
+    cdef const real *h
+    cdef Lines own = lines[0]
+    set_constants(net)
+    for start from 0 <= start < n_samples by block:
+        take_rows(net, start, min(block, n_samples - start))
+        h = gather(net, data, start, &stride_in)
+        if lines.directions != NULL:
+            own.directions = lines.directions + start * n_in
+        forward_jets(net, h, stride_in, &own)
+        if first != NULL:
+            put_sets(net, 1, K, first)
+        put_sets(net, 1 + K, width, second)
+        through_outputs(net, first, second, K, width)
+        if first != NULL:
+            first += net.rows * n_out * K
+        if second != NULL:
+            second += net.rows * n_out * width
+
+
+cdef void run_back(
+    Net *net, Data *data, Py_ssize_t n_samples, Py_ssize_t block, real *WT, real *first,
     real *second, Py_ssize_t width
 ) noexcept nogil:
-    cdef const int64_t *last = net.plan + net.m * COLUMNS
-    cdef Py_ssize_t n_in = net.plan[SIZE], n_out = last[SIZE], start, stride_in, at
+    """The same by the way back from each output."""
+    cdef Py_ssize_t n_in = net.plan[SIZE], n_out = net.plan[net.m * COLUMNS + SIZE]
+    cdef Py_ssize_t start, stride_in
     cdef const real *h
     cdef real *square = WT + net.plan[COLUMNS + TRANSPOSED]
     square += net.plan[COLUMNS + SIZE] * net.plan[STRIDE]
@@ -242,11 +285,11 @@ cdef void run_input_derivatives(
         take_rows(net, start, min(block, n_samples - start))
         h = gather(net, data, start, &stride_in)
         forward_pass(net, h, stride_in)
-        at = start * n_out
-        copy_rows(of_block(net, net.m, S), last[STRIDE], net.rows, n_out, s + at, n_out)
         if width > 0:
             tangents(net, n_in)
-        back_from_outputs(
-            net, WT, square, NULL if first == NULL else first + at * n_in, n_in,
-            NULL if width == 0 else second + at * width, width,
-        )
+        back_from_outputs(net, WT, square, first, n_in, second, width)
+        through_outputs(net, first, second, n_in, width)
+        if first != NULL:
+            first += net.rows * n_out * n_in
+        if second != NULL:
+            second += net.rows * n_out * width

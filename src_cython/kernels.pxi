@@ -3,10 +3,11 @@
 # Files, from the inside out: simd.h (vectors), vmath (exp, log, tanh, ...), trigonometry (sin and
 # cos), tile.h (matrix product), bfloat16.h and amx.h (products of rounded matrices), dropout,
 # elementwise, losses, optimizers, shares, net, layer_parameters, heads, passes, sparse, embeddings,
-# gather, gradients, groups, regularizers, steps, train, per_sample, layer_jets, jets, input_derivatives,
-# sobolev, hessian. This one holds the entry points. They turn arrays into pointers and release the GIL. Entry
-# points that train flush denormal numbers; denormals.h says how, and why they call their bodies by a
-# hidden address. fastbp/backends/interface.py has the arguments.
+# gather, gradients, groups, regularizers, steps, train, per_sample, layer_jets, jets,
+# output_derivatives, input_derivatives, sobolev, hessian. This one holds the entry points. They turn
+# arrays into pointers and release the GIL. Entry points that train flush denormal numbers;
+# denormals.h says how, and why they call their bodies by a hidden address.
+# fastbp/backends/interface.py has the arguments.
 
 include "simd.pxi"
 include "tile.pxi"
@@ -34,6 +35,7 @@ include "train.pxi"
 include "per_sample.pxi"
 include "layer_jets.pxi"
 include "jets.pxi"
+include "output_derivatives.pxi"
 include "input_derivatives.pxi"
 include "sobolev.pxi"
 include "hessian.pxi"
@@ -233,6 +235,21 @@ def backward(model, X, deltas, workspace, transposed, gradient, errors):
         set_control(net.outside)
 
 
+def input_vjp(model, X, v, workspace, transposed, gradient, errors):
+    cdef Net net = net_of(model, X.shape[0], workspace)
+    cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL, NULL, NULL)
+    cdef const real *given = <const real *>memory("v", v).start
+    cdef real *WT = <real *>memory("transposed", transposed).start
+    cdef real *G = <real *>memory("gradient", gradient).start
+    cdef real *of_input = <real *>memory("errors", errors).start
+    body = run_input_vjp
+    hide(&body)
+    with nogil:
+        net.outside = flush()
+        body(&net, &data, given, WT, G, of_input)
+        set_control(net.outside)
+
+
 def loss_and_gradient(
     model, data, Py_ssize_t block, workspace, transposed, gradient, sums, stop, shared,
     Py_ssize_t threads, Py_ssize_t rank
@@ -306,21 +323,27 @@ def jets_backward(
         run_jets_backward(&net, &data, n, &lines, given, WT, G)
 
 
-def input_derivatives(model, X, Py_ssize_t block, workspace, transposed, s, first, second):
+def input_derivatives(
+    model, X, direction, bint back, Py_ssize_t block, workspace, transposed, first, second
+):
     cdef Array curves = memory("second", second)
-    cdef Py_ssize_t n = X.shape[0], n_out = s.shape[1]
+    cdef Py_ssize_t n = X.shape[0], n_out = first.shape[1], K = first.shape[2]
     cdef Py_ssize_t width = second.shape[2] if curves.start != NULL else 0
-    cdef Py_ssize_t sets = 1 + max(n_out, X.shape[1] if width > 0 else 0)
+    cdef Py_ssize_t sets = 1 + K + width
+    if back:
+        sets = 1 + max(n_out, K if width > 0 else 0)
     cdef Net net = net_of(model, block * sets, workspace)
     cdef Data data = Data(<const real *>memory("X", X).start, NULL, NULL, NULL, NULL, NULL, NULL)
     cdef real *WT = <real *>memory("transposed", transposed).start
-    cdef real *outputs = <real *>memory("s", s).start
     cdef real *slopes_of_rows = <real *>memory("first", first).start
     cdef real *curves_of_rows = <real *>memory("second", second).start
+    # Another direction for each row, or NULL for the unit vectors.
+    cdef Lines lines = Lines(<const real *>memory("direction", direction).start, 0, K, width)
     with nogil:
-        run_input_derivatives(
-            &net, &data, n, block, WT, outputs, slopes_of_rows, curves_of_rows, width
-        )
+        if back:
+            run_back(&net, &data, n, block, WT, slopes_of_rows, curves_of_rows, width)
+        else:
+            run_forward(&net, &data, n, block, &lines, slopes_of_rows, curves_of_rows)
 
 
 def sobolev_gradient(

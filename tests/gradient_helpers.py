@@ -5,6 +5,7 @@ from helpers import PARAMETERS, make_data, make_network, outputs_for
 
 from fastbp.backends import numpy_
 from fastbp.basis import spec
+from fastbp.engine import jets
 
 # Every entry of the gradient, relative to the largest one. Central differences with this step
 # have truncation and rounding errors of about 1e-10.
@@ -120,3 +121,23 @@ def torch_loss(torch, loss, s, y):
     # poisson_nll_loss lacks the terms without h, which make the deviance zero at h = y.
     e = functional.poisson_nll_loss(s, y, log_input=True, reduction="none")
     return (e - y + torch.xlogy(y, y)).sum(1), torch.exp(s)
+
+
+def raw_jets(engine, X, directions, seconds):
+    """What a backend's `jets` writes: the jets of s_m, of shape (P, n, n_m)."""
+    layout, n = engine.layout.for_derivatives, len(X)
+    sets = 1 + (len(directions) or X.shape[1]) + seconds
+    block = jets.block_rows(layout, n, sets)
+    workspace = layout.zeros(layout.jet_workspace_size(block, sets))
+    s = np.empty((sets, n, layout.sizes[-1]), layout.dtype)
+    engine.backend.jets(engine.model_of(layout), X, directions, seconds, block, workspace, s)
+    return s
+
+
+def input_derivatives(engine, X, v, t):
+    """Name -> first and second derivatives of h_m by the inputs, by all ways that there are."""
+    found = {"vjp": jets.input_vjp(engine, X, v), "jvp": jets.input_jvp(engine, X, t)}
+    for back in (False, True)[: 1 if engine.layout.special else 2]:
+        for width in {0, 1, X.shape[1]}:
+            found[f"by X, {back}, {width}"] = jets._by_inputs(engine, X, back, width)
+    return found

@@ -404,7 +404,7 @@ def test_jobs_have_the_functions_of_the_interface(backend, function):
 def test_functions_of_the_interface():
     assert set(INTERFACE) == {
         *("describe", "finite", "activation", "loss_hessian_product", "predict"),
-        *("forward", "backward"),
+        *("forward", "backward", "input_vjp"),
         *("loss_and_gradient", "per_sample", "jets", "jets_backward", "input_derivatives"),
         *("sobolev_gradient", "hessian_product", "loss_deltas", "job"),
     }

@@ -22,7 +22,7 @@ OWNERS = spec, layout, inputs  # the modules of the numbers that kernels are com
 KERNEL_FUNCTIONS = (
     *("finite", "activation", "loss_hessian_product", "predict", "forward", "backward"),
     *("loss_and_gradient", "per_sample", "jets", "jets_backward", "input_derivatives"),
-    *("sobolev_gradient", "hessian_product", "loss_deltas", "job"),
+    *("input_vjp", "sobolev_gradient", "hessian_product", "loss_deltas", "job"),
 )
 _HOW = (
     "install a C compiler and install fastbp from source again "
@@ -138,6 +138,10 @@ def forward(model, X, workspace, out):
 
 def backward(model, X, deltas, workspace, transposed, gradient, errors):
     KERNELS[X.dtype].backward(model, X, deltas, workspace, transposed, gradient, errors)
+
+
+def input_vjp(model, X, *rest):
+    KERNELS[X.dtype].input_vjp(model, X, *rest)
 
 
 def loss_and_gradient(model, data, *rest):

@@ -230,6 +230,25 @@ class Backend(Protocol):
             ∂f/∂X.
         """
 
+    def input_vjp(
+        self,
+        model: Model,
+        X: Real,
+        v: Real,
+        workspace: Real,
+        transposed: Real,
+        gradient: Real,
+        errors: Real,
+    ) -> None:
+        """`forward` and `backward` of f = Σ v h_m at once, from ∂f/∂s_m = (∂h_m/∂s_m)ᵀ v.
+
+        As a part of a step, it takes denormal numbers for zeros. The loss is not spec.HEADS.
+
+        v : real array of shape (n, n_m), C-contiguous, IN, may be read-only
+        workspace : real array of shape (layout.workspace_size(n),), destroyed
+        transposed, gradient, errors : as in `backward`.
+        """
+
     def loss_and_gradient(
         self,
         model: Model,
@@ -373,33 +392,43 @@ class Backend(Protocol):
         self,
         model: Model,
         X: Real,
+        direction: Real,
+        back: int,
         block: int,
         workspace: Real,
         transposed: Real,
-        s: Real,
         first: Real,
         second: Real,
     ) -> None:
-        """First and second derivatives of the outputs' pre-activations by the input, from the back.
+        """First or second derivatives of the outputs h_m by the input.
 
-        A = ∂s_m/∂h_i goes back from each output through the layers. Then ∂s_m/∂h_0 = A at i = 0,
-        and with the forward derivatives s'_ik along the unit vectors
-        ∂²s_m/∂h_0k² = Σ_i Σ_units A σ''(s_i) s'_ik². Unlike `jets`, which computes the same, this
-        goes forward once for each input and back once for each output.
+        Forward, they are those of `jets`. From the back, A = ∂s_m/∂h_i goes from each output
+        through the layers. Then ∂s_m/∂h_0 = A at i = 0, and with the forward derivatives s'_ik
+        along the unit vectors ∂²s_m/∂h_0k² = Σ_i Σ_units A σ''(s_i) s'_ik². This goes forward once
+        for each input, if second derivatives are wanted, and back once for each output.
 
-        model : as above, with the plan of ``Layout.for_derivatives``. It has no normalisations, no
-            residual layers and no prelu.
+        At the end, h' = (∂h/∂s) s' and h'' = (∂h/∂s) s'' + σ''(s) s'² for an elementwise σ_m. For
+        softmax with p = h and v = (s' - <p, s'>)² + s'', h'' = p ∘ (v - <p, v>).
+
+        model : as above, with the plan of ``Layout.for_derivatives``. The loss is not spec.HEADS.
+        direction : real array of shape (n, n_0) or (0, n_0), C-contiguous, IN, may be read-only
+            t of each row, for the first derivative along it alone (K = 1). Empty means the K = n_0
+            unit vectors.
+        back : int, IN
+            1 for the way from the back, without a direction, in networks without normalisations,
+            residual layers and prelu; 0 for the way forward.
         block : int, IN
             Any number of rows that go through the network at a time.
         workspace : real array of shape (layout.jet_workspace_size(block, sets),), destroyed
-            With second derivatives, sets = 1 + max(n_m, n_0); else sets = 1 + n_m.
-        transposed : real array of shape (layout.n_transposed_and_squares,), OUT
-        s : real array of shape (n, n_m), C-contiguous, OUT
-            s_m.
-        first : real array of shape (n, n_m, n_0) or (0, n_m, n_0), C-contiguous, OUT
-            ∂s_m/∂h_0 of each row.
+            Forward, sets = 1 + K + S with S second derivatives; from the back, sets = 1 + n_m, or
+            1 + max(n_m, n_0) with second derivatives.
+        transposed : real array of shape (layout.n_transposed_and_squares,) or (0,), OUT
+            Empty for the way forward.
+        first : real array of shape (n, n_m, K) or (0, n_m, K), C-contiguous, OUT
+            ∂h_m/∂h_0 of each row, or (∂h_m/∂h_0) t. With second derivatives, it is destroyed; it
+            is empty then if h_m = s_m.
         second : real array of shape (n, n_m, n_0), (n, n_m, 1) or (0, n_m, 1), C-contiguous, OUT
-            ∂²s_m/∂h_0k², or their sum over k.
+            ∂²h_m/∂h_0k², or their sum over k.
         """
 
     def sobolev_gradient(

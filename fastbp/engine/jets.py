@@ -31,8 +31,7 @@ def input_jvp(engine, X, t):
     inputs.refuse(engine.layout, BY_INPUTS)
     if engine.heads:
         return np.einsum("rkj,rj->rk", _jacobian_by_outputs(engine, X), t)
-    s = _jets(engine, X, t[None], 0)
-    return output_jets.along(engine.output_activation, s[0], s[1])
+    return _by_inputs(engine, X, False, direction=t)[:, :, 0]
 
 
 def input_vjp(engine, X, v, gradient=None):
@@ -52,11 +51,14 @@ def input_vjp(engine, X, v, gradient=None):
         x, count = X[rows], len(X[rows])
         workspace = buffers.take(layout, layout.workspace_size(count))
         transposed = buffers.take(layout, layout.n_all_transposed)
-        h = np.empty((count, layout.sizes[-1]), layout.dtype)
-        backend.forward(model, x, workspace, h)
-        s = layer_view(layout.plan, workspace, count, -1, S)
-        deltas = output.pass_back(engine, s, h, v[rows])
-        backend.backward(model, x, deltas, workspace, transposed, gradient, errors[rows])
+        if engine.heads:
+            h = np.empty((count, layout.sizes[-1]), layout.dtype)
+            backend.forward(model, x, workspace, h)
+            s = layer_view(layout.plan, workspace, count, -1, S)
+            deltas = output.pass_back(engine, s, h, v[rows])
+            backend.backward(model, x, deltas, workspace, transposed, gradient, errors[rows])
+        else:
+            backend.input_vjp(model, x, v[rows], workspace, transposed, gradient, errors[rows])
         buffers.give(workspace, transposed)
 
     if gradient is None:
@@ -71,14 +73,10 @@ def input_jacobian(engine, X):
     inputs.refuse(engine.layout, BY_INPUTS)
     if engine.heads:
         return _jacobian_by_outputs(engine, X)
-    if _back_is_less_work(engine.layout.sizes, True, 0):
-        if engine.layout.special:
-            return _jacobian_by_outputs(engine, X)
-        s, first, _ = _back(engine, X, True, 0)
-    else:
-        jets = _jets(engine, X, _unit_vectors(X), 0)
-        s, first = jets[0], _by_sample(jets[1:])
-    return output_jets.input_derivatives(engine.output_activation, s, first)
+    back = _back_is_less_work(engine.layout.sizes, True, 0)
+    if back and engine.layout.special:
+        return _jacobian_by_outputs(engine, X)
+    return _by_inputs(engine, X, back)
 
 
 def _jacobian_by_outputs(engine, X):
@@ -107,20 +105,15 @@ def _second_derivatives(engine, X, width):
     inputs.refuse(engine.layout, BY_INPUTS)
     engine.check_one_loss("a second derivative by the inputs")
     engine.check_activations(2, "second derivatives by the inputs")
-    activation, K = engine.output_activation, X.shape[1]
-    slopes = activation != "identity"
-    if not engine.layout.special and _back_is_less_work(engine.layout.sizes, slopes, width):
-        s, first, second = _back(engine, X, slopes, width)
-    else:
-        jets = _jets(engine, X, _unit_vectors(X), width)
-        s, first, second = jets[0], _by_sample(jets[1 : K + 1]), _by_sample(jets[K + 1 :])
-    return output_jets.input_derivatives(activation, s, first, second)
+    slopes = engine.output_activation != "identity"
+    back = not engine.layout.special and _back_is_less_work(engine.layout.sizes, slopes, width)
+    return _by_inputs(engine, X, back, width)
 
 
 def _back_is_less_work(sizes, slopes, width):
     """Whether derivatives by the inputs take fewer operations from the outputs back than forward.
 
-    `slopes` and `width` are as for `_back`; forward, there are slopes in any case.
+    `slopes` tells whether slopes are needed on the way back; forward, there are some in any case.
     """
     products = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
     first, inner, of_units = products[0], sum(products[1:-1]), ELEMENTWISE * sum(sizes[1:-1])
@@ -292,56 +285,38 @@ def _unit_vectors(X):
     return np.empty((0, *X.shape), X.dtype)
 
 
-def _by_sample(sets):
-    """Sets of shape (K, n, n_m) as a new array of shape (n, n_m, K)."""
-    return np.ascontiguousarray(sets.transpose(1, 2, 0))
+def _by_inputs(engine, X, back, width=0, direction=None):
+    """Derivatives of h_m by each input or along a direction, of shape (n, n_m, K).
 
-
-def _jets(engine, X, directions, seconds):
-    """The jets of s_m, of shape (P, n, n_m)."""
-    layout, n = engine.layout.for_derivatives, len(X)
-    model, sets = engine.model_of(layout), 1 + (len(directions) or X.shape[1]) + seconds
-    block = block_rows(layout, n, sets)
-    size = layout.jet_workspace_size(block, sets)
-    s = np.empty((sets, n, layout.sizes[-1]), layout.dtype)
-
-    def call(rows):
-        part, t, out = X, directions, s
-        if rows is not ALL_ROWS:
-            part, t = X[rows], np.ascontiguousarray(directions[:, rows])
-            out = np.empty_like(s[:, rows])
-        workspace = buffers.take(layout, size)
-        engine.backend.jets(model, part, t, seconds, block, workspace, out)
-        buffers.give(workspace)
-        if out is not s:
-            s[:, rows] = out
-
-    _in_blocks(engine, n, block, sets, call)
-    return s
-
-
-def _back(engine, X, slopes, width):
-    """s_m, ∂s_m/∂h_0 if `slopes`, and second derivatives of that width, by the way back."""
+    With a `width`, second ones instead: by each input, or their sum for 1. They go `back` from the
+    outputs or forward.
+    """
     layout, (n, n_in) = engine.layout.for_derivatives, X.shape
     model, n_out, dtype = engine.model_of(layout), layout.sizes[-1], layout.dtype
-    sets = 1 + max(n_out, n_in if width else 0)
+    K, t = (n_in, np.empty((0, n_in), dtype)) if direction is None else (1, direction)
+    sets = 1 + K + width
+    if back:
+        sets = 1 + max(n_out, n_in if width else 0)
     block = block_rows(layout, n, sets)
     size = layout.jet_workspace_size(block, sets)
-    found = (
-        np.empty((n, n_out), dtype),
-        np.empty((n if slopes else 0, n_out, n_in), dtype),
-        np.empty((n if width else 0, n_out, width or 1), dtype),
-    )
+    slopes = not width or engine.output_activation != "identity"
+    first = np.empty((n if slopes else 0, n_out, K), dtype)
+    second = np.empty((n if width else 0, n_out, width or 1), dtype)
 
     def call(rows):
         workspace = buffers.take(layout, size)
-        transposed = buffers.take(layout, layout.n_transposed_and_squares)
-        part = found if rows is ALL_ROWS else [array[rows] for array in found]
-        engine.backend.input_derivatives(model, X[rows], block, workspace, transposed, *part)
+        transposed = buffers.take(layout, layout.n_transposed_and_squares if back else 0)
+        part = X, t, first, second
+        if rows is not ALL_ROWS:
+            part = X[rows], t[rows], first[rows], second[rows]
+        x, along, *found = part
+        engine.backend.input_derivatives(
+            model, x, along, int(back), block, workspace, transposed, *found
+        )
         buffers.give(workspace, transposed)
 
     _in_blocks(engine, n, block, sets, call)
-    return found
+    return second if width else first
 
 
 def block_rows(layout, n, sets, gradient=False, size=BLOCK_BYTES):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backends.numpy_.jets import back_through, through
 from ..backends.numpy_.losses import softmax
-from .output import functions_of, pass_back_through
+from .output import functions_of
 
 
 def jets(activation, s, K):
@@ -44,68 +44,13 @@ def adjoints(activation, s, h, K, by_h):
     return by_s
 
 
-def along(activation, s, ds):
-    """∂h/∂s ds of each row: derivatives of h from those of s, arrays of shape (n, n_m)."""
-    if activation == "identity":
-        return ds
-    with np.errstate(all="ignore"):
-        h = softmax(s) if activation == "softmax" else functions_of(activation).value(s)
-        # The matrices ∂h/∂s are symmetric.
-        return pass_back_through(activation, s, np.asarray(h, s.dtype), ds)
-
-
-def input_derivatives(activation, s, first, second=None):
-    """First or, if given, second derivatives of h by the input from those of s, which are lost.
-
-    s has shape (n, n_m), `first` (n, n_m, n_0) and `second` (n, n_m, n_0), or (n, n_m, 1) for the
-    sum over the inputs.
-    """
-    if activation == "identity":
-        return first if second is None else second
-    with np.errstate(all="ignore"):
-        if activation == "softmax":
-            p = softmax(s)
-            first -= _mean(p, first)  # u_k
-            if second is None:
-                first *= p[:, :, None]
-                return first
-            first *= first
-            second += _sum_to(second, first)
-            second -= _mean(p, second)
-            second *= p[:, :, None]
-            return second
-        functions = functions_of(activation)
-        h = functions.value(s)
-        slope = np.asarray(functions.derivative(s, h), s.dtype)[:, :, None]
-        if second is None:
-            first *= slope
-            return first
-        curve = np.asarray(functions.second_derivative(s, h), s.dtype)[:, :, None]
-        first *= first
-        first *= curve
-        second *= slope
-        second += _sum_to(second, first)
-    return second
-
-
-def _sum_to(like, a):
-    """`a`, or its sums over the last axis if `like` has length 1 there."""
-    return a if like.shape == a.shape else a.sum(axis=2, keepdims=True)
-
-
-def _mean(p, a):
-    """Σ_j p_j a_jk of each row, of shape (n, 1, K)."""
-    return p[:, None, :] @ a
-
-
 def _dot(a, b):
     """The inner products of rows, as columns."""
     return (a * b).sum(axis=-1, keepdims=True)
 
 
 # softmax: with p = h and u_k = s'_k - <p, s'_k>, p'_k = p ∘ u_k, and
-# p''_k = p'_k ∘ u_k + p ∘ (s''_k - <p, s''_k> - <p'_k, s'_k>), or the sum of these over k. In
-# `input_derivatives` stands the same as p ∘ (v - <p, v>) with v = u_k² + s''_k.
+# p''_k = p'_k ∘ u_k + p ∘ (s''_k - <p, s''_k> - <p'_k, s'_k>), or the sum of these over k.
 
 
 def _sum(sets, like):

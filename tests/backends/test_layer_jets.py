@@ -7,7 +7,7 @@ import functools
 
 import numpy as np
 import pytest
-from gradient_helpers import torch_loss
+from gradient_helpers import input_derivatives, raw_jets, torch_loss
 from helpers import DTYPES, error, flat, make_data
 from layer_helpers import LAYERS, LISTS, arrays_of, make_layers, together, torch_layers
 
@@ -56,11 +56,13 @@ def derivatives(net, X, y):
     for K in (None, 1, 3):
         t = rng.standard_normal((K or 0, *X.shape)).astype(dtype)
         for seconds in {0, 1, K or n_in}:
-            found[f"{K} lines, {seconds}"] = jets._jets(engine, X, t, seconds)
+            found[f"{K} lines, {seconds}"] = raw_jets(engine, X, t, seconds)
     for seconds in {0, 1, n_in}:
         p = jets.JetPass(engine, X, seconds)
         by_h = rng.standard_normal(p.h.shape).astype(dtype)
         found[f"back, {seconds}"] = p.backward(by_h[0], by_h)
+    v, t = rng.standard_normal((len(X), net.layout.sizes[-1])), rng.standard_normal(X.shape)
+    found |= input_derivatives(engine, X, v.astype(dtype), t.astype(dtype))
     vector, _ = random_vector(engine)
     found["hessian"] = jets.hessian_product(engine, engine.data(X, y, weights_for(X)), vector)
     return found

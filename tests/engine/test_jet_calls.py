@@ -35,17 +35,26 @@ def vjp_gradient(engine, X, data):
     return gradient
 
 
-def problem(sizes, backend, n, dtype="float32"):
-    net = make_network(sizes, "squared_error", backend, dtype)
-    X, y = make_data("squared_error", n, sizes[0], sizes[-1])
+def problem(sizes, backend, n, dtype="float32", loss="squared_error"):
+    net = make_network(sizes, loss, backend, dtype)
+    kind = "soft" if loss == "cross_entropy" else None
+    X, y = make_data(loss, n, sizes[0], sizes[-1], kind=kind)
     data = net._engine.data(X, y)
     return net._engine, data.X, data
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_threads_change_no_bit(backend, sizes, call, monkeypatch):
-    engine, X, data = problem(sizes, backend, 3001)
+@pytest.mark.parametrize(
+    "sizes, loss",
+    [
+        *((sizes, "squared_error") for sizes in SIZES),
+        ([3, 32, 16, 5], "cross_entropy"),
+        ([3, 30, 1], "log_loss"),
+    ],
+    ids=str,
+)
+def test_threads_change_no_bit(backend, sizes, loss, call, monkeypatch):
+    engine, X, data = problem(sizes, backend, 3001, loss=loss)
     found, used = [], set()
     run = teams.run
 

@@ -5,8 +5,8 @@ trigonometry (sin and cos), tile (matrix product), team (threads), denormals, bf
 rounded matrices), dropout, sparse, elementwise, hidden (normalisation and PReLU), hidden_jets
 (their derivatives), losses, pairs (of an output activation and a loss), optimizers, pieces (the
 functions of the last six, called by address), net (what kernels pass on), layer_parameters, passes,
-gather, gradients, groups, regularizers, train, per_sample, layer_jets, jets, input_derivatives,
-sobolev, hessian, kernels (entry points that train), jobs.
+gather, gradients, groups, regularizers, train, per_sample, layer_jets, jets, output_derivatives,
+input_derivatives, sobolev, hessian, kernels (entry points that train), jobs.
 """
 
 name = "numba"
@@ -144,6 +144,17 @@ _backward = entry(
     ),
 )
 
+_input_vjp = entry(
+    kernels.input_vjp,
+    by_precision(
+        lambda real: types.void(
+            *_model(real),
+            *(read(real, 2), read(real, 2)),
+            *(written(real, 1), written(real, 1), written(real, 1), written(real, 2)),
+        )
+    ),
+)
+
 _jets = entry(
     of_lines.jets,
     by_precision(
@@ -171,8 +182,8 @@ _input_derivatives = entry(
     by_precision(
         lambda real: types.void(
             *_model(real),
-            *(read(real, 2), types.int64, written(real, 1), written(real, 1)),
-            *(written(real, 2), written(real, 3), written(real, 3)),
+            *(read(real, 2), read(real, 2), types.int64, types.int64),
+            *(written(real, 1), written(real, 1), written(real, 3), written(real, 3)),
         )
     ),
 )
@@ -260,6 +271,12 @@ def backward(model, X, deltas, workspace, transposed, gradient, errors):
     _backward(X.dtype)(pieces, *model, X, deltas, workspace, transposed, gradient, errors)
 
 
+def input_vjp(model, X, v, workspace, transposed, gradient, errors):
+    what = X.dtype, model.plan.tobytes(), losses_of(model), True, True
+    pieces = table(*what, output_order=1)
+    _input_vjp(X.dtype)(pieces, *model, X, v, workspace, transposed, gradient, errors)
+
+
 def loss_and_gradient(model, data, *rest):
     X, dtype = data.X, data.X.dtype
     pieces = with_samples(table(dtype, model.plan.tobytes(), losses_of(model), False, True), X)
@@ -293,10 +310,12 @@ def jets_backward(model, X, directions, seconds, adjoints, workspace, transposed
     )
 
 
-def input_derivatives(model, X, block, workspace, transposed, s, first, second):
-    pieces = _pieces_of_jets(model, 2 if second.size else 1)
+def input_derivatives(model, X, direction, back, block, workspace, transposed, first, second):
+    order = 2 if second.size else 1
+    what = X.dtype, model.plan.tobytes(), losses_of(model), True, False, None, order
+    pieces = table(*what, output_order=order)
     _input_derivatives(X.dtype)(
-        *(pieces, *model, X, block, workspace, transposed, s, first, second)
+        *(pieces, *model, X, direction, back, block, workspace, transposed, first, second)
     )
 
 

@@ -1,7 +1,8 @@
-"""First and second derivatives of the outputs by the input, back from each output.
+"""First and second derivatives of the outputs by the input, forward or back from each output.
 
-Rows that belong to the outputs of a row follow each other. See ``Backend.input_derivatives`` in
-interface.py. The twin of this file is ``src_cython/input_derivatives.pxi``.
+On the way back, rows that belong to the outputs of a row follow each other. See
+``Backend.input_derivatives`` in interface.py. The twin of this file is
+``src_cython/input_derivatives.pxi``.
 """
 
 from ...basis import spec
@@ -20,9 +21,18 @@ from ...basis.layout import (
 from ._jit import inlined, inner
 from .denormals import control
 from .gather import gather
-from .jets import back_through_weights, fill, samples_of
+from .jets import back_through_weights, fill, forward_jets, samples_of
 from .layer_jets import scratch, slopes
-from .net import copy_rows, of_block, padded, single_output, take_rows, zero_row
+from .net import (
+    copy_rows,
+    of_block,
+    padded,
+    set_constants,
+    single_output,
+    take_rows,
+    zero_row,
+)
+from .output_derivatives import through_outputs
 from .passes import forward_pass
 from .per_sample import begin
 from .simd import fma, lane, lanes, load, offset, pointer, splat, store, sum_lanes
@@ -198,10 +208,24 @@ def back_from_outputs(net, WT, square, jacobian, first, K, second, width):
     if jacobian and net.m == 1:
         for r in range(net.rows):
             copy_rows(source, stride_in, n_out, n_in, offset(first, r * n_out * n_in), n_in)
+    elif jacobian and n_in == stride_in:
+        back_through_weights(net, 1, of_block(net, 1, DS), rows, WT, first, False)
     elif jacobian:
         dh = of_block(net, 0, H)
         back_through_weights(net, 1, of_block(net, 1, DS), rows, WT, dh, False)
         copy_rows(dh, stride_in, rows, n_in, first, n_in)
+
+
+@inner
+def put_sets(net, first, K, target):
+    """Write K sets of s_m, from set `first` on, as K numbers for each output of a row."""
+    here = offset(net.plan, net.m * COLUMNS)
+    n, stride = here[SIZE], here[STRIDE]
+    for k in range(K):
+        s = offset(of_block(net, net.m, S), (first + k) * net.rows * stride)
+        for r in range(net.rows):
+            for j in range(n):
+                target[(r * n + j) * K + k] = s[r * stride + j]
 
 
 def input_derivatives(
@@ -212,39 +236,49 @@ def input_derivatives(
     function,
     parameters,
     X,
+    direction,
+    back,
     block,
     workspace,
     transposed,
-    s,
     first,
     second,
 ):
     n, n_in = X.shape
-    n_out, WT, width = s.shape[1], pointer(transposed), 0
+    n_out, K, WT, width = first.shape[1], first.shape[2], pointer(transposed), 0
     if second.size > 0:
         width = second.shape[2]
-    sets = 1 + max(n_out, n_in if width > 0 else 0)
+    sets = 1 + K + width
+    if back != 0:
+        sets = 1 + max(n_out, n_in if width > 0 else 0)
     net = alone(
         *(pieces, plan, loss, loss_parameter, function, parameters),
         *(block * sets, workspace, control()),
     )
     data = samples_of(X, pointer(plan))
-    begin(net, WT, True)
     of_layer = net.plan[COLUMNS + SIZE] * net.plan[STRIDE]
     square = offset(WT, net.plan[COLUMNS + TRANSPOSED] + of_layer)
-    if width > 0 and net.m > 1:
-        squares(net, WT, square)
-    stride = net.plan[net.m * COLUMNS + STRIDE]
+    if back != 0:
+        begin(net, WT, True)
+        if width > 0 and net.m > 1:
+            squares(net, WT, square)
+    else:
+        set_constants(net)
     for start in range(0, n, block):
         net = take_rows(net, 0, start, min(block, n - start))
         h, stride_in = gather(net, data, start)
-        forward_pass(net, h, stride_in)
-        target = offset(pointer(s), start * n_out)
-        copy_rows(of_block(net, net.m, S), stride, net.rows, n_out, target, n_out)
-        if width > 0:
-            tangents(net, n_in)
-        at = start * n_out
-        back_from_outputs(
-            *(net, WT, square, first.size > 0, offset(pointer(first), at * n_in)),
-            *(n_in, offset(pointer(second), at * width), width),
-        )
+        of_first = offset(pointer(first), start * n_out * K)
+        of_second = offset(pointer(second), start * n_out * width)
+        if back != 0:
+            forward_pass(net, h, stride_in)
+            if width > 0:
+                tangents(net, n_in)
+            wanted = first.size > 0
+            back_from_outputs(net, WT, square, wanted, of_first, n_in, of_second, width)
+        else:
+            t = offset(pointer(direction), start * n_in)
+            forward_jets(net, h, stride_in, t, 0, direction.size == 0, K, width)
+            if first.size > 0:
+                put_sets(net, 1, K, of_first)
+            put_sets(net, 1 + K, width, of_second)
+        through_outputs(net, of_first, of_second, K, width)

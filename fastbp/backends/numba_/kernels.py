@@ -4,7 +4,7 @@ See ``backends/interface.py`` for the arguments. In the twin, ``src_cython/kerne
 points do the same.
 """
 
-from . import per_sample, sobolev
+from . import output_derivatives, per_sample, sobolev
 from . import train as training
 from .denormals import flush, set_control
 
@@ -36,6 +36,28 @@ def backward(
     per_sample.from_deltas(
         *(pieces, plan, loss, loss_parameter, function, parameters),
         *(X, deltas, workspace, transposed, gradient, errors, outside),
+    )
+    set_control(outside)
+
+
+def input_vjp(
+    pieces,
+    plan,
+    loss,
+    loss_parameter,
+    function,
+    parameters,
+    X,
+    v,
+    workspace,
+    transposed,
+    gradient,
+    errors,
+):
+    outside = flush()
+    output_derivatives.vjp(
+        *(pieces, plan, loss, loss_parameter, function, parameters),
+        *(X, v, workspace, transposed, gradient, errors, outside),
     )
     set_control(outside)
 

@@ -71,6 +71,7 @@ def table(
     hessian=False,
     signed=False,
     adjoints=False,
+    output_order=0,
 ):
     """Return the addresses that kernels need for a network.
 
@@ -95,6 +96,9 @@ def table(
         Whether steps keep the signs of weights.
     adjoints : bool
         Whether the way back through jets is computed.
+    output_order : int
+        The highest derivative of the output activation that is needed, of an output that is
+        computed.
 
     Returns
     -------
@@ -107,6 +111,8 @@ def table(
         pieces[ACTIVATE + paired] = ACTIVATIONS[paired].activate
         if deltas:
             pieces[MULTIPLY_BY_DERIVATIVE + paired] = ACTIVATIONS[paired].multiply_by_derivative
+    if output_order > 0:
+        pieces |= _slopes_of_output(loss, paired, output_order)
     own = plan[:, FUNCTION] != 0
     used = set(plan[1:-1, ACTIVATION][~own[1:-1]].tolist())
     for code in used - {spec.IDENTITY, spec.PRELU}:
@@ -162,6 +168,16 @@ def table(
     for layer in plan[own]:
         addresses[ACTIVATE + layer[ACTIVATION] : HEADS : spec.CODES] = functions_at(layer[FUNCTION])
     return addresses
+
+
+def _slopes_of_output(loss, paired, order):
+    """The pieces for σ_m' and, of order 2, σ_m''; softmax, exp and identity have none."""
+    code = spec.SIGMOID if loss == spec.LOG_LOSS else paired
+    if code == spec.IDENTITY:
+        return {}
+    _, first, second, *_ = ACTIVATIONS[code]
+    found = {MULTIPLY_BY_DERIVATIVE + code: first}
+    return found | ({MULTIPLY_BY_SECOND_DERIVATIVE + code: second} if order > 1 else {})
 
 
 def _of_hidden_layers(order, hessian, adjoints):

@@ -45,6 +45,7 @@ from .jets import (  # noqa: F401
 from .losses import add_losses_of_heads, dense, loss_and_delta, output
 from .losses import hessian_product as of_losses
 from .optimizers import UPDATES
+from .outputs import times_jacobian
 
 # Added to a norm before dividing by it, as in PyTorch.
 NORM_OFFSET = 1e-6
@@ -310,12 +311,23 @@ def backward(model, X, deltas, workspace, transposed, gradient, errors):
     inverse = [_inverse_view(plan, workspace, n, i)[:, :1].copy() for i in range(len(plan))]
     found = Pass(s, h, out, normalized, inverse)
     with np.errstate(all="ignore"):
-        ones = [1] * len(plan)
-        back = _backward(model, found, ones, deltas)
-        if gradient.size:
-            _sum(model, X, found, back, gradient, ones)
-        if errors.size:
-            errors[...] = _of_input(model, back)
+        _back_to_all(model, X, found, deltas, gradient, errors)
+
+
+def input_vjp(model, X, v, workspace, transposed, gradient, errors):
+    with np.errstate(all="ignore"):
+        found = _forward(model, X, [1] * len(model.plan))
+        _back_to_all(model, X, found, times_jacobian(model, found.s[-1], v), gradient, errors)
+
+
+def _back_to_all(model, X, found, deltas, gradient, errors):
+    """Write the derivatives by the parameters and the input, unless the arrays are empty."""
+    ones = [1] * len(model.plan)
+    back = _backward(model, found, ones, deltas)
+    if gradient.size:
+        _sum(model, X, found, back, gradient, ones)
+    if errors.size:
+        errors[...] = _of_input(model, back)
 
 
 def _weights(n, sample_weight):

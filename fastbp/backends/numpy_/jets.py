@@ -14,6 +14,7 @@ from .elementwise import activation_of
 from .losses import dense, loss_and_delta
 from .losses import hessian_product as loss_hessian_product
 from .normalization import back_along, normalize, normalize_back
+from .outputs import first_derivatives, second_derivatives
 
 
 def _derivatives(plan, arrays, i, s, h, order):
@@ -134,14 +135,16 @@ def _back_through_units(plan, arrays, i, found, by_out, K, seconds, of):
 
 
 @np.errstate(all="ignore")
-def input_derivatives(model, X, block, workspace, transposed, s, first, second):
-    K, seconds = X.shape[1], second.shape[2] if second.size else 0
-    found = _forward(model, X, np.empty((0, *X.shape)), seconds).z[-1]
-    s[...] = found[0]
-    if first.size:
-        first[...] = found[1 : K + 1].transpose(1, 2, 0)
-    if second.size:
-        second[...] = found[K + 1 :].transpose(1, 2, 0)
+def input_derivatives(model, X, direction, back, block, workspace, transposed, first, second):
+    K, seconds = first.shape[2], second.shape[2] if second.size else 0
+    directions = direction[None] if direction.size else np.empty((0, *X.shape))
+    found = _forward(model, X, directions, seconds).z[-1]
+    s, slopes, curves = found[0], found[1 : K + 1], found[K + 1 :]
+    slopes, curves = (sets.transpose(1, 2, 0) for sets in (slopes, curves))
+    if seconds:
+        second[...] = second_derivatives(model, s, slopes, curves)
+    else:
+        first[...] = first_derivatives(model, s, slopes)
 
 
 @np.errstate(all="ignore")
