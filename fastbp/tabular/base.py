@@ -184,9 +184,13 @@ class Tabular(BaseEstimator):
     def _checked(self, X, y=None):
         """Check X, and y in `fit`; a table becomes a DataFrame of pandas, numbers a matrix."""
         reset = y is not None
+        if type(X) is dict or hasattr(X, "collect"):  # the latter of polars
+            how = "pandas.DataFrame(X)" if type(X) is dict else "X.collect()"
+            raise TypeError(f"X must be a table or an array, got a {type(X).__name__}; pass {how}")
         if hasattr(X, "to_pandas"):  # of polars or pyarrow
             X = X.to_pandas()
-        if isinstance(X, np.ndarray) and X.ndim == 2 and _has_texts(X):
+        mixed = not reset and any(each.kind != columns.NUMBER for each in self._columns)
+        if not columns.is_frame(X) and (mixed or _has_texts(X)) and np.ndim(X) == 2:
             import pandas
 
             X = pandas.DataFrame(X).infer_objects()
@@ -196,13 +200,32 @@ class Tabular(BaseEstimator):
             return validate_data(
                 self, *checked, **({"multi_output": True} if reset else {}), **options
             )
+        twice = X.columns[X.columns.duplicated()]
+        if len(twice):
+            raise ValueError(f"X has several columns called {twice[0]!r}; rename all but one")
         _check_feature_names(self, X, reset=reset)
         _check_n_features(self, X, reset=reset)
         if not reset:
+            self._check_other_names(X)
             return X
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         check_consistent_length(X, y)
         return X, y
+
+    def _check_other_names(self, X):
+        """Refuse other columns than in `fit` where names are no texts, as in a MultiIndex.
+
+        scikit-learn compares texts only. The numbers 0, 1, ... are no names.
+        """
+        names, known = list(X.columns), [column.name for column in self._columns]
+        if hasattr(self, "feature_names_in_") or all(isinstance(name, str) for name in names):
+            return
+        if names != known and known != list(range(len(known))):
+            first = next(i for i, name in enumerate(names) if name != known[i])
+            raise ValueError(
+                f"column {first} of X is {names[first]!r}, but was {known[first]!r} in fit; the "
+                "columns must be the same ones in the same order"
+            )
 
     def _outputs(self, X):
         """The weighted mean of the networks' outputs."""
@@ -327,7 +350,12 @@ class Tabular(BaseEstimator):
 
 
 def _has_texts(X):
-    """Whether an array holds texts, and not only numbers."""
-    return X.dtype.kind in "US" or (
-        X.dtype.kind == "O" and any(isinstance(value, str) for value in X.flat)
+    """Whether an array or a list of rows holds texts, and not only numbers."""
+    if isinstance(X, list | tuple):
+        return any(
+            isinstance(value, str) for row in X if isinstance(row, list | tuple) for value in row
+        )
+    return isinstance(X, np.ndarray) and (
+        X.dtype.kind in "US"
+        or (X.dtype.kind == "O" and any(isinstance(value, str) for value in X.flat))
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ MISSING, UNKNOWN = -1, -2
 # The numbers that a date becomes: these parts of it, and the days since 1970.
 PARTS_OF_DATES = ("year", "month", "day_of_week", "hour")
 SECONDS_PER_DAY = 86400.0
-SCALARS = str, bool, int, float, np.generic  # what a category may be
+SCALARS = str, bool, int, float, np.bool_, np.number, np.str_  # what a category may be
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _column(name, series):
                 "real and the imaginary parts"
             )
         return Column(name, NUMBER)
-    if types.is_timedelta64_dtype(series):
+    if types.is_timedelta64_dtype(series) or kind in SPANS:
         return Column(name, NUMBER)
     if types.is_datetime64_any_dtype(series) or kind in DATES:
         return Column(name, DATE)
@@ -99,6 +100,7 @@ def _column(name, series):
 
 NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "complex")
 DATES = ("datetime64", "datetime", "date")
+SPANS = ("timedelta64", "timedelta")
 
 
 def read(columns, X):
@@ -156,25 +158,55 @@ def _refuse_infinite(numbers, names):
 
 def _numbers(column, series):
     import pandas
+    from pandas.api import types
 
-    if pandas.api.types.is_timedelta64_dtype(series):
-        return (series / pandas.Timedelta(days=1)).to_numpy(np.float64)[:, None]
-    if isinstance(series.dtype, pandas.CategoricalDtype):
-        series = series.astype(object)
-    numbers = pandas.to_numeric(series, errors="coerce").astype("Float64")
+    if not types.is_numeric_dtype(series) or types.is_complex_dtype(series):
+        series = series.astype(object)  # to_numeric takes dates for nanoseconds since 1970
+        if types.infer_dtype(series, skipna=True) in SPANS:
+            days = pandas.to_timedelta(series) / pandas.Timedelta(days=1)
+            return days.to_numpy(np.float64)[:, None]
+    try:
+        numbers = pandas.to_numeric(series, errors="coerce").astype("Float64")
+    except (OverflowError, TypeError):  # a whole number beyond float64, complex numbers
+        numbers = series.map(_as_float).astype("Float64")
     wrong = (numbers.isna() & series.notna()).to_numpy()
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(
-            f"column {column.name!r} has {series.iloc[row]!r} in row {row}, but the model was "
-            "fitted to a column of numbers"
+            f"column {column.name!r} has {_shortened(series.iloc[row])} in row {row}, but the "
+            "model was fitted to a column of numbers that float64 can hold"
         )
     return numbers.to_numpy(np.float64, na_value=np.nan)[:, None]
 
 
+def _as_float(value):
+    try:
+        return float(value)
+    except (OverflowError, TypeError, ValueError):
+        return None
+
+
+def _shortened(value):
+    shown = repr(value)
+    return shown if len(shown) < 50 else f"{shown[:40]}..."
+
+
 def _dates(column, series):
     import pandas
+    from pandas.api import types
 
+    if not isinstance(series.dtype, np.dtype | pandas.DatetimeTZDtype):
+        series = series.astype(object)  # Arrow's dates overflow in to_datetime
+    if not types.is_datetime64_any_dtype(series):
+        # to_datetime takes numbers for nanoseconds since 1970.
+        wrong = series.map(lambda value: isinstance(value, Number)) & series.notna()
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            raise ValueError(
+                f"column {column.name!r} has the number {_shortened(series.iloc[row])} in row "
+                f"{row}, but the model was fitted to a column of dates; convert it, for example "
+                "with pandas.to_datetime(column, unit='s')"
+            )
     try:
         dates = pandas.to_datetime(series, errors="raise", utc=True)
     except (ValueError, TypeError) as error:
@@ -193,7 +225,12 @@ def _codes(column, series):
 
     values = series.astype(object)
     index = pandas.Index(list(column.categories), dtype=object)
-    codes = index.get_indexer(values.to_numpy(object)).astype(np.int64)
+    try:
+        codes = index.get_indexer(values.to_numpy(object)).astype(np.int64)
+    except TypeError as error:  # lists, for example, have no hash
+        raise ValueError(
+            f"column {column.name!r} holds values that are no names of categories: {error}"
+        ) from None
     codes[codes < 0] = UNKNOWN
     missing = values.isna().to_numpy()
     known = {type(category) for category in column.categories}

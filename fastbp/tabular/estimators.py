@@ -374,4 +374,9 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
 
 def _numbers(y):
     checks.no_dates("y", y)
-    return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    try:
+        return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise ValueError(f"y must hold numbers: {error}; classes need TabularClassifier") from None
