@@ -96,7 +96,7 @@ def test_workspaces_that_are_not_kept(backend, monkeypatch):
 @pytest.mark.parametrize("call", CALLS)
 def test_ctrl_c_ends_long_calls(compiled, call, threads, monkeypatch):
     """Between two parts; nothing but the result is lost."""
-    engine, X, data = problem([3, 12, 1], compiled, 30_000)
+    engine, X, data = problem([3, 12, 1], compiled, 90_000)
     before = engine.parameters.copy()
     monkeypatch.setattr(teams, "automatic", lambda *_: threads)
     monkeypatch.setattr(jets, "SLICE_FLOPS", 1)
@@ -113,7 +113,7 @@ def test_ctrl_c_ends_long_calls(compiled, call, threads, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         CALLS[call](engine, X, data)
         wait_until(lambda: False)
-    assert len(taken) < 60
+    assert len(taken) < 150  # of at least 240
     assert engine.parameters.tobytes() == before.tobytes()
 
 
