@@ -1,4 +1,4 @@
-"""Derivatives of the outputs h_m = σ_m(s_m) in the reference, from those of s_m."""
+"""Output activations in the reference: derivatives of h_m = σ_m(s_m) from those of s_m."""
 
 from ...basis import spec
 from ...basis.layout import PAIRED
@@ -26,7 +26,7 @@ def times_jacobian(model, s, v):
 
 
 def first_derivatives(model, s, first):
-    """Those of h_m by some directions, from those of s_m; the last axis is for the directions."""
+    """Derivatives of h_m along directions, given those of s_m; the last axis counts directions."""
     if model.loss == spec.CROSS_ENTROPY:
         p = output(model, s)[:, :, None]
         return p * (first - _mean(p, first))
