@@ -404,8 +404,8 @@ class Backend(Protocol):
 
         The way forward computes them as `jets` does. The way back takes A = ∂s_m/∂h_i from each
         output through the layers. Then ∂s_m/∂h_0 = A at i = 0, and with the forward derivatives
-        s'_ik along the unit vectors ∂²s_m/∂h_0k² = Σ_i Σ_units A σ''(s_i) s'_ik². This goes forward once
-        for each input, if second derivatives are wanted, and back once for each output.
+        s'_ik along the unit vectors ∂²s_m/∂h_0k² = Σ_i Σ_units A σ''(s_i) s'_ik². This goes forward
+        once for each input, if second derivatives are wanted, and back once for each output.
 
         At the end, h' = (∂h/∂s) s' and h'' = (∂h/∂s) s'' + σ''(s) s'² for an elementwise σ_m. For
         softmax with p = h and v = (s' - <p, s'>)² + s'', h'' = p ∘ (v - <p, v>).
