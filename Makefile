@@ -55,8 +55,8 @@ site-test: $(VENV)/test site
 kernels:
 	$(BIN)/python -m fastbp doctor --compile
 
-# Tests in two processes at once, a file at a time.
-BY_TWO = -n 2 --dist loadfile
+# Tests in two processes at once, a file at a time, in the order of tests/conftest.py.
+BY_TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/test
 	$(MAKE) --jobs 2 site kernels style

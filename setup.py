@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -37,6 +38,10 @@ SPECIALISE = "--param=ipa-cp-unit-growth=200"
 # Else GCC leaves exp and the like as calls, with AVX2's vectors passed through memory.
 INLINE = ("CYTHON_INLINE", "inline __attribute__((always_inline))")
 
+GENERATED = Path("build", "cython")
+# Cython is not made for threads. (The compiler works on one module while Cython writes the next.)
+TRANSLATING = threading.Lock()
+
 BUILDS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     BUILDS["avx2"] = ["-mavx2", "-mfma"]
@@ -60,15 +65,14 @@ def extensions():
     if SKIPPED:
         return []
     try:
+        import Cython  # noqa: F401 - setuptools looks for it, too
         import numpy
-        from Cython.Build import cythonize
     except ImportError as error:
         if REQUIRED:
             raise
         notice(f"{error.name} is not installed")
         return []
-    generated = Path("build", "cython")
-    generated.mkdir(parents=True, exist_ok=True)
+    GENERATED.mkdir(parents=True, exist_ok=True)
     modules = [
         Extension(
             "fastbp.backends._cpu",
@@ -81,7 +85,7 @@ def extensions():
         for precision in ("f4", "f8"):
             name = f"_kernels_{cpu}_{precision}"
             # A module of its own name for each, all with the same content.
-            source = generated / f"{name}.pyx"
+            source = GENERATED / f"{name}.pyx"
             text = '# cython: language_level=3\ninclude "kernels.pxi"\n'
             if not source.exists() or source.read_text() != text:
                 source.write_text(text)
@@ -99,19 +103,22 @@ def extensions():
                     depends=[str(path) for path in Path("src_cython").glob("*.[ph]*")],
                 )
             )
-    try:
-        return cythonize(
-            modules,
-            build_dir=str(generated),
+    return modules
+
+
+def translate(extension):
+    """Have Cython write the C code of a module, which becomes its source."""
+    from Cython.Build import cythonize
+
+    with TRANSLATING:
+        (translated,) = cythonize(
+            [extension],
+            build_dir=str(GENERATED),
             include_path=["src_cython"],
             compiler_directives=DIRECTIVES,
             force=True,  # Cython does not see that an included file has changed
         )
-    except Exception as error:
-        if REQUIRED:
-            raise
-        notice(f"Cython failed: {error}")
-        return []
+    extension.sources = translated.sources
 
 
 def notice(why):
@@ -148,6 +155,7 @@ class OptionalBuild(build_ext):
 
     def build_extension(self, extension):
         try:
+            translate(extension)
             super().build_extension(extension)
         except Exception as error:
             if REQUIRED:

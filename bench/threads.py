@@ -8,6 +8,7 @@ bench/README.md says more.
 
 import argparse
 import json
+import math
 import os
 import statistics
 import sys
@@ -32,6 +33,7 @@ TRAININGS = [
 CALLS = [((4, 32, 16, 4), 1.7), ((64, 64, 10), 1.7), ((784, 128, 10), 1.7)]
 ROWS = 10_000
 SECONDS = 0.15  # of a round
+QUICK_INPUTS = 64  # the most that a network has in a quick run
 
 
 def network(layers, backend):
@@ -68,8 +70,10 @@ def calls(layers, backend):
     }
 
 
-def times(call, cores, rounds):
+def times(call, cores, rounds, seconds):
     """Seconds of a call in each round, with one core and with as many as are there.
+
+    A round repeats the call for about that many seconds.
 
     Raises RuntimeError if the call does not return the same bits with both.
     """
@@ -80,7 +84,7 @@ def times(call, cores, rounds):
                 teams.available = lambda most=most: most
                 bits.add(b"".join(array.tobytes() for array in call()))
                 repeats, start = 0, time.perf_counter()
-                while time.perf_counter() - start < SECONDS:
+                while time.perf_counter() - start < seconds:
                     call()
                     repeats += 1
                 if number:  # the first round warms up
@@ -98,16 +102,24 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
     parser.add_argument("--backend", choices=["cython", "numba"], help="default: the fastest")
     parser.add_argument("--output", metavar="FILE", help="write the figures there, as JSON")
+    parser.add_argument("--quick", action="store_true", help="one round of the small networks")
     options = parser.parse_args(arguments)
     if options.cores < 2 or options.rounds < 1:
         parser.error("at least 2 cores and 1 round")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores_for(options.cores))
+    rounds, seconds, inputs = options.rounds, SECONDS, math.inf
+    if options.quick:
+        rounds, seconds, inputs = 1, 0.001, QUICK_INPUTS
     cases = []
     for layers, batch, wanted in TRAININGS:
+        if layers[0] > inputs:
+            continue
         call, steps = training(layers, batch, options.backend)
         cases.append((f"fit, {'-'.join(map(str, layers))}, batch {batch}", call, steps, wanted))
     for layers, wanted in CALLS:
+        if layers[0] > inputs:
+            continue
         for name, call in calls(layers, options.backend).items():
             name = f"{name}, {'-'.join(map(str, layers))}, {ROWS} rows"
             cases.append((name, call, 1, wanted))
@@ -115,7 +127,7 @@ def main(arguments=None):
     table = [["µs", "1 core", f"{options.cores} cores", "gain", "of the best", "wanted"]]
     for name, call, steps, wanted in cases:
         print(name, file=sys.stderr)
-        one, many = times(call, options.cores, options.rounds)
+        one, many = times(call, options.cores, rounds, seconds)
         results[name] = {"1 core": one, f"{options.cores} cores": many}
         gain = statistics.median(a / b for a, b in zip(one, many, strict=True))
         cells = [microseconds(statistics.median(t) / steps) for t in (one, many)]

@@ -24,19 +24,19 @@ PARTS = (
 # setup.py with all modules left out but those named.
 BUILD = """
 import runpy, sys
-import Cython.Build
+import setuptools
 
 names = sys.argv[1:]
-cythonize = Cython.Build.cythonize
+setup = setuptools.setup
 
 
-def some(modules, **options):
-    chosen = [module for module in modules if module.name.split(".")[-1] in names]
+def some(*, ext_modules, **options):
+    chosen = [module for module in ext_modules if module.name.split(".")[-1] in names]
     assert len(chosen) == len(names)
-    return cythonize(chosen, **options)
+    setup(ext_modules=chosen, **options)
 
 
-Cython.Build.cythonize = some
+setuptools.setup = some
 sys.argv = ["setup.py", "--quiet", "build_ext", "--inplace"]
 runpy.run_path("setup.py", run_name="__main__")
 """

@@ -1,4 +1,4 @@
-"""What the tests run on: the table's backends or those of --backend; ten pages or --every-page."""
+"""Which backends and pages the tests take (--backend, --every-page), and the order of files."""
 
 import os
 import signal
@@ -48,6 +48,12 @@ def pytest_generate_tests(metafunc):
     for fixture, names in (("backend", chosen), ("compiled", compiled)):
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, names, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the files of long tests first: of two processes, none may begin one as the other ends."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 def _usable(name):
