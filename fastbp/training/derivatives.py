@@ -98,10 +98,13 @@ class RowsWithDerivatives(RowsByGradient):
     def __init__(self, data, dy, derivative_weight, batch_size, shuffle, rows=None):
         super().__init__(data, batch_size, shuffle, rows)
         self.dy, self.derivative_weight = dy, derivative_weight
-        # Only ratios of weights count, and their sums may be too large for float32.
+        # Only ratios of weights count, and their sums may be too large for float32. The mean is
+        # that of the rows to train on, as if there were no others.
         weight = data.sample_weight
         if weight.size:
-            weight = (weight / weight.mean(dtype=np.float64)).astype(weight.dtype)
+            own = weight if rows is None else weight[rows]
+            with np.errstate(over="ignore"):  # of other rows
+                weight = (weight / own.mean(dtype=np.float64)).astype(weight.dtype)
         self._scaled = data._replace(sample_weight=weight)
         self._some_weigh_nothing = not weight.all()
         self._kernel = None

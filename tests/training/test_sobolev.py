@@ -253,12 +253,20 @@ def test_resuming(backend, case, tmp_path):
 
 
 def test_fit_many_gives_the_bits_of_fit(backend):
-    nets, alone = ([start(backend)[0] for _ in range(3)] for _ in range(2))
+    nets, alone = ([start(backend, dtype="float32")[0] for _ in range(3)] for _ in range(2))
     _, X, y, dy = start(backend)
     rows = [None, np.arange(0, N, 2), np.full(N, True)]
     weights = [0.0, 0.5, 2.0]
+    w = np.random.default_rng(1).uniform(0.5, 2, N)
+    w[1::2] *= 1000  # the other rows must not matter
     histories = fastbp.fit_many(
-        nets, X, y, rows=rows, dy=dy, derivative_weight=weights, epochs=3, batch_size=8
+        *(nets, X, y),
+        rows=rows,
+        dy=dy,
+        derivative_weight=weights,
+        sample_weight=w,
+        epochs=3,
+        batch_size=8,
     )
     for net, own, rows_, weight, history in zip(nets, alone, rows, weights, histories, strict=True):
         rows_ = slice(None) if rows_ is None else rows_
@@ -266,6 +274,7 @@ def test_fit_many_gives_the_bits_of_fit(backend):
             *(X[rows_], y[rows_]),
             dy=dy[rows_],
             derivative_weight=weight,
+            sample_weight=w[rows_],
             epochs=3,
             batch_size=8,
         )
