@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.basis import spec
+from fastbp.basis import spec, teams
+from fastbp.engine import engine
 
 ACTIVATIONS = list(spec.ACTIVATIONS)
 DTYPES = ["float32", "float64"]
@@ -121,6 +122,20 @@ def copy_parameters(source, target):
     for i in range(len(source.weights)):
         target.weights[i] = source.weights[i]
         target.biases[i] = source.biases[i]
+
+
+def use_threads(patch, threads):
+    """Have calls of few rows, too, run in that many threads; return the sizes of their teams."""
+    run, sizes = teams.run, []
+
+    def noted(member, threads):
+        sizes.append(threads)
+        return run(member, threads)
+
+    patch.setattr(teams, "run", noted)
+    patch.setattr(teams, "automatic", lambda *_: threads)
+    patch.setattr(engine, "INLINE_SECONDS", 0.0)  # shorter calls have no team
+    return sizes
 
 
 def wait_until(condition):

@@ -5,10 +5,9 @@ Their scales, shifts and slopes are random here, since the initial ones would hi
 
 import numpy as np
 from gradient_helpers import torch_activations
-from helpers import flat, outputs_for
+from helpers import flat, outputs_for, use_threads
 
 import fastbp
-from fastbp.basis import teams
 from fastbp.basis.layout import PARAMETERS
 
 # What a layer can have, each by itself and together.
@@ -70,7 +69,7 @@ def results_of_threads(make, data_for, n, batch_size, how, monkeypatch):
         net = make()
         X, y = data_for(net, n)
         with monkeypatch.context() as patch:
-            patch.setattr(teams, "automatic", lambda *_, threads=threads: threads)
+            use_threads(patch, threads)
             loss, gradient = net.loss_and_gradient(X, y)
         net.fit(X, y, epochs=1, batch_size=batch_size, threads=threads, **how)
         found.add((loss, together(gradient).tobytes(), together(net).tobytes()))

@@ -55,6 +55,8 @@ def names_of_losses(heads):
 
     If several heads have that loss, the number of the head is in the name: "poisson_1_loss".
     """
+    if not heads:  # the usual case
+        return []
     of_heads = [head.loss.removesuffix("_loss") for head in heads]
     return [
         f"{loss}_loss" if of_heads.count(loss) == 1 else f"{loss}_{k}_loss"

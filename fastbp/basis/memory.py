@@ -13,11 +13,12 @@ PAGE_BYTES = 1 << 21
 
 def zeros(size, dtype):
     """A zeroed 1-D buffer of a numpy.dtype that starts on a vector boundary."""
-    n_bytes = size * dtype.itemsize
+    itemsize = dtype.itemsize
+    n_bytes = size * itemsize
     if n_bytes >= LARGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
         return _huge_pages(n_bytes).view(dtype)
-    raw = np.zeros(size + VECTOR_BYTES // dtype.itemsize, dtype)
-    start = -_begin(raw) % VECTOR_BYTES // dtype.itemsize
+    raw = np.zeros(size + VECTOR_BYTES // itemsize, dtype)
+    start = -_begin(raw) % VECTOR_BYTES // itemsize
     return raw[start : start + size]
 
 

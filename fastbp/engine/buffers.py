@@ -34,16 +34,13 @@ def equal(one, other):
 
 def take(layout, size, zeroed=False):
     """A buffer of that many numbers of the layout's dtype, zeroed, or with any contents."""
-    free = _free.get((size, layout.dtype.itemsize))
-    if free:
-        try:
-            buffer = free.pop()
-        except IndexError:  # another thread was faster
-            return layout.zeros(size)
-        if zeroed:
-            buffer.fill(0)
-        return buffer
-    return layout.zeros(size)
+    try:
+        buffer = _free[size, layout.dtype.itemsize].pop()
+    except (KeyError, IndexError):
+        return layout.zeros(size)
+    if zeroed:
+        buffer.fill(0)
+    return buffer
 
 
 def give(*buffers):

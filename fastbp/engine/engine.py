@@ -50,6 +50,7 @@ FEW_ROWS = 16
 # What messages call the samples.
 NAMES = ("X", "y", "sample_weight")
 ALL_ROWS = slice(None)
+NO_STOP = np.zeros(1, np.int64)  # for calls that Ctrl-C does not end early
 # Made anew for each copy.
 NOT_COPIED = (
     *("backend", "code", "custom", "distribution", "function", "heads", "in_python", "loss_spec"),
@@ -496,7 +497,9 @@ class Engine(OfLoss):
         If `of_heads` is given, an array, each head's Σ w e is added to it.
         """
         X, n, wanted = data.X, len(data.X), gradient.size > 0
-        threads = self.team_size(None, n, 1, X)
+        rows = dense_rows(self.layout, X)
+        inline = self.may_run_inline(rows, False)
+        threads = 1 if inline else self.team_size(None, n, 1, X)  # such calls are too short for two
         layout = layout_for(self.layout, X, threads)
         block, groups = layout.partition(n)
         size = layout.team_workspace_size(block, groups, threads, wanted)
@@ -504,22 +507,20 @@ class Engine(OfLoss):
         transposed = buffers.take(layout, layout.n_transposed)
         sums = layout.sums(groups, wanted)
         shared = np.zeros(SHARED_SIZE, np.int64)
-        stop = np.zeros(1, np.int64)
         model = self.model_of(layout)
         if of_heads is not None:
             numbers, places = heads.with_sums(self.numbers, len(self.heads), groups)
             model = model._replace(function=address(numbers))
+        arguments = model, data, block, workspace, transposed, gradient, sums
+        if inline:
+            loss = self.backend.loss_and_gradient(*arguments, NO_STOP, shared, 1, 0)
+        else:
+            stop = np.zeros(1, np.int64)
 
-        def call():
             def member(rank):
-                return self.backend.loss_and_gradient(
-                    *(model, data, block, workspace, transposed, gradient, sums),
-                    *(stop, shared, threads, rank),
-                )
+                return self.backend.loss_and_gradient(*arguments, stop, shared, threads, rank)
 
-            return member(0) if threads == 1 else teams.run(member, threads)
-
-        loss = self.run(call, dense_rows(self.layout, X), stop)
+            loss = self.run(lambda: teams.run(member, threads), rows, stop)
         buffers.give(workspace, transposed)
         self.raise_of_activations()
         if not math.isfinite(loss):
@@ -532,7 +533,7 @@ class Engine(OfLoss):
         """The mean loss and its gradient, as (float, Gradient)."""
         gradient = self.layout.zeros(self.layout.n_parameters)
         loss = self.loss_and_gradient(data, gradient)
-        return loss, Gradient(*self.layout.views(gradient))
+        return loss, Gradient(*self.layout.lists(gradient))
 
     def mean_loss(self, data, of_heads=None):
         """The mean loss, slice by slice.

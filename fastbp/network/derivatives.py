@@ -108,7 +108,7 @@ class Differentiable:
             return jets.input_vjp(engine, samples, v)
         gradient = engine.layout.zeros(engine.layout.n_parameters)
         by_inputs = jets.input_vjp(engine, samples, v, gradient)
-        return by_inputs, Gradient(*engine.layout.views(gradient))
+        return by_inputs, Gradient(*engine.layout.lists(gradient))
 
     def input_jvp(self, X: ArrayLike, t: ArrayLike) -> Floats:
         """Compute ∂h_m/∂x · t of each row: the Jacobian-vector product, in one pass forward.
@@ -458,4 +458,4 @@ class Differentiable:
         data = engine.data(X, y, sample_weight)
         vector = engine.layout.zeros(engine.layout.n_parameters)
         store(g, "g", engine.layout, vector, engine.backend.finite)
-        return Gradient(*engine.layout.views(jets.hessian_product(engine, data, vector)))
+        return Gradient(*engine.layout.lists(jets.hessian_product(engine, data, vector)))

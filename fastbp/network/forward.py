@@ -196,7 +196,7 @@ class ForwardPass:
         backward = self._engine.backend.backward
         self._call(backward, deltas, self._workspace, transposed, gradient, errors)
         buffers.give(transposed)
-        found = Gradient(*layout.views(gradient)) if parameters else None
+        found = Gradient(*layout.lists(gradient)) if parameters else None
         return found, errors if inputs else None
 
     def _check_unchanged(self):

@@ -136,7 +136,7 @@ def regularizers_of(
             continue
         if any(factors := _by_layer(name, value, m)):
             layer_rules[1:, column] = factors
-    if layers := indices("frozen", frozen, m):
+    if (type(frozen) is not tuple or frozen) and (layers := indices("frozen", frozen, m)):
         layer_rules[layers, spec.FROZEN] = 1
         layer_rules[0] = layer_rules[1, spec.FROZEN] * np.eye(spec.RULES)[spec.FROZEN]
         if layer_rules[1:, spec.FROZEN].all():
@@ -198,8 +198,10 @@ def _rates(dropout, m):
         rates = [0.0] * (m - len(rates)) + rates
     else:
         rate = _share("dropout", dropout)
+        if rate == 0:  # the usual case
+            return ()
         rates = [0.0] + [rate] * (m - 1)
-        if m == 1 and rate != 0:
+        if m == 1:
             raise ValueError(
                 "dropout: the network has no hidden layer; for dropout of the input pass [rate]"
             )

@@ -119,7 +119,8 @@ class _End:
         return self
 
     def __exit__(self, kind, *error):
-        self._training.engine.clear_padding()  # 0 * inf may have left NaN there
+        if not self._training.engine.finite():
+            self._training.engine.clear_padding()  # 0 * inf may have left NaN there
         if kind is not TrainingDiverged:
             self._training.finish()
             if self._control.callbacks:

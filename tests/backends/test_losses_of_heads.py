@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from gradient_helpers import DIFFERENCES, finite_differences, torch_loss, torch_network
 from head_helpers import HEADS, alone, make_heads, parts_of, samples_of, together
-from helpers import DTYPES, OPTIMIZERS, error, flat
+from helpers import DTYPES, OPTIMIZERS, error, flat, use_threads
 from scipy.sparse import csr_array
 
 import fastbp
-from fastbp.basis import teams
 from fastbp.basis.layout import Layout
 
 SAME = 1e-12
@@ -299,7 +298,7 @@ def test_the_number_of_threads_changes_no_bit(twins, which, hidden, n, batch_siz
             net = make_heads(which, backend, "float32", hidden)
             X, y = samples_of(net, n)
             with monkeypatch.context() as patch:
-                patch.setattr(teams, "automatic", lambda *_, threads=threads: threads)
+                use_threads(patch, threads)
                 loss, gradient = net.loss_and_gradient(X, y)
                 h = np.hstack(net.predict(X))
             net.fit(X, y, epochs=1, batch_size=batch_size, threads=threads)

@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import gradient_of, make_data, make_network, parameters
+from helpers import gradient_of, make_data, make_network, parameters, use_threads
 
 import fastbp
 from fastbp.backends.numba_ import shares
@@ -88,11 +88,13 @@ def test_threads_change_no_bit_of_gradients(compiled, shape, monkeypatch):
     X, y = make_data("squared_error", n, sizes[0], sizes[-1], seed=0)
     found = set()
     for threads in (1, 2, 5):
-        monkeypatch.setattr(teams, "automatic", lambda *_, threads=threads: threads)
-        loss, gradient = net.loss_and_gradient(X, y)
-        found.add((loss, *(array.tobytes() for array in (*gradient.weights, *gradient.biases))))
-        engine = net._engine
-        assert engine.loss_and_gradient(engine.data(X, y), np.empty(0, "float32")) == loss
+        with monkeypatch.context() as patch:
+            sizes = use_threads(patch, threads)
+            loss, gradient = net.loss_and_gradient(X, y)
+            found.add((loss, *(array.tobytes() for array in (*gradient.weights, *gradient.biases))))
+            engine = net._engine
+            assert engine.loss_and_gradient(engine.data(X, y), np.empty(0, "float32")) == loss
+        assert sizes == [threads, threads]
     assert len(found) == 1
 
 
@@ -151,8 +153,8 @@ def test_ctrl_c_ends_no_part_of_a_team(compiled, monkeypatch):
     data = make_data("squared_error", 300, 20, 4)
     net.predict(data[0])  # compiles, with a timer for the message in a thread of its own
     expected, before = gradient_of(net, *data), set(threading.enumerate())
-    monkeypatch.setattr(teams, "automatic", lambda *_: 3)
     with monkeypatch.context() as patch:
+        use_threads(patch, 3)
         patch.setattr(teams, "_occupying", pressing)
         for call in (net.loss_and_gradient, lambda X, y: net.predict(X)):
             with pytest.raises(KeyboardInterrupt):
