@@ -329,7 +329,8 @@ class Saved:
         found = network_.get_memory(training.optimizer.slots, layout, tensors)
         network_.fill_memory(training.memory, layout, found)
         training.counters[...] = training.memory.counters
-        training.averaged = schema.whole("averaged", saved["averaged"])
+        most = 2**63 - 1 if training.average.size else 0
+        training.averaged = schema.whole("averaged", saved["averaged"], high=most)
         if training.average.size:
             average = network_.get_packed("average", layout, tensors)
             network_.unpack(layout, average, training.average)

@@ -345,6 +345,16 @@ def test_broken_checkpoints(tmp_path):
             assert net._engine.parameters.tobytes() == before
 
 
+def test_a_broken_checkpoint_with_an_average_that_the_training_lacks(tmp_path):
+    path = stopped(network("numpy"), tmp_path, 3, epochs=EPOCHS)
+    broken(path, "training/averaged", 1)
+    net = network("numpy")
+    before = net._engine.parameters.tobytes()
+    with pytest.raises(ValueError, match=r"averaged must be a whole number in 0\.\.0"):
+        net.fit(X, Y, epochs=EPOCHS, resume_from=path)
+    assert net._engine.parameters.tobytes() == before
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_trainings_killed_at_random_moments(tmp_path):
     """200 times; each goes on from its newest checkpoint, to the bits of one left alone."""
