@@ -155,8 +155,8 @@ _PARAMETERS = """\
         Probability of leaving out a unit, drawn anew for each step: one for all hidden layers,
         or one for each, optionally preceded by one for the inputs. Not for "lbfgs".
     clip_norm : float or None, default=None
-        Maximum Euclidean norm of a step's gradient; a larger gradient is scaled down to it. Not
-        for "lbfgs".
+        Maximum Euclidean norm c of a step's gradient; a gradient g of a larger norm is scaled by
+        c / (‖g‖ + 1e-6), as in PyTorch. Not for "lbfgs".
     average : EMA, SWA or None, default=None
         Average the weights over training. Scores are computed with the average, and the
         estimator keeps it at the end. Not for "lbfgs", nor for `partial_fit`.

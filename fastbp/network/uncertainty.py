@@ -146,7 +146,8 @@ class UncertaintyMixin:
         Raises
         ------
         ValueError
-            If the model predicts classes, or for bad samples or values.
+            If the model predicts classes, for bad samples or values, or if a value's distance from
+            what was predicted for it is no finite number.
 
         Notes
         -----
@@ -189,7 +190,9 @@ class UncertaintyMixin:
         n_outputs = forecast.center.shape[1]
         if y.shape[1] != n_outputs:
             raise ValueError(f"y has {y.shape[1]} outputs, but the model predicts {n_outputs}")
-        scores = forecast.scores(y)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = forecast.scores(y)
+        _check_scores(scores, y, forecast.center)
         self._calibration = Calibration(scores, self._fingerprint())
         return self
 
@@ -292,6 +295,20 @@ def fingerprint(engine, out_activation):
     digest = hashlib.blake2b(engine.parameters, digest_size=16)
     digest.update(repr((engine.loss_name, engine.loss_parameter, out_activation)).encode())
     return digest.digest()
+
+
+def _check_scores(scores, y, center):
+    """Refuse calibrations with scores that are infinite or NaN: intervals would have no bounds."""
+    bad = ~np.isfinite(scores).all(axis=0)
+    if bad.any():
+        row = int(np.argmax(bad))
+        near = ", ".join(f"{value:.4g}" for value in center[row])
+        values = ", ".join(f"{value:.4g}" for value in y[row])
+        raise ValueError(
+            f"calibrate needs finite errors, but in row {row} y is {values} and the model predicts "
+            f"{near}, whose distance is beyond the largest float; scale y down before training, or "
+            "leave out such rows"
+        )
 
 
 def _without_axis(values):

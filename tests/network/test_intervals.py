@@ -241,3 +241,13 @@ def test_files_of_distributions(loss, n_outputs, parameter, tmp_path):
     for coverage in (0.5, 0.8):
         ours, theirs = (each.predict_interval(X, coverage) for each in (net, loaded))
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_error_beyond_the_largest_float_is_refused():
+    net = make_network([1, 1], "squared_error", "numpy", "float64")
+    net.weights[0], net.biases[0] = [[1e308]], [0.0]
+    net.calibrate([[1.0], [0.5]], [1e308, 0.0])
+    before = net.predict_interval([[1.0]], 0.5)
+    with pytest.raises(ValueError, match="in row 1 y is -1.7e.308 and the model predicts 1e.308"):
+        net.calibrate([[0.0], [1.0]], [0.0, -1.7e308])
+    np.testing.assert_array_equal(net.predict_interval([[1.0]], 0.5), before)
