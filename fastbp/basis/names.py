@@ -243,13 +243,18 @@ def advice(kind, name, known):
     known : collection of str
         The names of that kind.
     """
-    foreign, plain = _NAMES.get(kind, {}), _plain(name)
-    here, remark = foreign.get(plain) or foreign.get(plain.removesuffix("loss")) or (None, "")
+    here, remark = elsewhere(kind, name)
     if here is None and not remark:
         here = nearest(name, known)
     if here is None:
         return f"; {remark}" if remark else ""
     return f"; did you mean {here!r}?" + (f" ({remark})" if remark else "")
+
+
+def elsewhere(kind, name):
+    """Return what another library's name is called here (or None), and a remark (or "")."""
+    foreign, plain = _NAMES.get(kind, {}), _plain(name)
+    return foreign.get(plain) or foreign.get(plain.removesuffix("loss")) or (None, "")
 
 
 _FIGURES = {"val_loss": "validation_loss", "train_loss": "loss", "lr": "learning_rate"}

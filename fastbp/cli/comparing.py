@@ -11,7 +11,7 @@ from .. import backends
 from ..basis import spec
 from ..rules import optimizers
 from . import outputs
-from .options import add_command, picture
+from .options import add_command, layer_sizes, picture, whole_number
 from .outputs import Output
 
 OPTIMIZERS = {name.lower(): optimizer for name, optimizer in optimizers.OPTIMIZERS.items()}
@@ -34,13 +34,27 @@ def add(commands):
         examples=EXAMPLES,
     )
     compare.add_argument(
-        "--layers", default="64,64,10", help="layer sizes, inputs first (default: %(default)s)"
+        "--layers",
+        type=layer_sizes,
+        default="64,64,10",
+        metavar="SIZES",
+        help="layer sizes, inputs first (default: %(default)s)",
     )
-    compare.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
-    compare.add_argument("--samples", type=int, default=4096, help="default: %(default)s")
-    compare.add_argument("--activation", default="relu", help="default: %(default)s")
+    for option, default in (("--batch-size", 32), ("--samples", 4096)):
+        compare.add_argument(
+            option, type=whole_number, default=default, metavar="N", help="default: %(default)s"
+        )
+    compare.add_argument(
+        "--activation",
+        choices=sorted(spec.HIDDEN_ACTIVATIONS),
+        default="relu",
+        metavar="NAME",
+        help=f"one of {', '.join(spec.HIDDEN_ACTIVATIONS)} (default: %(default)s)",
+    )
     compare.add_argument(
         "--loss",
+        choices=sorted(spec.LOSSES),
+        metavar="NAME",
         help="default: log_loss for one output, else cross_entropy; known: "
         + ", ".join(spec.LOSSES),
     )
@@ -87,14 +101,7 @@ def _compare(options):
     from ..network.network import Network
     from ..study.compare import compare_backends
 
-    try:
-        sizes = [int(size) for size in options.layers.split(",")]
-    except ValueError:
-        raise ValueError(
-            f"--layers takes sizes separated by commas, such as 64,64,10; got {options.layers!r}"
-        ) from None
-    if options.samples < 1:
-        raise ValueError(f"--samples must be at least 1, got {options.samples}")
+    sizes = options.layers
     if options.plot:
         drawn = Output("the picture", options.plot, "--plot", outputs.is_picture)
         outputs.check([drawn], [], options.force)

@@ -41,6 +41,8 @@ def read(options):
         tables.columns(frame, texts, name)
         for texts in (options.drop, options.keep, options.categorical)
     )
+    if both := [each for each in drop if each in keep]:
+        raise ValueError(f"--drop and --keep both name {both[0]!r}; name it in one of them")
     decisions = readings.decide(
         frame.drop(columns=[each for each in drop if each != options.target]),
         categorical=categorical,

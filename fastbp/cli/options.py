@@ -11,8 +11,11 @@ import sys
 import textwrap
 from pathlib import Path
 
+from ..basis import checks, names
+
 PICTURES = (".png", ".svg", ".pdf")
 PAGES = (".html", ".htm")
+LARGEST = 1e30  # of the numbers that trainings take
 
 
 class WrongUsage(argparse.ArgumentTypeError):
@@ -51,10 +54,22 @@ class Parser(argparse.ArgumentParser):
             known = any(option.startswith(name) for option in options)
             if name.startswith("--") and len(name) > 2 and not known:
                 yield from suggestions(name, options)
-        wrong = re.search("invalid choice: '?([^' ]+)", message)
-        if wrong and "maybe you meant" not in message:  # as Python 3.14 says itself
-            choices = [str(each) for action in self._actions for each in action.choices or ()]
-            yield from suggestions(wrong[1], choices)
+        wrong = re.match("argument ([^:]+): invalid choice: '?([^' ]+)", message)
+        if wrong:
+            yield from self._other_choice(wrong[1], wrong[2], "maybe you meant" in message)
+
+    def _other_choice(self, argument, name, has_hint):
+        """Yield what to write instead of a name that is no choice of an argument.
+
+        From Python 3.14 on, argparse's message itself `has_hint` of similar names.
+        """
+        named = {"/".join(a.option_strings) or a.metavar or a.dest: a for a in self._actions}
+        choices = named[argument].choices or ()
+        here, remark = names.elsewhere(argument.removeprefix("--"), name)
+        if here or remark:
+            yield f"Did you mean {here!r}?" if here else remark
+        elif not has_hint:
+            yield from suggestions(name, [str(each) for each in choices])
 
 
 def suggestions(name, known):
@@ -180,6 +195,14 @@ def whole_number(text):
     return int(text)
 
 
+def threads(text):
+    """A number of threads."""
+    number = whole_number(text)
+    if number > checks.MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"expected at most {checks.MOST_THREADS}, got {text!r}")
+    return number
+
+
 def seed(text):
     """A seed for NumPy's RandomState: a whole number below 2³²."""
     if not text.isdecimal() or int(text) >= 2**32:
@@ -195,18 +218,20 @@ def _number(text):
 
 
 def positive(text):
-    """A finite number above 0."""
+    """A number above 0 that float32 has, too."""
     number = _number(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    if not 0 < number <= LARGEST:
+        raise argparse.ArgumentTypeError(
+            f"expected a number above 0 and at most {LARGEST:g}, got {text}"
+        )
     return number
 
 
 def not_negative(text):
-    """A finite number of at least 0."""
+    """A number of at least 0 that float32 has, too."""
     number = _number(text)
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
+    if not 0 <= number <= LARGEST:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to {LARGEST:g}, got {text}")
     return number
 
 
@@ -220,11 +245,26 @@ def fraction(text):
 
 def sizes(text):
     """Sizes of hidden layers, such as 64,32; none for the empty text or "none"."""
-    if text in ("", "none"):
-        return []
+    return [] if text in ("", "none") else _sizes(text, "64,32, or none")
+
+
+def layer_sizes(text):
+    """Sizes of all layers, such as 64,32,10: of the inputs, hidden layers and outputs."""
+    found = _sizes(text, "64,64,10")
+    if len(found) < 2:
+        raise argparse.ArgumentTypeError(
+            f"expected at least two sizes, those of the inputs and outputs, got {text!r}"
+        )
+    return found
+
+
+def _sizes(text, example):
     try:
-        return [whole_number(size.strip()) for size in text.split(",")]
+        found = [whole_number(size.strip()) for size in text.split(",")]
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(
-            f"expected sizes separated by commas, such as 64,32, or none, got {text!r}"
+            f"expected sizes separated by commas, such as {example}, got {text!r}"
         ) from None
+    if max(found) > checks.MOST:
+        raise argparse.ArgumentTypeError(f"expected sizes up to {checks.MOST}, got {text!r}")
+    return found

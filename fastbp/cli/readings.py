@@ -10,6 +10,7 @@ import numpy as np
 
 from ..files import schema
 from . import dates, numerals
+from .options import shortened
 from .packages import pandas
 from .tables import as_known, number_text, refuse_nested
 
@@ -332,7 +333,7 @@ def _refuse(series, wrong, reading, path):
         expected += f" ({dates.described(reading.format)})"
     more = f" (and {wrong.sum() - 1} more such rows)" if wrong.sum() > 1 else ""
     raise ValueError(
-        f"{path}: column {series.name!r} has {str(series.iloc[row])!r} in row "
+        f"{path}: column {series.name!r} has {shortened(series.iloc[row], 40)!r} in row "
         f"{series.index[row] + 1}{more}, but must hold {expected}"
     )
 

@@ -263,6 +263,8 @@ def _for_c(options):
         if wrong := [option for option, is_given in refused.items() if is_given]:
             raise WrongUsage(f"--arithmetic int8 cannot be used with {' and '.join(wrong)}")
         return how | {"weights": "int8"}
+    if options.train and options.weights == "int8":
+        raise WrongUsage("--train cannot be used with --weights int8, which cannot change")
     if options.data:
         raise WrongUsage("--data cannot be used without --arithmetic int8")
     if tables.form(options) != tables.PLAIN or options.decimal:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import sys
 import zipfile
 import zlib
@@ -107,6 +108,10 @@ def data_path(text):
     if text == str(STANDARD_INPUT):
         return STANDARD_INPUT
     path = Path(text)
+    if path.suffix.lower() == ".safetensors":
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is a model, not a table; predict and evaluate take MODEL before DATA"
+        )
     if path.suffix.lower() not in (*EXTENSIONS, *COMPRESSIONS):
         raise argparse.ArgumentTypeError(
             f"unknown kind of file {str(text)!r}; it must end in one of {', '.join(EXTENSIONS)}, "
@@ -218,6 +223,8 @@ def _read_json(content, name):
         except json.JSONDecodeError:
             lines = content.decode(json.detect_encoding(content)).splitlines()
             rows = [json.loads(line) for line in lines if line.strip()]
+            if not all(isinstance(row, dict) for row in rows):
+                raise ValueError("not every line holds an object") from None
         if not isinstance(rows, (list, dict)):
             raise ValueError(f"it holds {rows!r}")
         return pandas().DataFrame(rows)
@@ -242,11 +249,13 @@ def _read_excel(content, name):
 
 def _read_npz(content, name):
     try:
+        with zipfile.ZipFile(io.BytesIO(content)):  # NumPy would take other files for pickles
+            pass
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        # AttributeError: the file holds a single array (.npy)
-        raise ValueError(f"{name} is not a readable .npz file of plain arrays: {error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        why = "it holds Python objects" if "allow_pickle" in str(error) else error
+        raise ValueError(f"{name} is not a readable .npz file of plain arrays: {why}") from error
     columns = {}
     for key, array in arrays.items():
         if array.ndim == 1:
@@ -310,6 +319,8 @@ def column(frame, name, path):
     names = list(frame.columns)
     hint = "".join(f" {text}" for text in suggestions(name, names))
     of_text = "decimal" in frame.attrs
+    if of_text and len(names) == 1 and name in re.split(r"\W+", names[0]):
+        hint = " If another character than the comma separates its columns, name it with --sep."
     if of_text and any(_is_number(key) for key in names) and not _is_number(name):
         hint = " Its first line seems to hold data; with --no-header columns are called 1, 2, ..."
     raise ValueError(f"{path} has no column {name!r}.{hint} Its columns: {listed(names)}")

@@ -35,7 +35,7 @@ from .options import (
     positive,
     seed,
     status,
-    whole_number,
+    threads,
 )
 from .outputs import Output
 
@@ -130,7 +130,7 @@ def add(commands):
         "--backend", choices=["auto", *BACKENDS], help="default: FASTBP_BACKEND, else auto"
     )
     training_.add_argument(
-        "--threads", type=whole_number, metavar="N", help="default: as many as are worth it"
+        "--threads", type=threads, metavar="N", help="default: as many as are worth it"
     )
     single.add_options(command)
     output = command.add_argument_group("report")

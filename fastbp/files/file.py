@@ -147,6 +147,10 @@ def _without_waiting(path, flags):
 
 def _check_header(start, size):
     length = int.from_bytes(start, "little")
+    if length >= 1 << 48:  # most likely text, or a file of another kind
+        raise ValueError(
+            f"not a safetensors file, as fastbp saves models: it begins with {bytes(start)!r}"
+        )
     if len(start) < 8 or length > size - 8:
         raise ValueError("not a whole safetensors file: its header is longer than the file")
     if length > MAX_HEADER:

@@ -65,6 +65,9 @@ GOOD = "x,y\n" + "".join(f"{i * 0.37 % 1:.3f},{i % 2}\n" for i in range(40))
             "diverged: --learning-rate 1e+30 is too large; try 0.001",
         ),
         ("x,y\n" + "".join(f"1,n{i}\n" for i in range(30)), [], "too many for classes"),
+        (GOOD.replace(",", "^"), [], "name it with --sep. Its columns: x^y"),
+        (GOOD, ["--drop", "x", "--keep", "x"], "--drop and --keep both name 'x'"),
+        (GOOD.replace("\n", "\n" + "9" * 400, 2), [], "9…' in row 1"),
     ],
 )
 def test_bad_training(text, options, message, capsys):
@@ -93,6 +96,20 @@ def test_other_files_under_these_names(ending, capsys):
     assert f"fastbp: data.{ending} is not " in capsys.readouterr().err
 
 
+def test_what_is_wrong_with_other_files_under_these_names(capsys):
+    Path("text.npz").write_text("x,y\n1,2\n", encoding="utf-8")
+    np.savez("objects.npz", y=np.array([None]))
+    Path("data.jsonl").write_text('{"y": 1}\n[1]\n', encoding="utf-8")
+    for name, why in (
+        ("text.npz", "not a zip file"),
+        ("objects.npz", "it holds Python objects"),
+        ("data.jsonl", "not every line holds an object"),
+    ):
+        assert main(["train", name, "--target", "y"]) == 1
+        said = capsys.readouterr().err
+        assert why in said and "pickle" not in said
+
+
 def test_bad_predictions(trained, capsys):
     frame = people(5)
     frame.drop(columns=["age", "town"]).to_csv("fewer.csv", index=False)
@@ -107,7 +124,7 @@ def test_bad_predictions(trained, capsys):
     assert main(["evaluate", "people.safetensors", "others.csv"]) == 1
     assert "not trained on: maybe; it knows no, yes" in capsys.readouterr().err
     assert main(["predict", "people.csv", "people.csv"]) == 1
-    assert "people.csv: not a whole safetensors file" in capsys.readouterr().err
+    assert "people.csv: not a safetensors file, as fastbp saves models" in capsys.readouterr().err
     assert main(["info", "nowhere.safetensors"]) == 1
     assert "the file 'nowhere.safetensors' does not exist" in capsys.readouterr().err
     assert main(["info", "."]) == 1
@@ -122,7 +139,10 @@ def test_bad_predictions(trained, capsys):
         (["train", "data.xls", "--target", "y"], "must end in one of .csv, .tsv, .txt"),
         (["train", "data.csv", "--target", "y", "--hidden", "3,x"], "such as 64,32, or none"),
         (["train", "data.csv", "--target", "y", "--epochs", "0"], "whole number of at least 1"),
-        (["train", "data.csv", "--target", "y", "--l2", "-1"], "number of at least 0"),
+        (["train", "data.csv", "--target", "y", "--l2", "-1"], "number from 0 to 1e+30"),
+        (["train", "data.csv", "--target", "y", "--l2", "1e31"], "number from 0 to 1e+30"),
+        (["train", "data.csv", "--target", "y", "--threads", "1025"], "at most 1024"),
+        (["train", "data.csv", "--target", "y", "--hidden", "9999999999"], "up to 2147483647"),
         (["train", "data.csv", "--target", "y", "--learning-rate", "nan"], "number above 0"),
         (["train", "data.csv", "--target", "y", "--seed", "x"], "whole number from 0"),
         (["train", "data.csv", "--target", "y", "--test", "1"], "share from 0 to below 1"),
@@ -132,6 +152,11 @@ def test_bad_predictions(trained, capsys):
         ),
         (["predict", "m", "data.csv", "--output", "p.json"], "must end in one of .csv, .parquet"),
         (["export", "m", "--format", "xml"], "invalid choice: 'xml'"),
+        (["predict", "data.csv", "m.safetensors"], "take MODEL before DATA"),
+        (["export", "m", "--format", "c", "--train", "sgd", "--weights", "int8"], "--weights int8"),
+        (["compare", "--layers", "64,a"], "such as 64,64,10, got '64,a'"),
+        (["compare", "--layers", "64"], "at least two sizes"),
+        (["compare", "--batch-size", "0"], "whole number of at least 1"),
     ],
 )
 def test_wrong_usage(arguments, message, capsys):

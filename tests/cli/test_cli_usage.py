@@ -39,6 +39,11 @@ def test_without_a_command_there_is_a_guide(capsys):
     assert max(map(len, guide.splitlines())) < 100
 
 
+def test_names_of_other_libraries_get_a_remark(capsys):
+    said = wrong_usage(capsys, "train", "t.csv", "--target", "y", "--backend", "cuda")
+    assert ". fastbp computes on CPUs only" in said and "Did you mean" not in said
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
@@ -58,6 +63,8 @@ def test_version(capsys):
         (["train", "t.csv", "--target", "y", "--optimizer", "adm"], "'adam'"),
         (["predict", "m", "t.csv", "--porba"], "'--proba'"),
         (["export", "m", "--format", "onxx"], "'onnx'"),
+        (["compare", "--loss", "mse"], "'squared_error'"),
+        (["train", "t.csv", "--target", "y", "--activation", "swish"], "'silu'"),
     ],
 )
 def test_misspelt_options_and_commands(arguments, hint, capsys):
