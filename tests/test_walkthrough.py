@@ -142,7 +142,10 @@ def test_the_tests_pass(cython, copy):
     added = [name for name, _, _ in WALKS.values()]
     for name in added:
         assert hashes.count(name) >= 2
-    chosen = ["-k", f"(({' or '.join(added)}) and not builds and not numba_give) or test_house"]
+    chosen = [
+        "-k",
+        f"(({' or '.join(added)}) and not (builds or twins or numba_give)) or test_house",
+    ]
     options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *of_all(tests), *chosen]
     assert passed(python(copy, *options, "--backend", "numpy,cython")) > 450
     options += ["--backend", "numba", "-m", "nojit"]
