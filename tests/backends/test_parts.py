@@ -17,7 +17,7 @@ from fastbp.basis import spec
 from fastbp.basis.layout import Layout, S, layer_view, views
 from fastbp.rules.regularizers import regularizers_of
 
-# Sizes of the network and rows of a batch.
+# Sizes of the network and rows of a batch: a power of two, division by which rounds nothing.
 SHAPES = {
     "one row": ([4, 5, 2], 1),
     "single output": ([6, 19, 1], 8),
@@ -25,7 +25,7 @@ SHAPES = {
     "no hidden layer": ([9, 3], 8),
     "single output, no hidden layer": ([17, 1], 16),
     "narrow middle": ([6, 19, 1, 18, 3], 8),
-    "wide": ([40, 130, 70, 11], 32),
+    "wide": ([20, 130, 35, 11], 32),
 }
 OPTIONS = {
     "plain": {},
@@ -229,7 +229,7 @@ def test_taking_other_data(backend):
     """As a job of its own would do it."""
     optimizer = OPTIMIZERS["momentum"]
     one, other = twins(backend, "wide", "squared_error", "float64", optimizer, {})
-    X, y = make_data("squared_error", 8, 40, 11, seed=1)  # fewer than in the first batches
+    X, y = make_data("squared_error", 8, 20, 11, seed=1)  # fewer than in the first batches
     for parts in (one, other):
         parts.run()
     one.job.take(one.net._engine.data(X, y))

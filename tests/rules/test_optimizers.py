@@ -19,7 +19,7 @@ import fastbp
 
 pytestmark = pytest.mark.nojit
 
-STEPS = 10
+STEPS = 6
 # float64 over STEPS steps, relative to the largest weight.
 SAME = 1e-11
 
