@@ -55,12 +55,13 @@ site-test: $(VENV)/test site
 kernels:
 	$(BIN)/python -m fastbp doctor --compile
 
-# Tests in two processes at once, a file at a time, in the order of tests/conftest.py.
+# Tests in two processes at once, a file at a time, in the order of tests/conftest.py. Each process
+# has one thread of NumPy's matrix products: four would be in each other's way on two cores.
 BY_TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/test
 	$(MAKE) --jobs 2 site kernels style
-	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest $(BY_TWO) -m "not serial"
+	FASTBP_REQUIRE_CYTHON=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest $(BY_TWO) -m "not serial"
 	FASTBP_REQUIRE_CYTHON=1 $(BIN)/pytest -m serial
 	$(MAKE) --jobs 2 nojit many-threads benches doctests
 
