@@ -117,17 +117,24 @@ def test_command_line_compares(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--layers", "3,x"], "--layers takes sizes separated by commas"),
-        (["--layers", "3,0"], "layer_sizes[1] must be at least 1"),
-        (["--activation", "swish"], "unknown activation 'swish'; known: elu,"),
-        (["--samples", "0"], "--samples must be at least 1"),
-        (["--batch-size", "0"], "batch_size must be at least 1"),
-        (["--plot", "/nowhere/x.png", "--samples", "16", "--layers", "2,1"], "/nowhere"),
+        (["--layers", "3,x"], "argument --layers: expected sizes separated by commas"),
+        (["--layers", "3,0"], "argument --layers: expected sizes separated by commas"),
+        (["--activation", "swish"], "Did you mean 'silu'?"),
+        (["--samples", "0"], "argument --samples: expected a whole number of at least 1"),
+        (["--batch-size", "0"], "argument --batch-size: expected a whole number of at least 1"),
     ],
 )
 def test_command_line_says_what_is_wrong(capsys, arguments, message):
-    assert main(["compare", "--backend", "numpy", *arguments]) == 1
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "--backend", "numpy", *arguments])
+    assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_command_line_checks_pictures_first(capsys):
+    small = ["--samples", "16", "--layers", "2,1"]
+    assert main(["compare", "--backend", "numpy", "--plot", "/nowhere/x.png", *small]) == 1
+    assert "/nowhere" in capsys.readouterr().err
 
 
 def test_command_line_lists_backends(capsys):
