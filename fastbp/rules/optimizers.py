@@ -327,7 +327,7 @@ class LazyAdam(Adam):
     step. So the cost of a step goes by the entries, while Adam's goes by the number of weights.
 
     The numbers differ from Adam's, which lets moments decay and weights move in every step. On
-    dense samples, the two are the same.
+    dense samples, and in `Network.apply_gradient`, which knows no samples, the two are the same.
 
     Parameters
     ----------

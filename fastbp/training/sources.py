@@ -150,7 +150,8 @@ class Blocks:
     def _read(self, block):
         X, y, weight = parts("a batch", block)
         with contextlib.suppress(TypeError):  # engine.data refuses blocks without a length
-            if (X.shape[0] if checks.is_sparse(X) else len(X)) == len(y) == 0:
+            rows = X.shape[0] if checks.is_sparse(X) else len(X)
+            if not rows and not any(map(len, y if self.engine.heads else [y])):
                 return None
         return self.engine.data(X, y, weight, **self._how, part=True, may_be_sparse=True)
 
