@@ -58,6 +58,7 @@ def test_a_difference_is_reported():
     ]
 
 
+@pytest.mark.serial  # threads that wait for each other would wait for other tests, too
 @pytest.mark.parametrize("threads", THREADS)
 def test_numba(compiled, threads):
     if compiled != "numba":
@@ -65,6 +66,7 @@ def test_numba(compiled, threads):
     assert_as_written(reference_cases.table(compiled, threads))
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("build", ["avx512", "avx2", "baseline"])
 def test_cython(cython, build):
     """In a process of its own for each build of the kernels that has fused multiply-adds."""
