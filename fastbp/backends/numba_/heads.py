@@ -12,6 +12,7 @@ from ...basis import spec
 from ._jit import REALS, Piece, call, inner
 from .losses import WHOLE, sum_outputs
 from .simd import fma, lane, lanes, load, numbers_at, offset, splat, store
+from .tile import copy_rows
 
 # Indices in the table of the pieces of heads: by the code of a loss, that of its output and that of
 # its Hessian.
@@ -35,14 +36,6 @@ def take_part(source, n, r, rows, part, stride):
         part[r * stride + j] = source[j]
     for j in range(n, stride):
         part[r * stride + j] = 0.0
-
-
-@inner
-def put_part(part, n, stride_of_part, rows, target, stride):
-    """Copy the rows of a part to columns of the outputs."""
-    for r in range(rows):
-        for j in range(n):
-            target[r * stride + j] = part[r * stride_of_part + j]
 
 
 @inner
@@ -151,7 +144,7 @@ def deltas_of_heads(
                     store(tops, r, load(y, r))
             else:
                 sum_outputs(part, y, part, tops, shares, rows, n, stride)
-            put_part(part, n, stride, rows, offset(d, first), stride_all)
+            copy_rows(part, stride, rows, n, offset(d, first), stride_all)
         for r in range(0, rows, lanes(s)):
             store(losses, r, fma(splat(s, head_weight), load(tops, r), load(losses, r)))
         if numbers[line + spec.HEAD_SUMS] != 0.0:
@@ -193,10 +186,10 @@ def outputs_of_heads(function, pieces, rows, n_all, stride_all, s, part, y, d, t
         for r in range(rows):
             take_part(offset(s, r * stride_all + first), n, r, rows, part, stride)
         if pieces[OUTPUTS + loss] == 0:  # the output is s
-            put_part(part, n, stride, rows, offset(d, first), stride_all)
+            copy_rows(part, stride, rows, n, offset(d, first), stride_all)
         else:
             call(pieces[OUTPUTS + loss], (part, y, tops, totals, rows, n, stride))
-            put_part(y, n, stride, rows, offset(d, first), stride_all)
+            copy_rows(y, stride, rows, n, offset(d, first), stride_all)
     clear_padding(d, rows, n_all, stride_all)
 
 
@@ -222,7 +215,7 @@ def hessian_product_of_heads(
         weight = splat(s, numbers[line + spec.HEAD_WEIGHT])
         for i in range(0, rows * stride, lanes(s)):
             store(part_out, i, weight * load(part_out, i))
-        put_part(part_out, n, stride, rows, offset(out, first), stride_all)
+        copy_rows(part_out, stride, rows, n, offset(out, first), stride_all)
 
 
 _NUMBERS = types.CPointer(types.int64)

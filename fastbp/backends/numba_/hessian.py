@@ -36,7 +36,6 @@ from .net import (
     SHARES,
     Data,
     clear,
-    copy_rows,
     of_block,
     padded,
     per_row,
@@ -49,7 +48,7 @@ from .net import (
 from .passes import output_deltas, transpose
 from .pieces import HEADS, HESSIAN
 from .simd import keep_first, lane, lanes, load, offset, pointer, splat, store
-from .tile import product
+from .tile import copy_rows, product
 from .train import alone
 
 

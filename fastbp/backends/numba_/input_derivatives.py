@@ -24,7 +24,6 @@ from .gather import gather
 from .jets import back_through_weights, fill, forward_jets, samples_of
 from .layer_jets import scratch, slopes
 from .net import (
-    copy_rows,
     of_block,
     padded,
     set_constants,
@@ -36,7 +35,7 @@ from .output_derivatives import through_outputs
 from .passes import forward_pass
 from .per_sample import begin
 from .simd import fma, lane, lanes, load, offset, pointer, splat, store, sum_lanes
-from .tile import product
+from .tile import copy_rows, product
 from .train import alone
 
 

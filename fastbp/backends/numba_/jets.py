@@ -24,7 +24,6 @@ from .gather import gather
 from .layer_jets import back_through_hidden_jets, sum_terms, through_hidden_jets
 from .net import (
     Data,
-    copy_rows,
     of_block,
     padded,
     set_constants,
@@ -35,7 +34,7 @@ from .net import (
 )
 from .passes import dot, transpose
 from .simd import keep_first, lane, lanes, load, offset, pointer, splat, store
-from .tile import product
+from .tile import copy_rows, product
 from .train import alone
 
 

@@ -203,14 +203,6 @@ def clear(net, i, column, r):
         store(row, j, splat(row, 0.0))
 
 
-@inner
-def copy_rows(source, stride, rows, n, target, width):
-    """Copy rows of n numbers, `stride` apart, to where they are `width` apart."""
-    for r in range(rows):
-        for j in range(n):
-            target[r * width + j] = source[r * stride + j]
-
-
 @inlined
 def put(p, i, n, x):
     """p[i] = x, one of n numbers that will be read as vectors.

@@ -11,11 +11,12 @@ from .gather import gather
 from .gradients import WHOLE, accumulate
 from .jets import fill, samples_of
 from .layer_jets import scratch
-from .net import copy_rows, of_block, padded, take_rows, target_rows
+from .net import of_block, padded, take_rows, target_rows
 from .passes import backward_pass, forward_pass, outputs, put_deltas
 from .per_sample import begin, copy_input_errors
 from .pieces import MULTIPLY_BY_DERIVATIVE, MULTIPLY_BY_SECOND_DERIVATIVE
 from .simd import fma, keep_first, lanes, load, offset, pointer, splat, store, sum_lanes
+from .tile import copy_rows
 from .train import alone
 
 

@@ -34,7 +34,6 @@ from .net import (
     TOTALS,
     bottom,
     clear,
-    copy_rows,
     drop_units,
     is_sparse,
     layer_product,
@@ -69,7 +68,7 @@ from .simd import (
     sum_lanes,
 )
 from .team import barrier
-from .tile import transpose_block
+from .tile import copy_rows, transpose_block
 
 
 @inner

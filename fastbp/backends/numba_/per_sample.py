@@ -13,7 +13,7 @@ from .denormals import apart, control
 from .gather import gather
 from .gradients import WHOLE, accumulate
 from .layer_parameters import terms_of
-from .net import LOSSES, Data, copy_rows, of_own, per_row, set_constants, single_output, take_rows
+from .net import LOSSES, Data, of_own, per_row, set_constants, single_output, take_rows
 from .passes import (
     backward_pass,
     forward_pass,
@@ -25,6 +25,7 @@ from .passes import (
     transpose_rows,
 )
 from .simd import offset, pointer
+from .tile import copy_rows
 from .train import alone
 
 

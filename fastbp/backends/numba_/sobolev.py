@@ -34,7 +34,6 @@ from .layer_jets import scratch, slopes
 from .net import (
     LOSSES,
     SHARES,
-    copy_rows,
     data_of,
     of_block,
     padded,
@@ -47,7 +46,7 @@ from .net import (
 from .passes import forward_pass, output_deltas
 from .per_sample import begin
 from .simd import fma, lane, lanes, load, offset, pointer, splat, store
-from .tile import product
+from .tile import copy_rows, product
 from .train import alone
 
 

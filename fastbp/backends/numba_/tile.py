@@ -1,4 +1,4 @@
-"""The register tile, from which all matrix products are built, and the transposing of blocks.
+"""The register tile, from which all matrix products are built; transposing and copying of rows.
 
 A tile computes `rows` x `vectors` vectors of C = init + A B in registers: for each k it
 loads a row of B once and multiplies it by `rows` numbers of A. Every element of C is one
@@ -229,3 +229,11 @@ def product(A, row_step, k_step, B, ldb, init, ldi, C, ldc, M, J, K):
         b, d, c = offset(B, j), offset(init, j), offset(C, j)
         _one_vector(A, row_step, k_step, b, ldb, d, ldi, c, ldc, M, K)
         j += width
+
+
+@inner
+def copy_rows(source, stride, rows, n, target, width):
+    """Copy rows of n numbers, `stride` apart, to where they are `width` apart."""
+    for r in range(rows):
+        for j in range(n):
+            target[r * width + j] = source[r * stride + j]

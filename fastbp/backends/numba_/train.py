@@ -37,12 +37,13 @@ from .groups import (
     total_of,
     weight_total,
 )
-from .net import LOSSES, Data, Net, copy_rows, data_of, per_row, take_rows
+from .net import LOSSES, Data, Net, data_of, per_row, take_rows
 from .passes import backward_pass, forward_pass, output_deltas, outputs, transpose
 from .regularizers import lowest_learning, penalised, penalties
 from .simd import at, lane, lanes, load, offset, pointer, splat, sum_lanes
 from .steps import next_step, step
 from .team import STOPPED, barrier
+from .tile import copy_rows
 
 
 @inner
