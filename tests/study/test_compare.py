@@ -13,6 +13,20 @@ from fastbp.study import compare
 
 @pytest.fixture(scope="module")
 def comparison():
+    """With Numba's kernels as plain Python in fresh processes; the gallery's demo compiles them."""
+    starts = compare._starts
+
+    def without_compiling(*how):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NUMBA_DISABLE_JIT", "1")
+            return starts(*how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "_starts", without_compiling)
+        yield compared()
+
+
+def compared():
     random = np.random.default_rng(0)
     X, y = random.normal(size=(64, 5)), random.integers(0, 3, 64)
     return fastbp.compare_backends(
