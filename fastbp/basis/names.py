@@ -183,6 +183,7 @@ _ARGUMENTS: dict[str, tuple[tuple[str, ...], str]] = {
     **dict.fromkeys(
         ("batch_size", "callbacks", "dropout", "class_weight", "validation_data"), ((), _AT_FIT)
     ),
+    "backend": ((), "the network has it: call to_backend, or set FASTBP_BACKEND"),
     **dict.fromkeys(("device",), ((), "fastbp computes on CPUs only")),
     "betas": (("beta_1",), ""),
     "eps": (("epsilon",), ""),
@@ -292,23 +293,46 @@ def keywords(function: Function) -> Function:
     """Decorate a function so that its errors say what an unknown argument is called here."""
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    known, who = frozenset(names), function.__qualname__.removesuffix(".__init__")
-    own = int(names[0] == "self")
+    known, own = frozenset(names), int(names[0] in ("self", "cls"))
     needed = set(names[code.co_argcount :]) - set(function.__kwdefaults__ or {})
 
     @functools.wraps(function)
     def checked(*args, **kwargs):
         if not known.issuperset(kwargs):
             name = next(each for each in kwargs if each not in known)
-            raise unknown_argument(who, name, names[own:])
+            raise _unknown_argument(function, args[:own], name, names[own:])
         if len(args) > code.co_argcount:
-            raise TypeError(_too_many(who, names[own : code.co_argcount], args[own:]))
+            who = _called(function, args[:own])
+            by_name = code.co_kwonlyargcount > 0
+            raise TypeError(_too_many(who, names[own : code.co_argcount], args[own:], by_name))
         if not needed <= kwargs.keys():
             name = next(each for each in names if each in needed - kwargs.keys())
+            who = _called(function, args[:own])
             raise TypeError(f"{who} needs {name}={_NEEDED.get(name, '')}")
         return function(*args, **kwargs)
 
     return checked  # type: ignore[return-value]
+
+
+def _unknown_argument(function, owner, name, known):
+    """Return the TypeError for an argument, which may be a parameter of the estimator `owner`."""
+    who = _called(function, owner)
+    if owner and function.__name__ != "__init__" and hasattr(owner[0], "get_params"):
+        parameters = owner[0].get_params(deep=False)
+        others, _ = _ARGUMENTS.get(name, ((), ""))
+        for each in (name, *others):
+            if each in parameters and each not in known:
+                kind = type(owner[0]).__name__
+                return TypeError(f"{who} has no argument {name!r}; pass it as {kind}({each}=...)")
+    return unknown_argument(who, name, known)
+
+
+def _called(function, owner):
+    """Return how users call a function; `owner` has the object or the class, if it is a method."""
+    if not owner:
+        return function.__qualname__
+    kind = owner[0] if isinstance(owner[0], type) else type(owner[0])
+    return f"{kind.__name__}.{function.__name__}".removesuffix(".__init__")
 
 
 def without_unknown(function: Function) -> Function:
@@ -329,11 +353,10 @@ def refuse(function, unknown):
     raise unknown_argument(function.__qualname__, next(iter(unknown)), known)
 
 
-def _too_many(who, names, values):
+def _too_many(who, names, values, by_name):
     """Return the message about values that were passed without names, beyond the first ones."""
     if names == ("layer_sizes",) and all(isinstance(value, int) for value in values):
         return f"{who} takes the sizes of all layers as one list: {who}({list(values)}, loss=...)"
-    return (
-        f"{who} takes {', '.join(names)} by position and all other arguments by name, got "
-        f"{len(values)} values without a name"
-    )
+    others = "by position and all other arguments by name" if by_name else "and nothing else"
+    takes = f"{', '.join(names)} {others}" if names else "all arguments by name"
+    return f"{who} takes {takes}, got {len(values)} values without a name"

@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..basis import checks, initial, monotonic, sample_weights, tables
 from ..basis.layout import Layout
+from ..basis.names import keywords
 from ..basis.sparse import check_undamaged
 from ..rules.regularizers import SWA, regularizers_of
 from .attempt import Attempt
@@ -134,6 +135,7 @@ class MultilayerPerceptron(CallbackSupportMixin, EstimatorNetwork, StochasticTra
 
     @_fit_context(prefer_skip_nested_validation=True)
     @with_callbacks
+    @keywords
     def fit(
         self,
         X: Matrix,

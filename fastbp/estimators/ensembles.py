@@ -27,6 +27,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ..basis import checks, progress, tables, teams
 from ..basis.docstrings import documented
+from ..basis.names import keywords
 from ..basis.sparse import check_undamaged
 from ..engine.conformal import check_quantiles
 from ..engine.forecasts import Points, mixture
@@ -116,6 +117,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
+    @keywords
     def __init__(
         self,
         estimator: Any = None,
@@ -146,6 +148,7 @@ class Ensemble(MetaEstimatorMixin, BaseEstimator):
         """Store the out-of-bag outputs and their score."""
 
     @_fit_context(prefer_skip_nested_validation=False)  # members check their own parameters
+    @keywords
     def fit(self, X: Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the members.
 
@@ -501,8 +504,11 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         return self._by_class(member, super()._contributions(member, X, baseline), 0.0)
 
     def _by_class(self, member, outputs, of_one_class):
-        """Return a member's outputs for all classes; a bootstrap sample may lack some of them."""
-        if self._multilabel or len(member.classes_) == len(self.classes_):
+        """Return a member's outputs for all classes; a bootstrap sample may lack some of them.
+
+        A member that has seen a single class has outputs for two.
+        """
+        if self._multilabel or len(member.classes_) == len(self.classes_) > 1:
             return outputs
         full = np.zeros((len(outputs), len(self.classes_), *outputs.shape[2:]), outputs.dtype)
         known = np.searchsorted(self.classes_, member.classes_)
@@ -519,6 +525,7 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         known = ~np.isnan(outputs).any(axis=1)
         self.oob_score_ = accuracy_score(y[known], self._classes_of(outputs[known]))
 
+    @keywords
     def predict(self, X: Matrix) -> NDArray[Any]:
         """Predict the classes of X.
 
@@ -545,6 +552,7 @@ class MLPEnsembleClassifier(ClassifierMixin, Ensemble):
         """
         return self._classes_of(self._mean(X))
 
+    @keywords
     def predict_proba(self, X: Matrix) -> Floats:
         """Predict the probabilities of the classes, averaged over the members.
 
@@ -699,6 +707,7 @@ class MLPEnsembleRegressor(RegressorMixin, UncertaintyMixin, Ensemble):
         known = ~np.isnan(outputs.reshape(len(outputs), -1)).any(axis=1)
         self.oob_score_ = r2_score(y[known], outputs[known])
 
+    @keywords
     def predict(self, X: Matrix) -> Floats:
         """Predict the values for X, averaged over the members.
 

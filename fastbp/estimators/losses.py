@@ -25,6 +25,12 @@ class RegressionLoss(MultilayerPerceptron):
 
     def _validate_params(self):
         if isinstance(self.loss, list | tuple):
+            if all(isinstance(each, int) for each in self.loss):
+                raise ValueError(
+                    f"loss must be a name or a function, got {self.loss!r}; it is the first "
+                    "argument, as in scikit-learn: for hidden layers pass "
+                    f"hidden_layer_sizes={self.loss!r}"
+                )
             raise ValueError(
                 f"{type(self).__name__} takes a single loss, got loss={self.loss!r}; several "
                 "heads, each with a loss of its own, are for fastbp.Network"

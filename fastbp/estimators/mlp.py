@@ -273,6 +273,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
+    @keywords
     def partial_fit(
         self,
         X: Matrix,
@@ -314,6 +315,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
         return self._fit(X, y, sample_weight=sample_weight, incremental=True)
 
+    @keywords
     def predict(self, X: Matrix) -> NDArray[Any]:
         """Predict the classes of X.
 
@@ -349,6 +351,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
                 return classes[(h[:, 0] > 0.5).astype(np.intp)]
         return binarizer.inverse_transform(h.ravel() if self.n_outputs_ == 1 else h)
 
+    @keywords
     def predict_proba(self, X: Matrix) -> Floats:
         """Predict the probabilities of the classes.
 
@@ -587,6 +590,7 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, RegressionLoss, MultilayerP
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
+    @keywords
     def partial_fit(self, X: Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train for one epoch on the given data.
 
@@ -617,6 +621,7 @@ class MLPRegressor(RegressorMixin, UncertaintyMixin, RegressionLoss, MultilayerP
         """
         return self._fit(X, y, sample_weight=sample_weight, incremental=True)
 
+    @keywords
     def predict(self, X: Matrix) -> Floats:
         """Predict the values for X.
 

@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval
 
 from ..basis import teams
 from ..basis.checks import whole_number
+from ..basis.names import keywords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,6 +143,7 @@ class MLPSearchCV(BaseSearchCV):
     refit_time_: float
     multimetric_: bool
 
+    @keywords
     def __init__(
         self,
         estimator: Any,

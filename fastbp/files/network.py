@@ -337,7 +337,7 @@ def set_random(generator, document):
 def from_file(cls, document, tensors, backend):
     """Return the network of a file's document; the file may be a checkpoint."""
     kind = document.get("kind")
-    if kind in ("estimator", "pipeline"):
+    if kind in ("ensemble", "estimator", "pipeline", "tabular"):
         raise ValueError(f"the file holds no network, but a model of kind {kind}; use fastbp.load")
     schema.text("kind", kind, ("network", "checkpoint"))
     training = ("training",) if kind == "checkpoint" else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from ..basis import late
+from ..basis.names import keywords
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -19,6 +20,7 @@ class Exchangeable:
 
     _engine: Engine
 
+    @keywords
     def to_onnx(self, path: StrPath, *, opset: int = 17) -> None:
         """Write this network as an ONNX file.
 
@@ -54,6 +56,7 @@ class Exchangeable:
         to_onnx(self, path, self._engine.output_activation, opset)
 
     @classmethod
+    @keywords
     def from_onnx(
         cls,
         path: StrPath,
@@ -104,6 +107,7 @@ class Exchangeable:
 
         return from_onnx(cls, path, output, loss, backend)
 
+    @keywords
     def to_torch(self) -> Any:
         """Convert this network to a `torch.nn.Sequential`, including the output activation.
 
@@ -138,6 +142,7 @@ class Exchangeable:
         return to_torch(self, self._engine.output_activation)
 
     @classmethod
+    @keywords
     def from_torch(
         cls,
         module: Any,
@@ -200,6 +205,7 @@ class Exchangeable:
 
         return from_torch(cls, module, activation, loss, backend)
 
+    @keywords
     def to_sklearn(self, classes: ArrayLike | None = None) -> Any:
         """Convert this network to a fitted estimator of `sklearn.neural_network` for prediction.
 
@@ -234,6 +240,7 @@ class Exchangeable:
         return scikit_learn.to_sklearn(self, self._engine.output_activation, classes)
 
     @classmethod
+    @keywords
     def from_sklearn(
         cls, estimator: Any, *, loss: Loss | None = None, backend: Backend | None = None
     ) -> Self:
@@ -267,6 +274,7 @@ class Exchangeable:
         scikit_learn = late.load("scikit_learn")
         return scikit_learn.from_sklearn(cls, estimator, loss, backend)
 
+    @keywords
     def to_keras(self) -> list[Floats]:
         """Return the weights of this network for a Keras model of Dense layers.
 
@@ -289,6 +297,7 @@ class Exchangeable:
         return to_keras(self)
 
     @classmethod
+    @keywords
     def from_keras(
         cls,
         model: Any,
@@ -367,6 +376,7 @@ class Exchangeable:
         arithmetic: Literal["int8"],
         X: ArrayLike,
     ) -> IntegerNetwork: ...
+    @keywords
     def to_c(
         self,
         folder: StrPath,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..basis import checks
+from ..basis.names import keywords
 from ..engine import conformal
 from ..engine.conformal import Calibration
 from ..engine.forecasts import Points, forecast
@@ -36,6 +37,7 @@ class UncertaintyMixin:
         """Return bytes that differ after every change of what the model predicts."""
         raise NotImplementedError
 
+    @keywords
     def predict_std(self, X: Matrix) -> Floats:
         """Compute the standard deviation of the predicted distribution.
 
@@ -82,6 +84,7 @@ class UncertaintyMixin:
         """Return values of shape (n_samples, n_outputs) in the shape that `predict` returns."""
         return values.ravel() if values.shape[1] == 1 else values
 
+    @keywords
     def predict_quantiles(self, X: Matrix, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Floats:
         """Compute quantiles of the predicted distribution.
 
@@ -122,6 +125,7 @@ class UncertaintyMixin:
         q = conformal.check_quantiles(quantiles)
         return _without_axis(self._forecast(X).quantiles(q))
 
+    @keywords
     def calibrate(self, X: Matrix, y: ArrayLike) -> Self:
         r"""Measure errors on held-out samples, from which `predict_interval` takes its width.
 
@@ -196,6 +200,7 @@ class UncertaintyMixin:
         self._calibration = Calibration(scores, self._fingerprint())
         return self
 
+    @keywords
     def predict_interval(self, X: Matrix, coverage: float = 0.9) -> Floats:
         """Compute intervals that hold a given share of new values, after `calibrate`.
 

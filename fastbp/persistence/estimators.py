@@ -63,9 +63,10 @@ def to_document(estimator, tensors):
     name = type(estimator).__name__
     if CLASSES.get(name) is not type(estimator):
         raise TypeError(
-            f"cannot save a {name}, only a Network, fastbp's MLPClassifier and MLPRegressor, their "
-            "ensembles, and scikit-learn's Pipelines that end in an MLPClassifier or MLPRegressor; "
-            "for a search, save its best_estimator_"
+            f"cannot save a {name}, only a Network, fastbp's MLPClassifier and "
+            "MLPRegressor, their ensembles, TabularClassifier and TabularRegressor, and "
+            "scikit-learn's Pipelines that end in an MLPClassifier or MLPRegressor; for a search, "
+            "save its best_estimator_"
         )
     check_is_fitted(estimator)
     estimator._validate_params()  # the user may have set parameters after fit

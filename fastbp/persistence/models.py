@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..basis.names import keywords
 from ..files import file, network, schema
 from ..network.network import Network
 from . import ensembles, estimators, tabular, transformers
@@ -14,13 +15,20 @@ if TYPE_CHECKING:
     from ..basis.annotations import StrPath
     from ..estimators.ensembles import MLPEnsembleClassifier, MLPEnsembleRegressor
     from ..estimators.mlp import MLPClassifier, MLPRegressor
+    from ..tabular.estimators import TabularClassifier, TabularRegressor
 
     Estimator: TypeAlias = (
-        MLPClassifier | MLPRegressor | MLPEnsembleClassifier | MLPEnsembleRegressor
+        MLPClassifier
+        | MLPRegressor
+        | MLPEnsembleClassifier
+        | MLPEnsembleRegressor
+        | TabularClassifier
+        | TabularRegressor
     )
     Model: TypeAlias = Network | Estimator | Pipeline
 
 
+@keywords
 def save(model: Model, path: StrPath, *, notes: dict[str, Any] | None = None) -> None:
     """Write a model to one safetensors file, without pickle.
 
@@ -29,7 +37,8 @@ def save(model: Model, path: StrPath, *, notes: dict[str, Any] | None = None) ->
 
     Parameters
     ----------
-    model : Network, MLPClassifier, MLPRegressor, their ensembles or sklearn.pipeline.Pipeline
+    model : Network, MLPClassifier, MLPRegressor, their ensembles, TabularClassifier, \
+            TabularRegressor or sklearn.pipeline.Pipeline
         The model; estimators must be fitted. A pipeline must end in an MLPClassifier or
         MLPRegressor; the steps before may be ColumnTransformer, SimpleImputer, StandardScaler,
         MinMaxScaler, OneHotEncoder, "passthrough", or pipelines of these. For a search, save its
@@ -75,6 +84,7 @@ def save(model: Model, path: StrPath, *, notes: dict[str, Any] | None = None) ->
     file.write(path, {"kind": kind, "model": document}, tensors, notes)
 
 
+@keywords
 def load(path: StrPath) -> Model:
     """Read a model from a file that `save` or `Network.save` wrote, or a checkpoint's network.
 
@@ -86,7 +96,8 @@ def load(path: StrPath) -> Model:
 
     Returns
     -------
-    Network, MLPClassifier, MLPRegressor, their ensembles or sklearn.pipeline.Pipeline
+    Network, MLPClassifier, MLPRegressor, their ensembles, TabularClassifier, TabularRegressor or \
+            sklearn.pipeline.Pipeline
         The model. On the same backend its predictions equal the saved model's to the last bit.
         It can be trained further.
 

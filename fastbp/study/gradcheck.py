@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import backends
 from ..basis import checks
+from ..basis.names import keywords
 from ..network.network import Network, check_network
 
 if TYPE_CHECKING:
@@ -211,6 +212,7 @@ class GradientCheck:
         return "\n".join(text)
 
 
+@keywords
 def check_gradients(
     net: Network,
     X: ArrayLike,

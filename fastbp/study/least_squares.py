@@ -13,6 +13,7 @@ import numpy as np
 
 from ..basis import checks, inputs, interrupts, monotonic, spec
 from ..basis.layout import PARAMETERS
+from ..basis.names import keywords
 from ..engine import output
 from ..engine.parameters import Gradient
 from ..network.network import Network, check_network
@@ -70,6 +71,7 @@ class LeastSquares(History):
     standard_errors: Gradient = field(default_factory=lambda: Gradient([], []))
 
 
+@keywords
 def levenberg_marquardt(
     net: Network,
     X: ArrayLike,

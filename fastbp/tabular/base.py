@@ -22,6 +22,7 @@ from sklearn.utils.validation import (
 )
 
 from ..basis import tables, teams
+from ..basis.names import keywords
 from ..estimators.attempt import Attempt
 from . import columns, recipes
 from .preparation import Preparation
@@ -86,6 +87,7 @@ class Tabular(BaseEstimator):
         """The rows' weights, those of the classes included; None if all are 1."""
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @keywords
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Prepare the columns, train the networks and choose their weights.
 
@@ -249,6 +251,7 @@ class Tabular(BaseEstimator):
     def _predicted(self, numbers, codes):
         """What C has as outputs, of shape (n_rows, n_outputs): values or probabilities."""
 
+    @keywords
     def to_c(self, folder: StrPath, name: str = "table") -> None:
         """Write the whole model as C99 source code, its preparation of the columns included.
 
@@ -293,6 +296,7 @@ class Tabular(BaseEstimator):
 
         to_c(self, folder, name)
 
+    @keywords
     def to_onnx(self, path: StrPath, *, opset: int = 17) -> None:
         """Write the whole model as an ONNX file, its preparation of the columns included.
 

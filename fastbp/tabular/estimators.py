@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from ..basis import checks
 from ..basis.docstrings import documented
+from ..basis.names import keywords
 from ..engine.conformal import Calibration
 from ..engine.forecasts import Points
 from ..estimators.targets import near_one
@@ -121,6 +122,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
     }
     classes_: NDArray[Any]
 
+    @keywords
     def __init__(
         self,
         *,
@@ -159,6 +161,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         weight = compute_sample_weight(self.class_weight, y)
         return weight if sample_weight is None else weight * sample_weight
 
+    @keywords
     def predict_proba(self, X: Any) -> Floats:
         """Predict the probabilities of the classes.
 
@@ -190,6 +193,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
     def _probabilities(self, p):
         return p if self._multilabel else p / p.sum(axis=1, keepdims=True)
 
+    @keywords
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the classes.
 
@@ -268,6 +272,7 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
     np.int64(0)
     """
 
+    @keywords
     def __init__(
         self,
         *,
@@ -295,6 +300,7 @@ class TabularRegressor(RegressorMixin, UncertaintyMixin, Tabular):
     def _weigh(self, y, sample_weight):
         return sample_weight
 
+    @keywords
     def predict(self, X: Any) -> Floats:
         """Predict the values.
 

@@ -227,6 +227,19 @@ CALLS = {
     "MLPClassifier(lr=)": (fastbp.MLPClassifier, "did you mean learning_rate_init?"),
     "MLPClassifier(epochs=)": (fastbp.MLPClassifier, "did you mean max_iter?"),
     "MLPRegressor(optimizer=)": (fastbp.MLPRegressor, "did you mean solver?"),
+    "MLPRegressor.fit(epochs=)": (
+        fastbp.MLPRegressor().fit,
+        r"pass it as MLPRegressor(max_iter=...)",
+    ),
+    "MLPClassifier.fit(batch_size=)": (
+        fastbp.MLPClassifier().fit,
+        "pass it as MLPClassifier(batch_size=...)",
+    ),
+    "TabularRegressor(verbose=)": (fastbp.TabularRegressor, "did you mean progress?"),
+    "MLPSearchCV(zzz=)": (fastbp.MLPSearchCV, "known: "),
+    "MLPEnsembleRegressor(n_members=)": (fastbp.MLPEnsembleRegressor, "known: estimator, "),
+    "Network.calibrate(coverage=)": (network().calibrate, "known: X, y"),
+    "load(backend=)": (fastbp.load, "set FASTBP_BACKEND"),
     "MLPRegressor(hidden_units=)": (fastbp.MLPRegressor, "did you mean hidden_layer_sizes?"),
 }
 
@@ -270,3 +283,15 @@ def test_signatures_are_those_of_the_functions_themselves():
     assert [*parameters][-2:] == ["l2", "frozen"]
     assert [*inspect.signature(fastbp.SGD).parameters] == ["learning_rate", "momentum", "nesterov"]
     assert fastbp.Network.fit.__doc__.startswith("Train on (X, y)")
+
+
+def test_estimators_and_functions_say_how_many_values_they_take():
+    for call, message in (
+        (lambda: fastbp.TabularRegressor(3), "TabularRegressor takes all arguments by name, got 1"),
+        (lambda: fastbp.load("a", "b"), "load takes path and nothing else, got 2 values"),
+        (lambda: fastbp.MLPRegressor().predict(X, 3), "predict takes X and nothing else, got 2"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()
+    with pytest.raises(ValueError, match=r"for hidden layers pass hidden_layer_sizes=\(4,\)"):
+        fastbp.MLPRegressor((4,)).fit(X, y)

@@ -154,6 +154,14 @@ def test_a_class_that_a_bootstrap_misses():
     np.testing.assert_allclose(ensemble.predict_proba(X), expected, rtol=1e-12)
 
 
+def test_a_single_class():
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    for seed in range(3):  # the members' own probabilities favour either of two columns
+        ensemble = MLPEnsembleClassifier(CLASSIFIER, 2, random_state=seed).fit(X, ["one"] * 20)
+        assert ensemble.predict_proba(X).tolist() == [[1.0]] * 20
+        assert set(ensemble.predict(X)) == {"one"}
+
+
 def test_several_labels():
     X, y = make_multilabel_classification(80, random_state=0)
     ensemble = MLPEnsembleClassifier(

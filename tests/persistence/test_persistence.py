@@ -290,6 +290,10 @@ def test_other_models_are_refused(path):
     fastbp.save(fitted("binary")[0], path)
     with pytest.raises(ValueError, match=r"model of kind estimator; use fastbp\.load"):
         fastbp.Network.load(path)
+    for kind in ("ensemble", "tabular", "pipeline"):
+        rewrite(path, lambda document, _, kind=kind: document.update(kind=kind))
+        with pytest.raises(ValueError, match=rf"model of kind {kind}; use fastbp\.load"):
+            fastbp.Network.load(path)
 
 
 # Versions.
