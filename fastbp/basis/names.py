@@ -136,9 +136,10 @@ _ARGUMENTS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     **dict.fromkeys(("verbose", "verbosity", "progress_bar"), (("progress",), "")),
     **dict.fromkeys(
-        ("epoch", "n_epochs", "num_epochs", "nb_epoch", "max_epochs", "n_iter", "max_iter"),
+        ("epoch", "n_epochs", "num_epochs", "nb_epoch", "max_epochs", "max_iter"),
         (("epochs", "max_iter"), _AT_FIT),
     ),
+    "n_iter": (("epochs", "max_iter", "n_candidates"), _AT_FIT),
     "epochs": (("max_iter",), _AT_FIT),
     **dict.fromkeys(
         ("validation_split", "validation_fraction", "test_size"),

@@ -236,7 +236,7 @@ CALLS = {
         "pass it as MLPClassifier(batch_size=...)",
     ),
     "TabularRegressor(verbose=)": (fastbp.TabularRegressor, "did you mean progress?"),
-    "MLPSearchCV(zzz=)": (fastbp.MLPSearchCV, "known: "),
+    "MLPSearchCV(n_iter=)": (fastbp.MLPSearchCV, "did you mean n_candidates?"),
     "MLPEnsembleRegressor(n_members=)": (fastbp.MLPEnsembleRegressor, "known: estimator, "),
     "Network.calibrate(coverage=)": (network().calibrate, "known: X, y"),
     "load(backend=)": (fastbp.load, "set FASTBP_BACKEND"),
