@@ -167,6 +167,8 @@ def fit_residual(
         names = ("boundary X", "boundary y", "boundary sample_weight")
         data = engine.data(*sources.parts("boundary", boundary), names=names)
     weight = checks.real_number("boundary_weight", boundary_weight)
+    if boundary is None and weight != 1:
+        raise ValueError("boundary_weight is that of known values; pass boundary, too")
     X = engine.apart(engine.samples(points, "points"))
     samples = Points(X, engine.layout.sizes[-1], residual, data, weight, batch_size, shuffle)
     regularizers = regularizers_of(

@@ -359,6 +359,7 @@ BAD = {
     "boundary": ({"boundary": 3}, TypeError, r"boundary must be \(X, y\) or"),
     "boundary X": ({"boundary": (np.ones((2, 3)), np.ones((2, 2)))}, ValueError, "boundary X has"),
     "boundary y": ({"boundary": (np.ones((2, 2)), np.ones(3))}, ValueError, "boundary y must"),
+    "no boundary": ({"boundary_weight": 2.0}, ValueError, "pass boundary, too"),
     "weight": ({"boundary_weight": -1}, ValueError, r"boundary_weight must be in \[0"),
     "optimizer": ({"optimizer": "bfgs"}, ValueError, "unknown optimizer 'bfgs'"),
     "epochs": ({"epochs": 0}, ValueError, "epochs must be at least 1"),
