@@ -1,7 +1,7 @@
 """Numba's cache on disk: shared by processes, refreshed with the sources, never in the way.
 
-Each test runs a copy of the package in processes of its own. They only predict in float32,
-which is the quickest kernel to compile.
+Each test runs a copy of the package in processes of its own. They only compute
+relu and its derivatives in float32, which are quick to compile.
 """
 
 import json
@@ -20,13 +20,14 @@ import fastbp
 pytest.importorskip("numba")
 
 PACKAGE = Path(fastbp.__file__).parent
-KERNELS = 3  # those that PROGRAM needs: finite, predict, relu
+KERNELS = 6  # those that PROGRAM needs: finite, activation, relu, its three derivatives
 
 PROGRAM = """
 import json, sys
 import numpy as np
-import fastbp
+from fastbp import backends
 from fastbp.backends.numba_ import _jit
+from fastbp.basis import spec
 
 found = []  # whether each kernel was there already
 
@@ -40,10 +41,12 @@ _jit.Cache = Counting
 if "full disk" in sys.argv:  # no file may grow beyond some bytes
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-net = fastbp.Network([3, 4, 2], activation="relu", loss="huber", seed=0, backend="numba")
-prediction = net.predict(np.linspace(-1, 1, 15).reshape(5, 3))
+numba = backends.get("numba")
+s, results = np.linspace(-1, 1, 16, dtype="float32"), np.empty((4, 16), "float32")
+assert numba.finite(s)
+numba.activation(spec.RELU, s, results)
 print(json.dumps({
-    "prediction": prediction.tobytes().hex(),
+    "results": results.tobytes().hex(),
     "compiled": found.count(False),
     "loaded": found.count(True),
 }))
@@ -109,14 +112,14 @@ def filled(tmp_path_factory):
 
 def test_processes_that_fill_the_cache_together(filled):
     one, other = filled.answers
-    assert one["prediction"] == other["prediction"]
+    assert one["results"] == other["results"]
     # The slower one may find a kernel that the other one has just written.
     assert one["compiled"] + other["compiled"] >= KERNELS
     for answer in (one, other):
         assert answer["compiled"] + answer["loaded"] == KERNELS
     before = filled.files()
     third = filled.run()
-    assert third == {"prediction": one["prediction"], "compiled": 0, "loaded": KERNELS}
+    assert third == {"results": one["results"], "compiled": 0, "loaded": KERNELS}
     assert before
     assert filled.files() == before
 
@@ -135,9 +138,9 @@ def test_damaged_files_are_replaced(filled, damage):
     paths = sorted(filled.files())
     path = paths[list(DAMAGES).index(damage) % len(paths)]
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    expected = filled.answers[0]["prediction"]
-    assert filled.run() == {"prediction": expected, "compiled": 1, "loaded": KERNELS - 1}
-    assert filled.run() == {"prediction": expected, "compiled": 0, "loaded": KERNELS}
+    expected = filled.answers[0]["results"]
+    assert filled.run() == {"results": expected, "compiled": 1, "loaded": KERNELS - 1}
+    assert filled.run() == {"results": expected, "compiled": 0, "loaded": KERNELS}
 
 
 def no_in_tree_cache(root):
@@ -151,9 +154,9 @@ def test_read_only_install(filled, tmp_path):
     root, home = no_in_tree_cache(copy_package(tmp_path / "package")), tmp_path / "home"
     places = {"HOME": home, "XDG_CACHE_HOME": home / "cache", "LOCALAPPDATA": home}
     first, second = (finish(start(root, **places)) for _ in range(2))
-    expected = filled.answers[0]["prediction"]
-    assert first == {"prediction": expected, "compiled": KERNELS, "loaded": 0}
-    assert second == {"prediction": expected, "compiled": 0, "loaded": KERNELS}
+    expected = filled.answers[0]["results"]
+    assert first == {"results": expected, "compiled": KERNELS, "loaded": 0}
+    assert second == {"results": expected, "compiled": 0, "loaded": KERNELS}
     assert [p for p in home.rglob("*") if p.is_file()]
 
 
@@ -163,7 +166,7 @@ def test_nowhere_to_write(filled, tmp_path):
     nowhere = root / "fastbp" / "__init__.py" / "x"
     places = {name: nowhere for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
     comp = finish(start(root, **places))
-    assert comp["prediction"] == filled.answers[0]["prediction"]
+    assert comp["results"] == filled.answers[0]["results"]
     assert comp["loaded"] == 0
 
 
@@ -171,7 +174,7 @@ def test_nowhere_to_write(filled, tmp_path):
 def test_full_disk(filled, tmp_path):
     """What cannot be written is left out, and leaves nothing behind that harms."""
     comp = finish(start(filled.root, "full disk", NUMBA_CACHE_DIR=tmp_path))
-    assert comp == {"prediction": filled.answers[0]["prediction"], "compiled": KERNELS, "loaded": 0}
+    assert comp == {"results": filled.answers[0]["results"], "compiled": KERNELS, "loaded": 0}
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
@@ -185,8 +188,8 @@ def test_the_cache_follows_the_sources(filled):
     try:
         comp = filled.run()
         assert comp["compiled"] == KERNELS
-        assert comp["prediction"] != filled.answers[0]["prediction"]
-        assert filled.run() == {"prediction": comp["prediction"], "compiled": 0, "loaded": KERNELS}
+        assert comp["results"] != filled.answers[0]["results"]
+        assert filled.run() == {"results": comp["results"], "compiled": 0, "loaded": KERNELS}
     finally:
         path.write_text(original, "utf-8")
 
