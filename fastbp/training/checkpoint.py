@@ -91,7 +91,10 @@ class Checkpoint(Callback):
         every_minutes: float | None = None,
         keep: int = 3,
     ) -> None:
-        self.folder = Path(checks.path("Checkpoint: folder", folder))
+        name = checks.path("Checkpoint: folder", folder)
+        if not name:  # which Path takes for the current folder
+            raise ValueError('Checkpoint: folder is empty; pass "." for the current folder')
+        self.folder = Path(name)
         if every_minutes is not None:
             every_minutes = checks.real_number("Checkpoint: every_minutes", every_minutes)
         elif every_epochs is None:

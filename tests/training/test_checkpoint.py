@@ -318,6 +318,8 @@ def test_fits_that_cannot_be_saved(tmp_path):
     for wrong in ({"every_epochs": 0}, {"every_minutes": -1}, {"keep": 0}):
         with pytest.raises(ValueError, match="Checkpoint: "):
             fastbp.Checkpoint(tmp_path, **wrong)
+    with pytest.raises(ValueError, match="Checkpoint: folder is empty"):
+        fastbp.Checkpoint("")
 
 
 def test_broken_checkpoints(tmp_path):
