@@ -11,4 +11,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @parametrize_with_checks([fastbp.MLPClassifier(), fastbp.MLPRegressor()])
 def test_checks_of_estimators(estimator, check, backend):
-    check(clone(estimator).set_params(backend=backend))
+    estimator = clone(estimator).set_params(backend=backend)
+    if backend == "numpy" and check.func.__name__.startswith("check_estimator_sparse"):
+        estimator.set_params(max_iter=5)  # they fit in each sparse format, and expect no accuracy
+    check(estimator)
