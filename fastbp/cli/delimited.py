@@ -46,6 +46,8 @@ def read(content, name, form):
     ValueError
         If the content is not such a table.
     """
+    while content.startswith(2 * codecs.BOM_UTF8):  # as of a marked file that was marked again
+        content = content.removeprefix(codecs.BOM_UTF8)
     encoding = form.encoding or _encoding(content, name)
     named, start = _first_line(_decoded(content, encoding, name))
     separator = form.separator or named or _separator(start)

@@ -376,6 +376,11 @@ def test_encodings(encoding, plain, capsys):
     assert made["loss"] == plain
 
 
+def test_a_byte_order_mark_that_is_there_twice(plain, capsys):
+    made, _ = report(capsys, "\ufeff" + PLAIN, encoding="utf-8-sig")
+    assert made["loss"] == plain and not any("\ufeff" in name for name in made["columns"])
+
+
 def test_an_encoding_that_is_named(capsys):
     text = PLAIN.replace("Köln", "Łódź")
     made, errors = report(capsys, text, "--encoding", "iso-8859-2", encoding="iso-8859-2")
