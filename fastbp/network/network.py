@@ -386,7 +386,8 @@ class Network(Differentiable, Exchangeable, Uncertain):
     def missing(self) -> Parameters:
         return Parameters("missing", self._engine.arrays.missing)
 
-    def predict(self, X: Matrix) -> Predictions:
+    @without_unknown
+    def predict(self, X: Matrix, **unknown: Any) -> Predictions:
         """Compute the network's output: probabilities or values.
 
         Parameters
@@ -411,6 +412,8 @@ class Network(Differentiable, Exchangeable, Uncertain):
         array([[2.],
                [5.]])
         """
+        if unknown:
+            refuse(Network.predict, unknown)
         engine = self._engine
         samples = engine.samples(X, may_be_sparse=True)
         engine.check_finite()
@@ -563,8 +566,8 @@ class Network(Differentiable, Exchangeable, Uncertain):
             scaled up by 1 / (1 - rate). One rate for all hidden layers, or one for each,
             optionally preceded by one for the input.
         clip_norm : float, optional
-            Maximum Euclidean norm of a step's gradient, over all weights and biases and including
-            penalties; a larger gradient is scaled down to it.
+            Maximum Euclidean norm c of a step's gradient, over all weights and biases and including
+            penalties; a gradient g of a larger norm is scaled by c / (‖g‖ + 1e-6), as in PyTorch.
         label_smoothing : float, default=0.0
             Share of each target that is spread evenly over all classes, in [0, 1). Only for
             cross_entropy and log_loss.
@@ -940,6 +943,7 @@ class Network(Differentiable, Exchangeable, Uncertain):
 
     # Inspection.
 
+    @keywords
     def score(
         self,
         X: Matrix,

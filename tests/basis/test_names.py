@@ -200,6 +200,9 @@ CALLS = {
     "fit_step(lr=)": (network().fit_step, "optimizer=fastbp.Adam(learning_rate=0.001)"),
     "fit_step(validation_data=)": (network().fit_step, "it is an argument of Network.fit"),
     "fit_step(zzz=)": (network().fit_step, "known: X, y, optimizer, sample_weight, "),
+    "predict(batch_size=)": (network().predict, "it is an argument of Network.fit"),
+    "predict(zzz=)": (network().predict, "known: X"),
+    "score(metric=)": (network().score, "did you mean scoring?"),
     "apply_gradient(learning_rate=)": (network().apply_gradient, "the rate belongs to the opt"),
     "apply_gradient(max_norm=)": (network().apply_gradient, "did you mean clip_norm?"),
     "fit_many(lr=)": (fastbp.fit_many, "the rate belongs to the optimiser"),
@@ -250,6 +253,7 @@ def test_advice_for_unknown_arguments(call):
     name = re.search(r"\((\w+)=", call)[1]
     needed = {"Network": ([3, 1],), "fit": (X, y), "fit_batches": ([(X, y)],)}
     needed["fit_many"], needed["fit_step"] = ([network()], X, y), (X, y)
+    needed["predict"], needed["score"] = (X,), (X, y)
     needed["apply_gradient"] = (network().loss_and_gradient(X, y)[1],)
     with pytest.raises(TypeError, match=f"has no argument '{name}'; .*{re.escape(message)}"):
         function(*needed.get(call.partition("(")[0], ()), **{name: 1})
