@@ -25,14 +25,22 @@ def checked(sample_weight, n_samples, dtype, name="sample_weight", part=False):
 
 
 def refuse_denormal(weights, name="sample_weight"):
-    """Refuse sample weights of which none is a normal number: training takes the others for 0."""
-    largest, tiny = weights.max(), np.finfo(weights.dtype).tiny
-    if 0 < largest < tiny:
-        raise ValueError(
-            f"{name} has no number above {largest:g}, but the smallest normal number of "
-            f"{weights.dtype} is {tiny:.2g}; multiply all weights by the same large number, which "
-            "changes no result"
-        )
+    """Refuse sample weights of which training would take a share for 0.
+
+    These are the numbers below the smallest normal one. Their share may be as large as a rounding
+    error.
+    """
+    limits = np.finfo(weights.dtype)
+    with np.errstate(over="ignore"):
+        total = weights.sum(dtype=np.float64)
+    if total * limits.eps < len(weights) * limits.tiny:  # else their share is too small
+        lost = weights[weights < limits.tiny].sum(dtype=np.float64)
+        if lost > total * limits.eps:
+            raise ValueError(
+                f"{name} has numbers below {limits.tiny:.2g}, the smallest normal number of "
+                f"{weights.dtype}, which are {100 * lost / total:.2g} % of the sum; multiply all "
+                "weights by the same large number, which changes no result"
+            )
 
 
 def of_classes(class_weight, loss_name, labels, targets, rows=None):
