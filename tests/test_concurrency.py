@@ -17,7 +17,7 @@ from fastbp.engine.engine import FLOPS_PER_SECOND, INLINE_SECONDS
 
 # Python's word of caution about forks beside threads is what some of these tests are about.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*fork"),
     pytest.mark.serial,
 ]
 

@@ -41,7 +41,7 @@ def test_buffers_are_zero_and_aligned(n_bytes, dtype):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork")
 def test_large_buffers_are_not_shared_with_forked_processes():
     buffer = make([2, 2], "float32").zeros(memory.LARGE_BYTES)
     child = os.fork()

@@ -440,7 +440,7 @@ def test_a_handler_that_sets_another_one():
     assert steps == ["whole"]
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork")
 def test_signals_in_a_process_that_a_loss_has_forked(backend):
     """The training is that of the parent; the child has its handlers back."""
     answers = []
