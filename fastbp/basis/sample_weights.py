@@ -38,7 +38,7 @@ def refuse_denormal(weights, name="sample_weight"):
         if lost > total * limits.eps:
             raise ValueError(
                 f"{name} has numbers below {limits.tiny:.2g}, the smallest normal number of "
-                f"{weights.dtype}, which are {100 * lost / total:.2g} % of the sum; multiply all "
+                f"{weights.dtype}, which are {100 * lost / total:.3g} % of the sum; multiply all "
                 "weights by the same large number, which changes no result"
             )
 

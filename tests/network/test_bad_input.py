@@ -196,11 +196,11 @@ WEIGHTS = {
     "NaN": (with_entry(np.ones(N), 2, NAN), ValueError, "sample_weight has NaN.* in row 2, c"),
     "infinite": (with_entry(np.ones(N), 2, INF), ValueError, "sample_weight has NaN or inf"),
     "all zero": (np.zeros(N), ValueError, "zero for every sample"),
-    "denormal": (np.full(N, 1e-308), ValueError, "below 2.2e-308, the .* are 1e.02 %"),
+    "denormal": (np.full(N, 1e-308), ValueError, "below 2.2e-308, the .* are 100 %"),
     "partly denormal": (
         np.linspace(0.1, 1, N) * 1e-307,
         ValueError,
-        "sample_weight has numbers below 2.2e-308.*which are 3 % of the sum; multiply all",
+        "sample_weight has numbers below 2.2e-308.*which are 3.03 % of the sum; multiply all",
     ),
     "strings": (["1"] * N, TypeError, "sample_weight must hold real numbers"),
     "objects": (np.array([{}] * N, object), TypeError, "sample_weight must hold .*objects"),
