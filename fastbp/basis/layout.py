@@ -638,8 +638,8 @@ def _views(spots, buffer):
         return weights, biases, [], [], [], [], []
     *of_hidden, tables, missing = others
     embeddings = [ndarray(shape, dtype, buffer, *place) for shape, *place in tables]
-    others = [[buffer[place] for place in places] for places in (*of_hidden, missing)]
-    return weights, biases, *others[:-1], embeddings, others[-1]
+    *of_hidden, missing = ([buffer[place] for place in places] for places in (*of_hidden, missing))
+    return weights, biases, *of_hidden, embeddings, missing
 
 
 def layer_view(plan, workspace, block, i, column=OUTPUT):

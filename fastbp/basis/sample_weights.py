@@ -25,10 +25,9 @@ def checked(sample_weight, n_samples, dtype, name="sample_weight", part=False):
 
 
 def refuse_denormal(weights, name="sample_weight"):
-    """Refuse sample weights of which training would take a share for 0.
+    """Refuse sample weights with denormal numbers that add more than a rounding error to the sum.
 
-    These are the numbers below the smallest normal one. Their share may be as large as a rounding
-    error.
+    Training takes denormal numbers, those below the smallest normal one, for 0.
     """
     limits = np.finfo(weights.dtype)
     with np.errstate(over="ignore"):

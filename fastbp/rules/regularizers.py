@@ -136,7 +136,7 @@ def regularizers_of(
             continue
         if any(factors := _by_layer(name, value, m)):
             layer_rules[1:, column] = factors
-    if (type(frozen) is not tuple or frozen) and (layers := indices("frozen", frozen, m)):
+    if layers := indices("frozen", frozen, m):
         layer_rules[layers, spec.FROZEN] = 1
         layer_rules[0] = layer_rules[1, spec.FROZEN] * np.eye(spec.RULES)[spec.FROZEN]
         if layer_rules[1:, spec.FROZEN].all():
@@ -210,6 +210,8 @@ def _rates(dropout, m):
 
 def indices(name, value, m):
     """Return layer numbers 1..m, from indices into `Network.weights`."""
+    if type(value) is tuple and not value:  # the usual case
+        return []
     plain = checks.plain(value)
     if isinstance(plain, (str, bytes, Mapping, type)) or not hasattr(plain, "__iter__"):
         raise TypeError(

@@ -207,6 +207,13 @@ WEIGHTS = {
 }
 
 
+def test_denormal_weights_beside_others_count_as_zero(backend):
+    net, y = make_network([3, 4, 2], "squared_error", backend), np.ones((N, 2))
+    weights = np.array([1.0, 1e-310, 0.5, 0.0, 1e-310, 2.0])
+    loss, _ = net.loss_and_gradient(X, y, weights)
+    assert loss == net.loss_and_gradient(X, y, np.where(weights < 1e-300, 0, weights))[0]
+
+
 @pytest.mark.parametrize("what", WEIGHTS)
 def test_sample_weights(backend, what):
     given, exception, message = WEIGHTS[what]
