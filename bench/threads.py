@@ -108,18 +108,17 @@ def main(arguments=None):
         parser.error("at least 2 cores and 1 round")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores_for(options.cores))
-    rounds, seconds, inputs = options.rounds, SECONDS, math.inf
+    rounds, seconds, most_inputs = options.rounds, SECONDS, math.inf
     if options.quick:
-        rounds, seconds, inputs = 1, 0.001, QUICK_INPUTS
+        rounds, seconds, most_inputs = 1, 0.001, QUICK_INPUTS
+    trainings, of_calls = (
+        [case for case in cases if case[0][0] <= most_inputs] for cases in (TRAININGS, CALLS)
+    )
     cases = []
-    for layers, batch, wanted in TRAININGS:
-        if layers[0] > inputs:
-            continue
+    for layers, batch, wanted in trainings:
         call, steps = training(layers, batch, options.backend)
         cases.append((f"fit, {'-'.join(map(str, layers))}, batch {batch}", call, steps, wanted))
-    for layers, wanted in CALLS:
-        if layers[0] > inputs:
-            continue
+    for layers, wanted in of_calls:
         for name, call in calls(layers, options.backend).items():
             name = f"{name}, {'-'.join(map(str, layers))}, {ROWS} rows"
             cases.append((name, call, 1, wanted))

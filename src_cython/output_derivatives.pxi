@@ -1,4 +1,4 @@
-# Derivatives of the outputs h_m = σ_m(s_m) from those of s_m, and the way back through σ_m. The twin
+# Output activations h_m = σ_m(s_m) in calls for derivatives: the chain rule forward and back. The twin
 # of fastbp/backends/numba_/output_derivatives.py.
 
 
@@ -125,7 +125,7 @@ cdef void through_softmax(
 cdef void through_outputs(
     Net *net, real *first, real *second, Py_ssize_t K, Py_ssize_t width
 ) noexcept nogil:
-    """Turn derivatives of s_m by the inputs into those of h_m, in place.
+    """Turn derivatives of s_m by the inputs into derivatives of h_m, in place.
 
     For each output of a row, `first` has K first derivatives, and `second` as many second ones,
     their sum for a `width` of 1, or none for 0. With second ones, the first ones may get lost.

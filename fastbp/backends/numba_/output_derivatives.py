@@ -1,4 +1,4 @@
-"""Derivatives of the outputs h_m = σ_m(s_m) from those of s_m, and the way back through σ_m.
+"""Output activations h_m = σ_m(s_m) in calls for derivatives: the chain rule forward and back.
 
 The twin of this file is ``src_cython/output_derivatives.pxi``.
 """
@@ -125,7 +125,7 @@ def through_softmax(net, first, second, K, width):
 
 @inner
 def through_outputs(net, first, second, K, width):
-    """Turn derivatives of s_m by the inputs into those of h_m, in place.
+    """Turn derivatives of s_m by the inputs into derivatives of h_m, in place.
 
     For each output of a row, `first` has K first derivatives, and `second` as many second ones,
     their sum for a `width` of 1, or none for 0. With second ones, the first ones may get lost.

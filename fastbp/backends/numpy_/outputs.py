@@ -1,4 +1,4 @@
-"""Output activations in the reference: derivatives of h_m = σ_m(s_m) from those of s_m."""
+"""Output activations h_m = σ_m(s_m) in the reference: the chain rule for calls for derivatives."""
 
 from ...basis import spec
 from ...basis.layout import PAIRED
@@ -26,7 +26,7 @@ def times_jacobian(model, s, v):
 
 
 def first_derivatives(model, s, first):
-    """Derivatives of h_m along directions, given those of s_m; the last axis counts directions."""
+    """Turn first derivatives of s_m into derivatives of h_m; the last axis counts directions."""
     if model.loss == spec.CROSS_ENTROPY:
         p = output(model, s)[:, :, None]
         return p * (first - _mean(p, first))
